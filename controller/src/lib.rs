@@ -1,0 +1,11 @@
+//! The controller: plumbing around `swarm-core`. Engine, store, bus, HTTP, binhost and the command line; no rule of the
+//! domain stands here.
+
+pub mod binhost;
+pub mod bus;
+pub mod cli;
+pub mod config;
+pub mod engine;
+pub mod http;
+pub mod store;
+pub mod watch;

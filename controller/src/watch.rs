@@ -1,0 +1,25 @@
+//! Watched tasks: the one place that spawns. The end of a task is never unnoticed; a panic ends the process, loudly.
+
+use std::future::Future;
+
+use tokio::task::JoinHandle;
+use tracing::{Instrument, error, info_span};
+
+/// Spawns `task` under a span named after it. A task that panics takes the process with it (exit status 70), because a
+/// controller that lost one of its tasks looks alive and is not.
+pub fn spawn<F>(name: &'static str, task: F) -> JoinHandle<()>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    #[expect(clippy::disallowed_methods, reason = "the one place that spawns")]
+    let inner = tokio::spawn(task.instrument(info_span!("task", name)));
+    #[expect(clippy::disallowed_methods, reason = "the watcher of the spawned task")]
+    tokio::spawn(async move {
+        if let Err(end) = inner.await
+            && end.is_panic()
+        {
+            error!(task = name, "a task panicked; the process ends so that its supervisor starts it anew");
+            std::process::exit(70);
+        }
+    })
+}
