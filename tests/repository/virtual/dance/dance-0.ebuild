@@ -6,4 +6,4 @@ DESCRIPTION="Virtual for anything that dances"
 SLOT="0"
 KEYWORDS="amd64 arm64"
 
-RDEPEND="|| ( app-misc/waggle app-misc/hen )"
+RDEPEND="|| ( app-misc/waggle app-misc/moody )"
