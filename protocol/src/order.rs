@@ -1,0 +1,180 @@
+//! Orders: what should happen on a drone, in the imperative, and the drone's first answer. An order's answer is a hint;
+//! only a report or a heartbeat moves state (decision 11).
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Fence, InstanceId, PlanId, StoreId};
+use crate::machine::{Vitals, WorkerState};
+use crate::report::AttemptStatus;
+
+/// What every order is wrapped in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Order {
+    /// Number of the order; rises per drone. 0 for orders that leave no trace (ping, logs).
+    pub number: u64,
+    /// The store that gives it.
+    pub store_id: StoreId,
+    /// The run of the process it is for; another one refuses it.
+    pub instance: InstanceId,
+    /// The order.
+    pub task: Task,
+}
+
+/// The orders.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "t", rename_all = "snake_case")]
+pub enum Task {
+    /// Build a package. For the worker.
+    Build {
+        /// The job.
+        job: BuildJob,
+    },
+    /// End an attempt or drop it from the line. For the worker.
+    Cancel {
+        /// Which.
+        fence: Fence,
+        /// Why, for people.
+        reason: String,
+    },
+    /// Resolve atoms to exact versions, USE and edges. For the worker.
+    Plan {
+        /// The request.
+        job: PlanJob,
+    },
+    /// Say that you live. For the supervisor.
+    Ping {
+        /// Number of the ping.
+        seq: u64,
+        /// The controller's wall clock, Unix milliseconds.
+        sent_at: u64,
+    },
+    /// Give a piece of an attempt's log. For the supervisor.
+    Logs {
+        /// Which attempt.
+        fence: Fence,
+        /// First byte wanted, in the uncut stream.
+        offset: u64,
+        /// At most this many bytes.
+        max: u32,
+    },
+    /// An order of a later version.
+    #[serde(other)]
+    Unknown,
+}
+
+impl Task {
+    /// The last token of the order's subject.
+    pub fn token(&self) -> &'static str {
+        match self {
+            Self::Build { .. } => "build",
+            Self::Cancel { .. } => "cancel",
+            Self::Plan { .. } => "plan",
+            Self::Ping { .. } => "ping",
+            Self::Logs { .. } => "logs",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Tokens of the orders a worker takes.
+    pub const FOR_WORKER: [&'static str; 3] = ["build", "cancel", "plan"];
+    /// Tokens of the orders a supervisor takes.
+    pub const FOR_SUPERVISOR: [&'static str; 2] = ["ping", "logs"];
+}
+
+/// One package to build.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct BuildJob {
+    /// The attempt.
+    pub fence: Fence,
+    /// `category/name-version`, without `=`.
+    pub cpv: String,
+    /// Main slot.
+    pub slot: String,
+    /// Repository.
+    pub repository: String,
+    /// Enabled USE flags the plan expects, sorted.
+    #[serde(default)]
+    pub use_flags: Vec<String>,
+    /// Lines of `package.use` for this build.
+    #[serde(default)]
+    pub package_use: Vec<String>,
+    /// Least TIMESTAMP of the binhost's index that holds all dependencies; 0 if none is needed.
+    #[serde(default)]
+    pub min_index_timestamp: u64,
+    /// Bounds of the attempt.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// Bounds of one attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Milliseconds in all.
+    pub total_ms: u64,
+    /// Milliseconds without a new byte of log.
+    pub silence_ms: u64,
+    /// Bytes of log kept; beyond, the middle is cut and the cut marked.
+    pub log_bytes: u64,
+}
+
+impl Default for Limits {
+    /// rules.md §3: 12 h, 60 min, 64 MiB.
+    fn default() -> Self {
+        Self { total_ms: 12 * 3_600_000, silence_ms: 3_600_000, log_bytes: 64 << 20 }
+    }
+}
+
+/// Atoms to resolve together.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct PlanJob {
+    /// The request.
+    pub plan: PlanId,
+    /// Which try of it.
+    pub attempt: u32,
+    /// Atoms, as the user gave them.
+    pub atoms: Vec<String>,
+    /// Lines of `package.use`.
+    #[serde(default)]
+    pub package_use: Vec<String>,
+}
+
+/// A drone's first answer to an order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "t", rename_all = "snake_case")]
+pub enum OrderAnswer {
+    /// On the drone's disk, or done already.
+    Accepted {},
+    /// Not taken.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+    /// Answer to a ping.
+    Pong {
+        /// The ping's number.
+        seq: u64,
+        /// The supervisor's run.
+        instance: InstanceId,
+        /// The drone's wall clock, Unix milliseconds.
+        at: u64,
+        /// Condition.
+        vitals: Vitals,
+        /// The worker as the supervisor sees it.
+        worker: WorkerState,
+        /// Running attempts.
+        attempts: Vec<AttemptStatus>,
+    },
+    /// Answer to a request for logs.
+    Log {
+        /// The piece.
+        chunk: crate::log::LogChunk,
+    },
+    /// The drone can't read this order.
+    NotUnderstood {
+        /// Why.
+        reason: String,
+    },
+    /// An answer of a later version.
+    #[serde(other)]
+    Unknown,
+}
