@@ -40,6 +40,6 @@ setup: ## what the tests need and is missing: system packages, nats-server, Port
 	@$(TOOLS)/portage.sh 3.0.82.2 >/dev/null
 
 clean: ## remove what was built and fetched, and stop a demo that is still up
-	@if [ -e .demo/data ] && [ -x target/debug/swarm ]; then target/debug/swarm down --data .demo/data; fi
+	@if [ -e .demo ] && [ -x target/debug/swarm ]; then target/debug/swarm down --data .demo; fi
 	$(CARGO) clean
 	rm -rf .demo .tools
