@@ -27,7 +27,7 @@ lint: ## format check, clippy without mercy, licences if cargo-deny is installed
 	@for script in $(TOOLS)/*.sh tests/demo.sh .ci/run; do bash -n "$$script" || exit 1; done
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --offline check bans licenses sources; fi
 
-unit: build ## every test but the end-to-end ones
+unit: setup build ## every test but the end-to-end ones
 	@$(TOOLS)/nextest.sh unit
 
 e2e: setup build ## the end-to-end tests alone: real nats-server, real Portage, both programs

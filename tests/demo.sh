@@ -43,7 +43,7 @@ case $project in *[[:space:]]*) fail "Portage cannot build below a path with spa
 client=$roots/c1
 in_client() {
 	env -i HOME="$client/tmp" TERM=dumb LC_ALL=C.UTF-8 NO_COLOR=1 NOCOLOR=true \
-		PATH="$portage/bin:/usr/sbin:/usr/bin:/sbin:/bin" PORTAGE_OVERRIDE_EPREFIX="$client" \
+		PATH="$portage/bin:$client/tools:/usr/sbin:/usr/bin:/sbin:/bin" PORTAGE_OVERRIDE_EPREFIX="$client" \
 		timeout 180 "$@" </dev/null
 }
 
@@ -52,8 +52,7 @@ title "1/6  What is needed and missing"
 nats=$("$project/tests/tools/nats.sh")
 portage=$("$project/tests/tools/portage.sh")
 command -v cargo >/dev/null || fail "cargo is missing" "install Rust 1.95 or newer and run this again"
-PATH=$(dirname "$nats"):$PATH
-export PATH
+export BUILD_SWARM_NATS_SERVER=$nats
 echo "nats-server  $("$nats" --version | sed 's/.*v//')   $nats"
 echo "Portage      ${portage##*-}   $portage"
 

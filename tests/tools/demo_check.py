@@ -72,7 +72,7 @@ def check_client(directory, stranger):
             return found.read()
 
     promise("a client that does not know the swarm's key is refused", stranger == "refused")
-    promise("for its signature", "verification failed" in text("client-refused.log"), "see client-refused.log")
+    promise("for its signature", "GnuPG verification failed" in text("client-refused.log"), "see client-refused.log")
     promise("the client that knows it installs waggle", ">>> Completed" in text("client.log"), "see client.log")
     promise("without compiling anything", ">>> Compiling source" not in text("client.log"))
     promise("and it runs there", "Hello, demo! waggle 1.1" in text("client-output.txt"), text("client-output.txt"))
