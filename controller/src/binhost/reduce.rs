@@ -63,7 +63,7 @@ pub fn use_reduce(text: &str, enabled: &BTreeSet<&str>, atoms: bool) -> Result<S
             }
             ")" => {
                 let group = stack.pop().filter(|_| !stack.is_empty()).ok_or(ReduceError::Unbalanced)?;
-                close(&mut stack, group, enabled)?;
+                close(&mut stack, group, enabled, atoms)?;
             }
             "||" => {
                 need_bracket = true;
@@ -92,8 +92,15 @@ fn push(stack: &mut [Vec<Node>], node: Node) {
 }
 
 /// What `)` does: the group joins the level above, with brackets only where they still mean something.
-fn close(stack: &mut [Vec<Node>], mut group: Vec<Node>, enabled: &BTreeSet<&str>) -> Result<(), ReduceError> {
+fn close(
+    stack: &mut [Vec<Node>],
+    mut group: Vec<Node>,
+    enabled: &BTreeSet<&str>,
+    atoms: bool,
+) -> Result<(), ReduceError> {
     let level = stack.len() - 1;
+    // before an empty any-of gets its word: Portage keeps brackets around that one
+    let single = group.len() == 1 || (group.len() == 2 && group[0].is_any_of());
     let mut ignore = false;
     if let Some(Node::Word(last)) = stack[level].last() {
         if last == "||" && group.is_empty() {
@@ -110,25 +117,24 @@ fn close(stack: &mut [Vec<Node>], mut group: Vec<Node>, enabled: &BTreeSet<&str>
     }
     let any_of_here = stack[level].last().is_some_and(Node::is_any_of);
     let any_of_above = level > 0 && stack[level - 1].last().is_some_and(Node::is_any_of);
-    let single = group.len() == 1 || (group.len() == 2 && group[0].is_any_of());
     if !any_of_above && !any_of_here {
         stack[level].extend(group);
     } else if stack[level].is_empty() {
-        append(stack, group, single);
+        append(stack, group, single, atoms);
     } else if single && any_of_here {
         stack[level].pop();
-        append(stack, group, single);
+        append(stack, group, single, atoms);
     } else if any_of_here && any_of_above {
         stack[level].pop();
         stack[level].extend(group);
     } else {
-        append(stack, group, single);
+        append(stack, group, single, atoms);
     }
     Ok(())
 }
 
 /// Joins `group` to the top level, without its brackets where they are redundant.
-fn append(stack: &mut [Vec<Node>], mut group: Vec<Node>, single: bool) {
+fn append(stack: &mut [Vec<Node>], mut group: Vec<Node>, single: bool, atoms: bool) {
     let level = stack.len() - 1;
     if !single {
         stack[level].push(Node::Group(group));
@@ -144,7 +150,7 @@ fn append(stack: &mut [Vec<Node>], mut group: Vec<Node>, single: bool) {
         return;
     }
     let wrapped = group.len() == 1 && matches!(group[0], Node::Group(_));
-    if wrapped && !under_any_of(stack, level) {
+    if wrapped && !under_any_of(stack, level, atoms) {
         if let Some(Node::Group(inner)) = group.pop() {
             stack[level].extend(inner);
         }
@@ -154,14 +160,14 @@ fn append(stack: &mut [Vec<Node>], mut group: Vec<Node>, single: bool) {
 }
 
 /// Whether an `||` is in effect for `level`: the nearest level below it that ends in a word ends in one, skipping
-/// conditionals.
-fn under_any_of(stack: &[Vec<Node>], level: usize) -> bool {
+/// conditionals. To Portage an atom is an object and no word, so levels that end in one are skipped, too.
+fn under_any_of(stack: &[Vec<Node>], level: usize, atoms: bool) -> bool {
     for below in stack[..level].iter().rev() {
         if let Some(Node::Word(last)) = below.last() {
             if last == "||" {
                 return true;
             }
-            if !last.ends_with('?') {
+            if !last.ends_with('?') && !atoms {
                 return false;
             }
         }
