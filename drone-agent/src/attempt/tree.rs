@@ -18,6 +18,8 @@ use super::identity::stat;
 pub const MARK: &str = "BUILD_SWARM_ATTEMPT";
 /// Variables by which a process without [`MARK`] is known: Portage filters its phases' environment, but these it sets.
 const KNOWN_BY: [&str; 4] = [MARK, "PORTAGE_TMPDIR", "PORTAGE_BUILDDIR", "T"];
+/// Looks in a row, 10 ms apart, that must find nothing.
+const EMPTY_LOOKS: u32 = 3;
 /// How long killed processes may take to be gone.
 const GONE_WITHIN: Duration = Duration::from_secs(10);
 
@@ -94,12 +96,15 @@ pub fn kill_belonging(dir: &Path) -> BTreeSet<u32> {
     kill_until_none(|| belonging_to(dir))
 }
 
-/// A process forks while it is being looked for, so look again until nothing is found.
+/// A process forks while it is being looked for, and shows no environment while it executes another program: only
+/// several looks in a row that find nothing mean that nothing is there.
 fn kill_until_none(find: impl Fn() -> BTreeSet<u32>) -> BTreeSet<u32> {
     let end = Instant::now() + GONE_WITHIN;
+    let mut empty_looks = 0;
     loop {
         let found = find();
-        if found.is_empty() || Instant::now() >= end {
+        empty_looks = if found.is_empty() { empty_looks + 1 } else { 0 };
+        if empty_looks == EMPTY_LOOKS || Instant::now() >= end {
             return found;
         }
         for pid in found {

@@ -40,6 +40,11 @@ pub enum Cause {
     Silence(u64),
 }
 
+impl Cause {
+    /// What is said of an attempt cancelled before emerge was started.
+    pub const BEFORE: &'static str = "cancelled before it began";
+}
+
 /// All that is known of the end.
 #[derive(Debug, Clone, Copy)]
 pub struct Evidence<'a> {

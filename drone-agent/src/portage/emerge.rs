@@ -17,6 +17,7 @@ use thiserror::Error;
 use super::binhost::{self, BinhostError};
 use super::layer;
 use super::root::{RootConfig, environment};
+use crate::attempt::dir::remove_tree;
 
 /// Waits between looks at the binhost: three tries in seven seconds, so that a generation being published is waited for.
 const RETRIES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
@@ -76,10 +77,7 @@ impl Folders {
     /// Removes everything but the finished packages.
     pub fn clean(&self) -> io::Result<()> {
         for dir in self.all().into_iter().filter(|dir| **dir != self.packages) {
-            match fs::remove_dir_all(dir) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-                Ok(()) | Err(_) => {}
-            }
+            remove_tree(dir)?;
         }
         Ok(())
     }
@@ -159,10 +157,7 @@ fn arguments(cpv: &Cpv, job: &BuildJob, use_binhost: bool) -> Vec<OsString> {
 /// Portage keeps a copy of each index, told apart by host and path but not by port, and takes a new one only if its
 /// TIMESTAMP is greater. Without the copy it always takes the new one.
 fn forget_index(root: &RootConfig) -> io::Result<()> {
-    match fs::remove_dir_all(root.path.join("var/cache/edb/binhost")) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-        Ok(()) | Err(_) => Ok(()),
-    }
+    remove_tree(&root.path.join("var/cache/edb/binhost"))
 }
 
 /// What one look at the binhost found.

@@ -1,0 +1,8 @@
+//! Roots, plans and attempts with real Portage on the demo repository. Needs what `make test` sets up below `.tools/`.
+
+mod building;
+mod ending;
+mod farm;
+mod planning;
+mod rooting;
+mod standing_in;
