@@ -24,7 +24,7 @@ use crate::portage::gpkg;
 /// Builds. Leaves no process and no temporary file.
 pub fn build(attempt: &AttemptDir, cancelled: &AtomicBool) -> BuildResult {
     let began = Instant::now();
-    let mut memory = Memory::new();
+    let mut memory = Memory::begin();
     let mut result = match attempt_build(attempt, cancelled, &mut memory) {
         Ok(result) => result,
         Err(failure) => BuildResult { failure: Some(failure), ..Default::default() },
@@ -44,9 +44,8 @@ fn attempt_build(attempt: &AttemptDir, cancelled: &AtomicBool, memory: &mut Memo
         return Err(cancelled_before());
     }
     let (root, access) = (&attempt.job().root, &attempt.job().binhost);
-    let use_binhost = emerge::look(access, job.min_index_timestamp, stop).map_err(|failure| {
-        if stop() { cancelled_before() } else { failure }
-    })?;
+    let use_binhost = emerge::look(access, job.min_index_timestamp, stop)
+        .map_err(|failure| if stop() { cancelled_before() } else { failure })?;
     sweep_status_files(&root.path);
     let prepared = emerge::prepare(root, job, access, use_binhost, dir).map_err(|e| not_prepared(&e))?;
     let log = LogWriter::create(dir, job.limits.log_bytes).map_err(|e| io_failure("begin the log", &e))?;
@@ -67,7 +66,6 @@ fn attempt_build(attempt: &AttemptDir, cancelled: &AtomicBool, memory: &mut Memo
     })
 }
 
-
 /// The pid kept is emerge's own: nothing stands between.
 fn start(prepared: &Prepared) -> io::Result<(u32, io::PipeReader)> {
     let (reader, writer) = io::pipe()?;
@@ -85,9 +83,7 @@ fn start(prepared: &Prepared) -> io::Result<(u32, io::PipeReader)> {
 }
 
 fn failure_of(job: &BuildJob, dir: &Path, ended: &Ended, memory: &Memory) -> Option<Failure> {
-    let free = nix::sys::statvfs::statvfs(dir)
-        .ok()
-        .map(|stat| stat.blocks_available() as u64 * stat.fragment_size() as u64);
+    let free = nix::sys::statvfs::statvfs(dir).ok().map(|stat| stat.blocks_available() * stat.fragment_size());
     let failed = ended.cause.is_none() && ended.end.status() != 0;
     classify(&Evidence {
         target: &job.cpv,

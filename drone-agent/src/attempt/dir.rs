@@ -136,7 +136,8 @@ impl AttemptDir {
 
     /// Opens an attempt's directory.
     pub fn open(path: &Path) -> Result<Self, DirError> {
-        let job = read(&path.join(JOB))?.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("{} holds no attempt", path.display())))?;
+        let job = read(&path.join(JOB))?
+            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("{} holds no attempt", path.display())))?;
         Ok(Self { path: path.to_owned(), job })
     }
 
@@ -341,7 +342,9 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, DirError> {
         Ok(meta) if meta.len() > MAX_FILE => {
             return Err(io::Error::other(format!("{} is too large", path.display())).into());
         }
-        done => drop(done?),
+        done => {
+            done?;
+        }
     }
     rmp_serde::from_slice(&fs::read(path)?).map(Some).map_err(|e| DirError::Damaged(path.to_owned(), e))
 }

@@ -29,7 +29,7 @@ pub struct Memory {
 
 impl Memory {
     /// Begins; to be called before anything is started.
-    pub fn new() -> Self {
+    pub fn begin() -> Self {
         let cgroup = own_cgroup();
         let alone = |cgroup: &PathBuf| {
             fs::read_to_string(cgroup.join("cgroup.procs"))
@@ -58,7 +58,8 @@ impl Memory {
 
     /// Peak so far in bytes; 0 if not known.
     pub fn peak(&self) -> u64 {
-        let counted = self.cgroup.as_deref().filter(|_| self.own).and_then(|cgroup| number(&cgroup.join("memory.peak")));
+        let counted =
+            self.cgroup.as_deref().filter(|_| self.own).and_then(|cgroup| number(&cgroup.join("memory.peak")));
         counted.unwrap_or(self.peak)
     }
 
@@ -127,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_child_that_runs_has_a_peak() {
-        let mut memory = Memory::new();
+        let mut memory = Memory::begin();
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         memory.sample();
         child.kill().unwrap();

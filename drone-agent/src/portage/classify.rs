@@ -78,7 +78,13 @@ pub fn classify(evidence: &Evidence<'_>) -> Option<Failure> {
         .or_else(|| fetch(clues))
         .or_else(|| resolver(clues))
         .unwrap_or_else(|| other(evidence));
-    Some(Failure { class, cpv: culprit(evidence), phase: phase(clues), message, log_line: line.map(|line| shortened(&line)) })
+    Some(Failure {
+        class,
+        cpv: culprit(evidence),
+        phase: phase(clues),
+        message,
+        log_line: line.map(|line| shortened(&line)),
+    })
 }
 
 type Finding = (FailureClass, String, Option<String>);
@@ -147,7 +153,11 @@ fn block(clues: &Clues) -> Option<Finding> {
 
 fn fetch(clues: &Clues) -> Option<Finding> {
     if let Some(line) = &clues.binary {
-        return Some((FailureClass::BinhostUnreachable, "a binary package could not be had".to_owned(), Some(line.clone())));
+        return Some((
+            FailureClass::BinhostUnreachable,
+            "a binary package could not be had".to_owned(),
+            Some(line.clone()),
+        ));
     }
     let line = clues.fetch.as_ref()?;
     let message = match clues.phase {
@@ -181,7 +191,10 @@ fn other(evidence: &Evidence<'_>) -> Finding {
 fn culprit(evidence: &Evidence<'_>) -> Option<String> {
     let clues = evidence.clues;
     let block = clues.block.as_ref().map(|block| block.cpv.clone());
-    block.or_else(|| clues.failed.clone()).or_else(|| clues.current.clone()).or_else(|| Some(evidence.target.to_owned()))
+    block
+        .or_else(|| clues.failed.clone())
+        .or_else(|| clues.current.clone())
+        .or_else(|| Some(evidence.target.to_owned()))
 }
 
 fn phase(clues: &Clues) -> Option<Phase> {

@@ -51,7 +51,10 @@ pub fn collect(pkgdir: &Path) -> io::Result<(Vec<Found>, Vec<GpkgError>)> {
             let kind = entry.file_type()?;
             if kind.is_dir() {
                 pending.push(entry.path());
-            } else if kind.is_file() && entry.path().to_string_lossy().ends_with(".gpkg.tar") && entry.metadata()?.len() > 0 {
+            } else if kind.is_file()
+                && entry.path().to_string_lossy().ends_with(".gpkg.tar")
+                && entry.metadata()?.len() > 0
+            {
                 files.push(entry.path());
             }
         }
@@ -87,7 +90,8 @@ fn artifact(path: &Path) -> Result<ArtifactRef, GpkgError> {
 /// Enabled flags that the package knows, sorted.
 fn enabled(iuse: &str, used: &str) -> Vec<String> {
     let known: Vec<&str> = iuse.split_whitespace().map(|flag| flag.trim_start_matches(['+', '-'])).collect();
-    let mut flags: Vec<String> = used.split_whitespace().filter(|flag| known.contains(flag)).map(str::to_owned).collect();
+    let mut flags: Vec<String> =
+        used.split_whitespace().filter(|flag| known.contains(flag)).map(str::to_owned).collect();
     flags.sort_unstable();
     flags.dedup();
     flags
@@ -104,7 +108,9 @@ pub fn metadata(path: &Path) -> Result<BTreeMap<String, String>, GpkgError> {
         return match compression {
             ".zst" => values(zstd::Decoder::new(entry).map_err(io)?).map_err(io),
             "" => values(entry).map_err(io),
-            _ => Err(GpkgError::Malformed(path.to_owned(), "is not compressed with zstd; set BINPKG_COMPRESS=\"zstd\"")),
+            _ => {
+                Err(GpkgError::Malformed(path.to_owned(), "is not compressed with zstd; set BINPKG_COMPRESS=\"zstd\""))
+            }
         };
     }
     Err(GpkgError::Malformed(path.to_owned(), "has no metadata"))
@@ -183,7 +189,10 @@ mod tests {
         assert!(damaged.is_empty());
         let artifact = &found[0].artifact;
         assert_eq!((artifact.cpv.as_str(), artifact.slot.as_str()), ("app-misc/calc-2.0", "0"));
-        assert_eq!((artifact.repository.as_str(), &artifact.use_flags[..]), ("lab", &["gen".to_owned(), "greet".to_owned()][..]));
+        assert_eq!(
+            (artifact.repository.as_str(), &artifact.use_flags[..]),
+            ("lab", &["gen".to_owned(), "greet".to_owned()][..])
+        );
         assert_eq!(artifact.sha256.len(), 64);
     }
 

@@ -226,7 +226,8 @@ impl Tracker {
         if ["No space left on device", "Disk quota exceeded", "[Errno 28]"].iter().any(|text| line.contains(text)) {
             clues.no_space.get_or_insert_with(|| line.to_owned());
         }
-        if line.contains("Couldn't download") || line.starts_with("!!! Fetch failed") || line.contains("Fetched file: ") {
+        let fetch = ["Couldn't download", "!!! Fetch failed", "Fetched file: ", "has fetch restriction turned on"];
+        if fetch.iter().any(|text| line.contains(text)) {
             clues.fetch.get_or_insert_with(|| line.to_owned());
         }
         let binary = ["Tried to use non-existent binary", "GnuPG verification failed", "Invalid binary package"];
@@ -379,7 +380,8 @@ mod tests {
 
     #[test]
     fn colours_and_carriage_returns_do_not_hide_a_line() {
-        let text = "\u{1b}[01m\u{1b}[Kbroken.c:1:25:\u{1b}[m\u{1b}[K \u{1b}[01;31m\u{1b}[Kerror: \u{1b}[m\u{1b}[Kno\r\n";
+        let text =
+            "\u{1b}[01m\u{1b}[Kbroken.c:1:25:\u{1b}[m\u{1b}[K \u{1b}[01;31m\u{1b}[Kerror: \u{1b}[m\u{1b}[Kno\r\n";
         assert_eq!(tracked("a/b-1", text).clues().first_error.as_deref(), Some("broken.c:1:25: error: no"));
     }
 

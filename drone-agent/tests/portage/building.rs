@@ -76,19 +76,22 @@ fn a_client_takes_no_package_whose_signature_is_another_ones() {
 fn two_use_variants_are_two_packages_and_a_wrong_one_is_not_taken_for_right() {
     let farm = Farm::new();
     let root = farm.root("r1");
-    let (plain, result) = farm.build(1, &root, "app-misc/nectar-1.0");
+    let (plain, result) = farm.build(1, &root, "app-misc/nectar-2.1");
     succeeded(&plain, &result);
     let sweet = BuildJob {
         use_flags: vec!["sweet".to_owned()],
         package_use: vec!["app-misc/nectar sweet".to_owned()],
-        ..job("app-misc/nectar-1.0")
+        ..job("app-misc/nectar-2.1")
     };
     let (variant, result) = farm.run(farm.attempt(2, &root, &BinhostAccess::default(), sweet.clone()));
     succeeded(&variant, &result);
     let made: Vec<(&str, &[String])> =
         result.artifacts.iter().map(|artifact| (artifact.cpv.as_str(), &artifact.use_flags[..])).collect();
-    assert!(made.contains(&("app-misc/nectar-1.0", &["sweet".to_owned()][..])), "{made:?}");
-    assert!(made.iter().any(|(cpv, _)| *cpv == "dev-libs/libpollen-2.0"), "a dependency built on the side is kept: {made:?}");
+    assert!(made.contains(&("app-misc/nectar-2.1", &["sweet".to_owned()][..])), "{made:?}");
+    assert!(
+        made.iter().any(|(cpv, _)| *cpv == "dev-libs/libpollen-2.0"),
+        "a dependency built on the side is kept: {made:?}"
+    );
     assert_eq!(fs::read_dir(root.path.join("etc/portage/package.use")).unwrap().count(), 0);
 
     let wrong = BuildJob { package_use: Vec::new(), ..sweet };

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use drone_agent::attempt::tree::belonging_to;
 use drone_agent::attempt::{AttemptDir, AttemptJob, AttemptState};
 use drone_agent::portage::{RootConfig, RootSpec, create, environment};
 use fs_err as fs;
@@ -40,7 +41,8 @@ pub struct Farm {
 impl Farm {
     pub fn new() -> Self {
         let demo = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("portage-demo");
-        let made = Command::new(workspace().join("tests/tools/repository.sh")).arg(&demo).output().expect("repository.sh");
+        let made =
+            Command::new(workspace().join("tests/tools/repository.sh")).arg(&demo).output().expect("repository.sh");
         assert!(made.status.success(), "`make test` sets it up: {}", String::from_utf8_lossy(&made.stderr));
         Self { dir: tempfile::tempdir().expect("a directory"), demo }
     }
@@ -59,6 +61,8 @@ impl Farm {
             distfiles: vec![self.demo.join("distfiles")],
             build_profile: "demo".to_owned(),
             makeopts: "-j2".to_owned(),
+            // Tests speak to nobody but this machine.
+            make_conf: vec!["GENTOO_MIRRORS=\"\"".to_owned()],
             ..Default::default()
         }
     }
@@ -70,8 +74,8 @@ impl Farm {
 
     /// A root with lines of make.conf.
     pub fn root_with(&self, name: &str, make_conf: &[&str]) -> RootConfig {
-        let make_conf = make_conf.iter().map(|line| (*line).to_owned()).collect();
-        let root = RootConfig { make_conf, ..self.config(name, "3.0.83") };
+        let mut root = self.config(name, "3.0.83");
+        root.make_conf.extend(make_conf.iter().map(|line| (*line).to_owned()));
         create(&RootSpec { config: root.clone(), ..Default::default() }).expect("a root");
         root
     }
@@ -138,6 +142,12 @@ pub fn finished(attempt: &AttemptDir) -> BuildResult {
     result.expect("a result")
 }
 
+/// What an attempt left running; its own process, which may still be on its way out, is not meant.
+pub fn left_running(attempt: &AttemptDir) -> usize {
+    let own = |pid: &u32| fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == Path::new(AGENT));
+    belonging_to(attempt.path()).iter().filter(|pid| !own(pid)).count()
+}
+
 pub fn log(attempt: &AttemptDir) -> String {
     let (mut text, mut offset) = (Vec::new(), 0);
     loop {
@@ -175,7 +185,10 @@ impl Binhost {
         fs::create_dir_all(&gpg).unwrap();
         fs::set_permissions(&gpg, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
         let user = "Test Binhost <binhost@example.invalid>";
-        gpg_run(&gpg, &["--pinentry-mode", "loopback", "--passphrase", "", "--quick-gen-key", user, "ed25519", "sign", "never"]);
+        gpg_run(
+            &gpg,
+            &["--pinentry-mode", "loopback", "--passphrase", "", "--quick-gen-key", user, "ed25519", "sign", "never"],
+        );
         let listing = gpg_run(&gpg, &["--list-keys", "--with-colons"]);
         let print = listing.lines().find_map(|line| line.strip_prefix("fpr:")).unwrap().trim_matches(':').to_owned();
         let public_key = gpg_run(&gpg, &["--armor", "--export", &print]);
@@ -240,7 +253,8 @@ impl Drop for Binhost {
 }
 
 fn gpg_run(home: &Path, arguments: &[&str]) -> String {
-    let output = Command::new("gpg").arg("--homedir").arg(home).args(["--batch", "--quiet"]).args(arguments).output().unwrap();
+    let output =
+        Command::new("gpg").arg("--homedir").arg(home).args(["--batch", "--quiet"]).args(arguments).output().unwrap();
     assert!(output.status.success(), "gpg: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }

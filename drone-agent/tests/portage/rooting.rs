@@ -15,7 +15,10 @@ fn two_roots_set_up_alike_are_one_base_and_making_one_again_changes_nothing() {
     create(&RootSpec { config: one.clone(), ..Default::default() }).unwrap();
     assert_eq!(inspect(&one).unwrap(), state);
     let other = inspect(&two).unwrap();
-    assert_eq!((&state.profile, &state.installed_hash, &state.tree), (&other.profile, &other.installed_hash, &other.tree));
+    assert_eq!(
+        (&state.profile, &state.installed_hash, &state.tree),
+        (&other.profile, &other.installed_hash, &other.tree)
+    );
     assert_eq!(state.version, "3.0.83");
     assert!(state.profile.starts_with("default/") && state.chost.contains("linux"), "{state:?}");
     assert!(!state.tree.id.is_empty() && state.build_profile == "demo");

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use drone_agent::attempt::tree::belonging_to;
 use drone_agent::attempt::{AttemptDir, AttemptJob, AttemptState};
 use drone_agent::portage::RootConfig;
 use fs_err as fs;
@@ -13,7 +12,7 @@ use swarm_protocol::ids::{Attempt, BuildId, Fence};
 use swarm_protocol::order::{BuildJob, Limits};
 use swarm_protocol::report::{BuildResult, FailureClass};
 
-use crate::farm::{AGENT, finished, log, wait_for};
+use crate::farm::{AGENT, finished, left_running, log, wait_for};
 
 /// An attempt whose emerge is this shell script.
 fn attempt(dir: &Path, script: &str, limits: Limits) -> AttemptDir {
@@ -40,7 +39,7 @@ fn a_build_that_falls_silent_is_ended_and_leaves_nobody() {
     let (_dir, attempt, result) = run("echo '>>> Emerging (1 of 1) a/b-1::g'; sleep 60 & sleep 60", limits);
     let failure = result.failure.unwrap();
     assert_eq!(failure.class, FailureClass::Silence, "{failure:?}");
-    assert!(belonging_to(attempt.path()).is_empty());
+    assert_eq!(left_running(&attempt), 0);
 }
 
 #[test]
@@ -61,14 +60,14 @@ fn an_emerge_that_ignores_the_polite_signal_is_killed_with_all_it_started() {
     attempt.end(Duration::from_secs(30)).unwrap();
     assert!(began.elapsed() >= Duration::from_secs(10), "emerge has ten seconds");
     assert!(matches!(attempt.state(), AttemptState::Finished(_)), "{:?}", attempt.state());
-    assert!(belonging_to(attempt.path()).is_empty());
+    assert_eq!(left_running(&attempt), 0);
 }
 
 #[test]
 fn a_daemon_that_a_build_leaves_is_killed_and_does_not_hold_up_the_result() {
     let (_dir, attempt, result) = run("setsid sh -c 'sleep 60; :' & echo done", Limits::default());
     assert_eq!(result.failure.unwrap().class, FailureClass::MissingBinary, "success without a package");
-    assert!(belonging_to(attempt.path()).is_empty());
+    assert_eq!(left_running(&attempt), 0);
 }
 
 #[test]

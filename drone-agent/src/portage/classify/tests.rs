@@ -18,7 +18,9 @@ fn plainly(log: &str) -> Failure {
 }
 
 fn compile(lines: &str, phase: &str) -> String {
-    format!("{BEGIN}>>> Compiling source in /t/work ...\n{lines} * ERROR: app-misc/calc-2.0::lab failed ({phase} phase):\n *   emake failed\n * \n * Call stack:\n")
+    format!(
+        "{BEGIN}>>> Compiling source in /t/work ...\n{lines} * ERROR: app-misc/calc-2.0::lab failed ({phase} phase):\n *   emake failed\n * \n * Call stack:\n"
+    )
 }
 
 #[test]
@@ -69,6 +71,13 @@ fn what_a_log_says_decides_its_class() {
             "Calculating dependencies ... done!\n>>> Emerging (1 of 1) app-misc/calc-2.0::lab\n>>> Downloading \
              'http://127.0.0.1:9/lab/calc.tar.xz'\nConnecting to 127.0.0.1:9... failed: Connection refused.\n\
              !!! Couldn't download 'calc.tar.xz'. Aborting.\n\n>>> Failed to emerge app-misc/calc-2.0, Log file:\n"
+                .to_owned(),
+            FailureClass::Fetch,
+        ),
+        (
+            "to be fetched by hand",
+            ">>> Emerging (1 of 1) app-misc/calc-2.0::lab\n\n!!! app-misc/calc-2.0 has fetch restriction turned on.\n\
+             >>> Failed to emerge app-misc/calc-2.0, Log file:\n"
                 .to_owned(),
             FailureClass::Fetch,
         ),
