@@ -3,5 +3,6 @@
 //! Decides nothing about packages or drones; it carries what the core decided. Called by `swarm serve`.
 
 pub mod keys;
+pub mod link;
 pub mod permissions;
 pub mod server;

@@ -246,7 +246,7 @@ impl Keeper {
 
 /// The server at one moment.
 enum Phase {
-    Up(Running),
+    Up(Box<Running>),
     Down { again: Instant },
 }
 
@@ -277,7 +277,7 @@ impl Watcher {
     /// Only the waits can be interrupted by an order: a start once begun is seen through, so that no process is lost
     /// out of sight.
     async fn run(mut self, running: Running, mut orders: mpsc::Receiver<Order>) {
-        let mut phase = Phase::Up(running);
+        let mut phase = Phase::Up(Box::new(running));
         loop {
             let order = tokio::select! {
                 order = orders.recv() => order,
@@ -326,7 +326,7 @@ impl Watcher {
             Ok(running) => {
                 warn!(pid = running.record.pid, restarts = self.restarts, "the bus server was started anew");
                 self.told.send_replace(ServerState::Up { pid: running.record.pid, restarts: self.restarts });
-                Phase::Up(running)
+                Phase::Up(Box::new(running))
             }
             Err(reason) => {
                 error!(%reason, again_in = ?self.backoff, "the bus server does not start");
