@@ -24,7 +24,7 @@ use tracing::{info, warn};
 /// Events read and published in one go; each waits for its own answer, all answers together.
 const BATCH: usize = 256;
 /// How long the server may take for one answer; with `sync_interval: always` it takes a millisecond.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LAST_BACKOFF: Duration = Duration::from_secs(5);
 /// Name of the stream's metadata field that says whose events it holds.
@@ -108,7 +108,7 @@ impl Outbox {
         let mut backoff = FIRST_BACKOFF;
         loop {
             let before = self.published.load(Relaxed);
-            match self.from_the_cursor().await {
+            match self.go_on().await {
                 Ok(()) => return,
                 Err(reason) => {
                     if self.published.load(Relaxed) > before {
@@ -123,7 +123,7 @@ impl Outbox {
     }
 
     /// Asks the stream where it stands and goes on from there, until something fails or the engine is gone.
-    async fn from_the_cursor(&mut self) -> Result<(), OutboxError> {
+    async fn go_on(&mut self) -> Result<(), OutboxError> {
         let mut cursor = self.settle().await?;
         self.published.store(cursor, Relaxed);
         loop {
@@ -304,3 +304,6 @@ fn token(kind: &str) -> String {
     let token: String = kind.chars().take(64).map(fits).collect();
     if token.is_empty() { "unknown".to_owned() } else { token }
 }
+
+#[cfg(test)]
+mod tests;

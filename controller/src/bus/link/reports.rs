@@ -244,14 +244,16 @@ impl Reports {
     ) -> Option<Result<B, Said>> {
         match open::<B>(&asked.message.payload) {
             Ok(envelope) => Some(Ok(envelope.body)),
-            Err(reason) if is_of_another_version(&reason, &asked.message.payload) => {
-                self.inner.counters.not_understood.fetch_add(1, Relaxed);
-                Some(Err(not_understood(format!("not understood: {reason}"))))
-            }
-            Err(reason) => {
-                self.malformed(&asked.message.subject, &reason.to_string());
-                None
-            }
+            Err(reason) => match other_version(&asked.message.payload) {
+                Some(version) => {
+                    self.inner.counters.not_understood.fetch_add(1, Relaxed);
+                    Some(Err(not_understood(format!("not understood: {version}"))))
+                }
+                None => {
+                    self.malformed(&asked.message.subject, &reason.to_string());
+                    None
+                }
+            },
         }
     }
 
@@ -318,9 +320,8 @@ impl Reports {
 }
 
 /// A later version may have changed the body past reading; the envelope stays.
-fn is_of_another_version(reason: &CodecError, payload: &[u8]) -> bool {
-    let version = || open::<serde::de::IgnoredAny>(payload).map(|envelope| envelope.v);
-    matches!(reason, CodecError::Version(_)) || matches!(version(), Err(CodecError::Version(_)))
+fn other_version(payload: &[u8]) -> Option<CodecError> {
+    open::<serde::de::IgnoredAny>(payload).err().filter(|reason| matches!(reason, CodecError::Version(_)))
 }
 
 impl Inner {
