@@ -101,6 +101,8 @@ impl Core {
                 if cancelling {
                     self.resend(drone, id);
                 }
+            } else if cancelling {
+                self.never_began(id);
             } else if order > pulse.orders_seen {
                 self.resend(drone, id);
             } else {
@@ -125,6 +127,15 @@ impl Core {
                 assignment.building_since.get_or_insert(since);
             }
         });
+    }
+
+    /// A cancelled attempt that no heartbeat lists has nothing to end.
+    fn never_began(&mut self, id: BuildId) {
+        let misses = self.soft.missing.entry(id).or_default();
+        *misses += 1;
+        if *misses >= MISSES_TO_LOSE {
+            self.dropped(id, "it had not begun");
+        }
     }
 
     fn missed(&mut self, drone: &DroneId, id: BuildId) {

@@ -198,7 +198,7 @@ impl Core {
     }
 
     /// An attempt ended without a result, as ordered.
-    fn dropped(&mut self, id: BuildId, reason: &str) {
+    pub(crate) fn dropped(&mut self, id: BuildId, reason: &str) {
         let Some(assignment) = self.rows.builds.get(&id.0).and_then(|row| row.assignment()).cloned() else { return };
         let name = self.drone_name(&assignment.drone);
         self.record(id, &assignment.drone, HistoryStatus::Returned, None, Some(reason));
