@@ -17,6 +17,7 @@
 //! way of a binary into an index · `placement`: which drone builds what, and why not · `failure`: whose fault, what next ·
 //! `check`: invariants, as notes with severity.
 
+pub mod check;
 pub mod effect;
 pub mod input;
 pub mod placement;
@@ -25,6 +26,10 @@ pub mod settings;
 pub mod table;
 pub mod view;
 
+mod failure;
+mod fleet;
+mod publish;
+mod queue;
 mod state;
 
 pub use effect::{Answer, Effect};

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use swarm_protocol::machine::{Vitals, WorkerState};
-use swarm_protocol::report::Phase;
-use swarm_protocol::{DroneId, Fence, SessionId};
+use swarm_protocol::report::{AttemptStatus, Phase};
+use swarm_protocol::{BuildId, Cpv, DroneId, Fence, SessionId};
 
-use crate::rows::{DroneRow, Fact};
+use crate::rows::{BuildState, DroneRow, Fact};
+use crate::state::Core;
 
 /// What readers see.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -51,6 +52,30 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// The sum of two.
+    #[must_use]
+    pub fn plus(self, other: &Self) -> Self {
+        Self {
+            needed: self.needed + other.needed,
+            delegated: self.delegated + other.delegated,
+            received: self.received + other.received,
+            blocked: self.blocked + other.blocked,
+            failed: self.failed + other.failed,
+            waiting: self.waiting + other.waiting,
+        }
+    }
+
+    /// The counter of a state.
+    pub(crate) fn of(&mut self, state: &BuildState) -> &mut u64 {
+        match state {
+            BuildState::Planning { .. } | BuildState::Needed { .. } => &mut self.needed,
+            BuildState::Delegated { .. } => &mut self.delegated,
+            BuildState::Received { .. } => &mut self.received,
+            BuildState::Blocked { .. } => &mut self.blocked,
+            BuildState::Failed { .. } => &mut self.failed,
+        }
+    }
+
     /// All entries.
     pub fn total(&self) -> u64 {
         self.needed + self.delegated + self.received + self.blocked + self.failed
@@ -105,4 +130,44 @@ pub struct TaskView {
     pub estimated_ms: Option<u64>,
     /// Bytes of log so far.
     pub log_bytes: u64,
+}
+
+impl Core {
+    /// Rebuilds the views of drones that were touched.
+    pub(crate) fn refresh_views(&mut self) {
+        for id in std::mem::take(&mut self.soft.touched) {
+            let Some(row) = self.rows.drones.get(&id.0) else { continue };
+            let pulse = self.soft.pulses.get(&id).cloned().unwrap_or_default();
+            let stats = self.rows.stats.get(&row.name);
+            let tasks =
+                self.held_by(&id).into_iter().filter_map(|build| self.task_view(build, &pulse.attempts)).collect();
+            let view = DroneView {
+                row: row.clone(),
+                presence: pulse.presence,
+                last_heartbeat: pulse.last_wall,
+                vitals: pulse.vitals,
+                worker: pulse.worker,
+                tasks,
+                completed: stats.map_or(0, |stats| stats.success),
+                failed: stats.map_or(0, |stats| stats.total - stats.success),
+            };
+            self.soft.views.insert(id, Arc::new(view));
+        }
+    }
+
+    fn task_view(&self, build: BuildId, attempts: &[AttemptStatus]) -> Option<TaskView> {
+        let row = self.rows.builds.get(&build.0)?;
+        let assignment = row.assignment()?;
+        let status = attempts.iter().find(|status| status.fence == row.fence());
+        let cp = row.cpv.as_deref().and_then(|cpv| cpv.parse::<Cpv>().ok()).map(|cpv| cpv.cp());
+        Some(TaskView {
+            fence: row.fence(),
+            package: row.atom(),
+            phase: status.map_or(Phase::Queued, |status| status.phase),
+            assigned_at: assignment.assigned_at,
+            building_since: assignment.building_since,
+            estimated_ms: cp.and_then(|cp| self.soft.medians.get(&cp).copied()),
+            log_bytes: status.map_or(0, |status| status.log_bytes),
+        })
+    }
 }

@@ -1,5 +1,6 @@
 //! Which drone builds what: eligibility with every reason, scores with names, and the explanation of both.
 
+mod assign;
 mod eligible;
 mod explain;
 mod score;

@@ -47,12 +47,10 @@ pub struct BuildRow {
     pub tree: String,
     /// Last attempt given out; 0 before the first.
     pub attempt: Attempt,
-    /// What it needs, from the plan.
+    /// Entries that must be received before it is built: its build-time dependencies and their run-time closure, from the
+    /// plan; cycles are broken in Portage's merge order (decision 16).
     #[serde(default)]
-    pub needs: Vec<Need>,
-    /// Place in Portage's merge order; cycles are broken by it.
-    #[serde(default)]
-    pub merge_order: u64,
+    pub after: Vec<BuildId>,
     /// Where it stands.
     pub state: BuildState,
     /// Its failures since the marks were last cleared, oldest first; at most [`BuildRow::MAX_MARKS`].
@@ -132,17 +130,6 @@ pub enum Origin {
     Dependency,
 }
 
-/// An edge to another entry of the queue.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Need {
-    /// Who is needed.
-    pub build: BuildId,
-    /// Before this one can be built.
-    pub build_time: bool,
-    /// For this one to be of use.
-    pub run_time: bool,
-}
-
 /// The life of an entry. Outside it is seen as needed, delegated, received, blocked, failed; `waiting` is derived from the
 /// graph and never stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -214,9 +201,24 @@ pub struct Assignment {
     pub taken: bool,
     /// Wall clock when the drone said that emerge runs, Unix milliseconds.
     pub building_since: Option<u64>,
-    /// A person wants it back; it ends when the drone says so or its lease ends.
+    /// It is to be ended; it ends when the drone says so or its lease ends (decision 12).
     #[serde(default)]
-    pub cancelling: bool,
+    pub cancelling: Option<Cancelling>,
+}
+
+/// What becomes of a build when its cancelled attempt has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "then", rename_all = "snake_case")]
+pub enum Cancelling {
+    /// Back to needed.
+    Return {},
+    /// Blocked by a person.
+    Block {
+        /// Who.
+        by: String,
+    },
+    /// Out of the queue.
+    Remove {},
 }
 
 /// How a package came into the binhost.

@@ -10,7 +10,7 @@ mod session;
 
 pub use artifact::{ArtifactRow, ArtifactState, IndexKey, IndexRow};
 pub use build::{
-    Assignment, BlockedBy, BuildRow, BuildState, Culprit, FailureMark, Identity, Need, Origin, Outcome, Received,
+    Assignment, BlockedBy, BuildRow, BuildState, Cancelling, Culprit, FailureMark, Identity, Origin, Outcome, Received,
 };
 pub use drone::{DroneRow, Fact, Streaks};
 pub use journal::{EventRow, HistoryRow, HistoryStatus};

@@ -170,10 +170,15 @@ pub struct MetaRow {
     pub paused: Option<super::Fact>,
 }
 
+impl MetaRow {
+    /// The only key of its table.
+    pub const KEY: &'static str = "meta";
+}
+
 impl Row for MetaRow {
     type Key = String;
     const TABLE: &'static str = "meta";
     fn key(&self) -> String {
-        "meta".to_owned()
+        Self::KEY.to_owned()
     }
 }
