@@ -1,0 +1,140 @@
+//! How everyone else talks to the engine. Used by `bus`, `http` and `binhost`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use swarm_core::{Answer, Input, ReplyTo, View};
+use tokio::sync::mpsc::error::{SendTimeoutError, TrySendError};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::stats::{EngineStats, StatsNow};
+
+/// One input on its way, with whoever waits for its answer.
+pub(super) struct Message {
+    pub(super) input: Input,
+    pub(super) waiter: Option<(ReplyTo, oneshot::Sender<Answer>)>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    /// The queue stayed full; nothing was taken.
+    #[error("the controller is busy")]
+    Busy,
+    /// The engine is gone or going; if the input was taken, its outcome is not known.
+    #[error("the controller is stopping")]
+    Stopped,
+    /// The input was taken and has no answer yet; what was asked may still happen.
+    #[error("the controller has not answered in time")]
+    TimedOut,
+}
+
+/// The engine, for everyone but itself. Cheap to clone.
+#[derive(Clone)]
+pub struct EngineHandle {
+    inputs: mpsc::Sender<Message>,
+    next_reply: Arc<AtomicU64>,
+    view: Arc<ArcSwap<View>>,
+    events: watch::Receiver<u64>,
+    stats: Arc<EngineStats>,
+    room_within: Duration,
+    answer_within: Duration,
+}
+
+impl EngineHandle {
+    pub(super) fn new(
+        inputs: mpsc::Sender<Message>,
+        next_reply: Arc<AtomicU64>,
+        view: Arc<ArcSwap<View>>,
+        events: watch::Receiver<u64>,
+        stats: Arc<EngineStats>,
+        (room_within, answer_within): (Duration, Duration),
+    ) -> Self {
+        Self { inputs, next_reply, view, events, stats, room_within, answer_within }
+    }
+
+    /// Hands in one input and waits for its answer; an answer means that what it says is on disk.
+    ///
+    /// # Errors
+    /// [`AskError::Busy`] when there was no room in time, and see the others.
+    pub async fn ask(&self, make: impl FnOnce(ReplyTo) -> Input) -> Result<Answer, AskError> {
+        self.ask_within(self.answer_within, make).await
+    }
+
+    /// [`EngineHandle::ask`] with another patience for the answer; some come only when packages and log are safe.
+    ///
+    /// # Errors
+    /// As for [`EngineHandle::ask`].
+    pub async fn ask_within(
+        &self,
+        patience: Duration,
+        make: impl FnOnce(ReplyTo) -> Input,
+    ) -> Result<Answer, AskError> {
+        let reply = ReplyTo(self.next_reply.fetch_add(1, Relaxed));
+        let (waiter, answer) = oneshot::channel();
+        self.pass(Message { input: make(reply), waiter: Some((reply, waiter)) }).await?;
+        match tokio::time::timeout(patience, answer).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) => Err(AskError::Stopped),
+            Err(_) => Err(AskError::TimedOut),
+        }
+    }
+
+    /// Hands in one input that has no answer; waits for room.
+    ///
+    /// # Errors
+    /// [`AskError::Busy`] or [`AskError::Stopped`]; the input was not taken then.
+    pub async fn send(&self, input: Input) -> Result<(), AskError> {
+        self.pass(Message { input, waiter: None }).await
+    }
+
+    /// Hands in one input that has no answer, from a thread of its own; waits for room as long as it takes.
+    ///
+    /// # Errors
+    /// [`AskError::Stopped`].
+    pub fn send_blocking(&self, input: Input) -> Result<(), AskError> {
+        self.inputs.blocking_send(Message { input, waiter: None }).map_err(|_| AskError::Stopped)
+    }
+
+    /// Hands in what repeats anyway (heartbeats). False: it was shed, because the queue is more than three quarters full
+    /// and the rest is kept for what does not repeat.
+    pub fn offer(&self, input: Input) -> bool {
+        let taken = self.inputs.capacity() > self.inputs.max_capacity() / 4
+            && match self.inputs.try_send(Message { input, waiter: None }) {
+                Ok(()) => true,
+                Err(TrySendError::Full(_) | TrySendError::Closed(_)) => false,
+            };
+        if !taken {
+            self.stats.shed.fetch_add(1, Relaxed);
+        }
+        taken
+    }
+
+    /// The published view of soft state; shows nothing that is not on disk.
+    pub fn view(&self) -> Arc<View> {
+        self.view.load_full()
+    }
+
+    /// Number of the newest committed event. Its sender goes with the engine.
+    pub fn events(&self) -> watch::Receiver<u64> {
+        self.events.clone()
+    }
+
+    /// What was counted so far.
+    pub fn stats(&self) -> StatsNow {
+        self.stats.now(self.inputs.max_capacity() - self.inputs.capacity())
+    }
+
+    async fn pass(&self, message: Message) -> Result<(), AskError> {
+        match self.inputs.send_timeout(message, self.room_within).await {
+            Ok(()) => Ok(()),
+            Err(SendTimeoutError::Timeout(_)) => {
+                self.stats.busy.fetch_add(1, Relaxed);
+                Err(AskError::Busy)
+            }
+            Err(SendTimeoutError::Closed(_)) => Err(AskError::Stopped),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Where effects go. Whoever implements [`Outlets`] must never wait: the engine calls it between two batches.
+
+use std::collections::BTreeMap;
+
+use swarm_core::rows::IndexKey;
+use swarm_protocol::order::Order;
+use swarm_protocol::{ArtifactId, DroneId, Fence};
+
+/// Work for the binhost.
+#[derive(Debug, Clone, PartialEq)]
+pub enum BinhostWork {
+    /// Sign an upload and put it at its place.
+    Sign {
+        /// Which.
+        artifact: ArtifactId,
+        /// Whose folder.
+        index: IndexKey,
+        /// BUILD_ID it gets.
+        build_id: u32,
+        /// Path below the index's folder.
+        path: String,
+    },
+    /// Write a generation of an index.
+    WriteIndex {
+        /// Which.
+        index: IndexKey,
+        /// TIMESTAMP.
+        timestamp: u64,
+        /// Header, without TIMESTAMP and PACKAGES.
+        header: BTreeMap<String, String>,
+        /// New blocks.
+        add: Vec<(ArtifactId, BTreeMap<String, String>)>,
+    },
+    /// Remove an upload.
+    DropUpload {
+        /// Which.
+        artifact: ArtifactId,
+    },
+}
+
+/// Work for the log collector: get an attempt's log whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogWork {
+    /// Which attempt.
+    pub fence: Fence,
+    /// Who has its log.
+    pub drone: DroneId,
+    /// Its length in bytes.
+    pub bytes: u64,
+}
+
+/// Takes effects whose rows are on disk, in their order. None of the methods may block.
+pub trait Outlets: Send + 'static {
+    /// Send an order. One that is lost is sent again by the core.
+    fn order(&self, drone: DroneId, order: Box<Order>);
+    /// Work for the binhost. Must not be lost, or the package waits until the next start; the rows bound how much there is.
+    fn binhost(&self, work: BinhostWork);
+    /// Work for the log collector. If it is lost, the log is marked incomplete.
+    fn complete_log(&self, work: LogWork);
+}
+
+/// Lets every effect but answers go nowhere: for benches and tests of engine and store alone.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Discard;
+
+impl Outlets for Discard {
+    fn order(&self, _: DroneId, _: Box<Order>) {}
+    fn binhost(&self, _: BinhostWork) {}
+    fn complete_log(&self, _: LogWork) {}
+}

@@ -1,0 +1,368 @@
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use swarm_core::input::{Control, QueueRequest, Request};
+use swarm_core::rows::{BuildRow, EventRow, HistoryRow, MetaRow};
+use swarm_core::table::{Row, Sink, Source};
+use swarm_core::{Answer, Input, ReplyTo};
+use swarm_protocol::DroneId;
+use swarm_protocol::machine::{Machine, PortageState};
+use swarm_protocol::order::Order;
+use swarm_protocol::report::{Heartbeat, Hello, HelloAnswer, Role};
+
+use super::*;
+
+/// Keeps orders, with the newest event that was committed when each left.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<(DroneId, Order)>>>);
+
+impl Outlets for Kept {
+    fn order(&self, drone: DroneId, order: Box<Order>) {
+        self.0.lock().unwrap().push((drone, *order));
+    }
+    fn binhost(&self, _: BinhostWork) {}
+    fn complete_log(&self, _: LogWork) {}
+}
+
+impl Kept {
+    fn len(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+}
+
+fn options() -> Options {
+    Options { on_failure: OnFailure::EndThread, ..Options::default() }
+}
+
+fn start(path: &Path, outlets: impl Outlets, options: Options) -> (EngineHandle, EngineThread, Store) {
+    let store = Store::open(path).unwrap();
+    let loaded = Loaded::load(&store, Settings::default()).unwrap();
+    let (handle, thread) = loaded.start(outlets, options).unwrap();
+    (handle, thread, store)
+}
+
+fn queue(package: String) -> impl FnOnce(ReplyTo) -> Input {
+    move |reply| {
+        let request = Request::Queue(QueueRequest { packages: vec![package], ..QueueRequest::default() });
+        Input::Request { actor: "test".into(), request, reply }
+    }
+}
+
+fn control(action: Control) -> impl FnOnce(ReplyTo) -> Input {
+    move |reply| {
+        let request = Request::Control { action, package: None, drone: None };
+        Input::Request { actor: "test".into(), request, reply }
+    }
+}
+
+fn hello(role: Role) -> impl FnOnce(ReplyTo) -> Input {
+    move |reply| {
+        let hello = Hello {
+            instance: "i1".into(),
+            role,
+            name: "d1".into(),
+            proto_min: 1,
+            proto_max: 1,
+            machine: Machine { arch: "amd64".into(), cores: 4, ..Machine::default() },
+            portage: PortageState {
+                build_profile: "default".into(),
+                chost: "x86_64-pc-linux-gnu".into(),
+                ..PortageState::default()
+            },
+            slots: 1,
+            ..Hello::default()
+        };
+        Input::Hello { drone: drone(), hello: Box::new(hello), reply }
+    }
+}
+
+fn drone() -> DroneId {
+    DroneId::from("UD1")
+}
+
+fn beat(seq: u64) -> Input {
+    let beat = Heartbeat { instance: "i1".into(), seq, worker_instance: Some("i1".into()), ..Heartbeat::default() };
+    Input::Heartbeat { drone: drone(), beat: Box::new(beat) }
+}
+
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..2_000 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("waited 10 s in vain until {what}");
+}
+
+async fn end(handle: EngineHandle, thread: EngineThread) -> Result<(), EngineError> {
+    drop(handle);
+    thread.stop();
+    tokio::task::spawn_blocking(|| thread.join()).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_answer_means_that_it_is_on_disk_and_in_the_view() {
+    let folder = tempfile::tempdir().unwrap();
+    let (handle, thread, store) = start(&folder.path().join("s"), Discard, options());
+    let Answer::Queued(queued) = handle.ask(queue("=app-misc/hello-1.0".into())).await.unwrap() else { panic!() };
+    let read = store.read().unwrap();
+    assert!(read.get::<BuildRow>(&queued.builds[0].0).unwrap().is_some());
+    assert_eq!(handle.view().counts.needed, 1);
+    let newest = *handle.events().borrow();
+    assert_eq!(read.newest::<EventRow>(None, 1).unwrap()[0].seq, newest);
+    assert_eq!(handle.view().last_event, newest);
+    assert!(newest > 0);
+    end(handle, thread).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_failed_commit_lets_nothing_out_and_ends_the_engine() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s");
+    let broken = Arc::new(AtomicBool::new(false));
+    let hook: CommitHook = Box::new({
+        let broken = broken.clone();
+        move |_| if broken.load(SeqCst) { Err("the disk is full".into()) } else { Ok(()) }
+    });
+    let kept = Kept::default();
+    let (handle, thread, store) = start(&path, kept.clone(), Options { commit_hook: Some(hook), ..options() });
+    handle.ask(hello(Role::Supervisor)).await.unwrap();
+    handle.ask(hello(Role::Worker)).await.unwrap();
+    handle.send(beat(1)).await.unwrap();
+    let (seen, orders) = (handle.view(), kept.len());
+
+    broken.store(true, SeqCst);
+    // With a planner there, this would be answered and send an order.
+    assert_eq!(handle.ask(queue("=app-misc/hello-1.0".into())).await, Err(AskError::Stopped));
+    let ended = thread.ended();
+    tokio::time::timeout(Duration::from_secs(10), ended.cancelled()).await.unwrap();
+    let error = tokio::task::spawn_blocking(|| thread.join()).await.unwrap().unwrap_err();
+    assert!(matches!(error, EngineError::Commit(_)), "{error}");
+    assert_eq!(kept.len(), orders, "no order left");
+    assert_eq!(handle.view().last_event, seen.last_event, "nothing was shown");
+    assert_eq!(handle.ask(control(Control::Pause)).await, Err(AskError::Stopped));
+    assert_eq!(store.read().unwrap().rows::<BuildRow>().unwrap(), Vec::new());
+    drop((handle, store));
+
+    // The same request on a sound disk does what was not done above: the check above can fail.
+    let (handle, thread, store) = start(&path, kept.clone(), options());
+    handle.ask(hello(Role::Supervisor)).await.unwrap();
+    handle.ask(hello(Role::Worker)).await.unwrap();
+    handle.send(beat(1)).await.unwrap();
+    handle.ask(queue("=app-misc/hello-1.0".into())).await.unwrap();
+    until("the order has left", || kept.len() > orders).await;
+    assert_eq!(store.read().unwrap().rows::<BuildRow>().unwrap().len(), 1);
+    end(handle, thread).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_waits_together_is_committed_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let gate = Arc::new(Mutex::new(()));
+    let hook: CommitHook = Box::new({
+        let gate = gate.clone();
+        move |_| {
+            drop(gate.lock());
+            Ok(())
+        }
+    });
+    let opened = Options { commit_hook: Some(hook), ..options() };
+    let (handle, thread, store) = start(&folder.path().join("s"), Discard, opened);
+    let before = handle.stats();
+    let shut = gate.lock().unwrap();
+    let mut asked = Vec::new();
+    for number in 0..100 {
+        let handle = handle.clone();
+        let package = format!("=app-misc/hello-{number}");
+        asked.push(crate::watch::spawn("asker", async move {
+            handle.ask(queue(package)).await.unwrap();
+        }));
+    }
+    // The first batch is held at the gate; the rest gathers behind it.
+    let stats = handle.clone();
+    until("all wait", || {
+        let now = stats.stats();
+        now.inputs - before.inputs + now.queue_depth == 100
+    })
+    .await;
+    drop(shut);
+    for one in asked {
+        one.await.unwrap();
+    }
+    let commits = handle.stats().commits - before.commits;
+    assert!(commits <= 3, "100 requests took {commits} commits");
+    assert_eq!(store.read().unwrap().count(BuildRow::TABLE).unwrap(), 100);
+    end(handle, thread).await.unwrap();
+}
+
+#[tokio::test]
+async fn heartbeats_are_shed_when_the_engine_is_behind_and_requests_are_told_busy() {
+    let folder = tempfile::tempdir().unwrap();
+    let gate = Arc::new(Mutex::new(()));
+    let hook: CommitHook = Box::new({
+        let gate = gate.clone();
+        move |_| {
+            drop(gate.lock());
+            Ok(())
+        }
+    });
+    let small = Options {
+        commit_hook: Some(hook),
+        queue: 8,
+        batch: 1,
+        room_within: Duration::from_millis(50),
+        answer_within: Duration::from_millis(50),
+        ..options()
+    };
+    let (handle, thread, _store) = start(&folder.path().join("s"), Discard, small);
+    let shut = gate.lock().unwrap();
+    assert_eq!(handle.ask(control(Control::Pause)).await, Err(AskError::TimedOut));
+    let taken = (0..20).filter(|seq| handle.offer(beat(*seq))).count();
+    assert_eq!(taken, 6, "three quarters of the queue");
+    assert_eq!(handle.stats().shed, 14);
+    for _ in 0..2 {
+        assert_eq!(handle.ask(control(Control::Pause)).await, Err(AskError::TimedOut), "there is room for requests");
+    }
+    assert_eq!(handle.ask(control(Control::Pause)).await, Err(AskError::Busy));
+    assert_eq!(handle.stats().busy, 1);
+    drop(shut);
+    until("the late answers found nobody", || handle.stats().unheard == 3).await;
+    assert_eq!(handle.stats().waiting, 0, "no asker is remembered");
+    end(handle, thread).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_core_is_woken_when_a_rule_is_due_and_not_all_the_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("s")).unwrap();
+    let settings = Settings { offline_after: 300, start_grace: 0, ..Settings::default() };
+    let (handle, thread) = Loaded::load(&store, settings).unwrap().start(Discard, options()).unwrap();
+    handle.ask(hello(Role::Supervisor)).await.unwrap();
+    handle.send(beat(1)).await.unwrap();
+    let presence = || handle.view().drones.get(&drone()).map(|drone| drone.presence);
+    until("it is online", || presence() == Some(swarm_core::view::Presence::Online)).await;
+    // Nothing comes in any more; only time passes.
+    until("it is offline", || presence() == Some(swarm_core::view::Presence::Offline)).await;
+    let stats = handle.stats();
+    assert!((1..200).contains(&stats.wakes), "{stats:?}");
+    end(handle, thread).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_restart_goes_on_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s");
+    let (handle, thread, store) = start(&path, Discard, options());
+    let first = handle.ask(queue("=app-misc/hello-1.0".into())).await.unwrap();
+    let Answer::Hello(HelloAnswer::Welcome { store_id, .. }) = handle.ask(hello(Role::Supervisor)).await.unwrap()
+    else {
+        panic!()
+    };
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    end(handle, thread).await.unwrap();
+    let clock = store.read().unwrap().get::<MetaRow>(&"meta".to_owned()).unwrap().unwrap().clock;
+    assert!(clock >= 30, "the clock ran and was stored: {clock}");
+    drop(store);
+
+    let store = Store::open(&path).unwrap();
+    let loaded = Loaded::load(&store, Settings::default()).unwrap();
+    assert_eq!(*loaded.store_id(), store_id);
+    let (handle, thread) = loaded.start(Discard, options()).unwrap();
+    assert_eq!(handle.view().counts.needed, 1);
+    assert_eq!(*handle.events().borrow(), handle.view().last_event);
+    let (Answer::Queued(first), Answer::Queued(second)) =
+        (first, handle.ask(queue("=app-misc/hello-2.0".into())).await.unwrap())
+    else {
+        panic!()
+    };
+    assert!(second.builds[0] > first.builds[0], "numbers are not given twice");
+    end(handle, thread).await.unwrap();
+    assert!(store.read().unwrap().get::<MetaRow>(&"meta".to_owned()).unwrap().unwrap().clock >= clock);
+}
+
+#[tokio::test]
+async fn a_stop_handles_what_waits_and_then_takes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (handle, thread, store) = start(&folder.path().join("s"), Discard, Options { batch: 3, ..options() });
+    let mut asked = Vec::new();
+    for number in 0..20 {
+        let handle = handle.clone();
+        asked.push(async move { handle.ask(queue(format!("=app-misc/hello-{number}"))).await });
+    }
+    let (answers, ()) = futures::future::join(futures::future::join_all(asked), async { thread.stop() }).await;
+    let done = answers.iter().filter(|answer| answer.is_ok()).count();
+    assert_eq!(done, 20, "all were in the queue before the stop");
+    let ended = thread.ended();
+    tokio::time::timeout(Duration::from_secs(10), ended.cancelled()).await.unwrap();
+    assert_eq!(store.read().unwrap().count(BuildRow::TABLE).unwrap(), 20);
+    assert_eq!(handle.ask(control(Control::Pause)).await, Err(AskError::Stopped));
+    assert!(!handle.offer(beat(1)));
+    assert!(handle.events().has_changed().is_err(), "followers learn of the end");
+    end(handle, thread).await.unwrap();
+}
+
+#[tokio::test]
+async fn old_events_are_forgotten_in_bounded_batches_and_history_is_trimmed_on_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s");
+    {
+        let store = Store::open(&path).unwrap();
+        let mut writer = store.writer();
+        writer.put(&MetaRow { store_id: "s1".into(), last_event: 5_000, last_history: 2_500, ..MetaRow::default() });
+        for seq in 1..=5_000 {
+            writer.put(&EventRow { seq, ..EventRow::default() });
+        }
+        for id in 1..=2_500u64 {
+            writer.put(&history(id));
+        }
+        writer.commit().unwrap();
+    }
+    let (handle, thread, store) = start(&path, Discard, Options { keep_events: 1_000, ..options() });
+    handle.ask(control(Control::ClearHistory)).await.unwrap();
+    let read = store.read().unwrap();
+    assert_eq!(read.count(HistoryRow::TABLE).unwrap(), 0, "gone for readers as soon as it is answered");
+    let events = read.count(EventRow::TABLE).unwrap();
+    assert!((1_000..1_300).contains(&events), "{events}");
+    until("the rows are removed", || handle.stats().forgotten >= 6_400).await;
+    let newest = handle.view().last_event;
+    assert_eq!(store.read().unwrap().newest::<EventRow>(None, 1).unwrap()[0].seq, newest);
+    end(handle, thread).await.unwrap();
+}
+
+fn history(id: u64) -> HistoryRow {
+    HistoryRow {
+        id,
+        fence: swarm_protocol::Fence::default(),
+        session: swarm_protocol::SessionId(1),
+        package: "=app-misc/hello-1".into(),
+        drone: drone(),
+        drone_name: "d1".into(),
+        status: swarm_core::rows::HistoryStatus::Success,
+        duration_ms: 1,
+        error: None,
+        log_line: None,
+        class: None,
+        culprit: None,
+        phase: None,
+        log_bytes: 0,
+        log_complete: true,
+        memory_peak_bytes: 0,
+        built_at: 1,
+    }
+}
+
+#[tokio::test]
+async fn askers_who_gave_up_are_not_remembered_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let patient = Options { answer_within: Duration::from_millis(1), ..options() };
+    let (handle, thread, _store) = start(&folder.path().join("s"), Discard, patient);
+    // Nobody ever answers a heartbeat, so each of these waits in vain.
+    for seq in 0..3_000 {
+        let _ = handle.ask_within(Duration::ZERO, |_| beat(seq)).await;
+    }
+    handle.ask_within(Duration::from_secs(10), control(Control::Pause)).await.unwrap();
+    assert!(handle.stats().waiting < 2_100, "{:?}", handle.stats());
+    end(handle, thread).await.unwrap();
+}
