@@ -93,7 +93,9 @@ impl From<NoAnswer> for ApiError {
     fn from(reason: NoAnswer) -> Self {
         match reason {
             NoAnswer::Busy => Self::busy("the controller is busy").hint("nothing was changed; try again in a moment"),
-            NoAnswer::Stopped => Self::busy("the controller is stopping").hint("try again when it is back").retry_after(5),
+            NoAnswer::Stopped => {
+                Self::busy("the controller is stopping").hint("try again when it is back").retry_after(5)
+            }
             NoAnswer::TimedOut => Self::new(StatusCode::GATEWAY_TIMEOUT, "the controller has not answered in time")
                 .hint("it may still happen; look before you ask again, or send the same Idempotency-Key"),
         }

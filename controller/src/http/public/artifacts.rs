@@ -32,6 +32,7 @@ pub fn api() -> OpenApiRouter<AppState> {
 #[utoipa::path(
     put,
     path = "/api/v1/artifacts/{id}",
+    operation_id = "artifact_put",
     tag = "binhost",
     params(("id" = u64, Path, description = "Number of the artifact")),
     request_body(content = String, content_type = "application/octet-stream"),
@@ -81,7 +82,8 @@ fn no_ticket() -> ApiError {
 fn check_size(state: &AppState, ticket: &Ticket, headers: &HeaderMap) -> Result<(), ApiError> {
     if ticket.size > state.max_upload {
         let error = format!("a package of {} bytes is larger than the {} taken here", ticket.size, state.max_upload);
-        return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, error).hint("raise the limit for uploads in the configuration"));
+        return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, error)
+            .hint("raise the limit for uploads in the configuration"));
     }
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length != ticket.size) {

@@ -19,7 +19,7 @@ const KEY_PATH: &str = "/api/v1/binhost/key.asc";
 type Sums = BTreeMap<IndexKey, (u64, u64)>;
 
 /// How a client uses the binhost: addresses, key, `binrepos.conf`, commands
-#[utoipa::path(get, path = "/api/v1/binhost", tag = "binhost", responses((status = 200, body = BinhostAnswer)))]
+#[utoipa::path(get, path = "/api/v1/binhost", operation_id = "binhost_show", tag = "binhost", responses((status = 200, body = BinhostAnswer)))]
 pub async fn show(State(state): State<AppState>) -> Result<Json<BinhostAnswer>, ApiError> {
     let (indexes, sums) = state
         .read(|rows| {
@@ -66,6 +66,7 @@ fn index(state: &AppState, row: &IndexRow, sums: &Sums, key_url: &str) -> Binhos
 #[utoipa::path(
     get,
     path = "/api/v1/binhost/key.asc",
+    operation_id = "binhost_key",
     tag = "binhost",
     responses((status = 200, body = String, content_type = "application/pgp-keys"))
 )]

@@ -12,6 +12,7 @@ use super::super::{AppState, reads};
 #[utoipa::path(
     get,
     path = "/api/v1/builds/{build}",
+    operation_id = "build_show",
     tag = "history",
     params(("build" = u64, Path, description = "Number of the build")),
     responses((status = 200, body = BuildAnswer), (status = 404, body = ErrorBody))
@@ -25,6 +26,7 @@ pub async fn show(State(state): State<AppState>, Path(build): Path<u64>) -> Resu
         })
         .await?;
     answer.map(Json).ok_or_else(|| {
-        ApiError::not_found(format!("there is no build {build}")).hint("see /api/v1/queue and /api/v1/history for numbers")
+        ApiError::not_found(format!("there is no build {build}"))
+            .hint("see /api/v1/queue and /api/v1/history for numbers")
     })
 }

@@ -48,10 +48,7 @@ pub struct EventsQuery {
     params(EventsQuery),
     responses((status = 200, body = Events), (status = 400, body = ErrorBody))
 )]
-pub async fn events(
-    State(state): State<AppState>,
-    Query(query): Query<EventsQuery>,
-) -> Result<Json<Events>, ApiError> {
+pub async fn events(State(state): State<AppState>, Query(query): Query<EventsQuery>) -> Result<Json<Events>, ApiError> {
     let since = query.since.unwrap_or(0);
     if let Some(wait) = query.wait.filter(|&wait| wait > 0 && since > 0) {
         wait_for_newer(&state, since, wait.min(MAX_WAIT_S)).await;
@@ -96,6 +93,7 @@ pub struct PastQuery {
 #[utoipa::path(
     get,
     path = "/api/v1/events/history",
+    operation_id = "event_history",
     tag = "events",
     params(PastQuery),
     responses((status = 200, body = EventHistory), (status = 400, body = ErrorBody))

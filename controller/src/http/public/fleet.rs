@@ -31,6 +31,7 @@ pub struct NodesQuery {
 #[utoipa::path(
     get,
     path = "/api/v1/nodes",
+    operation_id = "drone_list",
     tag = "drones",
     params(NodesQuery),
     responses(
@@ -75,6 +76,7 @@ async fn act(
 #[utoipa::path(
     post,
     path = "/api/v1/nodes/{name}/pause",
+    operation_id = "drone_pause",
     tag = "drones",
     params(("name" = String, Path, description = "Name or identity")),
     responses((status = 200, body = DroneDone), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)),
@@ -92,6 +94,7 @@ pub async fn pause(
 #[utoipa::path(
     post,
     path = "/api/v1/nodes/{name}/resume",
+    operation_id = "drone_resume",
     tag = "drones",
     params(("name" = String, Path, description = "Name or identity")),
     responses((status = 200, body = DroneDone), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)),
@@ -109,6 +112,7 @@ pub async fn resume(
 #[utoipa::path(
     post,
     path = "/api/v1/nodes/{name}/drain",
+    operation_id = "drone_drain",
     tag = "drones",
     params(("name" = String, Path, description = "Name or identity")),
     responses((status = 200, body = DroneDone), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)),
@@ -126,6 +130,7 @@ pub async fn drain(
 #[utoipa::path(
     delete,
     path = "/api/v1/nodes/{name}",
+    operation_id = "drone_forget",
     tag = "drones",
     params(("name" = String, Path, description = "Name or identity")),
     responses(

@@ -66,7 +66,9 @@ fn parse_status(status: &str) -> Result<HistoryStatus, ApiError> {
         "success" | "ok" => Ok(HistoryStatus::Success),
         "failed" => Ok(HistoryStatus::Failed),
         "returned" => Ok(HistoryStatus::Returned),
-        _ => Err(ApiError::bad_request(format!("there is no status {:?}", status.chars().take(40).collect::<String>()))
-            .hint("there are: success, failed, returned")),
+        _ => {
+            Err(ApiError::bad_request(format!("there is no status {:?}", status.chars().take(40).collect::<String>()))
+                .hint("there are: success, failed, returned"))
+        }
     }
 }

@@ -45,6 +45,7 @@ pub struct LogQuery {
 #[utoipa::path(
     get,
     path = "/api/v1/builds/{build}/{attempt}/log",
+    operation_id = "build_log",
     tag = "history",
     params(
         ("build" = u64, Path, description = "Number of the build"),
@@ -125,7 +126,8 @@ impl Reader {
         bytes.truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
         if !bytes.is_empty() {
             if offset > self.offset {
-                self.ready.push_back(format!("\n[{} bytes of the log were cut out here]\n", offset - self.offset).into());
+                self.ready
+                    .push_back(format!("\n[{} bytes of the log were cut out here]\n", offset - self.offset).into());
             }
             self.offset = offset + bytes.len() as u64;
             self.left -= bytes.len() as u64;

@@ -18,7 +18,7 @@ const MAX_KEY: usize = 200;
 /// The queue
 ///
 /// The active session, or everything if none is open: delegated, needed, blocked, failed, received, in that order.
-#[utoipa::path(get, path = "/api/v1/queue", tag = "queue", responses((status = 200, body = Vec<QueueEntry>)))]
+#[utoipa::path(get, path = "/api/v1/queue", operation_id = "queue_list", tag = "queue", responses((status = 200, body = Vec<QueueEntry>)))]
 pub async fn list(State(state): State<AppState>) -> Result<JsonAnswer<Vec<QueueEntry>>, ApiError> {
     let view = state.view();
     let entries = state.read(move |rows| Ok(QueueEntry::list(reads::queue(rows, view.session)?, &view))).await?;
@@ -31,6 +31,7 @@ pub async fn list(State(state): State<AppState>) -> Result<JsonAnswer<Vec<QueueE
 #[utoipa::path(
     post,
     path = "/api/v1/queue",
+    operation_id = "queue_add",
     tag = "queue",
     params(("Idempotency-Key" = Option<String>, Header, description = "The same key within 24 h gets the same answer")),
     request_body = QueueBody,
@@ -92,6 +93,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
 #[utoipa::path(
     delete,
     path = "/api/v1/queue/{category}/{package}",
+    operation_id = "queue_remove",
     tag = "queue",
     params(
         ("category" = String, Path, description = "Category, with or without a leading ="),
@@ -107,9 +109,7 @@ pub async fn remove(
 ) -> Result<JsonAnswer<Removed>, ApiError> {
     let package = format!("{category}/{package}");
     match state.request(&admin.actor, Request::Remove { package: package.clone() }).await? {
-        Answer::Done(done) => {
-            Ok(JsonAnswer(Removed { status: "removed".to_owned(), package, removed: done.touched }))
-        }
+        Answer::Done(done) => Ok(JsonAnswer(Removed { status: "removed".to_owned(), package, removed: done.touched })),
         _ => Err(unexpected()),
     }
 }

@@ -9,7 +9,7 @@ use super::super::extract::Path;
 use super::super::views::{Session, SessionDetail, Sessions};
 
 /// Sessions, newest first
-#[utoipa::path(get, path = "/api/v1/sessions", tag = "sessions", responses((status = 200, body = Sessions)))]
+#[utoipa::path(get, path = "/api/v1/sessions", operation_id = "session_list", tag = "sessions", responses((status = 200, body = Sessions)))]
 pub async fn list(State(state): State<AppState>) -> Result<Json<Sessions>, ApiError> {
     let view = state.view();
     let rows = state.read(|rows| Ok(rows.sessions()?)).await?;
@@ -21,6 +21,7 @@ pub async fn list(State(state): State<AppState>) -> Result<Json<Sessions>, ApiEr
 #[utoipa::path(
     get,
     path = "/api/v1/sessions/{id}",
+    operation_id = "session_show",
     tag = "sessions",
     params(("id" = u64, Path, description = "Number of the session")),
     responses((status = 200, body = SessionDetail), (status = 404, body = ErrorBody))
@@ -30,7 +31,8 @@ pub async fn show(State(state): State<AppState>, Path(id): Path<u64>) -> Result<
     let detail = state
         .read(move |rows| {
             let row = rows.session(id)?.ok_or_else(|| {
-                ApiError::not_found(format!("there is no session {id}")).hint("see /api/v1/sessions for those there are")
+                ApiError::not_found(format!("there is no session {id}"))
+                    .hint("see /api/v1/sessions for those there are")
             })?;
             let counts = view.sessions.get(&row.id).copied().unwrap_or_default();
             Ok(SessionDetail::new(Session::new(&row, &counts), &rows.builds()?, &view))

@@ -39,7 +39,13 @@ impl From<&EventRow> for Event {
         for (name, value) in &row.details {
             details.entry(name.clone()).or_insert_with(|| Value::from(value.clone()));
         }
-        Self { id: row.seq, r#type: row.kind.clone(), message: row.message.clone(), details, timestamp: seconds(row.at) }
+        Self {
+            id: row.seq,
+            r#type: row.kind.clone(),
+            message: row.message.clone(),
+            details,
+            timestamp: seconds(row.at),
+        }
     }
 }
 

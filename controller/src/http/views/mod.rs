@@ -16,7 +16,10 @@ pub use artifact::{ArtifactAnswer, BinhostAnswer, BinhostIndex};
 pub use build::{BuildAnswer, BuildAttempt};
 pub use control::{ControlBody, DroneDone, Removed};
 pub use event::{Event, EventHistory, Events};
-pub use fleet::{BuildProgress, Capabilities, ControllerVersion, Drone, DroneFact, DroneFacts, DroneMetrics, LegacyDrones, Version, Versions};
+pub use fleet::{
+    BuildProgress, Capabilities, ControllerVersion, Drone, DroneFact, DroneFacts, DroneMetrics, LegacyDrones, Version,
+    Versions,
+};
 pub use history::{DroneTiming, History, HistoryEntry, Timing};
 pub use queue::{QueueBody, QueueEntry, QueuedAnswer};
 pub use session::{Session, SessionDetail, SessionPackage, Sessions};

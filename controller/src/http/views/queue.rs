@@ -52,7 +52,9 @@ pub fn origin_name(origin: Origin) -> &'static str {
 /// Reasons for people: why it is blocked or given up, else its failures, oldest first.
 pub fn reasons(row: &BuildRow) -> Vec<String> {
     match &row.state {
-        BuildState::Blocked { reasons, .. } | BuildState::Failed { reasons, .. } if !reasons.is_empty() => reasons.clone(),
+        BuildState::Blocked { reasons, .. } | BuildState::Failed { reasons, .. } if !reasons.is_empty() => {
+            reasons.clone()
+        }
         _ => row.marks.iter().map(|mark| format!("on {}: {}", mark.drone_name, mark.message)).collect(),
     }
 }
