@@ -1,0 +1,1 @@
+//! The real engine, store, logs and binhost as the façade's ports.

@@ -1,0 +1,157 @@
+//! What the façade needs of the rest of the controller, as small traits: the engine, the store's rows, the build logs and
+//! the binhost. `adapters` implements them for the real ones; tests for their own.
+//!
+//! Nothing is decided here.
+
+use std::sync::Arc;
+
+use axum::body::BodyDataStream;
+use futures::future::BoxFuture;
+use swarm_core::input::UploadedFile;
+use swarm_core::rows::{ArtifactRow, BuildRow, EventRow, HistoryRow, IndexKey, IndexRow, SessionRow, StatsRow};
+use swarm_core::{Answer, Input, ReplyTo, View};
+use swarm_protocol::{ArtifactId, Fence};
+use thiserror::Error;
+use tokio::sync::watch;
+
+/// Makes the input once the engine has said where its answer goes.
+pub type MakeInput = Box<dyn FnOnce(ReplyTo) -> Input + Send>;
+
+/// Why the engine gave no answer.
+#[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
+pub enum NoAnswer {
+    /// Its queue is full; nothing was taken.
+    #[error("the controller is busy")]
+    Busy,
+    /// It is shutting down; nothing was taken.
+    #[error("the controller is stopping")]
+    Stopped,
+    /// It took the input and has not answered in time; what was asked may still happen.
+    #[error("the controller has not answered in time")]
+    TimedOut,
+}
+
+/// The engine as the façade sees it.
+pub trait Engine: Send + Sync {
+    /// Hands in one input and waits for its answer; an answer means that it is durable.
+    fn ask(&self, make: MakeInput) -> BoxFuture<'_, Result<Answer, NoAnswer>>;
+    /// The published view of soft state.
+    fn view(&self) -> Arc<View>;
+    /// Sequence number of the newest committed event.
+    fn events(&self) -> watch::Receiver<u64>;
+}
+
+/// The store could not be read.
+#[derive(Debug, Error)]
+#[error("can't read the store")]
+pub struct ReadError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+
+/// Opens short snapshots of what is committed.
+pub trait Store: Send + Sync {
+    /// A snapshot. Hold it for one answer only: a long one makes the file grow.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    fn snapshot(&self) -> Result<Box<dyn Rows>, ReadError>;
+}
+
+/// Rows of one snapshot. All methods block; call them off the async threads.
+///
+/// # Errors
+/// Each of them fails when the store can't be read.
+#[expect(clippy::missing_errors_doc, reason = "said once for all of them")]
+pub trait Rows {
+    /// All entries of the queue, by number.
+    fn builds(&self) -> Result<Vec<BuildRow>, ReadError>;
+    /// One entry.
+    fn build(&self, id: u64) -> Result<Option<BuildRow>, ReadError>;
+    /// All sessions, by number.
+    fn sessions(&self) -> Result<Vec<SessionRow>, ReadError>;
+    /// One session.
+    fn session(&self, id: u64) -> Result<Option<SessionRow>, ReadError>;
+    /// At most `limit` attempts that ended, newest first, with numbers below `before`.
+    fn history(&self, before: Option<u64>, limit: usize) -> Result<Vec<HistoryRow>, ReadError>;
+    /// At most `limit` events with numbers above `after`, oldest first.
+    fn events_after(&self, after: u64, limit: usize) -> Result<Vec<EventRow>, ReadError>;
+    /// At most `limit` events with numbers below `before`, newest first.
+    fn events_newest(&self, before: Option<u64>, limit: usize) -> Result<Vec<EventRow>, ReadError>;
+    /// Sums of the history, per drone.
+    fn stats(&self) -> Result<Vec<StatsRow>, ReadError>;
+    /// All artifacts, by number.
+    fn artifacts(&self) -> Result<Vec<ArtifactRow>, ReadError>;
+    /// All indexes, by name.
+    fn indexes(&self) -> Result<Vec<IndexRow>, ReadError>;
+}
+
+/// A piece of a build log.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LogPiece {
+    /// Offset of the first byte in the uncut stream; larger than asked for where the middle was cut.
+    pub offset: u64,
+    /// The bytes; empty if there are none yet.
+    pub bytes: Vec<u8>,
+    /// Bytes of the stream so far.
+    pub total: u64,
+    /// Nothing will be added any more.
+    pub ended: bool,
+    /// All of it is here but what the drone itself cut out.
+    pub complete: bool,
+}
+
+/// The stored build logs.
+pub trait Logs: Send + Sync {
+    /// At most `max` bytes from `offset`; `None` if there is no log of that attempt.
+    fn read(&self, fence: Fence, offset: u64, max: u64) -> BoxFuture<'_, std::io::Result<Option<LogPiece>>>;
+    /// Ends when something was added to that attempt's log. A hint that may never come: readers also look again by
+    /// themselves.
+    fn grown(&self, fence: Fence) -> BoxFuture<'static, ()>;
+}
+
+/// Why an upload was not taken.
+#[derive(Debug, Error)]
+pub enum UploadError {
+    /// The file is not what was announced, or no package at all.
+    #[error("{0}")]
+    Refused(String),
+    /// There is no room for it.
+    #[error("{0}")]
+    Full(String),
+    /// The connection broke or the disk failed.
+    #[error("{0}")]
+    Broken(String),
+}
+
+/// How a client uses an index.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ClientHelp {
+    /// A `binrepos.conf` section.
+    pub snippet: String,
+    /// Commands that make Portage trust the swarm's key, one per line of a shell.
+    pub commands: Vec<String>,
+}
+
+/// The built-in binhost.
+pub trait Binhost: Send + Sync {
+    /// Fingerprint of the signing key, upper-case hex.
+    fn fingerprint(&self) -> String;
+    /// The signing key's public half, ASCII-armoured.
+    fn public_key(&self) -> String;
+    /// What a client at `url` needs; `key_url` is where the public key is had from.
+    fn client_help(&self, index: &IndexKey, url: &str, key_url: &str) -> ClientHelp;
+    /// Streams an upload into `incoming`, verifies size, hash and structure. On an error nothing is left behind.
+    fn receive(
+        &self,
+        artifact: ArtifactId,
+        sha256: String,
+        size: u64,
+        body: BodyDataStream,
+    ) -> BoxFuture<'_, Result<UploadedFile, UploadError>>;
+    /// Removes what [`Binhost::receive`] left for an artifact that was refused.
+    fn discard(&self, artifact: ArtifactId);
+}
+
+/// Whether the controller can do its work.
+pub trait Readiness: Send + Sync {
+    /// What is missing, in sentences; none means ready. Must not block.
+    fn missing(&self) -> Vec<String>;
+}

@@ -1,0 +1,134 @@
+//! Uploads of binary packages by drones: streamed, checked against their ticket, and gone again if anything is wrong.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use swarm_core::effect::Ticket;
+use swarm_core::{Answer, Input, Request};
+use swarm_protocol::ArtifactId;
+use tracing::warn;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::super::auth::secrets_equal;
+use super::super::error::{ApiError, ErrorBody};
+use super::super::extract::Path;
+use super::super::ports::{NoAnswer, UploadError};
+use super::super::views::ArtifactAnswer;
+use super::super::{AppState, unexpected};
+
+/// Header of the secret that the bus gave for this upload.
+pub const TICKET_HEADER: &str = "x-upload-ticket";
+
+/// The one path whose body may be large.
+pub fn api() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(put)).layer(DefaultBodyLimit::disable())
+}
+
+/// Upload a binary package
+///
+/// For drones: the ticket comes over the bus and is good for one attempt, path, size and hash.
+#[utoipa::path(
+    put,
+    path = "/api/v1/artifacts/{id}",
+    operation_id = "artifact_put",
+    tag = "binhost",
+    params(("id" = u64, Path, description = "Number of the artifact")),
+    request_body(content = String, content_type = "application/octet-stream"),
+    responses(
+        (status = 200, body = ArtifactAnswer),
+        (status = 401, description = "No such ticket", body = ErrorBody),
+        (status = 409, description = "The attempt counts no more", body = ErrorBody),
+        (status = 413, body = ErrorBody),
+        (status = 422, description = "Not what was announced, or no package", body = ErrorBody),
+        (status = 507, description = "No room", body = ErrorBody),
+    ),
+    security(("upload_ticket" = []))
+)]
+pub async fn put(
+    State(state): State<AppState>,
+    Path(id): Path<u64>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<ArtifactAnswer>, ApiError> {
+    let artifact = ArtifactId(id);
+    let offered = headers.get(TICKET_HEADER).ok_or_else(no_ticket)?;
+    // who has no ticket learns nothing, not even which artifacts there are
+    let ticket = match state.request("upload", Request::Ticket { artifact }).await {
+        Ok(Answer::Ticket(ticket)) if secrets_equal(ticket.token.as_bytes(), offered.as_bytes()) => ticket,
+        Ok(Answer::Ticket(_)) => return Err(no_ticket()),
+        Ok(_) => return Err(unexpected()),
+        Err(refusal) if refusal.status == StatusCode::NOT_FOUND => return Err(no_ticket()),
+        Err(refusal) => return Err(refusal),
+    };
+    check_size(&state, &ticket, &headers)?;
+    let _room = state
+        .uploads
+        .try_acquire()
+        .map_err(|_| ApiError::busy("too many uploads at one time").hint("try again in a moment").retry_after(2))?;
+    let received = state.binhost.receive(artifact, ticket.sha256, ticket.size, body.into_data_stream()).await;
+    let file = received.map_err(refusal)?;
+    let make = Box::new(move |reply| Input::Uploaded { artifact, file, reply });
+    let answer = state.engine.ask(make).await;
+    settle(&state, artifact, answer)
+}
+
+fn no_ticket() -> ApiError {
+    ApiError::new(StatusCode::UNAUTHORIZED, "this upload has no valid ticket")
+        .hint("drones get one over the bus, in X-Upload-Ticket; it is good for an hour and for one file")
+}
+
+fn check_size(state: &AppState, ticket: &Ticket, headers: &HeaderMap) -> Result<(), ApiError> {
+    if ticket.size > state.max_upload {
+        let error = format!("a package of {} bytes is larger than the {} taken here", ticket.size, state.max_upload);
+        return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, error)
+            .hint("raise the limit for uploads in the configuration"));
+    }
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length != ticket.size) {
+        let error = format!("the body has {} bytes, the ticket is for {}", announced.unwrap_or_default(), ticket.size);
+        return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, error));
+    }
+    Ok(())
+}
+
+fn refusal(error: UploadError) -> ApiError {
+    let status = match error {
+        UploadError::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        UploadError::Full(_) => StatusCode::INSUFFICIENT_STORAGE,
+        UploadError::Broken(_) => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    ApiError::new(status, error.to_string())
+}
+
+fn settle(
+    state: &AppState,
+    artifact: ArtifactId,
+    answer: Result<Answer, NoAnswer>,
+) -> Result<Json<ArtifactAnswer>, ApiError> {
+    match answer {
+        Ok(Answer::Upload { taken: true, .. }) => {
+            Ok(Json(ArtifactAnswer { status: "taken".to_owned(), artifact: artifact.0 }))
+        }
+        Ok(Answer::Upload { taken: false, reason }) => {
+            state.binhost.discard(artifact);
+            Err(ApiError::new(StatusCode::CONFLICT, reason))
+        }
+        Ok(Answer::Refused(refusal)) => {
+            state.binhost.discard(artifact);
+            Err(refusal.into())
+        }
+        Ok(_) => Err(unexpected()),
+        // nothing was taken: the drone comes again with the whole file
+        Err(reason @ (NoAnswer::Busy | NoAnswer::Stopped)) => {
+            state.binhost.discard(artifact);
+            Err(reason.into())
+        }
+        // it may have been taken: the file stays, and the core drops it if not
+        Err(reason @ NoAnswer::TimedOut) => {
+            warn!(artifact = artifact.0, "an upload is whole and the engine has not answered in time");
+            Err(reason.into())
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Events: as they come, and of the past.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use swarm_core::rows::EventRow;
+use utoipa::IntoParams;
+
+use super::super::error::{ApiError, ErrorBody};
+use super::super::extract::Query;
+use super::super::views::{Event, EventHistory, Events};
+use super::super::{AppState, reads};
+
+/// Events in one answer of `/events`.
+const RECENT: usize = 200;
+/// Events in one answer of `/events/history`, if nothing else is said.
+const DEFAULT_PAST: usize = 500;
+/// Most events in one answer.
+const MAX_EVENTS: usize = 2000;
+/// Longest wait for a new event.
+const MAX_WAIT_S: u64 = 30;
+/// A `since` from here on is a moment (Unix seconds), below it is an event's number.
+const FIRST_MOMENT: f64 = 1e9;
+
+/// Which events.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct EventsQuery {
+    /// Number of the last event you know; without it (or 0) the newest ones are given.
+    since: Option<u64>,
+    /// At most so many; 200 if not given, 2000 at most.
+    limit: Option<usize>,
+    /// Only this kind.
+    r#type: Option<String>,
+    /// Wait so many seconds for a new event if there is none; 30 at most.
+    wait: Option<u64>,
+}
+
+/// Events after a number, oldest first
+///
+/// `latest_id` is what to send as `since` next time; nothing is lost that way, also if there are more than `limit`.
+#[utoipa::path(
+    get,
+    path = "/api/v1/events",
+    tag = "events",
+    params(EventsQuery),
+    responses((status = 200, body = Events), (status = 400, body = ErrorBody))
+)]
+pub async fn events(State(state): State<AppState>, Query(query): Query<EventsQuery>) -> Result<Json<Events>, ApiError> {
+    let since = query.since.unwrap_or(0);
+    if let Some(wait) = query.wait.filter(|&wait| wait > 0 && since > 0) {
+        wait_for_newer(&state, since, wait.min(MAX_WAIT_S)).await;
+    }
+    let limit = query.limit.unwrap_or(RECENT).clamp(1, MAX_EVENTS);
+    let kind = query.r#type.filter(|kind| !kind.is_empty());
+    let found = state
+        .read(move |rows| {
+            let fits = |row: &EventRow| kind.as_ref().is_none_or(|kind| row.kind == *kind);
+            Ok(if since == 0 {
+                reads::events_newest(rows, limit, fits)?
+            } else {
+                reads::events_after(rows, since, limit, fits)?
+            })
+        })
+        .await?;
+    Ok(Json(Events { events: found.events.iter().map(Event::from).collect(), latest_id: found.seen }))
+}
+
+async fn wait_for_newer(state: &AppState, since: u64, seconds: u64) {
+    let mut newest = state.engine.events();
+    let newer = newest.wait_for(|newest| *newest > since);
+    // neither the end of the wait nor that of the engine is an error: the answer is empty then
+    let _ = tokio::time::timeout(Duration::from_secs(seconds), newer).await;
+}
+
+/// Which events of the past.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct PastQuery {
+    /// Unix seconds, or (below 1e9) the number of an event: everything after it. Without it the newest are given.
+    since: Option<f64>,
+    /// Only this kind.
+    r#type: Option<String>,
+    /// Only this drone, by name.
+    drone: Option<String>,
+    /// At most so many; 500 if not given, 2000 at most.
+    limit: Option<usize>,
+}
+
+/// Events of the past, oldest first
+#[utoipa::path(
+    get,
+    path = "/api/v1/events/history",
+    operation_id = "event_history",
+    tag = "events",
+    params(PastQuery),
+    responses((status = 200, body = EventHistory), (status = 400, body = ErrorBody))
+)]
+pub async fn past(
+    State(state): State<AppState>,
+    Query(query): Query<PastQuery>,
+) -> Result<Json<EventHistory>, ApiError> {
+    let limit = query.limit.unwrap_or(DEFAULT_PAST).clamp(1, MAX_EVENTS);
+    let kind = query.r#type.filter(|kind| !kind.is_empty());
+    let drone = query.drone.filter(|drone| !drone.is_empty());
+    let since = query.since.filter(|since| *since > 0.0);
+    let found = state
+        .read(move |rows| {
+            let fits = |row: &EventRow| {
+                kind.as_ref().is_none_or(|kind| row.kind == *kind)
+                    && drone.as_ref().is_none_or(|drone| row.drone.as_ref() == Some(drone))
+            };
+            Ok(match since {
+                None => reads::events_newest(rows, limit, fits)?,
+                Some(since) => reads::events_after(rows, begin(rows, since)?, limit, fits)?,
+            })
+        })
+        .await?;
+    let events: Vec<Event> = found.events.iter().map(Event::from).collect();
+    Ok(Json(EventHistory { total: events.len(), events }))
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number of milliseconds")]
+fn begin(rows: &dyn super::super::ports::Rows, since: f64) -> Result<u64, ApiError> {
+    if since < FIRST_MOMENT {
+        return Ok(since as u64);
+    }
+    Ok(reads::last_event_before(rows, (since * 1000.0) as u64)?)
+}

@@ -1,0 +1,193 @@
+//! Drones: the list, and what a person can do with one.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use swarm_core::input::DroneAction;
+use swarm_core::view::Presence;
+use swarm_core::{Answer, Request};
+use utoipa::{IntoParams, ToSchema};
+
+use super::super::auth::Admin;
+use super::super::error::{ApiError, ErrorBody};
+use super::super::extract::{Path, Query, flag};
+use super::super::views::{ControllerVersion, Drone, DroneDone, LegacyDrones, Version, Versions};
+use super::super::{AppState, unexpected, wall};
+
+/// Which drones, in which shape.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct NodesQuery {
+    /// Offline ones, too.
+    #[serde(default, deserialize_with = "flag")]
+    all: bool,
+    /// `legacy` wraps the list into `{drones, orchestrators}`.
+    #[serde(default)]
+    format: Option<String>,
+}
+
+/// The drones, by name
+#[utoipa::path(
+    get,
+    path = "/api/v1/nodes",
+    operation_id = "drone_list",
+    tag = "drones",
+    params(NodesQuery),
+    responses(
+        (status = 200, description = "With format=legacy: {drones, orchestrators}", body = Vec<Drone>),
+        (status = 400, body = ErrorBody),
+    )
+)]
+pub async fn nodes(State(state): State<AppState>, Query(query): Query<NodesQuery>) -> Result<Response, ApiError> {
+    let (view, now) = (state.view(), wall());
+    let wanted = view.drones.values().filter(|drone| query.all || drone.presence == Presence::Online);
+    let mut drones: Vec<Drone> = wanted.map(|drone| Drone::new(drone, now)).collect();
+    drones.sort_by(|one, other| one.name.cmp(&other.name));
+    match query.format.as_deref() {
+        None | Some("" | "list") => Ok(Json(drones).into_response()),
+        Some("legacy") => Ok(Json(LegacyDrones { drones, orchestrators: Vec::new() }).into_response()),
+        Some(other) => {
+            let other: String = other.chars().take(40).collect();
+            Err(ApiError::bad_request(format!("there is no format {other:?}")).hint("use format=legacy or none"))
+        }
+    }
+}
+
+async fn act(
+    state: &AppState,
+    admin: &Admin,
+    name: String,
+    action: DroneAction,
+    status: &str,
+) -> Result<Json<DroneDone>, ApiError> {
+    // the name for the answer, before a forgotten drone has none any more
+    let known = state.view().drones.values().find(|drone| drone.row.name == name || drone.row.id.0 == name).cloned();
+    match state.request(&admin.actor, Request::Drone { drone: name.clone(), action }).await? {
+        Answer::Done(_) => {
+            let name = known.map_or(name, |drone| drone.row.name.clone());
+            Ok(Json(DroneDone { status: status.to_owned(), name }))
+        }
+        _ => Err(unexpected()),
+    }
+}
+
+/// Give a drone no new work; what runs goes on
+#[utoipa::path(
+    post,
+    path = "/api/v1/nodes/{name}/pause",
+    operation_id = "drone_pause",
+    tag = "drones",
+    params(("name" = String, Path, description = "Name or identity")),
+    responses((status = 200, body = DroneDone), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)),
+    security(("admin_key" = []))
+)]
+pub async fn pause(
+    admin: Admin,
+    State(state): State<AppState>,
+    Path(name): Path<String>,
+) -> Result<Json<DroneDone>, ApiError> {
+    act(&state, &admin, name, DroneAction::Pause, "paused").await
+}
+
+/// End a drone's pause or drain
+#[utoipa::path(
+    post,
+    path = "/api/v1/nodes/{name}/resume",
+    operation_id = "drone_resume",
+    tag = "drones",
+    params(("name" = String, Path, description = "Name or identity")),
+    responses((status = 200, body = DroneDone), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)),
+    security(("admin_key" = []))
+)]
+pub async fn resume(
+    admin: Admin,
+    State(state): State<AppState>,
+    Path(name): Path<String>,
+) -> Result<Json<DroneDone>, ApiError> {
+    act(&state, &admin, name, DroneAction::Resume, "resumed").await
+}
+
+/// Empty a drone: no new work, and out once what runs has ended
+#[utoipa::path(
+    post,
+    path = "/api/v1/nodes/{name}/drain",
+    operation_id = "drone_drain",
+    tag = "drones",
+    params(("name" = String, Path, description = "Name or identity")),
+    responses((status = 200, body = DroneDone), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)),
+    security(("admin_key" = []))
+)]
+pub async fn drain(
+    admin: Admin,
+    State(state): State<AppState>,
+    Path(name): Path<String>,
+) -> Result<Json<DroneDone>, ApiError> {
+    act(&state, &admin, name, DroneAction::Drain, "draining").await
+}
+
+/// Forget an offline drone
+#[utoipa::path(
+    delete,
+    path = "/api/v1/nodes/{name}",
+    operation_id = "drone_forget",
+    tag = "drones",
+    params(("name" = String, Path, description = "Name or identity")),
+    responses(
+        (status = 200, body = DroneDone),
+        (status = 401, body = ErrorBody),
+        (status = 404, body = ErrorBody),
+        (status = 409, description = "It is online", body = ErrorBody),
+    ),
+    security(("admin_key" = []))
+)]
+pub async fn forget(
+    admin: Admin,
+    State(state): State<AppState>,
+    Path(name): Path<String>,
+) -> Result<Json<DroneDone>, ApiError> {
+    act(&state, &admin, name, DroneAction::Forget, "forgotten").await
+}
+
+/// Who runs which version
+#[utoipa::path(get, path = "/api/v1/versions", tag = "drones", responses((status = 200, body = Versions)))]
+pub async fn versions(State(state): State<AppState>) -> Json<Versions> {
+    let view = state.view();
+    let mut drones: Vec<Version> = view
+        .drones
+        .values()
+        .map(|drone| Version {
+            name: drone.row.name.clone(),
+            ip: drone.row.address.clone(),
+            version: drone.row.agent_version.clone(),
+            online: drone.presence == Presence::Online,
+        })
+        .collect();
+    drones.sort_by(|one, other| one.name.cmp(&other.name));
+    let control_plane = ControllerVersion {
+        name: state.name.to_string(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        status: "online".to_owned(),
+    };
+    Json(Versions { control_plane, drones })
+}
+
+/// Where the controller is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Orchestrator {
+    /// Host part of its base address.
+    ip: String,
+    /// Its name.
+    name: String,
+    /// Its port.
+    port: u16,
+}
+
+/// Where the controller is
+#[utoipa::path(get, path = "/api/v1/orchestrator", tag = "drones", responses((status = 200, body = Orchestrator)))]
+pub async fn orchestrator(State(state): State<AppState>) -> Json<Orchestrator> {
+    let uri: axum::http::Uri = state.base_url.parse().unwrap_or_default();
+    let ip = uri.host().unwrap_or_default().to_owned();
+    let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
+    Json(Orchestrator { ip, name: state.name.to_string(), port })
+}

@@ -1,0 +1,50 @@
+//! The paths of the public port, a file per group.
+
+mod artifacts;
+mod binhost;
+mod builds;
+mod control;
+mod events;
+mod fleet;
+mod history;
+mod logs;
+mod queue;
+mod sessions;
+mod status;
+mod why;
+
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::AppState;
+use super::openapi::Document;
+
+/// Every path with its documentation.
+pub fn api() -> OpenApiRouter<AppState> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(status::health))
+        .routes(routes!(status::readyz))
+        .routes(routes!(status::status))
+        .routes(routes!(fleet::nodes))
+        .routes(routes!(fleet::forget))
+        .routes(routes!(fleet::pause))
+        .routes(routes!(fleet::resume))
+        .routes(routes!(fleet::drain))
+        .routes(routes!(fleet::versions))
+        .routes(routes!(fleet::orchestrator))
+        .routes(routes!(queue::list, queue::add))
+        .routes(routes!(queue::remove))
+        .routes(routes!(control::control))
+        .routes(routes!(history::history))
+        .routes(routes!(sessions::list))
+        .routes(routes!(sessions::show))
+        .routes(routes!(events::events))
+        .routes(routes!(events::past))
+        .routes(routes!(builds::show))
+        .routes(routes!(logs::log))
+        .routes(routes!(why::why))
+        .routes(routes!(binhost::show))
+        .routes(routes!(binhost::key))
+        .merge(artifacts::api())
+}

@@ -1,0 +1,98 @@
+//! Health, readiness, the overview.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use super::super::views::{
+    DelegatedTo, DroneHealth, Health, Ready, Session, Status, StatusDrone, StatusPackages, Timing,
+};
+use super::super::{AppState, error::ApiError, reads, wall};
+use swarm_core::View;
+use swarm_core::view::Presence;
+
+/// Whether the process lives
+#[utoipa::path(get, path = "/api/v1/health", tag = "status", responses((status = 200, body = Health)))]
+pub async fn health(State(state): State<AppState>) -> Json<Health> {
+    let uptime_s = (state.started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
+    Json(Health { status: "ok".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), uptime_s })
+}
+
+/// Whether bus, store and binhost can do their work
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    tag = "status",
+    responses((status = 200, body = Ready), (status = 503, description = "Not ready, with reasons", body = Ready))
+)]
+pub async fn readyz(State(state): State<AppState>) -> Response {
+    let mut reasons = state.ready.missing();
+    if state.read(|rows| Ok(rows.stats()?)).await.is_err() {
+        reasons.push("the store can't be read".to_owned());
+    }
+    let ready = reasons.is_empty();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let word = if ready { "ready" } else { "not ready" };
+    (status, Json(Ready { status: word.to_owned(), ready, reasons })).into_response()
+}
+
+/// The overview
+///
+/// Sums, the active session, the fleet and what it does. Costs the same however long the history is.
+#[utoipa::path(get, path = "/api/v1/status", tag = "status", responses((status = 200, body = Status)))]
+pub async fn status(State(state): State<AppState>) -> Result<Json<Status>, ApiError> {
+    let view = state.view();
+    let overview = reads::overview(&state, &view).await?;
+    let active = view.session;
+    let (stats, session) = state
+        .read(move |rows| {
+            let session = active.map(|id| rows.session(id.0)).transpose()?.flatten();
+            Ok((rows.stats()?, session))
+        })
+        .await?;
+    let session = session.map(|row| {
+        let counts = view.sessions.get(&row.id).copied().unwrap_or_default();
+        Session::new(&row, &counts)
+    });
+    let packages = StatusPackages {
+        needed: overview.needed.clone(),
+        delegated: delegated(&view),
+        blocked: overview.blocked.clone(),
+    };
+    Ok(Json(assemble(&view, session, packages, Timing::new(&stats))))
+}
+
+fn delegated(view: &View) -> std::collections::BTreeMap<String, DelegatedTo> {
+    let each = view.drones.values().flat_map(|drone| drone.tasks.iter().map(move |task| (drone, task)));
+    each.map(|(drone, task)| (task.package.clone(), DelegatedTo { drone: drone.row.name.clone() })).collect()
+}
+
+fn assemble(view: &View, session: Option<Session>, packages: StatusPackages, timing: Timing) -> Status {
+    let (now, counts) = (wall(), view.counts);
+    let online = || view.drones.values().filter(|drone| drone.presence == Presence::Online);
+    let by_name = view.drones.values().map(|drone| (drone.row.name.clone(), StatusDrone::new(drone, now)));
+    let health = view.drones.values().filter_map(|drone| Some((drone.row.name.clone(), DroneHealth::new(drone)?)));
+    Status {
+        needed: counts.needed,
+        delegated: counts.delegated,
+        received: counts.received,
+        blocked: counts.blocked,
+        failed: counts.failed,
+        total: counts.total(),
+        waiting: counts.waiting,
+        queue_depth: counts.needed + counts.delegated,
+        queue_received: counts.received,
+        queue_blocked: counts.blocked,
+        nodes: view.drones.len(),
+        nodes_online: online().count(),
+        total_cores: online().map(|drone| u64::from(drone.row.cores)).sum(),
+        paused: view.paused.is_some(),
+        session,
+        packages,
+        drones: by_name.collect(),
+        drone_health: health.collect(),
+        timing,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}

@@ -1,0 +1,187 @@
+//! Reads of the store with bounds: filters over journals look at a limited number of rows, and what the overview shows of
+//! the queue is read at most once a second while nothing changes.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use swarm_core::View;
+use swarm_core::rows::{BuildRow, BuildState, EventRow, HistoryRow};
+use swarm_core::view::Counts;
+use swarm_protocol::SessionId;
+
+use super::AppState;
+use super::error::ApiError;
+use super::ports::{ReadError, Rows};
+
+/// Rows of a journal one question looks at.
+const MAX_SCANNED: usize = 50_000;
+/// Rows of a journal read at a time.
+const PAGE: usize = 512;
+/// How long the overview's lists may be old.
+const OVERVIEW_AGE: Duration = Duration::from_secs(1);
+/// Needed packages in the overview.
+const OVERVIEW_NEEDED: usize = 10;
+/// Blocked packages in the overview.
+const OVERVIEW_BLOCKED: usize = 200;
+
+/// Newest first: at most `limit` attempts that fit, among the newest 50,000; `done` ends the search early.
+pub fn history(
+    rows: &dyn Rows,
+    limit: usize,
+    fits: impl Fn(&HistoryRow) -> bool,
+    done: impl Fn(&HistoryRow) -> bool,
+) -> Result<Vec<HistoryRow>, ReadError> {
+    let (mut found, mut before, mut scanned) = (Vec::new(), None, 0);
+    while found.len() < limit && scanned < MAX_SCANNED {
+        let page = rows.history(before, PAGE)?;
+        scanned += page.len();
+        before = page.last().map(|row| row.id);
+        let (last, ended) = (page.len() < PAGE, page.iter().any(&done));
+        found.extend(page.into_iter().filter(|row| !done(row)).filter(&fits));
+        if last || ended {
+            break;
+        }
+    }
+    found.truncate(limit);
+    Ok(found)
+}
+
+/// The attempts of one build that ended, newest first.
+pub fn attempts(rows: &dyn Rows, build: u64) -> Result<(Option<BuildRow>, Vec<HistoryRow>), ReadError> {
+    let row = rows.build(build)?;
+    // nothing of this build is older than the build itself; without its row only the bound ends the search
+    let since = row.as_ref().map_or(0, |row| row.created_at);
+    let found = history(rows, MAX_SCANNED, |row| row.fence.build.0 == build, |row| row.built_at < since)?;
+    Ok((row, found))
+}
+
+/// Events that fit, oldest first, and the number up to which all were looked at.
+pub struct FoundEvents {
+    /// Oldest first.
+    pub events: Vec<EventRow>,
+    /// Everything up to this number was looked at.
+    pub seen: u64,
+}
+
+/// At most `limit` events above `since` that fit, beginning with the oldest.
+pub fn events_after(
+    rows: &dyn Rows,
+    since: u64,
+    limit: usize,
+    fits: impl Fn(&EventRow) -> bool,
+) -> Result<FoundEvents, ReadError> {
+    let (mut events, mut seen, mut scanned) = (Vec::new(), since, 0);
+    while scanned < MAX_SCANNED {
+        let page = rows.events_after(seen, PAGE)?;
+        scanned += page.len();
+        let last = page.len() < PAGE;
+        for row in page {
+            seen = row.seq;
+            if fits(&row) {
+                events.push(row);
+                if events.len() == limit {
+                    return Ok(FoundEvents { events, seen });
+                }
+            }
+        }
+        if last {
+            break;
+        }
+    }
+    Ok(FoundEvents { events, seen })
+}
+
+/// The newest `limit` events that fit, oldest first.
+pub fn events_newest(
+    rows: &dyn Rows,
+    limit: usize,
+    fits: impl Fn(&EventRow) -> bool,
+) -> Result<FoundEvents, ReadError> {
+    let (mut events, mut before, mut scanned, mut seen) = (Vec::new(), None, 0, 0);
+    while events.len() < limit && scanned < MAX_SCANNED {
+        let page = rows.events_newest(before, PAGE)?;
+        scanned += page.len();
+        seen = seen.max(page.first().map_or(0, |row| row.seq));
+        before = page.last().map(|row| row.seq);
+        let last = page.len() < PAGE;
+        events.extend(page.into_iter().filter(&fits));
+        if last {
+            break;
+        }
+    }
+    events.truncate(limit);
+    events.reverse();
+    Ok(FoundEvents { events, seen })
+}
+
+/// Number of the last event before the wall clock `at` (Unix milliseconds): what `events_after` takes to begin there.
+pub fn last_event_before(rows: &dyn Rows, at: u64) -> Result<u64, ReadError> {
+    let newest = rows.events_newest(None, 1)?.first().map_or(0, |row| row.seq);
+    let (mut low, mut high) = (0, newest);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        match rows.events_after(middle, 1)?.first() {
+            Some(row) if row.at < at => low = row.seq,
+            _ => high = middle,
+        }
+    }
+    Ok(low)
+}
+
+/// Entries of the active session, or all if none is open.
+pub fn queue(rows: &dyn Rows, session: Option<SessionId>) -> Result<Vec<BuildRow>, ReadError> {
+    let mut builds = rows.builds()?;
+    builds.retain(|row| session.is_none_or(|session| row.session == session));
+    Ok(builds)
+}
+
+/// What the overview shows of the queue.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overview {
+    /// The first needed atoms.
+    pub needed: Vec<String>,
+    /// Blocked atoms.
+    pub blocked: Vec<String>,
+}
+
+/// When what was read still holds.
+#[derive(PartialEq)]
+struct Key {
+    session: Option<SessionId>,
+    counts: Counts,
+    last_event: u64,
+}
+
+/// The last overview, shared by all who ask: a status page asked a thousand times a second reads the queue once.
+#[derive(Default)]
+pub struct OverviewCache(Mutex<Option<(Key, Instant, Arc<Overview>)>>);
+
+/// The overview of what `view` shows, at most a second old.
+pub async fn overview(state: &AppState, view: &View) -> Result<Arc<Overview>, ApiError> {
+    if view.counts.needed == 0 && view.counts.blocked == 0 {
+        return Ok(Arc::default());
+    }
+    let key = Key { session: view.session, counts: view.counts, last_event: view.last_event };
+    if let Some((known, at, overview)) = &*state.overview.0.lock().unwrap_or_else(PoisonError::into_inner)
+        && *known == key
+        && at.elapsed() < OVERVIEW_AGE
+    {
+        return Ok(overview.clone());
+    }
+    let session = view.session;
+    let read = state.read(move |rows| Ok(Overview::of(&queue(rows, session)?))).await?;
+    let overview = Arc::new(read);
+    *state.overview.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((key, Instant::now(), overview.clone()));
+    Ok(overview)
+}
+
+impl Overview {
+    fn of(builds: &[BuildRow]) -> Self {
+        let needed = |row: &&BuildRow| matches!(row.state, BuildState::Needed { .. } | BuildState::Planning { .. });
+        let blocked = |row: &&BuildRow| matches!(row.state, BuildState::Blocked { .. });
+        Self {
+            needed: builds.iter().filter(needed).take(OVERVIEW_NEEDED).map(BuildRow::atom).collect(),
+            blocked: builds.iter().filter(blocked).take(OVERVIEW_BLOCKED).map(BuildRow::atom).collect(),
+        }
+    }
+}

@@ -1,0 +1,82 @@
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use serde_json::Value;
+use swarm_core::Answer;
+use swarm_core::effect::{Done, Refusal, RefusalKind};
+use swarm_core::view::View;
+
+use super::world::*;
+use crate::http::openapi;
+
+/// Every operation that changes something, from the document: (method, path).
+fn writes() -> Vec<(String, String)> {
+    let document: Value = serde_json::from_str(&openapi::text()).unwrap();
+    let mut found = Vec::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let path = path.replace("{name}", "alpha").replace("{category}", "a").replace("{package}", "b");
+            if method != "get" && !path.contains("artifacts") {
+                assert!(operation["security"][0].get("admin_key").is_some(), "{method} {path} names no key");
+                found.push((method.to_uppercase(), path));
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn every_write_is_refused_without_the_key_and_with_a_wrong_one() {
+    let writes = writes();
+    assert_eq!(writes.len(), 7, "{writes:?}");
+    let world = World::new(Store::default(), View::default());
+    for (method, path) in &writes {
+        for keys in [vec![], vec!["wrong"], vec![""], vec!["right-key "], vec!["wrong", KEY], vec![KEY, KEY]] {
+            let mut request = Request::builder().method(method.as_str()).uri(path);
+            for key in &keys {
+                request = request.header("X-Admin-Key", *key);
+            }
+            let reply = world.send(request.body(Body::from("{")).unwrap()).await;
+            assert_eq!(reply.status, StatusCode::UNAUTHORIZED, "{method} {path} {keys:?}");
+            assert_eq!(reply.json()["error"], "Admin authentication required");
+            assert!(reply.json()["hint"].as_str().unwrap().contains("admin dashboard"));
+        }
+        let in_the_address = Request::builder().method(method.as_str()).uri(format!("{path}?admin_key={KEY}"));
+        assert_eq!(world.send(in_the_address.body(Body::empty()).unwrap()).await.status, StatusCode::UNAUTHORIZED);
+    }
+    assert!(world.engine.asked.lock().unwrap().is_empty(), "nothing reached the engine");
+}
+
+#[tokio::test]
+async fn every_write_reaches_the_engine_with_the_right_key() {
+    for (method, path) in writes() {
+        let world = World::new(Store::default(), View::default());
+        let refusal = Refusal { kind: RefusalKind::Conflict, error: "as it happens".to_owned(), hint: None };
+        world.will_answer(Answer::Refused(refusal));
+        let body = r#"{"packages": ["a/b"], "action": "pause"}"#;
+        let reply = world.write(method.parse().unwrap(), &path, body).await;
+        assert_eq!((reply.status, reply.json()["error"].as_str().unwrap()), (StatusCode::CONFLICT, "as it happens"));
+        assert_eq!(world.engine.asked.lock().unwrap().len(), 1, "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn the_actor_is_who_the_key_holder_says_and_admin_else() {
+    let world = World::new(Store::default(), View::default());
+    for (said, heard) in [(None, "admin"), (Some("ada@hive"), "ada@hive"), (Some("  "), "admin")] {
+        world.will_answer(Answer::Done(Done { touched: 1, what: Vec::new() }));
+        let mut request = Request::post("/api/v1/control").header("X-Admin-Key", KEY);
+        if let Some(said) = said {
+            request = request.header("X-Swarm-Actor", said);
+        }
+        let reply = world.send(request.body(Body::from(r#"{"action":"pause"}"#)).unwrap()).await;
+        assert_eq!(reply.status, StatusCode::OK);
+        let asked = world.engine.asked.lock().unwrap().pop().unwrap();
+        let swarm_core::Input::Request { actor, .. } = asked else { panic!("{asked:?}") };
+        assert_eq!(actor, heard);
+    }
+}
+
+#[test]
+fn the_key_is_never_printed() {
+    assert!(!format!("{:?}", crate::http::AdminKey::new(KEY)).contains(KEY));
+}

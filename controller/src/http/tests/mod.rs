@@ -1,0 +1,8 @@
+//! The façade against engine, store, logs and binhost of the tests' own: shapes, access, errors, streams.
+
+mod access;
+mod errors;
+mod shapes;
+mod streams;
+mod uploads;
+mod world;

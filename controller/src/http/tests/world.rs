@@ -1,0 +1,444 @@
+//! A controller of which every answer is known.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::{Body, BodyDataStream};
+use axum::http::{Method, Request, StatusCode};
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use serde_json::Value;
+use swarm_core::input::UploadedFile;
+use swarm_core::rows::*;
+use swarm_core::view::{Counts, DroneView, Presence, TaskView};
+use swarm_core::{Answer, Input, ReplyTo, View};
+use swarm_protocol::machine::{DroneType, Vitals, WorkerState};
+use swarm_protocol::report::{FailureClass, Phase};
+use swarm_protocol::*;
+use tokio::sync::watch;
+use tower::ServiceExt;
+
+use crate::http::ports::*;
+use crate::http::{AdminKey, AppState, Parts, router};
+
+pub const KEY: &str = "right-key";
+pub const NOW: u64 = 1_700_000_000_000;
+
+#[derive(Clone, Default)]
+pub struct Store {
+    pub builds: Vec<BuildRow>,
+    pub sessions: Vec<SessionRow>,
+    pub history: Vec<HistoryRow>,
+    pub events: Vec<EventRow>,
+    pub stats: Vec<StatsRow>,
+    pub artifacts: Vec<ArtifactRow>,
+    pub indexes: Vec<IndexRow>,
+    pub broken: bool,
+}
+
+impl crate::http::ports::Store for Store {
+    fn snapshot(&self) -> Result<Box<dyn Rows>, ReadError> {
+        if self.broken { Err(ReadError("the disk is gone".into())) } else { Ok(Box::new(self.clone())) }
+    }
+}
+
+impl Rows for Store {
+    fn builds(&self) -> Result<Vec<BuildRow>, ReadError> {
+        Ok(self.builds.clone())
+    }
+    fn build(&self, id: u64) -> Result<Option<BuildRow>, ReadError> {
+        Ok(self.builds.iter().find(|row| row.id.0 == id).cloned())
+    }
+    fn sessions(&self) -> Result<Vec<SessionRow>, ReadError> {
+        Ok(self.sessions.clone())
+    }
+    fn session(&self, id: u64) -> Result<Option<SessionRow>, ReadError> {
+        Ok(self.sessions.iter().find(|row| row.id.0 == id).cloned())
+    }
+    fn history(&self, before: Option<u64>, limit: usize) -> Result<Vec<HistoryRow>, ReadError> {
+        let fits = |row: &&HistoryRow| before.is_none_or(|before| row.id < before);
+        Ok(self.history.iter().rev().filter(fits).take(limit).cloned().collect())
+    }
+    fn events_after(&self, after: u64, limit: usize) -> Result<Vec<EventRow>, ReadError> {
+        Ok(self.events.iter().filter(|row| row.seq > after).take(limit).cloned().collect())
+    }
+    fn events_newest(&self, before: Option<u64>, limit: usize) -> Result<Vec<EventRow>, ReadError> {
+        let fits = |row: &&EventRow| before.is_none_or(|before| row.seq < before);
+        Ok(self.events.iter().rev().filter(fits).take(limit).cloned().collect())
+    }
+    fn stats(&self) -> Result<Vec<StatsRow>, ReadError> {
+        Ok(self.stats.clone())
+    }
+    fn artifacts(&self) -> Result<Vec<ArtifactRow>, ReadError> {
+        Ok(self.artifacts.clone())
+    }
+    fn indexes(&self) -> Result<Vec<IndexRow>, ReadError> {
+        Ok(self.indexes.clone())
+    }
+}
+
+/// Remembers what it was asked and answers from a list.
+pub struct Engine {
+    pub asked: Mutex<Vec<Input>>,
+    pub answers: Mutex<VecDeque<Result<Answer, NoAnswer>>>,
+    pub view: Mutex<Arc<View>>,
+    pub newest: watch::Sender<u64>,
+}
+
+impl crate::http::ports::Engine for Engine {
+    fn ask(&self, make: MakeInput) -> BoxFuture<'_, Result<Answer, NoAnswer>> {
+        self.asked.lock().unwrap().push(make(ReplyTo(1)));
+        let answer = self.answers.lock().unwrap().pop_front().expect("the test has an answer for every question");
+        Box::pin(std::future::ready(answer))
+    }
+    fn view(&self) -> Arc<View> {
+        self.view.lock().unwrap().clone()
+    }
+    fn events(&self) -> watch::Receiver<u64> {
+        self.newest.subscribe()
+    }
+}
+
+/// One log that may grow.
+pub struct Logs {
+    pub fence: Fence,
+    pub log: watch::Sender<LogPiece>,
+}
+
+impl crate::http::ports::Logs for Logs {
+    fn read(&self, fence: Fence, offset: u64, max: u64) -> BoxFuture<'_, std::io::Result<Option<LogPiece>>> {
+        let log = self.log.borrow().clone();
+        let found = (fence == self.fence).then(|| {
+            let begin = usize::try_from(offset.saturating_sub(log.offset)).unwrap().min(log.bytes.len());
+            let bytes: Vec<u8> = log.bytes[begin..].iter().copied().take(usize::try_from(max).unwrap()).collect();
+            LogPiece { offset: offset.max(log.offset), bytes, ..log }
+        });
+        Box::pin(std::future::ready(Ok(found)))
+    }
+    fn grown(&self, _: Fence) -> BoxFuture<'static, ()> {
+        let mut changes = self.log.subscribe();
+        Box::pin(async move {
+            let _ = changes.changed().await;
+        })
+    }
+}
+
+/// Keeps what was uploaded, by artifact.
+#[derive(Default)]
+pub struct Binhost {
+    pub incoming: Mutex<BTreeMap<u64, Vec<u8>>>,
+}
+
+impl crate::http::ports::Binhost for Binhost {
+    fn fingerprint(&self) -> String {
+        "ABCD".to_owned()
+    }
+    fn public_key(&self) -> String {
+        "-----BEGIN PGP PUBLIC KEY BLOCK-----\n".to_owned()
+    }
+    fn client_help(&self, _: &IndexKey, url: &str, key_url: &str) -> ClientHelp {
+        ClientHelp { snippet: format!("[swarm]\nsync-uri = {url}\n"), commands: vec![format!("fetch {key_url}")] }
+    }
+    fn receive(
+        &self,
+        artifact: ArtifactId,
+        sha256: String,
+        size: u64,
+        mut body: BodyDataStream,
+    ) -> BoxFuture<'_, Result<UploadedFile, UploadError>> {
+        Box::pin(async move {
+            let mut bytes = Vec::new();
+            while let Some(chunk) = body.next().await {
+                bytes.extend(chunk.map_err(|error| UploadError::Broken(error.to_string()))?);
+            }
+            if bytes.len() as u64 != size || bytes.starts_with(b"bad") {
+                return Err(UploadError::Refused("the file is not what was announced".to_owned()));
+            }
+            self.incoming.lock().unwrap().insert(artifact.0, bytes);
+            Ok(UploadedFile { sha256, size, ..UploadedFile::default() })
+        })
+    }
+    fn discard(&self, artifact: ArtifactId) {
+        self.incoming.lock().unwrap().remove(&artifact.0);
+    }
+}
+
+struct Ready(Vec<String>);
+
+impl Readiness for Ready {
+    fn missing(&self) -> Vec<String> {
+        self.0.clone()
+    }
+}
+
+pub struct World {
+    pub engine: Arc<Engine>,
+    pub logs: Arc<Logs>,
+    pub binhost: Arc<Binhost>,
+    pub router: Router,
+}
+
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: axum::http::HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.text()))
+    }
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+impl World {
+    pub fn new(store: Store, view: View) -> Self {
+        Self::with_missing(store, view, Vec::new())
+    }
+
+    pub fn with_missing(store: Store, view: View, missing: Vec<String>) -> Self {
+        let engine = Arc::new(Engine {
+            asked: Mutex::default(),
+            answers: Mutex::default(),
+            newest: watch::channel(view.last_event).0,
+            view: Mutex::new(Arc::new(view)),
+        });
+        let logs = Arc::new(Logs { fence: fence(1, 2), log: watch::channel(LogPiece::default()).0 });
+        let binhost = Arc::new(Binhost::default());
+        let state = AppState::new(Parts {
+            engine: engine.clone(),
+            store: Arc::new(store),
+            logs: logs.clone(),
+            binhost: binhost.clone(),
+            ready: Arc::new(Ready(missing)),
+            admin_key: AdminKey::new(KEY),
+            base_url: "http://127.0.0.1:8100/".to_owned(),
+            name: "hive".to_owned(),
+            max_upload: 1 << 20,
+        });
+        Self { engine, logs, binhost, router: router(state, Router::new()) }
+    }
+
+    pub fn will_answer(&self, answer: Answer) {
+        self.engine.answers.lock().unwrap().push_back(Ok(answer));
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Reply {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = axum::body::to_bytes(response.into_body(), 64 << 20).await.unwrap().to_vec();
+        Reply { status, headers, body }
+    }
+
+    pub async fn get(&self, path: &str) -> Reply {
+        self.send(Request::get(path).body(Body::empty()).unwrap()).await
+    }
+
+    pub async fn write(&self, method: Method, path: &str, body: &str) -> Reply {
+        let request = Request::builder().method(method).uri(path).header("X-Admin-Key", KEY);
+        self.send(request.body(Body::from(body.to_owned())).unwrap()).await
+    }
+}
+
+pub fn fence(build: u64, attempt: u32) -> Fence {
+    Fence { build: BuildId(build), attempt: Attempt(attempt) }
+}
+
+pub fn build(id: u64, cpv: &str, state: BuildState) -> BuildRow {
+    BuildRow {
+        id: BuildId(id),
+        session: SessionId(1),
+        profile: "default".to_owned(),
+        asked: cpv.rsplit_once('-').unwrap().0.to_owned(),
+        cpv: Some(cpv.to_owned()),
+        slot: "0".to_owned(),
+        repository: "demo".to_owned(),
+        use_flags: vec!["sweet".to_owned()],
+        restrict: String::new(),
+        package_use: Vec::new(),
+        origin: Origin::Asked,
+        rebuild: false,
+        base: "base".to_owned(),
+        tree: "tree".to_owned(),
+        attempt: Attempt(2),
+        after: Vec::new(),
+        state,
+        marks: Vec::new(),
+        auto_retries: 0,
+        created_at: NOW,
+    }
+}
+
+pub fn needed() -> BuildState {
+    BuildState::Needed { not_before: 0 }
+}
+
+pub fn delegated() -> BuildState {
+    BuildState::Delegated {
+        assignment: Assignment {
+            drone: DroneId::from("UALPHA"),
+            order: 3,
+            assigned_at: NOW + 1_000,
+            taken: true,
+            building_since: Some(NOW + 1_500),
+            cancelling: None,
+        },
+    }
+}
+
+pub fn blocked(reason: &str) -> BuildState {
+    let by = BlockedBy::Failures { culprit: Culprit::Package };
+    BuildState::Blocked { by, reasons: vec![reason.to_owned()], since: NOW + 2_000, retry_at: None }
+}
+
+pub fn received() -> BuildState {
+    let received = Received {
+        at: NOW + 9_500,
+        drone: Some("alpha".to_owned()),
+        duration_ms: 8_500,
+        how: Outcome::Built,
+        size: 4_096,
+    };
+    BuildState::Received { received }
+}
+
+pub fn mark(attempt: u32) -> FailureMark {
+    FailureMark {
+        drone: DroneId::from("UALPHA"),
+        drone_name: "alpha".to_owned(),
+        attempt: Attempt(attempt),
+        class: FailureClass::Phase,
+        culprit: Culprit::Package,
+        phase: Some(Phase::Compile),
+        message: "compile failed".to_owned(),
+        log_line: Some("wasp.c:3: error: implicit declaration of function 'sting'".to_owned()),
+        at: 5,
+        wall: NOW + 2_000,
+    }
+}
+
+pub fn attempt(id: u64, fence: Fence, status: HistoryStatus) -> HistoryRow {
+    HistoryRow {
+        id,
+        fence,
+        session: SessionId(1),
+        package: "=app-misc/waggle-1.1".to_owned(),
+        drone: DroneId::from("UALPHA"),
+        drone_name: "alpha".to_owned(),
+        status,
+        duration_ms: 12_500,
+        error: (status == HistoryStatus::Failed).then(|| "compile failed".to_owned()),
+        log_line: None,
+        class: None,
+        culprit: None,
+        phase: None,
+        log_bytes: 100,
+        log_complete: true,
+        memory_peak_bytes: 0,
+        built_at: NOW + 20_000 + id,
+    }
+}
+
+pub fn event(seq: u64, kind: &str) -> EventRow {
+    EventRow {
+        seq,
+        at: NOW + seq * 1_000,
+        kind: kind.to_owned(),
+        message: format!("event {seq}"),
+        drone: Some("alpha".to_owned()),
+        ..EventRow::default()
+    }
+}
+
+pub fn drone(id: &str, name: &str, presence: Presence) -> Arc<DroneView> {
+    let row = DroneRow {
+        id: DroneId::from(id),
+        name: name.to_owned(),
+        created_at: NOW,
+        agent_version: "0.5.0".to_owned(),
+        arch: "amd64".to_owned(),
+        cores: 8,
+        ram_bytes: 16 << 30,
+        address: "10.0.0.7".to_owned(),
+        detected_type: DroneType::Lxc,
+        evidence: Vec::new(),
+        type_override: None,
+        tags: Vec::new(),
+        slots: 1,
+        build_profile: "default".to_owned(),
+        chost: "x86_64-pc-linux-gnu".to_owned(),
+        base: "base".to_owned(),
+        tree: "tree".to_owned(),
+        tree_timestamp: None,
+        portage_version: "3.0.83".to_owned(),
+        index_header: BTreeMap::new(),
+        supervisor: InstanceId::from("i1"),
+        worker: None,
+        last_order: 3,
+        paused: None,
+        draining: None,
+        grounded: None,
+        upload_impaired: None,
+        streaks: Streaks::default(),
+        last_seen: NOW,
+    };
+    let vitals = Vitals { load_1m: f64::NAN, cpu_percent: 12.5, ..Vitals::default() };
+    let (worker, last_heartbeat) = (WorkerState::Alive, 0);
+    Arc::new(DroneView { row, presence, last_heartbeat, vitals, worker, tasks: Vec::new(), completed: 4, failed: 1 })
+}
+
+/// Two drones, one of them building; one session with an entry in each state.
+pub fn busy() -> (Store, View) {
+    let mut trap = build(4, "app-misc/wasp-trap-1.0", needed());
+    trap.after = vec![BuildId(3)];
+    let mut wasp = build(3, "app-misc/wasp-1.0", blocked("alpha: compile failed"));
+    wasp.marks = vec![mark(1)];
+    let store = Store {
+        builds: vec![
+            build(1, "app-misc/waggle-1.1", delegated()),
+            build(2, "dev-libs/libpollen-2.0", received()),
+            wasp,
+            trap,
+        ],
+        sessions: vec![SessionRow {
+            id: SessionId(1),
+            name: "bees".to_owned(),
+            opened_by: "ada".to_owned(),
+            started_at: NOW,
+            ended_at: None,
+        }],
+        history: vec![attempt(1, fence(1, 1), HistoryStatus::Failed), attempt(2, fence(2, 2), HistoryStatus::Success)],
+        events: (1..=5).map(|seq| event(seq, if seq % 2 == 0 { "assign" } else { "queue" })).collect(),
+        stats: vec![StatsRow { drone: "alpha".to_owned(), total: 4, success: 3, duration_ms: 10_000 }],
+        ..Store::default()
+    };
+    let mut alpha = Arc::unwrap_or_clone(drone("UALPHA", "alpha", Presence::Online));
+    alpha.tasks = vec![TaskView {
+        fence: fence(1, 2),
+        package: "=app-misc/waggle-1.1".to_owned(),
+        phase: Phase::Compile,
+        assigned_at: NOW + 1_000,
+        building_since: Some(NOW + 1_500),
+        estimated_ms: Some(30_000),
+        log_bytes: 7,
+    }];
+    alpha.row.streaks.failures = 2;
+    let counts = Counts { needed: 1, delegated: 1, received: 1, blocked: 1, failed: 0, waiting: 1 };
+    let view = View {
+        drones: [
+            (DroneId::from("UALPHA"), Arc::new(alpha)),
+            (DroneId::from("UBETA"), drone("UBETA", "sweeper-beta", Presence::Offline)),
+        ]
+        .into(),
+        session: Some(SessionId(1)),
+        counts,
+        sessions: [(SessionId(1), counts)].into(),
+        last_event: 5,
+        last_history: 2,
+        ..View::default()
+    };
+    (store, view)
+}

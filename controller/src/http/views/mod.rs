@@ -1,0 +1,44 @@
+//! The JSON of the façade: types of its own, never rows. Times are Unix seconds with fraction, `null` where unknown. Field
+//! names are those of 0.4 and stay; fields may be added.
+
+mod artifact;
+mod build;
+mod control;
+mod event;
+mod fleet;
+mod history;
+mod queue;
+mod session;
+mod status;
+mod why;
+
+pub use artifact::{ArtifactAnswer, BinhostAnswer, BinhostIndex};
+pub use build::{BuildAnswer, BuildAttempt};
+pub use control::{ControlBody, DroneDone, Removed};
+pub use event::{Event, EventHistory, Events};
+pub use fleet::{
+    BuildProgress, Capabilities, ControllerVersion, Drone, DroneFact, DroneFacts, DroneMetrics, LegacyDrones, Version,
+    Versions,
+};
+pub use history::{DroneTiming, History, HistoryEntry, Timing};
+pub use queue::{QueueBody, QueueEntry, QueuedAnswer};
+pub use session::{Session, SessionDetail, SessionPackage, Sessions};
+pub use status::{DelegatedTo, DroneHealth, Health, Ready, Status, StatusDrone, StatusPackages};
+pub use why::{WhyAnswer, WhyDrone, WhyEntry, WhyPoints, WhyReason, WhyWaiting};
+
+/// Unix milliseconds as Unix seconds.
+#[expect(clippy::cast_precision_loss, reason = "milliseconds fit into 53 bits until the year 287396")]
+pub fn seconds(millis: u64) -> f64 {
+    millis as f64 / 1000.0
+}
+
+/// Unix milliseconds as Unix seconds; 0 is `null`.
+pub fn moment(millis: u64) -> Option<f64> {
+    (millis > 0).then(|| seconds(millis))
+}
+
+/// A part of a whole in percent, one decimal.
+#[expect(clippy::cast_precision_loss, reason = "counts of builds")]
+pub fn percent(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { (part as f64 * 1000.0 / whole as f64).round() / 10.0 }
+}
