@@ -38,9 +38,9 @@ pub enum BinhostWork {
     },
 }
 
-/// Work for the log collector: get an attempt's log whole.
+/// A log the collector is to get whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogWork {
+pub struct WantedLog {
     /// Which attempt.
     pub fence: Fence,
     /// Who has its log.
@@ -56,7 +56,7 @@ pub trait Outlets: Send + 'static {
     /// Work for the binhost. Must not be lost, or the package waits until the next start; the rows bound how much there is.
     fn binhost(&self, work: BinhostWork);
     /// Work for the log collector. If it is lost, the log is marked incomplete.
-    fn complete_log(&self, work: LogWork);
+    fn complete_log(&self, work: WantedLog);
 }
 
 /// Lets every effect but answers go nowhere: for benches and tests of engine and store alone.
@@ -66,5 +66,5 @@ pub struct Discard;
 impl Outlets for Discard {
     fn order(&self, _: DroneId, _: Box<Order>) {}
     fn binhost(&self, _: BinhostWork) {}
-    fn complete_log(&self, _: LogWork) {}
+    fn complete_log(&self, _: WantedLog) {}
 }

@@ -22,7 +22,7 @@ impl Outlets for Kept {
         self.0.lock().unwrap().push((drone, *order));
     }
     fn binhost(&self, _: BinhostWork) {}
-    fn complete_log(&self, _: LogWork) {}
+    fn complete_log(&self, _: WantedLog) {}
 }
 
 impl Kept {

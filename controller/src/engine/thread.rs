@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info};
 
 use super::handle::Message;
-use super::outlets::{BinhostWork, LogWork, Outlets};
+use super::outlets::{BinhostWork, Outlets, WantedLog};
 use super::stats::EngineStats;
 use super::{EXIT_COMMIT_FAILED, EXIT_PANICKED, OnFailure, Options, Pending};
 use crate::store::{ReadError, Retention, Store, WriteError, Writer};
@@ -367,7 +367,7 @@ impl Running {
                 }
                 Effect::DropUpload { artifact } => self.outlets.binhost(BinhostWork::DropUpload { artifact }),
                 Effect::CompleteLog { fence, drone, bytes } => {
-                    self.outlets.complete_log(LogWork { fence, drone, bytes });
+                    self.outlets.complete_log(WantedLog { fence, drone, bytes });
                 }
                 // Was carried out with the commit.
                 Effect::TrimHistory { .. } => {}

@@ -1,0 +1,228 @@
+//! Every key there is: its name, its environment variable, its words in the example, and where it goes. The one list that
+//! reading, the environment, the example and the reference are made from.
+
+use super::Config;
+use super::value::{Raw, Size, Span, Value};
+
+/// A key.
+pub(super) struct Key {
+    /// `section.key`.
+    pub name: &'static str,
+    /// Its environment variable, if it is not the one made from the name.
+    pub env: Option<&'static str>,
+    /// What it does and where its number comes from; one line each.
+    pub doc: &'static [&'static str],
+    /// What the example shows of a key without a default.
+    pub sample: &'static str,
+    /// Puts a value into the configuration.
+    pub set: fn(&mut Config, Raw<'_>) -> Result<(), String>,
+    /// Its value as TOML.
+    pub show: fn(&Config) -> Option<String>,
+}
+
+impl Key {
+    /// Its environment variable: `http.public_url` is `BUILD_SWARM_HTTP_PUBLIC_URL`.
+    pub fn variable(&self) -> String {
+        match self.env {
+            Some(name) => name.to_owned(),
+            None => format!("{PREFIX}{}", self.name.to_uppercase().replace('.', "_")),
+        }
+    }
+}
+
+/// What environment variables begin with.
+pub(super) const PREFIX: &str = "BUILD_SWARM_";
+
+macro_rules! key {
+    ($name:literal, $($field:ident).+, [$($doc:literal),+] $(, env = $env:literal)? $(, sample = $sample:literal)?) => {
+        Key {
+            name: $name,
+            env: key!(@env $($env)?),
+            doc: &[$($doc),+],
+            sample: key!(@sample $($sample)?),
+            set: |config, raw| { config.$($field).+ = Value::read(raw)?; Ok(()) },
+            show: |config| config.$($field).+.show(),
+        }
+    };
+    (span $name:literal, $($field:ident).+, [$($doc:literal),+]) => {
+        Key {
+            name: $name,
+            env: None,
+            doc: &[$($doc),+],
+            sample: "",
+            set: |config, raw| { config.$($field).+ = Span::read(raw)?.0; Ok(()) },
+            show: |config| Span(config.$($field).+).show(),
+        }
+    };
+    (size $name:literal, $($field:ident).+, [$($doc:literal),+]) => {
+        Key {
+            name: $name,
+            env: None,
+            doc: &[$($doc),+],
+            sample: "",
+            set: |config, raw| { config.$($field).+ = Size::read(raw)?.0; Ok(()) },
+            show: |config| Size(config.$($field).+).show(),
+        }
+    };
+    (@env) => { None };
+    (@env $env:literal) => { Some($env) };
+    (@sample) => { "" };
+    (@sample $sample:literal) => { $sample };
+}
+
+/// All keys, in the order of the example; those of a section stand together.
+pub(super) const KEYS: &[Key] = &[
+    key!(
+        "data_dir",
+        data_dir,
+        [
+            "Where everything is kept: the store, packages, logs, keys. Without it /var/lib/build-swarm for root,",
+            "$XDG_DATA_HOME/build-swarm for a user."
+        ],
+        sample = "\"/var/lib/build-swarm\""
+    ),
+    key!("name", name, ["The controller's name for people."]),
+    key!(
+        "local_drones",
+        local_drones,
+        ["Drones on this machine. Each gets its bus key in <data_dir>/drones/<name>.nk at the controller's start."]
+    ),
+    key!(
+        "log.level",
+        log.level,
+        ["error, warn, info, debug or trace. RUST_LOG, if set, wins and can name single modules."]
+    ),
+    key!("log.json", log.json, ["Log lines as JSON instead of text."]),
+    key!(
+        "http.listen",
+        http.listen,
+        ["Address the façade listens on. 127.0.0.1 keeps it to this machine; 0.0.0.0 opens it to the network."]
+    ),
+    key!("http.port", http.port, ["Port of the façade, the binhost and the uploads."], env = "CONTROL_PLANE_PORT"),
+    key!(
+        "http.admin_port",
+        http.admin_port,
+        ["Port of the admin dashboard. Kept free for it: this version does not serve it yet."],
+        env = "ADMIN_PORT"
+    ),
+    key!(
+        "http.public_url",
+        http.public_url,
+        [
+            "Base address under which drones and clients reach this port. Without it http://<listen>:<port>, so set it as",
+            "soon as a drone or client is on another machine."
+        ],
+        sample = "\"http://swarm.example.org:8100\""
+    ),
+    key!(
+        "bus.url",
+        bus.url,
+        ["A NATS server or cluster somebody else runs. Without it the controller starts and watches one of its own."],
+        sample = "\"nats://bus.example.org:4222\""
+    ),
+    key!(
+        "bus.credentials",
+        bus.credentials,
+        [
+            "File with the controller's nkey seed for bus.url, mode 0600. Without it <data_dir>/keys/controller.nk, made at",
+            "the first start."
+        ],
+        sample = "\"/etc/build-swarm/controller.nk\""
+    ),
+    key!("bus.prefix", bus.prefix, ["First tokens of every subject; swarms with different ones can share a bus."]),
+    key!(
+        "bus.server",
+        bus.server,
+        ["The nats-server to start. Without it the one on PATH, else <data_dir>/bin/nats-server."],
+        sample = "\"/usr/bin/nats-server\""
+    ),
+    key!(
+        "bus.port",
+        bus.port,
+        ["Port of the server the controller starts. Without it a free one is chosen once and kept."],
+        sample = "4222"
+    ),
+    key!("events.json", events.json, ["Publish each event as JSON, too, on <prefix>.json.event.<kind>."]),
+    key!("events.keep", events.keep, ["Events kept in the store, at least; older ones are forgotten."]),
+    key!(span "events.stream_age", events.stream_age, ["Events older than this leave the bus's stream."]),
+    key!(size "events.stream_size", events.stream_size, ["Bytes the bus's stream of events may hold."]),
+    key!("history.keep", history.keep, ["Attempts kept in the history, at least; older ones are forgotten."]),
+    key!(size "logs.keep", logs.keep, ["Compressed build logs kept, in all; the oldest go first."]),
+    key!(
+        "binhost.user_id",
+        binhost.user_id,
+        ["User id of the signing key. It counts when the key is made, at the first start."]
+    ),
+    key!(size "binhost.max_upload", binhost.max_upload, ["Largest binary package taken from a drone."]),
+    key!(
+        "binhost.min_free_percent",
+        binhost.min_free_percent,
+        ["Uploads are refused while less of the disk is free than this (percent)."]
+    ),
+    key!(span "rules.heartbeat", rules.heartbeat, ["Between two heartbeats of a drone."]),
+    key!(span "rules.offline_after", rules.offline_after, [
+        "A drone without a heartbeat for so long is offline: three heartbeats missed."
+    ]),
+    key!(span "rules.instance_fresh", rules.instance_fresh, [
+        "A second agent with the same identity is refused while the first one's last heartbeat is younger than this."
+    ]),
+    key!(span "rules.lease", rules.lease, [
+        "A package returns to the queue when no heartbeat has listed its attempt for so long."
+    ]),
+    key!(span "rules.start_grace", rules.start_grace, [
+        "So long after its own start the controller judges nobody: it has been away, not they."
+    ]),
+    key!(span "rules.resend_order", rules.resend_order, ["An order a drone has not seen is sent again after this."]),
+    key!(span "rules.plan_timeout", rules.plan_timeout, ["A drone that resolves dependencies gets so long for it."]),
+    key!(size "rules.min_free_disk", rules.min_free_disk, [
+        "Free space a drone needs to be given work, where it builds and where it puts packages."
+    ]),
+    key!(
+        "rules.failures_to_block",
+        rules.failures_to_block,
+        ["A package that failed on so many drones, or on all there are, is blocked."]
+    ),
+    key!(span "rules.retry_blocked_after", rules.retry_blocked_after, [
+        "A package blocked by its failures is tried again after this."
+    ]),
+    key!("rules.max_auto_retries", rules.max_auto_retries, ["So many times; then it has failed."]),
+    key!(span "rules.fleet_backoff", rules.fleet_backoff, [
+        "First wait after a failure nobody is to blame for (network, mirrors); doubles each time."
+    ]),
+    key!(span "rules.fleet_backoff_max", rules.fleet_backoff_max, ["Longest such wait."]),
+    key!(
+        "rules.fleet_failures_to_block",
+        rules.fleet_failures_to_block,
+        ["So many such failures, on two drones or all there are, block the package."]
+    ),
+    key!(span "rules.drone_retry_after", rules.drone_retry_after, [
+        "A drone to blame for a failure does not get that package again for so long."
+    ]),
+    key!(
+        "rules.drone_failures_to_block",
+        rules.drone_failures_to_block,
+        ["So many failures that were the drones' fault, and the package is blocked for a person to look at."]
+    ),
+    key!(
+        "rules.failures_to_ground",
+        rules.failures_to_ground,
+        ["Failures in a row that are its fault ground a drone."]
+    ),
+    key!(span "rules.ground_for", rules.ground_for, ["For so long."]),
+    key!("rules.uploads_to_impair", rules.uploads_to_impair, ["Uploads that fail in a row keep a drone from work."]),
+    key!(span "rules.impair_for", rules.impair_for, ["For so long."]),
+    key!(span "rules.unplaceable_after", rules.unplaceable_after, [
+        "A package no drone can build is announced after this."
+    ]),
+    key!(span "rules.ticket_life", rules.ticket_life, ["A ticket for an upload is good for so long."]),
+    key!(span "rules.log_wait", rules.log_wait, [
+        "The end of a build log that cannot be had by then is marked missing, and the result taken without it."
+    ]),
+    key!("rules.keep_sessions", rules.keep_sessions, ["Ended sessions whose packages stay in the queue's tables."]),
+    key!("rules.max_queue", rules.max_queue, ["Packages the queue takes."]),
+    key!(span "rules.build_timeout", rules.limits.total_ms, ["An attempt gets so long in all."]),
+    key!(span "rules.build_silence", rules.limits.silence_ms, ["And so long without a new line of log."]),
+    key!(size "rules.build_log", rules.limits.log_bytes, [
+        "Bytes of log kept of an attempt; of a longer one the middle is cut out and the cut marked."
+    ]),
+];

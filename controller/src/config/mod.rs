@@ -1,0 +1,427 @@
+//! The controller's configuration: one TOML file, every key also an environment variable, flags above both. Precedence is
+//! flag > environment > file > default. Reading it has no side effects, and tells everything that is wrong at once.
+//!
+//! `keys` is the list everything is made from; `value` says how durations, sizes and the like are written. Called by `main`.
+
+mod keys;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+
+use swarm_core::Settings;
+
+use keys::{KEYS, Key, PREFIX};
+pub use value::LogLevel;
+use value::Raw;
+
+/// The system-wide file.
+pub const SYSTEM_FILE: &str = "/etc/build-swarm/controller.toml";
+
+/// The whole configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Where everything is kept; see [`Config::data_dir`].
+    pub data_dir: Option<PathBuf>,
+    /// The controller's name for people.
+    pub name: String,
+    /// Names of drones on this machine.
+    pub local_drones: Vec<String>,
+    /// `[log]`
+    pub log: Log,
+    /// `[http]`
+    pub http: Http,
+    /// `[bus]`
+    pub bus: Bus,
+    /// `[events]`
+    pub events: Events,
+    /// `[history]`
+    pub history: History,
+    /// `[logs]`
+    pub logs: Logs,
+    /// `[binhost]`
+    pub binhost: Binhost,
+    /// `[rules]`: the numbers of the core. Version, address and signing key in it are set by `serve`.
+    pub rules: Settings,
+    /// Things that look wrong but need not be, for the log.
+    pub warnings: Vec<String>,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// How much.
+    pub level: LogLevel,
+    /// As JSON.
+    pub json: bool,
+}
+
+/// `[http]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Http {
+    /// Address to listen on.
+    pub listen: IpAddr,
+    /// Port of the façade.
+    pub port: u16,
+    /// Port of the admin dashboard.
+    pub admin_port: u16,
+    /// Base address as others reach it; see [`Config::public_url`].
+    pub public_url: Option<String>,
+}
+
+/// `[bus]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bus {
+    /// A server somebody else runs.
+    pub url: Option<String>,
+    /// The controller's seed for it.
+    pub credentials: Option<PathBuf>,
+    /// First tokens of every subject.
+    pub prefix: String,
+    /// The binary of the managed server.
+    pub server: Option<PathBuf>,
+    /// Port of the managed server.
+    pub port: Option<u16>,
+}
+
+/// `[events]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Events {
+    /// Mirrored as JSON.
+    pub json: bool,
+    /// Kept in the store.
+    pub keep: u64,
+    /// Age in the stream, milliseconds.
+    pub stream_age: u64,
+    /// Bytes in the stream.
+    pub stream_size: u64,
+}
+
+/// `[history]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct History {
+    /// Attempts kept in the store.
+    pub keep: u64,
+}
+
+/// `[logs]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logs {
+    /// Compressed bytes kept.
+    pub keep: u64,
+}
+
+/// `[binhost]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binhost {
+    /// User id of the signing key.
+    pub user_id: String,
+    /// Largest upload, bytes.
+    pub max_upload: u64,
+    /// Least free part of the disk, percent.
+    pub min_free_percent: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: None,
+            name: "build-swarm".to_owned(),
+            local_drones: Vec::new(),
+            log: Log { level: LogLevel::Info, json: false },
+            http: Http { listen: Ipv4Addr::UNSPECIFIED.into(), port: 8100, admin_port: 8093, public_url: None },
+            bus: Bus { url: None, credentials: None, prefix: "swarm.v1".to_owned(), server: None, port: None },
+            events: Events { json: false, keep: 200_000, stream_age: 7 * 24 * 3_600_000, stream_size: 256 << 20 },
+            history: History { keep: 1_000_000 },
+            logs: Logs { keep: 8 << 30 },
+            binhost: Binhost {
+                user_id: "Build Swarm binhost <binhost@localhost.invalid>".to_owned(),
+                max_upload: 4 << 30,
+                min_free_percent: 5,
+            },
+            rules: Settings::default(),
+            warnings: Vec::new(),
+        }
+    }
+}
+
+/// What a configuration is made from, besides the defaults.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// The file and its text.
+    pub file: Option<(PathBuf, String)>,
+    /// The environment.
+    pub environment: Vec<(String, String)>,
+    /// Flags of the command line: key and value.
+    pub flags: Vec<(String, String)>,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("{place}: {why}")]
+    Unreadable {
+        /// The file.
+        place: String,
+        /// Why.
+        why: String,
+    },
+    /// No such key.
+    #[error("{place}: there is no key {key}{}", nearest.as_ref().map_or(String::new(), |near| format!("; did you mean {near}?")))]
+    Unknown {
+        /// Where it stands.
+        place: String,
+        /// The key.
+        key: String,
+        /// The nearest there is.
+        nearest: Option<String>,
+    },
+    /// The value does not fit the key.
+    #[error("{place}: {key}: {why}")]
+    Value {
+        /// Where it stands.
+        place: String,
+        /// The key.
+        key: String,
+        /// What it should be.
+        why: String,
+    },
+    /// Values that contradict each other.
+    #[error("{0}")]
+    Conflict(String),
+}
+
+/// Everything that is wrong, at least one thing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", lines(.0))]
+pub struct ConfigErrors(pub Vec<ConfigError>);
+
+fn lines(errors: &[ConfigError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+impl Config {
+    /// Reads file and environment of this process. Without `file` it is [`default_file`], if that exists.
+    ///
+    /// # Errors
+    /// Everything that is wrong, together.
+    pub fn load(file: Option<&Path>, flags: Vec<(String, String)>) -> Result<Self, ConfigErrors> {
+        let path = file.map(Path::to_owned).or_else(default_file);
+        let file = path.map(|path| {
+            let read = fs_err::read_to_string(&path);
+            read.map(|text| (path.clone(), text)).map_err(|error| {
+                ConfigErrors(vec![ConfigError::Unreadable {
+                    place: path.display().to_string(),
+                    why: error.to_string(),
+                }])
+            })
+        });
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        Self::from_sources(&Sources { file: file.transpose()?, environment, flags })
+    }
+
+    /// Makes the configuration; touches nothing else.
+    ///
+    /// # Errors
+    /// Everything that is wrong, together.
+    pub fn from_sources(sources: &Sources) -> Result<Self, ConfigErrors> {
+        let (mut config, mut errors) = (Self::default(), Vec::new());
+        if let Some((path, text)) = &sources.file {
+            config.take_file(&path.display().to_string(), text, &mut errors);
+        }
+        config.take_environment(&sources.environment, &mut errors);
+        for (name, value) in &sources.flags {
+            config.take("command line", name, Raw::Text(value), &mut errors);
+        }
+        config.contradictions(&mut errors);
+        if errors.is_empty() { Ok(config) } else { Err(ConfigErrors(errors)) }
+    }
+
+    fn take_file(&mut self, place: &str, text: &str, errors: &mut Vec<ConfigError>) {
+        let table = match text.parse::<toml::Table>() {
+            Ok(table) => table,
+            Err(error) => {
+                let why = error.to_string();
+                return errors
+                    .push(ConfigError::Unreadable { place: place.to_owned(), why: why.trim_end().to_owned() });
+            }
+        };
+        let sections: Vec<&str> = KEYS.iter().filter_map(|key| Some(key.name.split_once('.')?.0)).collect();
+        for (name, value) in &table {
+            match value {
+                toml::Value::Table(section) if sections.contains(&name.as_str()) => {
+                    for (key, value) in section {
+                        self.take(place, &format!("{name}.{key}"), Raw::File(value), errors);
+                    }
+                }
+                _ => self.take(place, name, Raw::File(value), errors),
+            }
+        }
+    }
+
+    fn take_environment(&mut self, environment: &[(String, String)], errors: &mut Vec<ConfigError>) {
+        for key in KEYS {
+            let variable = key.variable();
+            let found = environment.iter().find(|(name, value)| *name == variable && !value.is_empty());
+            if let Some((_, value)) = found {
+                self.take(&variable, key.name, Raw::Text(value), errors);
+            }
+        }
+        // Other programs of the swarm read variables of this kind, too, so an unknown one is no error.
+        let variables: Vec<String> = KEYS.iter().map(Key::variable).collect();
+        for (name, _) in environment.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
+            if !variables.contains(name)
+                && let Some(near) = nearest(name, variables.iter().map(String::as_str))
+            {
+                self.warnings.push(format!("the environment variable {name} means nothing here; {near} would"));
+            }
+        }
+    }
+
+    fn take(&mut self, place: &str, name: &str, raw: Raw<'_>, errors: &mut Vec<ConfigError>) {
+        let (place, name) = (place.to_owned(), name.to_owned());
+        match KEYS.iter().find(|key| key.name == name) {
+            Some(key) => {
+                if let Err(why) = (key.set)(self, raw) {
+                    errors.push(ConfigError::Value { place, key: name, why });
+                }
+            }
+            None => {
+                let nearest = nearest(&name, KEYS.iter().map(|key| key.name));
+                errors.push(ConfigError::Unknown { place, key: name, nearest });
+            }
+        }
+    }
+
+    /// What no single key can tell.
+    fn contradictions(&self, errors: &mut Vec<ConfigError>) {
+        let mut wrong = |is: bool, text: String| {
+            if is {
+                errors.push(ConfigError::Conflict(text));
+            }
+        };
+        let (rules, bus, http) = (&self.rules, &self.bus, &self.http);
+        wrong(
+            http.port != 0 && http.port == http.admin_port,
+            format!("http.port and http.admin_port are both {}: give them different ports", http.port),
+        );
+        wrong(
+            bus.url.is_some() && (bus.server.is_some() || bus.port.is_some()),
+            "bus.url names a server somebody else runs, bus.server and bus.port are for one of our own: drop one or the other"
+                .to_owned(),
+        );
+        wrong(
+            bus.url.as_ref().is_some_and(|url| url.contains('@')),
+            "bus.url contains a user or password: put an nkey seed into a file and name it in bus.credentials"
+                .to_owned(),
+        );
+        wrong(
+            rules.heartbeat == 0 || rules.offline_after < 2 * rules.heartbeat,
+            "rules.offline_after must be at least two rules.heartbeat, and that more than nothing".to_owned(),
+        );
+        wrong(
+            rules.lease < rules.offline_after,
+            "rules.lease must not be shorter than rules.offline_after, or work is taken from drones that are online"
+                .to_owned(),
+        );
+        wrong(self.binhost.min_free_percent > 100, "binhost.min_free_percent is more than 100".to_owned());
+        let url = self.http.public_url.as_deref().unwrap_or("http://");
+        wrong(
+            !(url.starts_with("http://") || url.starts_with("https://")),
+            format!("http.public_url is {url:?}: it begins with http:// or https://"),
+        );
+        for name in &self.local_drones {
+            let fits = !name.is_empty()
+                && name.len() <= 63
+                && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.'))
+                && !name.starts_with('.');
+            wrong(
+                !fits,
+                format!("local_drones: {name:?} is no name for a drone: letters, digits, dot and hyphen, at most 63"),
+            );
+        }
+    }
+
+    /// Where everything is kept.
+    pub fn data_dir(&self) -> PathBuf {
+        if let Some(dir) = &self.data_dir {
+            return dir.clone();
+        }
+        match user_folder("XDG_DATA_HOME", ".local/share") {
+            Some(folder) if !nix::unistd::geteuid().is_root() => folder.join("build-swarm"),
+            _ => PathBuf::from("/var/lib/build-swarm"),
+        }
+    }
+
+    /// Base address as drones and clients reach the façade, without a slash at its end.
+    pub fn public_url(&self) -> String {
+        match &self.http.public_url {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => {
+                let host = match self.http.listen {
+                    any if any.is_unspecified() => "127.0.0.1".to_owned(),
+                    IpAddr::V6(address) => format!("[{address}]"),
+                    IpAddr::V4(address) => address.to_string(),
+                };
+                format!("http://{host}:{}", self.http.port)
+            }
+        }
+    }
+}
+
+/// The file read when none is named: for a user the one below `$XDG_CONFIG_HOME`, else the system-wide one; `None` if there
+/// is none.
+pub fn default_file() -> Option<PathBuf> {
+    let own = user_folder("XDG_CONFIG_HOME", ".config").map(|folder| folder.join("build-swarm/controller.toml"));
+    let own = own.filter(|_| !nix::unistd::geteuid().is_root());
+    own.into_iter().chain([PathBuf::from(SYSTEM_FILE)]).find(|path| path.exists())
+}
+
+fn user_folder(variable: &str, below_home: &str) -> Option<PathBuf> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute(variable).or_else(|| absolute("HOME").map(|home| home.join(below_home)))
+}
+
+/// The known name most like an unknown one; its last part counts too, so that `prot` finds `http.port`.
+fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+    let likeness = |candidate: &str| {
+        let last = candidate.rsplit('.').next().unwrap_or(candidate);
+        strsim::jaro_winkler(name, candidate).max(strsim::jaro_winkler(name, last))
+    };
+    let best = known.map(|candidate| (likeness(candidate), candidate)).max_by(|a, b| a.0.total_cmp(&b.0));
+    best.filter(|(likeness, _)| *likeness > 0.75).map(|(_, candidate)| candidate.to_owned())
+}
+
+/// A commented file with every key. Keys with a default stand there with it, the others are commented out.
+pub fn example() -> String {
+    let defaults = Config::default();
+    let mut text = String::from(
+        "# Build Swarm controller. Every value below is the default, so an empty file does as well.\n\
+         # Each key is also an environment variable, named with it. Flags win over the environment, that over this file.\n\
+         # The admin key is never in this file: it is made at the first start in <data_dir>/admin.key, or set by the\n\
+         # environment variable ADMIN_KEY.\n",
+    );
+    let mut section = "";
+    for key in KEYS {
+        let (of, name) = key.name.split_once('.').unwrap_or(("", key.name));
+        if of != section {
+            text.push_str(&format!("\n[{of}]\n"));
+            section = of;
+        }
+        text.push('\n');
+        for line in key.doc {
+            text.push_str(&format!("# {line}\n"));
+        }
+        text.push_str(&format!("# Environment: {}\n", key.variable()));
+        match (key.show)(&defaults) {
+            Some(value) => text.push_str(&format!("{name} = {value}\n")),
+            None => text.push_str(&format!("#{name} = {}\n", key.sample)),
+        }
+    }
+    text
+}

@@ -1,0 +1,193 @@
+use super::*;
+
+fn file(text: &str) -> Sources {
+    Sources { file: Some((PathBuf::from("controller.toml"), text.to_owned())), ..Sources::default() }
+}
+
+fn parse(text: &str) -> Result<Config, ConfigErrors> {
+    Config::from_sources(&file(text))
+}
+
+fn errors(text: &str) -> String {
+    parse(text).unwrap_err().to_string()
+}
+
+#[test]
+fn the_example_parses_to_the_defaults_and_names_every_key() {
+    let text = example();
+    assert_eq!(parse(&text).unwrap(), Config::default());
+    for key in KEYS {
+        let name = key.name.rsplit('.').next().unwrap();
+        let stands = text.lines().any(|line| line.trim_start_matches('#').starts_with(&format!("{name} = ")));
+        assert!(stands, "{} is missing", key.name);
+        assert!(text.contains(&key.variable()), "{}", key.variable());
+    }
+}
+
+#[test]
+fn what_the_example_comments_out_is_valid_too() {
+    let wanted = |line: &str| !(line.contains("url =") && line.contains("bus.")) && !line.starts_with("# ");
+    let text: Vec<String> =
+        example().lines().filter(|line| wanted(line)).map(|line| line.trim_start_matches('#').to_owned()).collect();
+    let config = parse(&text.join("\n")).unwrap();
+    assert_eq!(config.http.public_url.as_deref(), Some("http://swarm.example.org:8100"));
+    assert_eq!(config.bus.port, Some(4222));
+}
+
+#[test]
+fn every_number_of_the_core_is_a_key() {
+    // A field that is added to the settings and not here does not compile.
+    let Settings {
+        version: _,
+        http_url: _,
+        key_fingerprint: _,
+        public_key: _,
+        heartbeat: _,
+        offline_after: _,
+        instance_fresh: _,
+        lease: _,
+        start_grace: _,
+        resend_order: _,
+        plan_timeout: _,
+        min_free_disk: _,
+        failures_to_block: _,
+        retry_blocked_after: _,
+        max_auto_retries: _,
+        fleet_backoff: _,
+        fleet_backoff_max: _,
+        fleet_failures_to_block: _,
+        drone_retry_after: _,
+        drone_failures_to_block: _,
+        failures_to_ground: _,
+        ground_for: _,
+        uploads_to_impair: _,
+        impair_for: _,
+        unplaceable_after: _,
+        ticket_life: _,
+        log_wait: _,
+        keep_sessions: _,
+        max_queue: _,
+        limits: _,
+    } = Settings::default();
+    // 29 fields, less the four that are no numbers, and three limits for one.
+    assert_eq!(KEYS.iter().filter(|key| key.name.starts_with("rules.")).count(), 30 - 4 - 1 + 3);
+}
+
+#[test]
+fn keys_are_set_each_in_its_own_place() {
+    // Every key gets a value unlike its default; each must change the configuration, and no two in the same way.
+    let mut seen = Vec::new();
+    for key in KEYS {
+        let values =
+            ["\"1h 7s\"", "\"77MiB\"", "77", "true", "\"127.0.0.9\"", "[\"x1\"]", "\"warn\"", "\"/some/text\""];
+        let changed = values.iter().find_map(|value| {
+            let mut config = Config::default();
+            let table: toml::Table = format!("key = {value}").parse().unwrap();
+            (key.set)(&mut config, Raw::File(&table["key"])).ok()?;
+            let shown = (key.show)(&config)?;
+            assert_eq!(shown, *value, "{}", key.name);
+            Some(config)
+        });
+        let config = changed.unwrap_or_else(|| panic!("{} takes no value", key.name));
+        assert!(!seen.contains(&config) && config != Config::default(), "{} changes nothing of its own", key.name);
+        seen.push(config);
+    }
+}
+
+#[test]
+fn flags_win_over_the_environment_that_over_the_file_that_over_the_defaults() {
+    let set = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let mut sources = file("[http]\nport = 1\nadmin_port = 2\nlisten = \"127.0.0.1\"");
+    sources.environment = vec![set("CONTROL_PLANE_PORT", "11"), set("ADMIN_PORT", "12"), set("PATH", "/bin")];
+    sources.flags = vec![set("http.port", "21")];
+    let config = Config::from_sources(&sources).unwrap();
+    assert_eq!((config.http.port, config.http.admin_port), (21, 12));
+    assert_eq!(config.http.listen.to_string(), "127.0.0.1");
+    assert_eq!(config.bus.prefix, "swarm.v1");
+}
+
+#[test]
+fn the_environment_reaches_every_kind_of_value() {
+    let pairs = [
+        ("BUILD_SWARM_RULES_LEASE", "20m"),
+        ("BUILD_SWARM_RULES_MIN_FREE_DISK", "1GiB"),
+        ("BUILD_SWARM_LOCAL_DRONES", "d1, d2"),
+        ("BUILD_SWARM_EVENTS_JSON", "yes"),
+        ("BUILD_SWARM_HTTP_PUBLIC_URL", "https://swarm.example.org/"),
+        ("BUILD_SWARM_BUS_PREFIX", ""),
+    ];
+    let environment = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let config = Config::from_sources(&Sources { environment, ..Sources::default() }).unwrap();
+    assert_eq!(config.rules.lease, 1_200_000);
+    assert_eq!(config.rules.min_free_disk, 1 << 30);
+    assert_eq!(config.local_drones, ["d1", "d2"]);
+    assert!(config.events.json);
+    assert_eq!(config.public_url(), "https://swarm.example.org");
+    assert_eq!(config.bus.prefix, "swarm.v1", "an empty variable is no value");
+}
+
+#[test]
+fn an_unknown_key_is_an_error_that_names_the_nearest() {
+    assert_eq!(errors("[http]\nprot = 1"), "controller.toml: there is no key http.prot; did you mean http.port?");
+    assert_eq!(errors("datadir = 1"), "controller.toml: there is no key datadir; did you mean data_dir?");
+    assert_eq!(errors("port = 1"), "controller.toml: there is no key port; did you mean http.port?");
+    assert!(errors("[htpp]\nport = 1").starts_with("controller.toml: there is no key htpp; did you mean http."));
+    assert_eq!(errors("qqqq = 1"), "controller.toml: there is no key qqqq");
+    let environment = vec![("BUILD_SWARM_HTTP_PORTT".to_owned(), "1".to_owned())];
+    let config = Config::from_sources(&Sources { environment, ..Sources::default() }).unwrap();
+    assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once() {
+    let told = errors(
+        "name = 7\nlocal_drones = [\"../up\"]\n[rules]\nlease = 600\nmin_free_disk = \"much\"\nheartbeat = \"1m\"\n\
+         [http]\nport = 70000\nlisten = \"here\"\n[events]\njson = \"perhaps\"\n[log]\nlevel = \"loud\"",
+    );
+    for line in [
+        "name: 7 is not text: put it in quotes",
+        "rules.lease: 600 is not a duration such as \"90s\"",
+        "rules.min_free_disk: \"much\" is not a size such as \"256MiB\"",
+        "http.port: 70000 is not a whole number from 0 to 65535",
+        "http.listen: \"here\" is not an IP address",
+        "events.json: \"perhaps\" is neither true nor false",
+        "log.level: \"loud\" is none of error, warn, info, debug, trace",
+        "rules.offline_after must be at least two rules.heartbeat",
+        "local_drones: \"../up\" is no name for a drone",
+    ] {
+        assert!(told.contains(line), "{line} is missing in\n{told}");
+    }
+    assert_eq!(told.lines().count(), 9, "{told}");
+}
+
+#[test]
+fn a_file_that_is_not_toml_is_told_with_its_line() {
+    let told = errors("a = 1\nb =");
+    assert!(told.starts_with("controller.toml: ") && told.contains("line 2"), "{told}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_told_with_its_path() {
+    let told = Config::load(Some(Path::new("/nonexistent/controller.toml")), Vec::new()).unwrap_err().to_string();
+    assert!(told.contains("/nonexistent/controller.toml"), "{told}");
+}
+
+#[test]
+fn settings_that_contradict_each_other_are_refused() {
+    assert!(errors("[http]\nport = 5\nadmin_port = 5").contains("are both 5"));
+    assert!(errors("[bus]\nurl = \"nats://a\"\nport = 5").contains("drop one or the other"));
+    assert!(errors("[bus]\nurl = \"nats://user:secret@a\"").contains("bus.credentials"));
+    assert!(!errors("[bus]\nurl = \"nats://user:secret@a\"").contains("secret"), "a password is not repeated");
+    assert!(errors("[rules]\nlease = \"5s\"").contains("rules.lease must not be shorter"));
+    assert!(errors("[http]\npublic_url = \"swarm\"").contains("begins with http://"));
+}
+
+#[test]
+fn durations_and_sizes_are_shown_as_they_are_written() {
+    let text = example();
+    for line in
+        ["lease = \"10m\"", "instance_fresh = \"6s 500ms\"", "min_free_disk = \"10GiB\"", "build_log = \"64MiB\""]
+    {
+        assert!(text.contains(line), "{line}");
+    }
+}
