@@ -1,0 +1,209 @@
+//! A small blocking client of the façade. Finds out where the controller is and which key to send; never shows the key.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use ureq::http::{Response, StatusCode};
+use ureq::{Agent, Body};
+
+use super::problem::{Exit, Problem, chain};
+use super::up::state::UpState;
+use crate::http::error::ErrorBody;
+
+/// Where the controller is if nothing else is said.
+pub const DEFAULT_URL: &str = "http://127.0.0.1:8100";
+/// Where a controller installed as a service keeps its data.
+const SYSTEM_DATA: &str = "/var/lib/build-swarm";
+/// Longest wait for an answer that is not a stream.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Largest answer taken.
+const MAX_ANSWER: u64 = 256 << 20;
+
+/// Where the controller is and which key to send, as the command line says.
+#[derive(Debug, Clone, Default)]
+pub struct Address {
+    /// `--url`.
+    pub url: Option<String>,
+    /// `--data`.
+    pub data: Option<PathBuf>,
+    /// `--admin-key-file`.
+    pub key_file: Option<PathBuf>,
+    /// `ADMIN_KEY`.
+    pub key: Option<String>,
+}
+
+impl Address {
+    /// `--url`, else what `swarm up` wrote into the data directory, else this machine's public port.
+    pub fn base(&self) -> String {
+        let known = || Some(UpState::read(self.data.as_deref()?).ok()??.url);
+        let url = self.url.clone().or_else(known).unwrap_or_else(|| DEFAULT_URL.to_owned());
+        url.trim_end_matches('/').to_owned()
+    }
+
+    /// The admin key: a file that was named, the environment, the data directory, the service's data directory.
+    fn admin_key(&self) -> Result<Option<String>, Problem> {
+        if let Some(path) = &self.key_file {
+            let text = fs_err::read_to_string(path)
+                .map_err(|error| Problem::new("can't read the admin key").with(error).exit(Exit::Authentication))?;
+            return Ok(Some(text.trim().to_owned()));
+        }
+        if let Some(key) = self.key.as_ref().filter(|key| !key.trim().is_empty()) {
+            return Ok(Some(key.trim().to_owned()));
+        }
+        let places = [self.data.as_deref(), Some(Path::new(SYSTEM_DATA))];
+        let found = places.into_iter().flatten().find_map(|dir| fs_err::read_to_string(dir.join("admin.key")).ok());
+        Ok(found.map(|text| text.trim().to_owned()))
+    }
+}
+
+/// Talks to one controller.
+pub struct Client {
+    base: String,
+    key: Option<String>,
+    actor: String,
+    agent: Agent,
+}
+
+impl Client {
+    /// A client of the controller at `address`.
+    ///
+    /// # Errors
+    /// When a key file was named that can't be read.
+    pub fn new(address: &Address) -> Result<Self, Problem> {
+        let base = address.base();
+        let mut config = Agent::config_builder()
+            .http_status_as_error(false)
+            // a redirect would carry the key to somebody else
+            .max_redirects(0)
+            .user_agent(concat!("swarm/", env!("CARGO_PKG_VERSION")))
+            .timeout_connect(Some(Duration::from_secs(10)));
+        if base.contains("//127.") || base.contains("//localhost") || base.contains("//[::1]") {
+            config = config.proxy(None);
+        }
+        let user = std::env::var("USER").unwrap_or_else(|_| "admin".to_owned());
+        let host = nix::unistd::gethostname().ok().and_then(|host| host.into_string().ok()).unwrap_or_default();
+        let agent = config.build().new_agent();
+        Ok(Self { base, key: address.admin_key()?, actor: format!("{user}@{host}"), agent })
+    }
+
+    /// Where it talks to.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Reads.
+    ///
+    /// # Errors
+    /// When the controller can't be reached, refuses, or answers something else.
+    pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Problem> {
+        let request = self.agent.get(format!("{}{path}", self.base)).config().timeout_global(Some(PATIENCE)).build();
+        self.finish(request.call())
+    }
+
+    /// Writes.
+    ///
+    /// # Errors
+    /// As [`Client::get`], and when the key is missing or wrong.
+    pub fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Problem> {
+        let request = self.agent.post(format!("{}{path}", self.base)).config().timeout_global(Some(PATIENCE)).build();
+        self.finish(self.signed(request).send_json(body))
+    }
+
+    /// Removes.
+    ///
+    /// # Errors
+    /// As [`Client::post`].
+    pub fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, Problem> {
+        let request = self.agent.delete(format!("{}{path}", self.base)).config().timeout_global(Some(PATIENCE)).build();
+        self.finish(self.signed(request).call())
+    }
+
+    /// Opens a stream of bytes; without bound in time.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub fn stream(&self, path: &str) -> Result<impl Read + use<>, Problem> {
+        let answer = self.agent.get(format!("{}{path}", self.base)).call().map_err(|error| self.unreachable(&error))?;
+        Ok(self.accepted(answer)?.into_body().into_reader())
+    }
+
+    fn signed<B>(&self, request: ureq::RequestBuilder<B>) -> ureq::RequestBuilder<B> {
+        let request = request.header("X-Swarm-Actor", &self.actor);
+        match &self.key {
+            Some(key) => request.header("X-Admin-Key", key),
+            None => request,
+        }
+    }
+
+    fn finish<T: DeserializeOwned>(&self, answer: Result<Response<Body>, ureq::Error>) -> Result<T, Problem> {
+        let answer = self.accepted(answer.map_err(|error| self.unreachable(&error))?)?;
+        answer.into_body().with_config().limit(MAX_ANSWER).read_json().map_err(|error| {
+            Problem::new("the controller's answer is not understood")
+                .with(format!("{} ({})", self.base, chain(&error)))
+                .next("compare `swarm --version` with the controller's, in `swarm status`")
+        })
+    }
+
+    fn accepted(&self, mut answer: Response<Body>) -> Result<Response<Body>, Problem> {
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let text = answer.body_mut().read_to_string().unwrap_or_default();
+        let said = serde_json::from_str::<ErrorBody>(&text)
+            .unwrap_or_else(|_| ErrorBody { error: format!("the controller answered {status}"), hint: None });
+        if status == StatusCode::UNAUTHORIZED {
+            return Err(self.not_admitted());
+        }
+        Err(Problem { exit: Exit::Error, what: said.error, with: None, next: said.hint })
+    }
+
+    fn not_admitted(&self) -> Problem {
+        let what = if self.key.is_some() { "the admin key is not the controller's" } else { "this needs the admin key" };
+        Problem::new(what)
+            .with(&self.base)
+            .next("give it with --admin-key-file FILE, in ADMIN_KEY, or name the controller's data directory with --data")
+            .exit(Exit::Authentication)
+    }
+
+    fn unreachable(&self, error: &ureq::Error) -> Problem {
+        Problem::new("the controller can't be reached")
+            .with(format!("{} ({})", self.base, chain(error)))
+            .next("start one with `swarm up` or `swarm serve`, or say where it is with --url or --data")
+            .exit(Exit::Unreachable)
+    }
+}
+
+/// A part of a path, percent-encoded.
+pub fn segment(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~+=:".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded += &format!("%{byte:02X}");
+        }
+    }
+    encoded
+}
+
+/// `category/name` as two parts of a path.
+///
+/// # Errors
+/// When there is no category.
+pub fn package_path(package: &str) -> Result<String, Problem> {
+    let bare = package.strip_prefix('=').unwrap_or(package);
+    let (category, name) = bare.split_once('/').ok_or_else(|| {
+        Problem::usage(format!("{package:?} has no category")).next("write category/name or category/name-version")
+    })?;
+    Ok(format!("{}/{}", segment(category), segment(name)))
+}
+
+/// JSON as it is printed by `--json`.
+pub fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default()
+}

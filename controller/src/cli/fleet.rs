@@ -1,0 +1,66 @@
+//! `swarm fleet`.
+
+use clap::Args;
+
+use super::screen::{self, Screen};
+use super::{Context, Problem};
+use crate::http::views::{Drone, DroneFact};
+
+/// Which drones.
+#[derive(Debug, Args)]
+pub struct FleetArgs {
+    /// Only those online
+    #[arg(long)]
+    online: bool,
+}
+
+/// Runs the command.
+pub fn run(context: &Context, args: &FleetArgs) -> Result<(), Problem> {
+    let path = if args.online { "/api/v1/nodes" } else { "/api/v1/nodes?all=true" };
+    let drones: Vec<Drone> = context.client()?.get(path)?;
+    context.screen.show(&drones, |drones| render(drones, &context.screen))
+}
+
+/// The word for a drone's state, and what stands behind it.
+fn standing(drone: &Drone) -> (&'static str, Option<&DroneFact>) {
+    let facts = &drone.facts;
+    match () {
+        () if !drone.online => ("offline", None),
+        () if facts.grounded.is_some() => ("grounded", facts.grounded.as_ref()),
+        () if facts.upload_impaired.is_some() => ("impaired", facts.upload_impaired.as_ref()),
+        () if facts.draining.is_some() => ("draining", facts.draining.as_ref()),
+        () if facts.paused.is_some() => ("paused", facts.paused.as_ref()),
+        () => ("online", None),
+    }
+}
+
+/// The fleet as text.
+pub fn render(drones: &[Drone], screen: &Screen) -> String {
+    if drones.is_empty() {
+        return "no drones yet; `swarm up` starts some on this machine, docs/handbook.md tells how others join\n".to_owned();
+    }
+    let mut table = screen.table(&["NAME", "STATE", "TYPE", "CPUS", "LOAD", "MEMORY", "DISK FREE", "WELL/FAILED", "BUILDS"]);
+    let mut notes = String::new();
+    for drone in drones {
+        let (word, fact) = standing(drone);
+        if let Some(fact) = fact {
+            notes += &format!("{}: {word} by {} since {}: {}\n", drone.name, fact.by, screen::time(fact.since), fact.reason);
+        }
+        if drone.online && drone.worker != "alive" {
+            notes += &format!("{}: its worker is {}\n", drone.name, drone.worker);
+        }
+        let cell = comfy_table::Cell::new;
+        table.add_row([
+            cell(&drone.name),
+            screen::state(word),
+            cell(&drone.drone_type),
+            cell(drone.cores),
+            cell(format!("{:.2}", drone.metrics.load_1m)),
+            cell(format!("{:.0} % of {} GiB", drone.ram_percent, drone.ram_gb)),
+            cell(format!("{} GiB", drone.metrics.disk_free_gb)),
+            cell(format!("{}/{}", drone.builds_completed, drone.builds_failed)),
+            cell(if drone.assigned_packages.is_empty() { "-".to_owned() } else { drone.assigned_packages.join(", ") }),
+        ]);
+    }
+    if notes.is_empty() { format!("{table}\n") } else { format!("{table}\n\n{notes}") }
+}

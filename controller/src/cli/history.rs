@@ -1,0 +1,64 @@
+//! `swarm history`.
+
+use clap::Args;
+
+use super::client::segment;
+use super::screen::{self, Screen};
+use super::{Context, Problem};
+use crate::http::views::History;
+
+/// Which attempts.
+#[derive(Debug, Args)]
+pub struct HistoryArgs {
+    /// At most so many
+    #[arg(long, short = 'n', default_value_t = 30, value_name = "COUNT")]
+    limit: usize,
+    /// Only this session
+    #[arg(long, value_name = "ID")]
+    session: Option<u64>,
+    /// Only these: success, failed, returned
+    #[arg(long, value_parser = ["success", "failed", "returned"])]
+    status: Option<String>,
+    /// Only this drone
+    #[arg(long, value_name = "NAME")]
+    drone: Option<String>,
+}
+
+/// Runs the command.
+pub fn run(context: &Context, args: &HistoryArgs) -> Result<(), Problem> {
+    let mut path = format!("/api/v1/history?limit={}", args.limit);
+    if let Some(session) = args.session {
+        path += &format!("&session={session}");
+    }
+    for (name, value) in [("status", &args.status), ("drone", &args.drone)] {
+        if let Some(value) = value {
+            path += &format!("&{name}={}", segment(value));
+        }
+    }
+    let history: History = context.client()?.get(&path)?;
+    context.screen.show(&history, |history| render(history, &context.screen))
+}
+
+/// The history as text.
+pub fn render(history: &History, screen: &Screen) -> String {
+    if history.history.is_empty() {
+        return "no attempt has ended yet\n".to_owned();
+    }
+    let mut table = screen.table(&["WHEN", "PACKAGE", "BUILD", "DRONE", "END", "TOOK", "WHOSE FAULT", "WHY"]);
+    for entry in &history.history {
+        let cell = comfy_table::Cell::new;
+        table.add_row([
+            cell(screen::time(entry.built_at)),
+            cell(&entry.package),
+            cell(format!("{}.{}", entry.build, entry.attempt)),
+            cell(&entry.drone_name),
+            screen::state(&entry.status),
+            cell(screen::duration(entry.duration_seconds)),
+            cell(screen::or_dash(entry.culprit.clone())),
+            cell(screen::or_dash(entry.error_message.clone())),
+        ]);
+    }
+    let stats = &history.stats;
+    let total = screen::duration(stats.total_duration_s);
+    format!("{table}\n\nin all: {} attempts, {} % well, {total} of building\n", stats.total_builds, stats.success_rate)
+}

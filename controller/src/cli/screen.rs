@@ -1,0 +1,127 @@
+//! How things look on a terminal: tables, colours unless unwanted, times and sizes for people.
+
+use std::io::{IsTerminal, Write};
+
+use comfy_table::{Cell, Color, ContentArrangement, Table};
+use serde::Serialize;
+
+use super::problem::Problem;
+
+/// What is wrong when the reader of standard output went away: nothing worth a word.
+pub const CLOSED: &str = "standard output was closed";
+
+/// How to print.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Screen {
+    /// Data as JSON.
+    pub json: bool,
+    /// With colours.
+    pub color: bool,
+    /// Somebody looks: progress may move.
+    pub live: bool,
+    /// Columns, if known.
+    pub width: Option<u16>,
+}
+
+impl Screen {
+    /// What standard output is.
+    pub fn of_stdout(json: bool, no_color: bool) -> Self {
+        let terminal = std::io::stdout().is_terminal();
+        let unwanted = no_color || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let width = terminal.then(columns).flatten();
+        Self { json, color: terminal && !unwanted && !dumb && !json, live: terminal && !dumb && !json, width }
+    }
+
+    /// Prints data as JSON, or its text.
+    ///
+    /// # Errors
+    /// When standard output is closed.
+    pub fn show<T: Serialize>(&self, data: &T, text: impl FnOnce(&T) -> String) -> Result<(), Problem> {
+        if self.json {
+            self.line(&serde_json::to_string_pretty(data).unwrap_or_default())
+        } else {
+            self.line(text(data).trim_end())
+        }
+    }
+
+    /// Prints a line.
+    ///
+    /// # Errors
+    /// When standard output is closed.
+    pub fn line(&self, text: &str) -> Result<(), Problem> {
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{text}").and_then(|()| out.flush()).map_err(|error| match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Problem::new(CLOSED),
+            _ => Problem::new("can't print").with(error),
+        })
+    }
+
+    /// A table without borders.
+    pub fn table(&self, heads: &[&str]) -> Table {
+        let mut table = Table::new();
+        table.load_preset(comfy_table::presets::NOTHING);
+        if let Some(width) = self.width {
+            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+        }
+        if self.color {
+            table.enforce_styling();
+        } else {
+            table.force_no_tty();
+        }
+        table.set_header(heads.iter().map(|head| Cell::new(head).fg(Color::DarkGrey)));
+        table
+    }
+
+    /// A heading.
+    pub fn bold(&self, text: &str) -> String {
+        if self.color { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+/// Columns of the terminal on standard output.
+fn columns() -> Option<u16> {
+    Table::new().width().or_else(|| std::env::var("COLUMNS").ok()?.parse().ok()).filter(|&width| width > 0)
+}
+
+/// A state in its colour.
+pub fn state(name: &str) -> Cell {
+    let color = match name {
+        "received" | "success" | "online" | "completed" => Color::Green,
+        "delegated" | "running" | "active" => Color::Cyan,
+        "blocked" | "failed" => Color::Red,
+        "returned" | "paused" | "draining" | "grounded" => Color::Yellow,
+        _ => Color::Reset,
+    };
+    Cell::new(name).fg(color)
+}
+
+/// Seconds for people: `8.4s`, `3m 05s`, `2h 07m`.
+pub fn duration(seconds: f64) -> String {
+    let seconds = if seconds.is_finite() { seconds.max(0.0) } else { 0.0 };
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number of seconds")]
+    let whole = seconds.round() as u64;
+    match whole {
+        0..10 => format!("{seconds:.1}s"),
+        10..60 => format!("{whole}s"),
+        60..3600 => format!("{}m {:02}s", whole / 60, whole % 60),
+        _ => format!("{}h {:02}m", whole / 3600, whole % 3600 / 60),
+    }
+}
+
+/// Bytes for people: `4.0 KiB`.
+pub fn size(bytes: u64) -> String {
+    bytesize::ByteSize(bytes).display().iec().to_string()
+}
+
+/// Unix seconds as local time.
+pub fn time(seconds: f64) -> String {
+    #[expect(clippy::cast_possible_truncation, reason = "Unix milliseconds")]
+    let moment = jiff::Timestamp::from_millisecond((seconds * 1000.0) as i64);
+    moment.map_or_else(|_| "?".to_owned(), |moment| moment.to_zoned(jiff::tz::TimeZone::system()).strftime("%F %T").to_string())
+}
+
+/// A missing value.
+pub fn or_dash(text: Option<String>) -> String {
+    text.filter(|text| !text.is_empty()).unwrap_or_else(|| "-".to_owned())
+}
