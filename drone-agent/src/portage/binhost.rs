@@ -1,0 +1,215 @@
+//! A root's access to the swarm's binhost: `binrepos.conf` and a key ring that trusts the signing key, and nobody else.
+//!
+//! Signatures are always verified. Portage wants more than a good signature: the key needs ownertrust, and when emerge
+//! runs as root the key ring must belong to `nobody`, as whom gpg is run. Called by root creation and by every attempt.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use fs_err as fs;
+use swarm_protocol::report::BinhostAccess;
+use thiserror::Error;
+
+use super::root::{RootConfig, others_may_enter, write_if_changed};
+
+/// Why the binhost could not be configured.
+#[derive(Debug, Error)]
+pub enum BinhostError {
+    /// The address is no address.
+    #[error("{0:?} is not an address of a binhost; it begins with http:// or file:///")]
+    BadUrl(String),
+    /// No key came with the address.
+    #[error("binhost {0} came without its public key, and unsigned packages are not taken")]
+    NoKey(String),
+    /// The key is another one.
+    #[error("the key sent for {url} is not the key {wanted}; it holds {found:?}")]
+    OtherKey {
+        /// The binhost.
+        url: String,
+        /// The fingerprint announced.
+        wanted: String,
+        /// The fingerprints in the key.
+        found: Vec<String>,
+    },
+    /// gpg said no.
+    #[error("gpg {action} failed: {text}")]
+    Gpg {
+        /// What it should do.
+        action: &'static str,
+        /// What it said.
+        text: String,
+    },
+    /// A file could not be written.
+    #[error("write the binhost's configuration")]
+    Io(#[from] io::Error),
+}
+
+/// Text of a `binrepos.conf` for `access`; fetched packages lie in `location`.
+pub fn binrepos(access: &BinhostAccess, location: &Path) -> Result<String, BinhostError> {
+    let url = &access.url;
+    let known = ["http://", "https://", "file:///"].iter().any(|scheme| url.starts_with(scheme));
+    // `%` would be taken for an interpolation, white space would end the value.
+    if !known || url.contains(|c: char| c.is_whitespace() || c.is_control() || c == '%') {
+        return Err(BinhostError::BadUrl(url.clone()));
+    }
+    Ok(format!(
+        "[swarm]\npriority = 10\nsync-uri = {url}\nlocation = {}\nverify-signature = true\n",
+        location.display()
+    ))
+}
+
+/// Lets the root install from the binhost; does nothing if it may already. An empty address takes the access away.
+pub fn configure_binhost(root: &RootConfig, access: &BinhostAccess) -> Result<(), BinhostError> {
+    let file = root.path.join("etc/portage/binrepos.conf/swarm.conf");
+    if access.url.is_empty() {
+        return match fs::remove_file(&file) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e.into()),
+            Ok(()) | Err(_) => Ok(()),
+        };
+    }
+    let text = binrepos(access, &root.path.join("var/cache/binhost/swarm"))?;
+    if access.public_key.trim().is_empty() {
+        return Err(BinhostError::NoKey(access.url.clone()));
+    }
+    let home = root.gnupg_home();
+    let mark = format!("{}\n{}", access.fingerprint, access.public_key);
+    if !fs::read_to_string(home.join("swarm-key")).is_ok_and(|now| now == mark) {
+        let fresh = home.with_extension("new");
+        let made = key_ring(&fresh, access).and_then(|()| Ok(fs::write(fresh.join("swarm-key"), &mark)?));
+        made.and_then(|()| hand_over(root, &fresh)).inspect_err(|_| drop(fs::remove_dir_all(&fresh)))?;
+        let old = home.with_extension("old");
+        remove_tree(&old)?;
+        if home.exists() {
+            fs::rename(&home, &old)?;
+        }
+        fs::rename(&fresh, &home)?;
+        remove_tree(&old)?;
+    }
+    fs::create_dir_all(root.path.join("etc/portage/binrepos.conf"))?;
+    write_if_changed(&file, &text)?;
+    Ok(())
+}
+
+/// Makes a GnuPG home that trusts the keys in `access`.
+fn key_ring(home: &Path, access: &BinhostAccess) -> Result<(), BinhostError> {
+    remove_tree(home)?;
+    fs::create_dir_all(home)?;
+    fs::set_permissions(home, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
+    let result = fill_key_ring(home, access);
+    // gpg may have started helpers that hold the home open.
+    let _ = Command::new("gpgconf").arg("--homedir").arg(home).args(["--kill", "all"]).output();
+    result
+}
+
+fn fill_key_ring(home: &Path, access: &BinhostAccess) -> Result<(), BinhostError> {
+    gpg(home, "import", &["--import"], access.public_key.as_bytes())?;
+    let listing = gpg(home, "list", &["--list-keys", "--with-colons"], b"")?;
+    let prints = primary_fingerprints(&listing);
+    if !prints.iter().any(|print| print.eq_ignore_ascii_case(&access.fingerprint)) {
+        return Err(BinhostError::OtherKey {
+            url: access.url.clone(),
+            wanted: access.fingerprint.clone(),
+            found: prints,
+        });
+    }
+    let trust = prints.iter().map(|print| format!("{print}:6:\n")).collect::<String>();
+    gpg(home, "ownertrust", &["--import-ownertrust"], trust.as_bytes())?;
+    gpg(home, "check-trustdb", &["--check-trustdb"], b"")?;
+    Ok(())
+}
+
+/// The `fpr` line that follows each `pub` line.
+fn primary_fingerprints(listing: &str) -> Vec<String> {
+    let mut prints = Vec::new();
+    let mut primary = false;
+    for line in listing.lines() {
+        let fields: Vec<&str> = line.split(':').collect();
+        match fields.first() {
+            Some(&"pub") => primary = true,
+            Some(&"fpr") if primary => {
+                prints.extend(fields.get(9).map(|print| (*print).to_owned()));
+                primary = false;
+            }
+            _ => {}
+        }
+    }
+    prints
+}
+
+fn gpg(home: &Path, action: &'static str, args: &[&str], input: &[u8]) -> Result<String, BinhostError> {
+    let mut child = Command::new("gpg")
+        .env("LC_ALL", "C")
+        .arg("--homedir")
+        .arg(home)
+        .args(["--batch", "--no-tty", "--quiet"])
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|e| BinhostError::Gpg { action, text: format!("can't be started: {e}") })?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // A gpg that stops reading has said why on standard error.
+        let _ = stdin.write_all(input);
+    }
+    let output = child.wait_with_output()?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    Err(BinhostError::Gpg { action, text: String::from_utf8_lossy(&output.stderr).trim().to_owned() })
+}
+
+/// Portage run by root verifies as `nobody`, to whom the ring must belong.
+fn hand_over(root: &RootConfig, home: &Path) -> Result<(), BinhostError> {
+    if !nix::unistd::getuid().is_root() || !others_may_enter(&root.path) {
+        return Ok(());
+    }
+    let Some(nobody) = nix::unistd::User::from_name("nobody").map_err(io::Error::from)? else {
+        return Ok(());
+    };
+    let mut pending = vec![home.to_owned()];
+    while let Some(path) = pending.pop() {
+        nix::unistd::chown(&path, Some(nobody.uid), Some(nobody.gid)).map_err(io::Error::from)?;
+        if path.is_dir() {
+            for entry in fs::read_dir(&path)? {
+                pending.push(entry?.path());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn remove_tree(path: &PathBuf) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_of_each_primary_is_found_and_subkeys_are_not() {
+        let listing = "tru::1:\npub:u:255:22:AA::::u:::scESC:\nfpr:::::::::FIRST:\nsub:u:255:18:BB:\nfpr:::::::::SUB:\n\
+                       pub:u:255:22:CC:\nfpr:::::::::SECOND:\n";
+        assert_eq!(primary_fingerprints(listing), ["FIRST", "SECOND"]);
+    }
+
+    #[test]
+    fn an_address_with_a_line_break_never_reaches_the_file() {
+        for url in ["http://x/\nverify-signature = false", "ftp://x", "http://x/%(home)s", ""] {
+            let access = BinhostAccess { url: url.to_owned(), ..Default::default() };
+            assert!(binrepos(&access, Path::new("/l")).is_err(), "{url:?}");
+        }
+    }
+
+    #[test]
+    fn a_binhost_without_a_key_is_refused() {
+        let access = BinhostAccess { url: "http://127.0.0.1/x".to_owned(), ..Default::default() };
+        let error = configure_binhost(&RootConfig::default(), &access).unwrap_err();
+        assert!(matches!(error, BinhostError::NoKey(_)), "{error}");
+    }
+}
