@@ -1,1 +1,40 @@
-//! controller/core
+//! The rules of Build Swarm. A synchronous state machine: `(rows, now, input) → (changed rows, effects)`. It knows no clock,
+//! no randomness, no I/O and no runtime; everything around it is plumbing that carries inputs in and effects out.
+//!
+//! # Contract
+//!
+//! - [`Core::handle`] takes one [`Input`] and returns the [`Effect`]s it causes. [`Core::wake`] lets time pass; waking early
+//!   or twice is harmless. [`Core::next_wake`] says when the next rule is due.
+//! - After any number of calls, [`Core::drain`] hands every changed row to a [`Sink`]. **No effect may leave before those
+//!   rows are on disk.** An input that changed no row needs no transaction.
+//! - [`Core::load`] takes the rows back; [`Core::start`] then re-emits every order not yet taken, with the same fence.
+//! - [`Core::view`] is what readers may see; publish it after the commit.
+//!
+//! # Map
+//!
+//! `input` and `effect`: all that can happen, all we can do · `rows`: what is stored · `table`: tables that remember what
+//! changed · `fleet`: who is there, leases, orders · `queue`: requests, plans, graph, sessions, results · `publish`: the
+//! way of a binary into an index · `placement`: which drone builds what, and why not · `failure`: whose fault, what next ·
+//! `check`: invariants, as notes with severity.
+
+pub mod check;
+pub mod effect;
+pub mod input;
+pub mod placement;
+pub mod rows;
+pub mod settings;
+pub mod table;
+pub mod view;
+
+mod failure;
+mod fleet;
+mod publish;
+mod queue;
+mod state;
+
+pub use effect::{Answer, Effect};
+pub use input::{Input, Now, ReplyTo, Request};
+pub use settings::Settings;
+pub use state::Core;
+pub use table::{Sink, Source};
+pub use view::View;

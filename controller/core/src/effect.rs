@@ -1,0 +1,171 @@
+//! All the core can do: effects, which the engine carries out only after the rows behind them are on disk.
+
+use std::collections::BTreeMap;
+
+use swarm_protocol::artifact::ArtifactAnswer;
+use swarm_protocol::order::Order;
+use swarm_protocol::plan::PlanAnswer;
+use swarm_protocol::report::{BuildAnswer, HelloAnswer};
+use swarm_protocol::{ArtifactId, BuildId, DroneId, Fence, SessionId};
+
+use crate::input::ReplyTo;
+use crate::placement::Explanation;
+use crate::rows::IndexKey;
+
+/// Something to be done. Effects keep their order.
+#[must_use]
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Answer whoever asked.
+    Reply {
+        /// Who.
+        to: ReplyTo,
+        /// What.
+        answer: Answer,
+    },
+    /// Send an order.
+    Order {
+        /// To whom.
+        drone: DroneId,
+        /// What.
+        order: Box<Order>,
+    },
+    /// Sign an uploaded file and put it at its place; report [`crate::input::Input::Signed`] or `SigningFailed`.
+    Sign {
+        /// Which.
+        artifact: ArtifactId,
+        /// Whose folder.
+        index: IndexKey,
+        /// BUILD_ID it gets.
+        build_id: u32,
+        /// Path below the index's folder.
+        path: String,
+    },
+    /// Write a generation of an index; report [`crate::input::Input::IndexWritten`] or `IndexFailed`.
+    WriteIndex {
+        /// Which.
+        index: IndexKey,
+        /// TIMESTAMP.
+        timestamp: u64,
+        /// Header, without TIMESTAMP and PACKAGES.
+        header: BTreeMap<String, String>,
+        /// Blocks that are new since the last generation this process wrote.
+        add: Vec<(ArtifactId, BTreeMap<String, String>)>,
+    },
+    /// Remove an upload that is not wanted.
+    DropUpload {
+        /// Which.
+        artifact: ArtifactId,
+    },
+    /// Get an attempt's log whole; report [`crate::input::Input::LogStored`].
+    CompleteLog {
+        /// Which.
+        fence: Fence,
+        /// Who has it.
+        drone: DroneId,
+        /// Its length in bytes.
+        bytes: u64,
+    },
+    /// Forget the history of attempts up to and including this number.
+    TrimHistory {
+        /// The last one to forget.
+        up_to: u64,
+    },
+}
+
+/// Answers.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// To a hello.
+    Hello(HelloAnswer),
+    /// To a build report.
+    Build(BuildAnswer),
+    /// To a ticket request.
+    Artifact(ArtifactAnswer),
+    /// To a plan.
+    Plan(PlanAnswer),
+    /// Packages are queued.
+    Queued(Queued),
+    /// Done, with how many it touched.
+    Done(Done),
+    /// Why a package is not building.
+    Why(Vec<Explanation>),
+    /// What a ticket is good for.
+    Ticket(Ticket),
+    /// An upload was taken: durable, or refused.
+    Upload {
+        /// The file stays; it will be signed.
+        taken: bool,
+        /// Why not.
+        reason: String,
+    },
+    /// Refused.
+    Refused(Refusal),
+}
+
+/// Answer to a queue request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Queued {
+    /// The session they are in.
+    pub session: SessionId,
+    /// Its name.
+    pub session_name: String,
+    /// New entries.
+    pub builds: Vec<BuildId>,
+    /// The atoms of the new entries.
+    pub packages: Vec<String>,
+    /// Atoms that were waiting already.
+    pub duplicates: Vec<String>,
+}
+
+/// Answer to a control.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Done {
+    /// How many packages or drones it touched.
+    pub touched: u64,
+    /// Names or atoms of them, at most 100.
+    pub what: Vec<String>,
+}
+
+/// What a ticket is good for.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Ticket {
+    /// The artifact.
+    pub artifact: ArtifactId,
+    /// The secret to compare with.
+    pub token: String,
+    /// SHA-256 the file must have.
+    pub sha256: String,
+    /// Bytes it must have.
+    pub size: u64,
+}
+
+impl std::fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Ticket {{ artifact: {}, sha256: {}, size: {} }}", self.artifact, self.sha256, self.size)
+    }
+}
+
+/// Why a request was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What kind, for status codes.
+    pub kind: RefusalKind,
+    /// What went wrong, with what.
+    pub error: String,
+    /// What to do next.
+    pub hint: Option<String>,
+}
+
+/// Kinds of refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// The request makes no sense.
+    Invalid,
+    /// What it names does not exist.
+    NotFound,
+    /// It does not fit the state things are in.
+    Conflict,
+    /// A bound is reached.
+    Full,
+}

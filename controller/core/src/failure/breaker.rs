@@ -1,0 +1,81 @@
+//! Circuit breakers: a drone that fails again and again is kept from work for a while. The last drone that could build
+//! something is never grounded.
+
+use swarm_protocol::DroneId;
+use swarm_protocol::report::FailureClass;
+
+use crate::rows::{Culprit, DroneRow, Fact};
+use crate::state::Core;
+use crate::view::Presence;
+
+impl Core {
+    /// A success resets the streaks.
+    pub(crate) fn succeeded_on(&mut self, drone: &DroneId) {
+        if self.rows.drones.get(&drone.0).is_some_and(|row| row.streaks != Default::default())
+            && let Some(row) = self.rows.drones.change(&drone.0)
+        {
+            row.streaks = Default::default();
+        }
+    }
+
+    /// Counts a failure against the drone it happened on, if it is the drone's.
+    pub(crate) fn blame_drone(&mut self, drone: &DroneId, class: FailureClass, culprit: Culprit) {
+        let Some(row) = self.rows.drones.change(&drone.0) else { return };
+        if culprit == Culprit::Drone {
+            row.streaks.failures += 1;
+        }
+        if class == FailureClass::Upload {
+            row.streaks.uploads += 1;
+        }
+        let row = row.clone();
+        self.soft.touched.insert(drone.clone());
+        let settings = &self.settings;
+        let (ground, impair) =
+            (row.streaks.failures >= settings.failures_to_ground, row.streaks.uploads >= settings.uploads_to_impair);
+        if !ground && !impair {
+            return;
+        }
+        if self.is_last(&row) {
+            let name = row.name.clone();
+            let message = format!("{name} keeps failing; it is the last drone of its kind and goes on, last in line");
+            return self.event("warn", message, |event| event.drone = Some(name));
+        }
+        let (now, wall) = (self.now.at, self.now.wall);
+        let (ground_for, impair_for) = (settings.ground_for, settings.impair_for);
+        let fact = |reason: String, length: u64| {
+            Some(Fact { by: "swarm".to_owned(), reason, since: wall, until: Some(now + length) })
+        };
+        if ground && row.grounded.is_none() {
+            let reason = format!("{} failures in a row that were its own", row.streaks.failures);
+            self.keep_from_work(drone, "grounded", &reason, |row| row.grounded = fact(reason.clone(), ground_for));
+        }
+        if impair && row.upload_impaired.is_none() {
+            let reason = format!("{} uploads in a row failed", row.streaks.uploads);
+            self.keep_from_work(drone, "grounded", &reason, |row| {
+                row.upload_impaired = fact(reason.clone(), impair_for)
+            });
+        }
+    }
+
+    fn keep_from_work(&mut self, drone: &DroneId, kind: &str, reason: &str, change: impl FnOnce(&mut DroneRow)) {
+        let Some(row) = self.rows.drones.change(&drone.0) else { return };
+        change(row);
+        row.streaks = Default::default();
+        let name = row.name.clone();
+        self.event(kind, format!("{name} gets no work for a while: {reason}"), |event| event.drone = Some(name));
+    }
+
+    /// No other drone of the same profile and base could take over.
+    fn is_last(&self, row: &DroneRow) -> bool {
+        !self.rows.drones.iter().any(|other| {
+            other.id != row.id
+                && other.build_profile == row.build_profile
+                && other.base == row.base
+                && other.paused.is_none()
+                && other.draining.is_none()
+                && other.grounded.is_none()
+                && other.upload_impaired.is_none()
+                && self.soft.pulses.get(&other.id).is_some_and(|pulse| pulse.presence == Presence::Online)
+        })
+    }
+}

@@ -1,0 +1,195 @@
+//! What follows from a failure: whose fault it is, whether and where the package is tried again, and when a drone is kept
+//! from work.
+
+mod blame;
+mod breaker;
+mod retry;
+
+pub(crate) use blame::blame;
+pub use retry::{Next, next};
+use swarm_protocol::report::{BuildResult, Failure, FailureClass};
+use swarm_protocol::{BuildId, DroneId};
+
+use crate::rows::{BlockedBy, BuildRow, BuildState, Culprit, FailureMark, HistoryStatus};
+use crate::state::Core;
+
+/// A failure without a log behind it.
+pub(crate) fn failed(class: FailureClass, message: String) -> Failure {
+    Failure { class, cpv: None, phase: None, message, log_line: None }
+}
+
+impl Core {
+    /// The current attempt of a delegated entry has failed.
+    pub(crate) fn fail(&mut self, id: BuildId, failure: &Failure, result: Option<(&BuildResult, bool)>) {
+        let Some(build) = self.rows.builds.get(&id.0).cloned() else { return };
+        let Some(assignment) = build.assignment().cloned() else { return };
+        let drone = assignment.drone.clone();
+        let culprit = blame(failure.class);
+        let status = if culprit == Culprit::Operator || failure.class == FailureClass::Busy {
+            HistoryStatus::Returned
+        } else {
+            HistoryStatus::Failed
+        };
+        self.record_failure(id, &drone, status, failure, result);
+        self.blame_drone(&drone, failure.class, culprit);
+        if let Some(then) = assignment.cancelling {
+            return self.after_cancel(id, then);
+        }
+        let charged = if culprit == Culprit::Package { self.charged(&build, failure) } else { id };
+        self.mark(charged, &drone, build.attempt, failure, culprit);
+        if charged != id {
+            // The dependency's own entry decides; this one waits for it (decision 3).
+            let message = format!("its dependency {} failed", failure.cpv.as_deref().unwrap_or("?"));
+            self.build_event("return", id, message, Some(self.drone_name(&drone)));
+            let mut after = build.after.clone();
+            after.push(charged);
+            self.set_after(id, after);
+            self.decide(charged, failure, culprit);
+            self.set_state(id, BuildState::Needed { not_before: 0 });
+            return;
+        }
+        self.decide(id, failure, culprit);
+    }
+
+    fn record_failure(
+        &mut self,
+        id: BuildId,
+        drone: &DroneId,
+        status: HistoryStatus,
+        failure: &Failure,
+        result: Option<(&BuildResult, bool)>,
+    ) {
+        let stand_in = BuildResult { failure: Some(failure.clone()), ..BuildResult::default() };
+        match result {
+            Some(_) => self.record(id, drone, status, result, Some(&failure.message)),
+            None => {
+                let since = self.rows.builds.get(&id.0).and_then(|row| row.assignment()).and_then(|a| a.building_since);
+                let duration_ms = since.map_or(0, |since| self.now.wall.saturating_sub(since));
+                self.record(
+                    id,
+                    drone,
+                    status,
+                    Some((&BuildResult { duration_ms, ..stand_in }, false)),
+                    Some(&failure.message),
+                );
+            }
+        }
+        let name = self.drone_name(drone);
+        let kind = if status == HistoryStatus::Returned { "return" } else { "fail" };
+        let atom = self.rows.builds.get(&id.0).map(BuildRow::atom).unwrap_or_default();
+        let blamed = blame(failure.class).name();
+        self.build_event(kind, id, format!("{atom} on {name}: {} ({blamed})", failure.message), Some(name));
+    }
+
+    /// A failing dependency is charged to its own entry, if it has one that is not in the binhost yet (decision 3).
+    fn charged(&self, build: &BuildRow, failure: &Failure) -> BuildId {
+        let Some(cpv) = failure.cpv.as_ref().filter(|cpv| Some(*cpv) != build.cpv.as_ref()) else { return build.id };
+        let own = self.rows.builds.iter().find(|row| {
+            row.session == build.session
+                && row.profile == build.profile
+                && row.cpv.as_ref() == Some(cpv)
+                && !matches!(
+                    row.state,
+                    BuildState::Received { .. } | BuildState::Delegated { .. } | BuildState::Planning { .. }
+                )
+        });
+        own.map_or(build.id, |row| row.id)
+    }
+
+    fn mark(
+        &mut self,
+        id: BuildId,
+        drone: &DroneId,
+        attempt: swarm_protocol::Attempt,
+        failure: &Failure,
+        culprit: Culprit,
+    ) {
+        let mark = FailureMark {
+            drone: drone.clone(),
+            drone_name: self.drone_name(drone),
+            attempt,
+            class: failure.class,
+            culprit,
+            phase: failure.phase,
+            message: failure.message.clone(),
+            log_line: failure.log_line.clone(),
+            at: self.now.at,
+            wall: self.now.wall,
+        };
+        if let Some(row) = self.rows.builds.change(&id.0) {
+            row.marks.push(mark);
+            if row.marks.len() > BuildRow::MAX_MARKS {
+                row.marks.remove(0);
+            }
+        }
+    }
+
+    fn decide(&mut self, id: BuildId, failure: &Failure, culprit: Culprit) {
+        let Some(build) = self.rows.builds.get(&id.0).cloned() else { return };
+        if matches!(build.state, BuildState::Blocked { .. } | BuildState::Failed { .. }) {
+            return;
+        }
+        match next(&build, failure.class, culprit, self.drones_for(&build), self.now.at, &self.settings) {
+            Next::Again { not_before } => self.back_to_needed(id, not_before),
+            Next::Block { by } => {
+                let reasons = reasons(&build, culprit);
+                let retry_at = self.retry_moment(id);
+                let waiting = self.soft.graph.dependents(id).count();
+                let others = if waiting > 0 { format!("; {waiting} package(s) wait for it") } else { String::new() };
+                self.build_event(
+                    "blocked",
+                    id,
+                    format!("{} is blocked: {}{others}", build.atom(), failure.message),
+                    None,
+                );
+                self.set_state(id, BuildState::Blocked { by, reasons, since: self.now.wall, retry_at });
+            }
+            Next::Fail => {
+                let reasons = reasons(&build, culprit);
+                self.build_event(
+                    "blocked",
+                    id,
+                    format!("{} has failed for good: {}", build.atom(), failure.message),
+                    None,
+                );
+                self.set_state(id, BuildState::Failed { reasons, since: self.now.wall });
+            }
+        }
+    }
+
+    /// When a blocked package is tried again by itself; never once its retries are used up.
+    pub(crate) fn retry_moment(&self, id: BuildId) -> Option<u64> {
+        let used = self.rows.builds.get(&id.0).map_or(0, |row| row.auto_retries);
+        (used < self.settings.max_auto_retries).then_some(self.now.at + self.settings.retry_blocked_after)
+    }
+
+    /// Drones that could build a package if it had not failed there: online, of its profile and base.
+    fn drones_for(&self, build: &BuildRow) -> usize {
+        let online = |id: &DroneId| {
+            self.soft.pulses.get(id).is_some_and(|pulse| pulse.presence == crate::view::Presence::Online)
+        };
+        self.rows
+            .drones
+            .iter()
+            .filter(|row| row.build_profile == build.profile && row.base == build.base && online(&row.id))
+            .count()
+    }
+}
+
+/// One line per failure of the culprit's kind, newest last.
+fn reasons(build: &BuildRow, culprit: Culprit) -> Vec<String> {
+    build
+        .marks
+        .iter()
+        .filter(|mark| mark.culprit == culprit)
+        .map(|mark| match &mark.log_line {
+            Some(line) => format!("{}: {}: {line}", mark.drone_name, mark.message),
+            None => format!("{}: {}", mark.drone_name, mark.message),
+        })
+        .collect()
+}
+
+/// Whether a block is the failures' doing.
+pub(crate) fn by_failures(culprit: Culprit) -> BlockedBy {
+    BlockedBy::Failures { culprit }
+}

@@ -1,0 +1,238 @@
+//! Introductions: who may come in, what is remembered of a drone, and what it must forget.
+
+use swarm_protocol::envelope::{PROTO_MAX, PROTO_MIN};
+use swarm_protocol::report::{BinhostAccess, Hello, HelloAnswer, Role};
+use swarm_protocol::{BuildId, DroneId, Fence};
+
+use super::presence::Pulse;
+use crate::effect::Answer;
+use crate::input::ReplyTo;
+use crate::rows::{DroneRow, IndexKey, IndexRow, PlanState, Streaks};
+use crate::state::Core;
+
+/// Longest name of a drone.
+const MAX_NAME: usize = 63;
+
+impl Core {
+    pub(crate) fn hello(&mut self, drone: DroneId, hello: Hello, reply: ReplyTo) {
+        let answer = match self.refusal(&drone, &hello) {
+            Some((reason, hint)) => {
+                let name = hello.name.clone();
+                self.event("warn", format!("refused {} of {name}: {reason}", role_name(hello.role)), |event| {
+                    event.drone = Some(name)
+                });
+                HelloAnswer::Refused { reason, hint }
+            }
+            None => self.welcome(&drone, &hello),
+        };
+        let welcome = matches!(answer, HelloAnswer::Welcome { .. });
+        self.reply(reply, Answer::Hello(answer));
+        if welcome {
+            self.resend_untaken(Some(&drone));
+            self.soft.assign_due = true;
+        }
+    }
+
+    fn refusal(&self, drone: &DroneId, hello: &Hello) -> Option<(String, String)> {
+        let refuse = |reason: String, hint: &str| Some((reason, hint.to_owned()));
+        if hello.proto_max < PROTO_MIN || hello.proto_min > PROTO_MAX {
+            return refuse(
+                format!(
+                    "it speaks wire versions {}..={}, this controller {PROTO_MIN}..={PROTO_MAX}",
+                    hello.proto_min, hello.proto_max
+                ),
+                "upgrade the older of the two; the controller goes first",
+            );
+        }
+        if hello.role == Role::Unknown {
+            return refuse("its role is not known here".to_owned(), "upgrade the controller");
+        }
+        if !is_name(&hello.name) {
+            return refuse(
+                format!("{:?} is no name for a drone", hello.name),
+                "letters, digits, dot and hyphen, at most 63",
+            );
+        }
+        if let Some(other) = self.rows.drones.iter().find(|row| row.name == hello.name && row.id != *drone) {
+            return refuse(
+                format!("the name {} belongs to another drone", other.name),
+                "give this drone another name, or forget the other one",
+            );
+        }
+        let row = self.rows.drones.get(&drone.0)?;
+        let pulse = self.soft.pulses.get(drone)?;
+        let fresh = self.now.at < pulse.last_beat + self.settings.instance_fresh;
+        if hello.role == Role::Supervisor && fresh && row.supervisor != hello.instance {
+            return refuse(
+                "another instance of this drone is alive".to_owned(),
+                "two agents share one identity; stop one of them or enrol it on its own",
+            );
+        }
+        None
+    }
+
+    fn welcome(&mut self, drone: &DroneId, hello: &Hello) -> HelloAnswer {
+        let known = self.rows.drones.get(&drone.0).cloned();
+        let first = known.is_none();
+        let mut row = described(drone, hello, known, self.now.wall);
+        match hello.role {
+            Role::Supervisor | Role::Unknown => row.supervisor = hello.instance.clone(),
+            Role::Worker => {
+                if row.worker.as_ref() != Some(&hello.instance) {
+                    self.take_plans_from(drone);
+                }
+                row.worker = Some(hello.instance.clone());
+            }
+        }
+        let index = IndexKey { arch: row.arch.clone(), profile: row.build_profile.clone(), chost: row.chost.clone() };
+        self.know_index(&index, &row);
+        let (name, url) =
+            (row.name.clone(), format!("{}/binhost/{index}", self.settings.http_url.trim_end_matches('/')));
+        self.rows.drones.put(row);
+        self.soft.touched.insert(drone.clone());
+        if hello.role == Role::Supervisor {
+            self.soft.pulses.entry(drone.clone()).or_insert_with(|| Pulse::at(self.now)).hello(self.now);
+        }
+        if first {
+            let message = format!(
+                "{name} joined: {} cores, {} GiB, {}",
+                hello.machine.cores,
+                hello.machine.ram_bytes >> 30,
+                hello.machine.arch
+            );
+            self.event("register", message, |event| event.drone = Some(name));
+        }
+        HelloAnswer::Welcome {
+            store_id: self.store_id().clone(),
+            controller_version: self.settings.version.clone(),
+            proto: hello.proto_max.min(PROTO_MAX),
+            drone: drone.clone(),
+            heartbeat_ms: self.settings.heartbeat,
+            lease_ms: self.settings.lease,
+            http_url: self.settings.http_url.clone(),
+            binhost: BinhostAccess {
+                url,
+                fingerprint: self.settings.key_fingerprint.clone(),
+                public_key: self.settings.public_key.clone(),
+            },
+            superseded: self.superseded(drone, hello),
+        }
+    }
+
+    /// Held attempts that are not this drone's current ones.
+    fn superseded(&self, drone: &DroneId, hello: &Hello) -> Vec<Fence> {
+        let foreign_store = hello.store_id.as_ref().is_some_and(|id| id != self.store_id());
+        let held = hello.running.iter().chain(&hello.finished).copied();
+        held.filter(|fence| foreign_store || !self.is_current(drone, *fence)).collect()
+    }
+
+    /// Whether `fence` is the attempt this drone is to have now.
+    pub(crate) fn is_current(&self, drone: &DroneId, fence: Fence) -> bool {
+        self.rows.builds.get(&fence.build.0).is_some_and(|build| {
+            build.fence() == fence && build.assignment().is_some_and(|assignment| assignment.drone == *drone)
+        })
+    }
+
+    /// A new worker has lost the plans of the old one.
+    pub(crate) fn take_plans_from(&mut self, drone: &DroneId) {
+        let lost: Vec<u64> = self
+            .rows
+            .plans
+            .iter()
+            .filter(|plan| matches!(&plan.state, PlanState::Sent { drone: who, .. } if who == drone))
+            .map(|plan| plan.id.0)
+            .collect();
+        for id in lost {
+            if let Some(plan) = self.rows.plans.change(&id) {
+                plan.state = PlanState::Waiting {};
+            }
+        }
+    }
+
+    /// The first drone of a base gives its index a header; later ones with another header renew it.
+    fn know_index(&mut self, index: &IndexKey, row: &DroneRow) {
+        let known = self.rows.indexes.get(&index.to_string());
+        if known.is_some_and(|known| known.header == row.index_header) {
+            return;
+        }
+        let timestamp = known.map_or(0, |known| known.timestamp);
+        self.rows.indexes.put(IndexRow { index: index.clone(), header: row.index_header.clone(), timestamp });
+        self.soft.generations.entry(index.to_string()).or_default().dirty = true;
+    }
+
+    /// Builds this drone is to have.
+    pub(crate) fn held_by(&self, drone: &DroneId) -> Vec<BuildId> {
+        self.soft.held.get(drone).map(|held| held.iter().copied().collect()).unwrap_or_default()
+    }
+}
+
+fn described(drone: &DroneId, hello: &Hello, known: Option<DroneRow>, wall: u64) -> DroneRow {
+    let (machine, portage) = (&hello.machine, &hello.portage);
+    let base = [&portage.build_profile, &portage.profile, &portage.chost, &portage.cflags, &portage.installed_hash];
+    let base = base.map(String::as_str).join("|");
+    let mut row = known.unwrap_or_else(|| DroneRow {
+        id: drone.clone(),
+        name: String::new(),
+        created_at: wall,
+        agent_version: String::new(),
+        arch: String::new(),
+        cores: 0,
+        ram_bytes: 0,
+        address: String::new(),
+        detected_type: machine.drone_type,
+        evidence: Vec::new(),
+        type_override: None,
+        tags: Vec::new(),
+        slots: 1,
+        build_profile: String::new(),
+        chost: String::new(),
+        base: String::new(),
+        tree: String::new(),
+        tree_timestamp: None,
+        portage_version: String::new(),
+        index_header: Default::default(),
+        supervisor: hello.instance.clone(),
+        worker: None,
+        last_order: 0,
+        paused: None,
+        draining: None,
+        grounded: None,
+        upload_impaired: None,
+        streaks: Streaks::default(),
+        last_seen: wall,
+    });
+    row.name.clone_from(&hello.name);
+    row.agent_version.clone_from(&hello.agent_version);
+    row.arch.clone_from(&machine.arch);
+    row.cores = machine.cores;
+    row.ram_bytes = machine.ram_bytes;
+    row.address = machine.addresses.first().cloned().unwrap_or_else(|| "127.0.0.1".to_owned());
+    row.detected_type = machine.drone_type;
+    row.evidence.clone_from(&machine.evidence);
+    row.tags.clone_from(&hello.tags);
+    row.slots = hello.slots.clamp(1, 64);
+    row.build_profile.clone_from(&portage.build_profile);
+    row.chost.clone_from(&portage.chost);
+    row.base = base;
+    row.tree.clone_from(&portage.tree.id);
+    row.tree_timestamp = portage.tree.timestamp;
+    row.portage_version.clone_from(&portage.version);
+    row.index_header.clone_from(&portage.index_header);
+    row.last_order = row.last_order.max(hello.orders_seen);
+    row.last_seen = wall;
+    row
+}
+
+fn is_name(name: &str) -> bool {
+    (1..=MAX_NAME).contains(&name.len())
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c))
+}
+
+fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Supervisor => "the supervisor",
+        Role::Worker => "the worker",
+        Role::Unknown => "an unknown process",
+    }
+}

@@ -1,0 +1,8 @@
+//! Who is there: hellos, heartbeats, presence, leases and the orders drones have not seen yet. It never decides what a drone
+//! builds.
+
+mod hello;
+mod orders;
+mod presence;
+
+pub(crate) use presence::Pulse;

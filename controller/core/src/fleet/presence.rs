@@ -1,0 +1,249 @@
+//! Heartbeats: who is online, which attempts live, which orders were never seen. A lost message costs latency, never
+//! correctness, because every heartbeat states everything a drone holds.
+
+use std::collections::BTreeSet;
+
+use swarm_protocol::machine::{Vitals, WorkerState};
+use swarm_protocol::order::Task;
+use swarm_protocol::report::{AttemptStatus, FailureClass, Heartbeat, Phase};
+use swarm_protocol::{BuildId, DroneId};
+
+use crate::failure::failed;
+use crate::input::Now;
+use crate::state::Core;
+use crate::view::Presence;
+
+/// Signs of life of one drone since the controller's start.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Pulse {
+    /// Core clock of the last heartbeat or supervisor's hello.
+    pub last_beat: u64,
+    /// Wall clock of the last heartbeat.
+    pub last_wall: u64,
+    /// Online or not, as last announced.
+    pub presence: Presence,
+    /// Highest order number it has seen.
+    pub orders_seen: u64,
+    /// Condition.
+    pub vitals: Vitals,
+    /// Whether vitals were ever told; the disk rule waits for them.
+    pub told: bool,
+    /// Its worker.
+    pub worker: WorkerState,
+    /// Running attempts.
+    pub attempts: Vec<AttemptStatus>,
+}
+
+/// Heartbeats that must miss an attempt before it is lost (decision 11).
+const MISSES_TO_LOSE: u32 = 2;
+
+impl Pulse {
+    pub(crate) fn at(now: Now) -> Self {
+        Self { last_beat: now.at, ..Self::default() }
+    }
+
+    pub(crate) fn hello(&mut self, now: Now) {
+        self.last_beat = now.at;
+    }
+}
+
+impl Core {
+    pub(crate) fn heartbeat(&mut self, drone: &DroneId, beat: Heartbeat) {
+        let Some(row) = self.rows.drones.get(&drone.0) else { return };
+        if row.supervisor != beat.instance {
+            return;
+        }
+        let (name, tree_moved) = (row.name.clone(), row.tree != beat.tree.id && !beat.tree.id.is_empty());
+        if tree_moved && let Some(row) = self.rows.drones.change(&drone.0) {
+            row.tree.clone_from(&beat.tree.id);
+            row.tree_timestamp = beat.tree.timestamp;
+        }
+        let now = self.now;
+        let pulse = self.soft.pulses.entry(drone.clone()).or_default();
+        let came_back = pulse.presence == Presence::Offline;
+        *pulse = Pulse {
+            last_beat: now.at,
+            last_wall: now.wall,
+            presence: Presence::Online,
+            orders_seen: beat.orders_seen,
+            vitals: beat.vitals,
+            told: true,
+            worker: beat.worker,
+            attempts: beat.attempts,
+        };
+        if came_back {
+            self.event("register", format!("{name} is online"), |event| event.drone = Some(name));
+        }
+        self.soft.touched.insert(drone.clone());
+        self.soft.assign_due = true;
+        let finished: BTreeSet<_> = beat.finished.into_iter().collect();
+        self.compare(drone, &finished);
+    }
+
+    /// Compares what the drone says it has with what it is to have.
+    fn compare(&mut self, drone: &DroneId, finished: &BTreeSet<swarm_protocol::Fence>) {
+        let Some(pulse) = self.soft.pulses.get(drone).cloned() else { return };
+        for status in &pulse.attempts {
+            if self.is_current(drone, status.fence) {
+                self.listed(status);
+            } else {
+                self.order_worker(drone, Task::Cancel { fence: status.fence, reason: "superseded".to_owned() });
+            }
+        }
+        for id in self.held_by(drone) {
+            let Some(build) = self.rows.builds.get(&id.0) else { continue };
+            let (fence, order) = (build.fence(), build.assignment().map_or(0, |a| a.order));
+            let cancelling = build.assignment().is_some_and(|a| a.cancelling.is_some());
+            let listed = finished.contains(&fence) || pulse.attempts.iter().any(|status| status.fence == fence);
+            if listed || self.soft.finishing.contains_key(&id) {
+                self.soft.missing.remove(&id);
+                self.soft.leases.insert(id, self.now.at + self.settings.lease);
+                if cancelling {
+                    self.resend(drone, id);
+                }
+            } else if cancelling {
+                self.never_began(id);
+            } else if order > pulse.orders_seen {
+                self.resend(drone, id);
+            } else {
+                self.missed(drone, id);
+            }
+        }
+        self.resend_plans(drone, pulse.orders_seen);
+    }
+
+    /// A heartbeat lists a current attempt: its lease is renewed, and what it tells beyond that is taken over.
+    fn listed(&mut self, status: &AttemptStatus) {
+        let began = status.phase != Phase::Queued && status.elapsed_ms > 0;
+        let since = self.now.wall.saturating_sub(status.elapsed_ms);
+        let id = status.fence.build;
+        let Some(assignment) = self.rows.builds.get(&id.0).and_then(|build| build.assignment()) else { return };
+        if assignment.taken && (assignment.building_since.is_some() || !began) {
+            return;
+        }
+        self.change_assignment(id, |assignment| {
+            assignment.taken = true;
+            if began {
+                assignment.building_since.get_or_insert(since);
+            }
+        });
+    }
+
+    /// A cancelled attempt that no heartbeat lists has nothing to end.
+    fn never_began(&mut self, id: BuildId) {
+        let misses = self.soft.missing.entry(id).or_default();
+        *misses += 1;
+        if *misses >= MISSES_TO_LOSE {
+            self.dropped(id, "it had not begun");
+        }
+    }
+
+    fn missed(&mut self, drone: &DroneId, id: BuildId) {
+        let misses = self.soft.missing.entry(id).or_default();
+        *misses += 1;
+        if *misses >= MISSES_TO_LOSE {
+            let message = format!("{} no longer has the attempt", self.drone_name(drone));
+            self.lose(id, message);
+        }
+    }
+
+    /// An attempt is gone without a result: the drone's fault, at no cost to the package.
+    pub(crate) fn lose(&mut self, id: BuildId, message: String) {
+        self.fail(id, &failed(FailureClass::AgentLost, message), None);
+    }
+
+    /// Drones fall silent, leases end, groundings end.
+    pub(crate) fn wake_fleet(&mut self) {
+        self.lapse_facts();
+        if self.in_grace() {
+            return;
+        }
+        let now = self.now.at;
+        let silent: Vec<DroneId> = self
+            .soft
+            .pulses
+            .iter()
+            .filter(|(_, pulse)| {
+                pulse.presence == Presence::Online && now >= pulse.last_beat + self.settings.offline_after
+            })
+            .map(|(id, _)| id.clone())
+            .collect();
+        for drone in silent {
+            self.fell_silent(&drone);
+        }
+        let ended: Vec<BuildId> =
+            self.soft.leases.iter().filter(|(_, until)| **until <= now).map(|(id, _)| *id).collect();
+        for id in ended {
+            let Some(drone) = self.rows.builds.get(&id.0).and_then(|b| b.assignment()).map(|a| a.drone.clone()) else {
+                self.soft.leases.remove(&id);
+                continue;
+            };
+            let message = format!("{} was silent until the lease ended", self.drone_name(&drone));
+            self.build_event("reclaim", id, message.clone(), Some(self.drone_name(&drone)));
+            self.lose(id, message);
+        }
+    }
+
+    fn fell_silent(&mut self, drone: &DroneId) {
+        let wall = self.soft.pulses.get(drone).map_or(0, |pulse| pulse.last_wall);
+        if let Some(pulse) = self.soft.pulses.get_mut(drone) {
+            pulse.presence = Presence::Offline;
+        }
+        if let Some(row) = self.rows.drones.change(&drone.0) {
+            row.last_seen = row.last_seen.max(wall);
+        }
+        self.soft.touched.insert(drone.clone());
+        self.take_plans_from(drone);
+        let name = self.drone_name(drone);
+        let held = self.held_by(drone).len();
+        let message = format!("{name} is offline; it holds {held} build(s) until their lease ends");
+        self.event("offline", message, |event| event.drone = Some(name));
+    }
+
+    /// Groundings, impairments: what the swarm did ends by itself.
+    fn lapse_facts(&mut self) {
+        let now = self.now.at;
+        let due = |fact: &Option<crate::rows::Fact>| {
+            fact.as_ref().and_then(|fact| fact.until).is_some_and(|until| until <= now)
+        };
+        let ended: Vec<String> = self
+            .rows
+            .drones
+            .iter()
+            .filter(|row| due(&row.grounded) || due(&row.upload_impaired))
+            .map(|row| row.id.0.clone())
+            .collect();
+        for id in ended {
+            let Some(row) = self.rows.drones.change(&id) else { continue };
+            if due(&row.grounded) {
+                row.grounded = None;
+            }
+            if due(&row.upload_impaired) {
+                row.upload_impaired = None;
+            }
+            let name = row.name.clone();
+            self.soft.touched.insert(DroneId(id));
+            self.soft.assign_due = true;
+            self.event("unblock", format!("{name} may work again"), |event| event.drone = Some(name));
+        }
+    }
+
+    pub(crate) fn next_fleet(&self) -> Option<u64> {
+        let grace_end = self.soft.started + self.settings.start_grace;
+        let silence = self
+            .soft
+            .pulses
+            .values()
+            .filter(|p| p.presence == Presence::Online)
+            .map(|p| p.last_beat + self.settings.offline_after);
+        let leases = self.soft.leases.values().copied();
+        let judged = silence.chain(leases).min().map(|at| at.max(grace_end));
+        let facts = self
+            .rows
+            .drones
+            .iter()
+            .flat_map(|row| [&row.grounded, &row.upload_impaired])
+            .filter_map(|fact| fact.as_ref()?.until);
+        judged.into_iter().chain(facts).min()
+    }
+}

@@ -1,0 +1,261 @@
+//! All that can happen: what drones report, what people ask, and what the plumbing has done.
+
+use std::collections::BTreeMap;
+
+use swarm_protocol::artifact::ArtifactAsk;
+use swarm_protocol::plan::Plan;
+use swarm_protocol::report::{BuildReport, Heartbeat, Hello};
+use swarm_protocol::{ArtifactId, DroneId, Fence, PlanId};
+
+use crate::rows::IndexKey;
+
+/// A moment. The core never asks a clock; it is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Now {
+    /// The core's clock: milliseconds, monotonic, persisted, never back (decision 8). Rules use it.
+    pub at: u64,
+    /// Wall clock, Unix milliseconds. For people and names only.
+    pub wall: u64,
+}
+
+/// Where an answer goes; the engine knows who waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReplyTo(pub u64);
+
+/// All that can happen. Who speaks (`drone`) is taken from the subject, which the bus enforces, never from a body.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// A process of a drone introduces itself.
+    Hello {
+        /// Who.
+        drone: DroneId,
+        /// What it says.
+        hello: Box<Hello>,
+        /// Answered with [`crate::effect::Answer::Hello`].
+        reply: ReplyTo,
+    },
+    /// Proof of life.
+    Heartbeat {
+        /// Who.
+        drone: DroneId,
+        /// What it says.
+        beat: Box<Heartbeat>,
+    },
+    /// News of an attempt.
+    Build {
+        /// Who.
+        drone: DroneId,
+        /// What it says.
+        report: Box<BuildReport>,
+        /// Answered with [`crate::effect::Answer::Build`], perhaps only after packages and log are safe.
+        reply: ReplyTo,
+    },
+    /// A ticket for an upload is wanted.
+    Artifact {
+        /// Who.
+        drone: DroneId,
+        /// What it says.
+        ask: Box<ArtifactAsk>,
+        /// A fresh secret from the plumbing; becomes the ticket's token if one is given.
+        token: String,
+        /// Answered with [`crate::effect::Answer::Artifact`].
+        reply: ReplyTo,
+    },
+    /// A planner's result, put together from its chunks.
+    Planned {
+        /// Who.
+        drone: DroneId,
+        /// The request.
+        plan: PlanId,
+        /// Which try of it.
+        attempt: u32,
+        /// The result.
+        result: Box<Plan>,
+        /// Answered with [`crate::effect::Answer::Plan`].
+        reply: ReplyTo,
+    },
+    /// A person, or a program of theirs, asks for something.
+    Request {
+        /// Who, for events and facts.
+        actor: String,
+        /// What.
+        request: Request,
+        /// Answered once.
+        reply: ReplyTo,
+    },
+    /// An upload is whole in `incoming` and its structure verified.
+    Uploaded {
+        /// Which.
+        artifact: ArtifactId,
+        /// What the file says of itself.
+        file: UploadedFile,
+        /// Answered with [`crate::effect::Answer::Upload`].
+        reply: ReplyTo,
+    },
+    /// An artifact is signed and at its place.
+    Signed {
+        /// Which.
+        artifact: ArtifactId,
+        /// The signed file.
+        file: SignedFile,
+    },
+    /// An artifact could not be signed or moved.
+    SigningFailed {
+        /// Which.
+        artifact: ArtifactId,
+        /// Why.
+        reason: String,
+    },
+    /// A generation of an index is on disk.
+    IndexWritten {
+        /// Which index.
+        index: IndexKey,
+        /// TIMESTAMP it has.
+        timestamp: u64,
+    },
+    /// A generation of an index could not be written.
+    IndexFailed {
+        /// Which index.
+        index: IndexKey,
+        /// Why.
+        reason: String,
+    },
+    /// An attempt's log is stored as far as it can be had.
+    LogStored {
+        /// Which.
+        fence: Fence,
+        /// With its tail.
+        complete: bool,
+    },
+}
+
+/// What an uploaded file says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UploadedFile {
+    /// SHA-256, hex.
+    pub sha256: String,
+    /// Bytes.
+    pub size: u64,
+    /// `category/name-version`.
+    pub cpv: String,
+    /// Main slot.
+    pub slot: String,
+    /// Repository.
+    pub repository: String,
+    /// Enabled flags of its IUSE, sorted.
+    pub use_flags: Vec<String>,
+    /// CHOST.
+    pub chost: String,
+    /// RESTRICT.
+    pub restrict: String,
+}
+
+/// A signed file at its place.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SignedFile {
+    /// Path below the index's folder.
+    pub path: String,
+    /// SHA-256, hex.
+    pub sha256: String,
+    /// Bytes.
+    pub size: u64,
+    /// Its block in the index.
+    pub stanza: BTreeMap<String, String>,
+}
+
+/// What a person can ask for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Request {
+    /// Queue packages. Answered with [`crate::effect::Answer::Queued`].
+    Queue(QueueRequest),
+    /// Take an entry out of the queue. Answered with [`crate::effect::Answer::Done`].
+    Remove {
+        /// Atom or `category/name-version`; every variant of it in the active session.
+        package: String,
+    },
+    /// One of the controls. Answered with [`crate::effect::Answer::Done`].
+    Control {
+        /// What.
+        action: Control,
+        /// Only this package.
+        package: Option<String>,
+        /// Only this drone, by name or identity.
+        drone: Option<String>,
+    },
+    /// Something for one drone. Answered with [`crate::effect::Answer::Done`].
+    Drone {
+        /// Name or identity.
+        drone: String,
+        /// What.
+        action: DroneAction,
+    },
+    /// Why is this package not building? Answered with [`crate::effect::Answer::Why`].
+    Why {
+        /// `category/name-version` with or without `=`, or `category/name`.
+        package: String,
+    },
+    /// What a ticket is good for; the caller compares the secret. Answered with [`crate::effect::Answer::Ticket`].
+    Ticket {
+        /// The artifact it was given for.
+        artifact: ArtifactId,
+    },
+}
+
+/// Packages to queue.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct QueueRequest {
+    /// Atoms.
+    pub packages: Vec<String>,
+    /// Joins the open session of this name, or opens one.
+    pub session_name: Option<String>,
+    /// Build profile; `default` if not given.
+    pub profile: Option<String>,
+    /// Lines of `package.use`.
+    pub package_use: Vec<String>,
+    /// Build what the binhost has, too.
+    pub rebuild: bool,
+    /// A session of its own that lists every dependency, also those the binhost has.
+    pub fresh: bool,
+    /// The same key within 24 h gets the same answer and queues nothing.
+    pub idempotency_key: Option<String>,
+}
+
+/// The controls of the HTTP contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Control {
+    /// Give out no work.
+    Pause,
+    /// Give out work again.
+    Resume,
+    /// Blocked packages back to needed.
+    Unblock,
+    /// Block a package until a person unblocks it.
+    Block,
+    /// Take back work of drones that are offline or, with a drone named, of that drone.
+    Reclaim,
+    /// End groundings and upload impairments.
+    Unground,
+    /// Everything not received back to needed, marks cleared.
+    Reset,
+    /// Take back work that has not begun.
+    Rebalance,
+    /// Clear failure marks.
+    ClearFailures,
+    /// Blocked and failed packages back to needed, marks cleared.
+    RetryFailures,
+    /// Forget the history of attempts.
+    ClearHistory,
+}
+
+/// What a person can do with a drone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DroneAction {
+    /// No new work; what runs goes on.
+    Pause,
+    /// End a pause or a drain.
+    Resume,
+    /// No new work; ends by itself when it is empty and stays out until resumed.
+    Drain,
+    /// Forget an offline drone.
+    Forget,
+}

@@ -1,0 +1,423 @@
+//! The way of a binary into an index: ticket → upload → signature → index (decision 15). Each step is a row before the next
+//! begins, so a crash anywhere is repaired from the rows.
+
+use std::collections::BTreeMap;
+
+use swarm_protocol::artifact::{ArtifactAnswer, ArtifactAsk, ArtifactRef};
+use swarm_protocol::{ArtifactId, BuildId, Cpv, DroneId};
+
+use crate::effect::{Answer, Effect, Refusal, RefusalKind, Ticket};
+use crate::input::{ReplyTo, SignedFile, UploadedFile};
+use crate::rows::{ArtifactRow, ArtifactState, BuildState, Identity, IndexKey, Outcome, Received};
+use crate::state::Core;
+
+/// Wait before a failed signature or index is tried again, milliseconds.
+const TRY_AGAIN: u64 = 5_000;
+/// Signatures tried before the drone is asked for the file again.
+const MAX_SIGNING: u32 = 3;
+
+/// State of an index's writing.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Generation {
+    /// Something is to be listed.
+    pub dirty: bool,
+    /// The generation being written: TIMESTAMP and what it lists for the first time.
+    pub writing: Option<(u64, Vec<ArtifactId>)>,
+    /// Not before this moment of the core's clock, after a failure.
+    pub not_before: u64,
+    /// Newest TIMESTAMP that is on disk.
+    pub listed_up_to: u64,
+}
+
+impl Core {
+    pub(crate) fn artifact_ask(&mut self, drone: &DroneId, ask: ArtifactAsk, token: String, reply: ReplyTo) {
+        let answer = self.ticket_for(drone, ask, token);
+        self.reply(reply, Answer::Artifact(answer));
+    }
+
+    fn ticket_for(&mut self, drone: &DroneId, ask: ArtifactAsk, token: String) -> ArtifactAnswer {
+        if ask.store_id != *self.store_id() || !self.is_current(drone, ask.fence) {
+            return ArtifactAnswer::Superseded { reason: format!("attempt {} is not current", ask.fence) };
+        }
+        let Some(index) = self.index_of(drone) else {
+            return ArtifactAnswer::Refused { reason: "the drone is not known".to_owned() };
+        };
+        let artifact = ask.artifact;
+        if artifact.cpv.parse::<Cpv>().is_err() || !is_sha256(&artifact.sha256) || artifact.size == 0 {
+            return ArtifactAnswer::Refused { reason: format!("{} is no binary package", artifact.cpv) };
+        }
+        let target = self.rows.builds.get(&ask.fence.build.0).and_then(|row| row.cpv.clone());
+        if target.as_ref() != Some(&artifact.cpv) && self.present_size(&index, &identity(&index, &artifact)).is_some() {
+            return ArtifactAnswer::Have {};
+        }
+        let key = (index.to_string(), artifact.sha256.clone());
+        let known = self.soft.uploads.get(&key).copied();
+        let id = match known.and_then(|id| self.rows.artifacts.get(&id.0)) {
+            Some(row) if row.state == ArtifactState::Ticketed {} => row.id,
+            Some(_) => return ArtifactAnswer::Have {},
+            None => {
+                let meta = self.meta_mut();
+                meta.last_artifact += 1;
+                ArtifactId(meta.last_artifact)
+            }
+        };
+        self.soft.uploads.insert(key, id);
+        self.rows.artifacts.put(ArtifactRow {
+            id,
+            index,
+            fence: ask.fence,
+            drone: drone.clone(),
+            cpv: artifact.cpv,
+            slot: artifact.slot,
+            repository: artifact.repository,
+            use_flags: artifact.use_flags,
+            sha_in: artifact.sha256,
+            size_in: artifact.size,
+            state: ArtifactState::Ticketed {},
+        });
+        let expires_ms = self.settings.ticket_life;
+        self.soft.tickets.insert(id, (token.clone(), self.now.at + expires_ms));
+        ArtifactAnswer::Ticket { artifact: id, token, expires_ms }
+    }
+
+    /// What a ticket is good for: only while its attempt is current (decision 12).
+    pub(crate) fn ticket(&self, artifact: ArtifactId) -> Result<Ticket, Refusal> {
+        let refuse = |kind, error: &str| Refusal {
+            kind,
+            error: error.to_owned(),
+            hint: Some("ask for a new ticket".to_owned()),
+        };
+        let row = self.rows.artifacts.get(&artifact.0);
+        let Some((row, (token, until))) = row.zip(self.soft.tickets.get(&artifact)) else {
+            return Err(refuse(RefusalKind::NotFound, "no such ticket"));
+        };
+        if *until <= self.now.at {
+            return Err(refuse(RefusalKind::Conflict, "the ticket has expired"));
+        }
+        if !self.is_current(&row.drone, row.fence) {
+            return Err(refuse(RefusalKind::Conflict, "the attempt the ticket was given for is not current"));
+        }
+        Ok(Ticket { artifact, token: token.clone(), sha256: row.sha_in.clone(), size: row.size_in })
+    }
+
+    pub(crate) fn uploaded(&mut self, artifact: ArtifactId, file: UploadedFile, reply: ReplyTo) {
+        let refused = self.refuse_upload(artifact, &file);
+        match refused {
+            Some(reason) => {
+                let known =
+                    self.rows.artifacts.get(&artifact.0).is_some_and(|row| row.state != ArtifactState::Ticketed {});
+                if !known {
+                    self.effects.push(Effect::DropUpload { artifact });
+                }
+                self.reply(reply, Answer::Upload { taken: false, reason });
+            }
+            None => {
+                let already =
+                    self.rows.artifacts.get(&artifact.0).is_some_and(|row| row.state != ArtifactState::Ticketed {});
+                if !already {
+                    self.take_upload(artifact, file);
+                }
+                self.reply(reply, Answer::Upload { taken: true, reason: String::new() });
+            }
+        }
+    }
+
+    /// What the file says of itself must be what the ticket was given for.
+    fn refuse_upload(&self, artifact: ArtifactId, file: &UploadedFile) -> Option<String> {
+        let Some(row) = self.rows.artifacts.get(&artifact.0) else { return Some("no such ticket".to_owned()) };
+        if !self.is_current(&row.drone, row.fence) {
+            return Some("the attempt the ticket was given for is not current".to_owned());
+        }
+        let pairs = [
+            ("SHA-256", &row.sha_in, &file.sha256),
+            ("package", &row.cpv, &file.cpv),
+            ("slot", &row.slot, &file.slot),
+            ("repository", &row.repository, &file.repository),
+            ("CHOST", &row.index.chost, &file.chost),
+        ];
+        let wrong = pairs.into_iter().find(|(_, expected, found)| expected != found);
+        wrong.map(|(what, expected, found)| format!("its {what} is {found:?}, the ticket is for {expected:?}"))
+    }
+
+    fn take_upload(&mut self, artifact: ArtifactId, file: UploadedFile) {
+        self.soft.tickets.remove(&artifact);
+        let Some(row) = self.rows.artifacts.get(&artifact.0).cloned() else { return };
+        let build_id = self.next_build_id(&row);
+        if let Some(row) = self.rows.artifacts.change(&artifact.0) {
+            row.use_flags = file.use_flags;
+            row.state = ArtifactState::Uploaded { build_id, restrict: file.restrict };
+        }
+        self.sign(artifact);
+    }
+
+    /// BUILD_IDs rise per package within an index (decision 5).
+    fn next_build_id(&self, row: &ArtifactRow) -> u32 {
+        let given = self.rows.artifacts.iter().filter(|other| other.index == row.index && other.cpv == row.cpv);
+        let ids = given.filter_map(|other| match other.state {
+            ArtifactState::Uploaded { build_id, .. } | ArtifactState::Published { build_id, .. } => Some(build_id),
+            ArtifactState::Ticketed {} => None,
+        });
+        ids.max().unwrap_or(0) + 1
+    }
+
+    fn sign(&mut self, artifact: ArtifactId) {
+        let Some(row) = self.rows.artifacts.get(&artifact.0) else { return };
+        let ArtifactState::Uploaded { build_id, .. } = row.state else { return };
+        let Ok(cpv) = row.cpv.parse::<Cpv>() else { return };
+        let path = format!("{}/{}-{build_id}.gpkg.tar", cpv.cp(), cpv.pf());
+        self.effects.push(Effect::Sign { artifact, index: row.index.clone(), build_id, path });
+    }
+
+    pub(crate) fn signed(&mut self, artifact: ArtifactId, file: SignedFile) {
+        self.soft.signing.remove(&artifact);
+        let at = self.now.wall;
+        let Some(row) = self.rows.artifacts.change(&artifact.0) else { return };
+        let ArtifactState::Uploaded { build_id, .. } = row.state else { return };
+        row.state = ArtifactState::Published {
+            build_id,
+            path: file.path,
+            sha_out: file.sha256,
+            size_out: file.size,
+            stanza: file.stanza,
+            listed: None,
+            at,
+        };
+        let index = row.index.to_string();
+        self.soft.generations.entry(index).or_default().dirty = true;
+    }
+
+    pub(crate) fn signing_failed(&mut self, artifact: ArtifactId, reason: &str) {
+        let tries = self.soft.signing.get(&artifact).map_or(0, |(_, tries)| *tries) + 1;
+        let Some(row) = self.rows.artifacts.get(&artifact.0) else { return };
+        let cpv = row.cpv.clone();
+        self.event("warn", format!("{cpv} could not be signed: {reason}"), |event| {
+            event.package = Some(format!("={cpv}"))
+        });
+        if tries < MAX_SIGNING {
+            self.soft.signing.insert(artifact, (self.now.at + TRY_AGAIN, tries));
+            return;
+        }
+        self.soft.signing.remove(&artifact);
+        if let Some(row) = self.rows.artifacts.change(&artifact.0) {
+            row.state = ArtifactState::Ticketed {};
+        }
+        self.effects.push(Effect::DropUpload { artifact });
+        self.try_accept_all();
+    }
+
+    /// Gives out generations of indexes that have something new; one at a time each, at most one a second (decision 16).
+    pub(crate) fn write_indexes(&mut self) {
+        let due: Vec<String> = self
+            .soft
+            .generations
+            .iter()
+            .filter(|(_, generation)| {
+                generation.dirty && generation.writing.is_none() && generation.not_before <= self.now.at
+            })
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in due {
+            self.write_index(&key);
+        }
+    }
+
+    fn write_index(&mut self, key: &str) {
+        let second = self.now.wall / 1000;
+        let Some(row) = self.rows.indexes.get(&key.to_owned()).filter(|row| second > row.timestamp) else { return };
+        let (index, header) = (row.index.clone(), row.header.clone());
+        let add: Vec<(ArtifactId, BTreeMap<String, String>)> = self
+            .rows
+            .artifacts
+            .iter()
+            .filter(|artifact| artifact.index == index)
+            .filter_map(|artifact| match &artifact.state {
+                ArtifactState::Published { listed: None, stanza, .. } => Some((artifact.id, stanza.clone())),
+                _ => None,
+            })
+            .collect();
+        if let Some(row) = self.rows.indexes.change(&key.to_owned()) {
+            row.timestamp = second;
+        }
+        let generation = self.soft.generations.entry(key.to_owned()).or_default();
+        generation.dirty = false;
+        generation.writing = Some((second, add.iter().map(|(id, _)| *id).collect()));
+        self.effects.push(Effect::WriteIndex { index, timestamp: second, header, add });
+    }
+
+    pub(crate) fn index_written(&mut self, index: &IndexKey, timestamp: u64) {
+        let Some(generation) = self.soft.generations.get_mut(&index.to_string()) else { return };
+        let Some((_, listed)) = generation.writing.take_if(|(writing, _)| *writing == timestamp) else { return };
+        generation.listed_up_to = generation.listed_up_to.max(timestamp);
+        for id in listed {
+            if let Some(row) = self.rows.artifacts.change(&id.0)
+                && let ArtifactState::Published { listed, .. } = &mut row.state
+            {
+                listed.get_or_insert(timestamp);
+                self.made_on_the_side(id);
+            }
+        }
+        self.try_accept_all();
+        self.soft.assign_due = true;
+    }
+
+    pub(crate) fn index_failed(&mut self, index: &IndexKey, reason: &str) {
+        let not_before = self.now.at + TRY_AGAIN;
+        let Some(generation) = self.soft.generations.get_mut(&index.to_string()) else { return };
+        generation.writing = None;
+        generation.dirty = true;
+        generation.not_before = not_before;
+        self.event("warn", format!("the index {index} could not be written: {reason}"), |_| {});
+    }
+
+    /// A package that came into an index completes the needed entries it stands for (decision 3).
+    fn made_on_the_side(&mut self, artifact: ArtifactId) {
+        let Some(row) = self.rows.artifacts.get(&artifact.0).cloned() else { return };
+        let ArtifactState::Published { size_out: size, .. } = row.state else { return };
+        let identity = Identity {
+            profile: row.index.profile.clone(),
+            cpv: row.cpv.clone(),
+            slot: row.slot.clone(),
+            repository: row.repository.clone(),
+            use_flags: row.use_flags.clone(),
+        };
+        let first = (identity.clone(), swarm_protocol::SessionId(0));
+        let same: Vec<BuildId> = self
+            .soft
+            .identities
+            .range(first..)
+            .take_while(|((other, _), _)| *other == identity)
+            .map(|(_, id)| *id)
+            .collect();
+        for id in same {
+            let Some(build) = self.rows.builds.get(&id.0) else { continue };
+            if id == row.fence.build || build.rebuild || !matches!(build.state, BuildState::Needed { .. }) {
+                continue;
+            }
+            let name = self.drone_name(&row.drone);
+            self.build_event(
+                "complete",
+                id,
+                format!("{} was built on the side on {name}", build_atom(&row.cpv)),
+                Some(name.clone()),
+            );
+            let received =
+                Received { at: self.now.wall, drone: Some(name), duration_ms: 0, how: Outcome::OnTheSide, size };
+            self.set_state(id, BuildState::Received { received });
+        }
+    }
+
+    /// After a start every upload not yet signed is signed, every index is written anew from the rows.
+    pub(crate) fn restart_publishing(&mut self) {
+        let unsigned: Vec<ArtifactId> = self
+            .rows
+            .artifacts
+            .iter()
+            .filter(|row| matches!(row.state, ArtifactState::Uploaded { .. }))
+            .map(|row| row.id)
+            .collect();
+        for id in unsigned {
+            self.sign(id);
+        }
+        let keys: Vec<String> = self.rows.indexes.iter().map(|row| row.index.to_string()).collect();
+        for key in keys {
+            self.soft.generations.entry(key).or_default().dirty = true;
+        }
+    }
+
+    pub(crate) fn wake_publishing(&mut self) {
+        let now = self.now.at;
+        let due: Vec<ArtifactId> =
+            self.soft.signing.iter().filter(|(_, (at, _))| *at <= now).map(|(id, _)| *id).collect();
+        for id in due {
+            if let Some(entry) = self.soft.signing.get_mut(&id) {
+                entry.0 = now + TRY_AGAIN;
+            }
+            self.sign(id);
+        }
+        self.soft.tickets.retain(|_, (_, until)| *until > now);
+    }
+
+    pub(crate) fn next_publishing(&self) -> Option<u64> {
+        let to_next_second = 1000 - self.now.wall % 1000;
+        let indexes = self
+            .soft
+            .generations
+            .values()
+            .filter(|generation| generation.dirty && generation.writing.is_none())
+            .map(|generation| generation.not_before.max(self.now.at + to_next_second));
+        indexes.chain(self.soft.signing.values().map(|(at, _)| *at)).min()
+    }
+
+    /// The index a drone's packages belong to.
+    pub(crate) fn index_of(&self, drone: &DroneId) -> Option<IndexKey> {
+        let row = self.rows.drones.get(&drone.0)?;
+        Some(IndexKey { arch: row.arch.clone(), profile: row.build_profile.clone(), chost: row.chost.clone() })
+    }
+
+    /// Newest TIMESTAMP on disk of the index a drone installs from.
+    pub(crate) fn listed_up_to(&self, drone: &DroneId) -> u64 {
+        let key = self.index_of(drone).map(|index| index.to_string()).unwrap_or_default();
+        self.soft.generations.get(&key).map_or(0, |generation| generation.listed_up_to)
+    }
+
+    /// Whether an artifact of a result is with the controller, published or not.
+    pub(crate) fn is_here(&self, index: &IndexKey, artifact: &ArtifactRef) -> bool {
+        let state = self.artifact_row(index, artifact).map(|row| &row.state);
+        matches!(state, Some(ArtifactState::Uploaded { .. } | ArtifactState::Published { .. }))
+            || self.present_size(index, &identity(index, artifact)).is_some()
+    }
+
+    /// Whether an artifact of a result is in a published index.
+    pub(crate) fn is_listed(&self, index: &IndexKey, artifact: &ArtifactRef) -> bool {
+        match self.artifact_row(index, artifact).map(|row| &row.state) {
+            Some(ArtifactState::Published { listed, .. }) => listed.is_some(),
+            Some(ArtifactState::Uploaded { .. }) => false,
+            Some(ArtifactState::Ticketed {}) | None => self.present_size(index, &identity(index, artifact)).is_some(),
+        }
+    }
+
+    pub(crate) fn published_size(&self, index: &IndexKey, artifact: &ArtifactRef) -> Option<u64> {
+        match self.artifact_row(index, artifact)?.state {
+            ArtifactState::Published { size_out, .. } => Some(size_out),
+            _ => None,
+        }
+    }
+
+    fn artifact_row(&self, index: &IndexKey, artifact: &ArtifactRef) -> Option<&ArtifactRow> {
+        let id = self.soft.uploads.get(&(index.to_string(), artifact.sha256.clone()))?;
+        self.rows.artifacts.get(&id.0)
+    }
+
+    /// Bytes of the newest listed package of this identity in an index.
+    pub(crate) fn present_size(&self, index: &IndexKey, identity: &Identity) -> Option<u64> {
+        let same = |row: &&ArtifactRow| {
+            row.index == *index
+                && row.cpv == identity.cpv
+                && row.slot == identity.slot
+                && row.repository == identity.repository
+                && row.use_flags == identity.use_flags
+        };
+        self.rows.artifacts.iter().rev().filter(same).find_map(|row| match row.state {
+            ArtifactState::Published { listed: Some(_), size_out, .. } => Some(size_out),
+            _ => None,
+        })
+    }
+}
+
+fn identity(index: &IndexKey, artifact: &ArtifactRef) -> Identity {
+    Identity {
+        profile: index.profile.clone(),
+        cpv: artifact.cpv.clone(),
+        slot: artifact.slot.clone(),
+        repository: artifact.repository.clone(),
+        use_flags: artifact.use_flags.clone(),
+    }
+}
+
+fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+fn build_atom(cpv: &str) -> String {
+    format!("={cpv}")
+}

@@ -1,0 +1,310 @@
+//! The controls people have: over the swarm, over packages, over drones.
+
+use std::collections::BTreeSet;
+
+use swarm_protocol::{BuildId, DroneId};
+
+use crate::effect::{Done, Effect, Refusal, RefusalKind};
+use crate::input::{Control, DroneAction};
+use crate::rows::{BlockedBy, BuildState, Cancelling, Fact};
+use crate::state::Core;
+use crate::view::Presence;
+
+impl Core {
+    pub(crate) fn control(
+        &mut self,
+        actor: &str,
+        action: Control,
+        package: Option<&str>,
+        drone: Option<&str>,
+    ) -> Result<Done, Refusal> {
+        let drone = drone.map(|name| self.find_drone(name)).transpose()?;
+        match action {
+            Control::Pause => Ok(self.pause(actor)),
+            Control::Resume => Ok(self.resume(actor)),
+            Control::Block => self.block(actor, package),
+            Control::Unblock => self.unblock(actor, package),
+            Control::Reclaim => Ok(self.take_back(actor, drone, false)),
+            Control::Rebalance => Ok(self.take_back(actor, drone, true)),
+            Control::Unground => Ok(self.unground(actor, drone)),
+            Control::Reset => self.start_over(actor, package, true),
+            Control::RetryFailures => self.start_over(actor, package, false),
+            Control::ClearFailures => self.clear_failures(actor, package),
+            Control::ClearHistory => Ok(self.clear_history(actor)),
+        }
+    }
+
+    fn pause(&mut self, actor: &str) -> Done {
+        let since = self.now.wall;
+        let fact = Fact { by: actor.to_owned(), reason: "paused by a person".to_owned(), since, until: None };
+        let news = self.meta().paused.is_none();
+        if news {
+            self.meta_mut().paused = Some(fact);
+            self.event("control", format!("{actor} paused the swarm"), |_| {});
+        }
+        Done { touched: u64::from(news), what: Vec::new() }
+    }
+
+    fn resume(&mut self, actor: &str) -> Done {
+        let news = self.meta().paused.is_some();
+        if news {
+            self.meta_mut().paused = None;
+            self.soft.assign_due = true;
+            self.event("control", format!("{actor} resumed the swarm"), |_| {});
+        }
+        Done { touched: u64::from(news), what: Vec::new() }
+    }
+
+    /// Entries in the active session, or all if none is open; or those a name means.
+    fn scope(&self, package: Option<&str>) -> Result<Vec<BuildId>, Refusal> {
+        match package {
+            Some(name) => self.named(name),
+            None => {
+                let session = self.active_session();
+                let inside = self.rows.builds.iter().filter(|row| session.is_none_or(|id| id == row.session));
+                Ok(inside.map(|row| row.id).collect())
+            }
+        }
+    }
+
+    fn block(&mut self, actor: &str, package: Option<&str>) -> Result<Done, Refusal> {
+        let Some(package) = package else {
+            return Err(super::request::invalid("block needs a package".to_owned(), "name the package to block"));
+        };
+        let mut done = Done { touched: 0, what: Vec::new() };
+        for id in self.named(package)? {
+            let Some(row) = self.rows.builds.get(&id.0) else { continue };
+            let atom = row.atom();
+            match &row.state {
+                BuildState::Received { .. } | BuildState::Blocked { by: BlockedBy::Person { .. }, .. } => continue,
+                BuildState::Delegated { .. } => self.cancel(id, Cancelling::Block { by: actor.to_owned() }),
+                _ => self.block_by_person(id, actor),
+            }
+            done.touched += 1;
+            done.what.push(atom);
+        }
+        Ok(done)
+    }
+
+    pub(crate) fn block_by_person(&mut self, id: BuildId, actor: &str) {
+        if let Some(BuildState::Planning { plan }) = self.rows.builds.get(&id.0).map(|row| &row.state) {
+            let plan = plan.0;
+            self.drop_from_plan(plan, id);
+        }
+        self.build_event("blocked", id, format!("{actor} blocked it"), None);
+        let by = BlockedBy::Person { name: actor.to_owned() };
+        self.set_state(
+            id,
+            BuildState::Blocked {
+                by,
+                reasons: vec![format!("blocked by {actor}")],
+                since: self.now.wall,
+                retry_at: None,
+            },
+        );
+    }
+
+    fn unblock(&mut self, actor: &str, package: Option<&str>) -> Result<Done, Refusal> {
+        let picked = |state: &BuildState| matches!(state, BuildState::Blocked { .. } | BuildState::Failed { .. });
+        let blocked_only = |state: &BuildState| matches!(state, BuildState::Blocked { .. });
+        let ids = self.scope(package)?;
+        let done = self.renew(&ids, |state| if package.is_some() { picked(state) } else { blocked_only(state) });
+        self.say(actor, "unblock", "unblocked", &done);
+        Ok(done)
+    }
+
+    /// Marks cleared, back to needed.
+    fn renew(&mut self, ids: &[BuildId], picked: impl Fn(&BuildState) -> bool) -> Done {
+        let mut done = Done { touched: 0, what: Vec::new() };
+        for id in ids {
+            let Some(row) = self.rows.builds.get(&id.0).filter(|row| picked(&row.state)) else { continue };
+            done.touched += 1;
+            done.what.push(row.atom());
+            self.clear_marks(*id);
+            self.back_to_needed(*id, 0);
+        }
+        done
+    }
+
+    fn clear_marks(&mut self, id: BuildId) {
+        if let Some(row) = self.rows.builds.change(&id.0) {
+            row.marks.clear();
+            row.auto_retries = 0;
+        }
+    }
+
+    fn say(&mut self, actor: &str, kind: &str, verb: &str, done: &Done) {
+        if done.touched > 0 {
+            let first = done.what.iter().take(5).cloned().collect::<Vec<_>>().join(" ");
+            self.event(kind, format!("{actor} {verb} {} package(s): {first}", done.touched), |_| {});
+        }
+    }
+
+    /// Takes work back from drones that are offline or named; with `unbegun`, from all, as far as it has not begun.
+    fn take_back(&mut self, actor: &str, drone: Option<DroneId>, unbegun: bool) -> Done {
+        let mut done = Done { touched: 0, what: Vec::new() };
+        let all: Vec<(DroneId, BuildId)> =
+            self.soft.held.iter().flat_map(|(who, builds)| builds.iter().map(|id| (who.clone(), *id))).collect();
+        for (who, id) in all {
+            let Some(row) = self.rows.builds.get(&id.0) else { continue };
+            let offline = self.soft.pulses.get(&who).is_none_or(|pulse| pulse.presence == Presence::Offline);
+            let chosen = match &drone {
+                Some(named) => *named == who,
+                None => unbegun || offline,
+            };
+            let begun = row.assignment().is_some_and(|a| a.building_since.is_some());
+            if !chosen || (unbegun && begun) || row.assignment().is_some_and(|a| a.cancelling.is_some()) {
+                continue;
+            }
+            done.touched += 1;
+            done.what.push(row.atom());
+            if offline {
+                let message = format!("{actor} took it back from {}, which is offline", self.drone_name(&who));
+                self.build_event("reclaim", id, message, Some(self.drone_name(&who)));
+                self.set_state(id, BuildState::Needed { not_before: 0 });
+            } else {
+                self.cancel(id, Cancelling::Return {});
+            }
+        }
+        done
+    }
+
+    fn unground(&mut self, actor: &str, drone: Option<DroneId>) -> Done {
+        let mut done = Done { touched: 0, what: Vec::new() };
+        let ids: Vec<DroneId> = self
+            .rows
+            .drones
+            .iter()
+            .map(|row| row.id.clone())
+            .filter(|id| drone.as_ref().is_none_or(|d| d == id))
+            .collect();
+        for id in ids {
+            let Some(row) = self.rows.drones.get(&id.0) else { continue };
+            if row.grounded.is_none() && row.upload_impaired.is_none() {
+                continue;
+            }
+            let name = row.name.clone();
+            if let Some(row) = self.rows.drones.change(&id.0) {
+                row.grounded = None;
+                row.upload_impaired = None;
+                row.streaks = Default::default();
+            }
+            self.soft.touched.insert(id);
+            self.soft.assign_due = true;
+            self.event("control", format!("{actor} released {name}"), |event| event.drone = Some(name.clone()));
+            done.touched += 1;
+            done.what.push(name);
+        }
+        done
+    }
+
+    /// Everything blocked or failed back to needed; with `all`, what drones have is taken back, too.
+    fn start_over(&mut self, actor: &str, package: Option<&str>, all: bool) -> Result<Done, Refusal> {
+        let ids = self.scope(package)?;
+        let mut done =
+            self.renew(&ids, |state| matches!(state, BuildState::Blocked { .. } | BuildState::Failed { .. }));
+        if all {
+            for id in &ids {
+                let Some(row) = self.rows.builds.get(&id.0).filter(|row| row.assignment().is_some()) else { continue };
+                done.touched += 1;
+                done.what.push(row.atom());
+                self.clear_marks(*id);
+                self.cancel(*id, Cancelling::Return {});
+            }
+        }
+        self.say(actor, "control", if all { "reset" } else { "put back into the queue" }, &done);
+        Ok(done)
+    }
+
+    fn clear_failures(&mut self, actor: &str, package: Option<&str>) -> Result<Done, Refusal> {
+        let ids: BTreeSet<BuildId> = self.scope(package)?.into_iter().collect();
+        let mut done = Done { touched: 0, what: Vec::new() };
+        for id in ids {
+            let Some(row) = self.rows.builds.get(&id.0).filter(|row| !row.marks.is_empty()) else { continue };
+            done.touched += 1;
+            done.what.push(row.atom());
+            self.clear_marks(id);
+        }
+        self.soft.assign_due = true;
+        self.say(actor, "control", "cleared the failures of", &done);
+        Ok(done)
+    }
+
+    fn clear_history(&mut self, actor: &str) -> Done {
+        let up_to = self.meta().last_history;
+        let names: Vec<String> = self.rows.stats.iter().map(|row| row.drone.clone()).collect();
+        let touched = self.rows.stats.iter().map(|row| row.total).sum();
+        for name in names {
+            self.rows.stats.remove(&name);
+        }
+        self.soft.touched = self.rows.drones.iter().map(|row| row.id.clone()).collect();
+        self.effects.push(Effect::TrimHistory { up_to });
+        self.event("control", format!("{actor} cleared the history"), |_| {});
+        Done { touched, what: Vec::new() }
+    }
+
+    /// A drone by its name or identity.
+    pub(crate) fn find_drone(&self, name: &str) -> Result<DroneId, Refusal> {
+        let hit = self.rows.drones.iter().find(|row| row.name == name || row.id.0 == name);
+        hit.map(|row| row.id.clone()).ok_or_else(|| Refusal {
+            kind: RefusalKind::NotFound,
+            error: format!("there is no drone {name}"),
+            hint: Some("`swarm fleet` shows all drones".to_owned()),
+        })
+    }
+
+    pub(crate) fn drone_action(&mut self, actor: &str, name: &str, action: DroneAction) -> Result<Done, Refusal> {
+        let id = self.find_drone(name)?;
+        let name = self.drone_name(&id);
+        let fact = |reason: &str| {
+            Some(Fact { by: actor.to_owned(), reason: reason.to_owned(), since: self.now.wall, until: None })
+        };
+        let (paused, draining) = (fact("paused by a person"), fact("drained by a person"));
+        if action == DroneAction::Forget {
+            return self.forget_drone(actor, &id);
+        }
+        let Some(row) = self.rows.drones.change(&id.0) else { return Ok(Done { touched: 0, what: Vec::new() }) };
+        let verb = match action {
+            DroneAction::Pause => {
+                row.paused = paused;
+                "paused"
+            }
+            DroneAction::Resume => {
+                (row.paused, row.draining) = (None, None);
+                "resumed"
+            }
+            DroneAction::Drain => {
+                row.draining = draining;
+                "drains"
+            }
+            DroneAction::Forget => unreachable!("handled above"),
+        };
+        self.soft.touched.insert(id);
+        self.soft.assign_due = true;
+        self.event("control", format!("{actor} {verb} {name}"), |event| event.drone = Some(name.clone()));
+        Ok(Done { touched: 1, what: vec![name] })
+    }
+
+    fn forget_drone(&mut self, actor: &str, id: &DroneId) -> Result<Done, Refusal> {
+        let name = self.drone_name(id);
+        if self.soft.pulses.get(id).is_some_and(|pulse| pulse.presence == Presence::Online) {
+            return Err(Refusal {
+                kind: RefusalKind::Conflict,
+                error: format!("{name} is online"),
+                hint: Some("stop its agent first, or pause it".to_owned()),
+            });
+        }
+        self.take_plans_from(id);
+        for build in self.held_by(id) {
+            self.build_event("reclaim", build, format!("{actor} forgot {name}, which had it"), Some(name.clone()));
+            self.set_state(build, BuildState::Needed { not_before: 0 });
+        }
+        self.rows.drones.remove(&id.0);
+        self.soft.pulses.remove(id);
+        self.soft.held.remove(id);
+        self.soft.views.remove(id);
+        self.soft.touched.remove(id);
+        self.event("control", format!("{actor} forgot {name}"), |event| event.drone = Some(name.clone()));
+        Ok(Done { touched: 1, what: vec![name] })
+    }
+}

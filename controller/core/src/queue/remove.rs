@@ -1,0 +1,63 @@
+//! Entries leave the queue.
+
+use swarm_protocol::BuildId;
+
+use crate::effect::{Done, Refusal};
+use crate::rows::{BuildState, Cancelling, PlanState};
+use crate::state::Core;
+
+impl Core {
+    /// Takes entries out of the queue; one that a drone has is ended there first.
+    pub(crate) fn remove(&mut self, actor: &str, package: &str) -> Result<Done, Refusal> {
+        let mut done = Done { touched: 0, what: Vec::new() };
+        for id in self.named(package)? {
+            let Some(row) = self.rows.builds.get(&id.0) else { continue };
+            let (atom, delegated) = (row.atom(), row.assignment().is_some());
+            done.touched += 1;
+            done.what.push(atom.clone());
+            self.build_event("control", id, format!("{actor} removed {atom} from the queue"), None);
+            if delegated {
+                self.cancel(id, Cancelling::Remove {});
+            } else {
+                self.drop_build(id);
+            }
+        }
+        Ok(done)
+    }
+
+    /// Ends the attempt of a delegated entry; what becomes of it is decided when the drone says that it has ended.
+    pub(crate) fn cancel(&mut self, id: BuildId, then: Cancelling) {
+        self.change_assignment(id, |assignment| assignment.cancelling = Some(then));
+        self.send_build(id);
+    }
+
+    /// Removes an entry's row and everything soft about it.
+    pub(crate) fn drop_build(&mut self, id: BuildId) {
+        let Some(row) = self.rows.builds.get(&id.0).cloned() else { return };
+        self.leave(id, &row.state);
+        *self.soft.counts.entry(row.session).or_default().of(&row.state) -= 1;
+        self.met(id);
+        self.soft.graph.remove(id);
+        if let BuildState::Planning { plan } = row.state {
+            self.drop_from_plan(plan.0, id);
+        }
+        if let Some(identity) = row.identity() {
+            let key = (identity, row.session);
+            if self.soft.identities.get(&key) == Some(&id) {
+                self.soft.identities.remove(&key);
+            }
+        }
+        self.rows.builds.remove(&id.0);
+        self.soft.sessions_due.insert(row.session);
+    }
+
+    /// A plan loses one of its atoms: the planner's answer would not fit any more, so it is asked again.
+    pub(crate) fn drop_from_plan(&mut self, plan: u64, id: BuildId) {
+        let Some(row) = self.rows.plans.change(&plan) else { return };
+        row.builds.retain(|build| *build != id);
+        row.state = PlanState::Waiting {};
+        if row.builds.is_empty() {
+            self.rows.plans.remove(&plan);
+        }
+    }
+}

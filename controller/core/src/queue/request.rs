@@ -1,0 +1,308 @@
+//! What people ask for: packages to queue, and who is asked to answer the rest.
+
+use std::collections::BTreeSet;
+
+use swarm_protocol::atom::{AtomError, is_package_use_line};
+use swarm_protocol::{Atom, Attempt, BuildId, Cpv, PlanId, SessionId};
+
+use crate::effect::{Answer, Done, Queued, Refusal, RefusalKind};
+use crate::input::{QueueRequest, ReplyTo, Request};
+use crate::rows::{BuildRow, BuildState, IdempotencyRow, Origin, PlanRow, PlanState};
+use crate::state::Core;
+
+/// Atoms resolved together; keeps a plan's order far below the bus's bound.
+const ATOMS_PER_PLAN: usize = 500;
+/// Packages in one request.
+const MAX_REQUEST: usize = 50_000;
+/// Lines of `package.use` in one request.
+const MAX_USE_LINES: usize = 2_000;
+/// How long an `Idempotency-Key` is honoured, milliseconds (decision 2).
+const IDEMPOTENCY: u64 = 24 * 3_600_000;
+/// Names in an answer.
+const MAX_NAMED: usize = 100;
+
+impl Core {
+    pub(crate) fn request(&mut self, actor: &str, request: Request, reply: ReplyTo) {
+        let answer = match request {
+            Request::Queue(request) => self.queue(actor, &request).map(Answer::Queued),
+            Request::Remove { package } => self.remove(actor, &package).map(done),
+            Request::Control { action, package, drone } => {
+                self.control(actor, action, package.as_deref(), drone.as_deref()).map(done)
+            }
+            Request::Drone { drone, action } => self.drone_action(actor, &drone, action).map(done),
+            Request::Why { package } => self.why(&package).map(Answer::Why),
+            Request::Ticket { artifact } => self.ticket(artifact).map(Answer::Ticket),
+        };
+        let answer = answer.unwrap_or_else(Answer::Refused);
+        self.reply(reply, answer);
+    }
+
+    fn queue(&mut self, actor: &str, request: &QueueRequest) -> Result<Queued, Refusal> {
+        if let Some(known) = request.idempotency_key.as_ref().and_then(|key| self.rows.idempotency.get(key)) {
+            let (session, packages) = (known.session, known.packages.clone());
+            return Ok(Queued {
+                session,
+                session_name: self.session_name(session),
+                builds: Vec::new(),
+                packages,
+                duplicates: Vec::new(),
+            });
+        }
+        let atoms = self.checked_atoms(request)?;
+        let profile = request.profile.clone().unwrap_or_else(|| "default".to_owned());
+        let session = self.session_for(actor, request);
+        let mut queued = Queued {
+            session,
+            session_name: self.session_name(session),
+            builds: Vec::new(),
+            packages: Vec::new(),
+            duplicates: Vec::new(),
+        };
+        let mut fresh = Vec::new();
+        let mut waiting = self.waiting_atoms(session, &profile, &request.package_use);
+        for atom in atoms {
+            let asked = atom.to_string();
+            if waiting.insert(asked.clone()) {
+                queued.packages.push(asked);
+                fresh.push(atom);
+            } else {
+                queued.duplicates.push(asked);
+            }
+        }
+        for atoms in fresh.chunks(ATOMS_PER_PLAN) {
+            let builds = self.queue_plan(session, &profile, atoms, request);
+            queued.builds.extend(builds);
+        }
+        self.announce(actor, &queued);
+        if let Some(key) = &request.idempotency_key {
+            let until = self.now.at + IDEMPOTENCY;
+            self.rows.idempotency.put(IdempotencyRow {
+                key: key.clone(),
+                session,
+                packages: queued.packages.clone(),
+                until,
+            });
+        }
+        Ok(queued)
+    }
+
+    /// Everything that can be wrong with a request is found before anything changes.
+    fn checked_atoms(&self, request: &QueueRequest) -> Result<Vec<Atom>, Refusal> {
+        let words = request.packages.iter().map(|word| word.trim()).filter(|word| !word.is_empty());
+        let atoms = words.map(lenient_atom).collect::<Result<Vec<_>, _>>();
+        let atoms = atoms
+            .map_err(|error| invalid(error.to_string(), "atoms look like app-misc/hello or =app-misc/hello-1.0"))?;
+        if atoms.is_empty() {
+            return Err(invalid("no packages given".to_owned(), "name at least one atom, for example app-misc/hello"));
+        }
+        if atoms.len() > MAX_REQUEST {
+            return Err(invalid(
+                format!("{} packages in one request", atoms.len()),
+                "at most 50000; send several requests",
+            ));
+        }
+        if self.rows.builds.len() + atoms.len() > self.settings.max_queue {
+            return Err(Refusal {
+                kind: RefusalKind::Full,
+                error: format!("the queue holds {} of {} entries", self.rows.builds.len(), self.settings.max_queue),
+                hint: Some("wait for sessions to end, or remove packages".to_owned()),
+            });
+        }
+        if request.package_use.len() > MAX_USE_LINES {
+            return Err(invalid(format!("{} lines of package.use", request.package_use.len()), "at most 2000"));
+        }
+        if let Some(bad) = request.package_use.iter().find(|line| !is_package_use_line(line)) {
+            return Err(invalid(
+                format!("{bad:?} is no line of package.use"),
+                "an atom and its flags, for example app-misc/calc greet -debug",
+            ));
+        }
+        if let Some(bad) = request.profile.as_ref().filter(|name| !is_label(name, 64)) {
+            return Err(invalid(
+                format!("{bad:?} is no name of a build profile"),
+                "letters, digits, dot, underscore and hyphen, at most 64",
+            ));
+        }
+        if let Some(bad) = request
+            .session_name
+            .as_ref()
+            .filter(|name| name.trim().is_empty() || name.len() > 100 || name.chars().any(char::is_control))
+        {
+            return Err(invalid(format!("{bad:?} is no name of a session"), "1 to 100 printable characters"));
+        }
+        if let Some(bad) = request.idempotency_key.as_ref().filter(|key| key.is_empty() || key.len() > 200) {
+            return Err(invalid(format!("Idempotency-Key of {} bytes", bad.len()), "1 to 200 bytes"));
+        }
+        Ok(atoms)
+    }
+
+    /// Atoms with the same USE that wait or are being built in the same session.
+    fn waiting_atoms(&self, session: SessionId, profile: &str, package_use: &[String]) -> BTreeSet<String> {
+        let waits = |state: &BuildState| {
+            matches!(state, BuildState::Planning { .. } | BuildState::Needed { .. } | BuildState::Delegated { .. })
+        };
+        self.rows
+            .builds
+            .iter()
+            .filter(|row| {
+                row.session == session && row.profile == profile && row.package_use == package_use && waits(&row.state)
+            })
+            .map(|row| row.asked.clone())
+            .collect()
+    }
+
+    fn queue_plan(
+        &mut self,
+        session: SessionId,
+        profile: &str,
+        atoms: &[Atom],
+        request: &QueueRequest,
+    ) -> Vec<BuildId> {
+        let meta = self.meta_mut();
+        meta.last_plan += 1;
+        let plan = PlanId(meta.last_plan);
+        let mut builds = Vec::new();
+        for atom in atoms {
+            let id = self.next_build();
+            builds.push(id);
+            self.add_build(BuildRow {
+                cpv: atom.exact().map(|cpv| cpv.to_string()),
+                rebuild: request.rebuild,
+                ..blank(
+                    id,
+                    session,
+                    profile,
+                    atom.to_string(),
+                    request.package_use.clone(),
+                    Origin::Asked,
+                    plan,
+                    self.now.wall,
+                )
+            });
+        }
+        self.rows.plans.put(PlanRow {
+            id: plan,
+            attempt: 0,
+            session,
+            profile: profile.to_owned(),
+            builds: builds.clone(),
+            package_use: request.package_use.clone(),
+            fresh: request.fresh,
+            not_before: 0,
+            state: PlanState::Waiting {},
+        });
+        builds
+    }
+
+    pub(crate) fn next_build(&mut self) -> BuildId {
+        let meta = self.meta_mut();
+        meta.last_build += 1;
+        BuildId(meta.last_build)
+    }
+
+    fn announce(&mut self, actor: &str, queued: &Queued) {
+        if queued.packages.is_empty() {
+            return;
+        }
+        let (count, session) = (queued.packages.len(), queued.session.0);
+        let first = queued.packages.iter().take(5).cloned().collect::<Vec<_>>().join(" ");
+        let more = if count > 5 { format!(" and {} more", count - 5) } else { String::new() };
+        let package = (count == 1).then(|| queued.packages[0].clone());
+        self.event("queue", format!("{actor} queued {first}{more}"), |event| {
+            event.session = Some(session);
+            event.package = package;
+            event.details.insert("count".to_owned(), count.to_string());
+        });
+    }
+
+    /// Entries that a name means: an atom as shown, a `category/name-version`, or a `category/name` for all its versions;
+    /// in the active session, or in all if none is open.
+    pub(crate) fn named(&self, package: &str) -> Result<Vec<BuildId>, Refusal> {
+        let wanted = package.trim();
+        let bare = wanted.strip_prefix('=').unwrap_or(wanted);
+        let session = self.active_session();
+        let hits: Vec<BuildId> = self
+            .rows
+            .builds
+            .iter()
+            .filter(|row| session.is_none_or(|id| id == row.session))
+            .filter(|row| {
+                let cpv = row.cpv.as_deref();
+                row.asked == wanted
+                    || cpv == Some(bare)
+                    || cpv.and_then(|cpv| cpv.parse::<Cpv>().ok()).is_some_and(|cpv| cpv.cp() == bare)
+            })
+            .map(|row| row.id)
+            .collect();
+        if hits.is_empty() {
+            return Err(Refusal {
+                kind: RefusalKind::NotFound,
+                error: format!("{wanted} is not in the queue"),
+                hint: Some("`swarm queue list` shows what is".to_owned()),
+            });
+        }
+        Ok(hits)
+    }
+}
+
+fn done(mut done: Done) -> Answer {
+    done.what.truncate(MAX_NAMED);
+    Answer::Done(done)
+}
+
+/// Takes `category/name-version` without an operator for the exact version.
+fn lenient_atom(word: &str) -> Result<Atom, AtomError> {
+    word.parse::<Atom>().or_else(|error| match error {
+        AtomError::NoOperator(_) => format!("={word}").parse(),
+        other => Err(other),
+    })
+}
+
+pub(crate) fn invalid(error: String, hint: &str) -> Refusal {
+    Refusal { kind: RefusalKind::Invalid, error, hint: Some(hint.to_owned()) }
+}
+
+fn is_label(text: &str, max: usize) -> bool {
+    (1..=max).contains(&text.len())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+        && !text.starts_with('.')
+}
+
+/// An entry that waits for a plan.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the fields an entry is born with; a struct of them would be the row again"
+)]
+pub(crate) fn blank(
+    id: BuildId,
+    session: SessionId,
+    profile: &str,
+    asked: String,
+    package_use: Vec<String>,
+    origin: Origin,
+    plan: PlanId,
+    wall: u64,
+) -> BuildRow {
+    BuildRow {
+        id,
+        session,
+        profile: profile.to_owned(),
+        asked,
+        cpv: None,
+        slot: String::new(),
+        repository: String::new(),
+        use_flags: Vec::new(),
+        restrict: String::new(),
+        package_use,
+        origin,
+        rebuild: false,
+        base: String::new(),
+        tree: String::new(),
+        attempt: Attempt(0),
+        after: Vec::new(),
+        state: BuildState::Planning { plan },
+        marks: Vec::new(),
+        auto_retries: 0,
+        created_at: wall,
+    }
+}

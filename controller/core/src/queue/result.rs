@@ -1,0 +1,285 @@
+//! Results: what a drone reports of an attempt, and when it counts. A result is accepted only when every package it made is
+//! in a published index and its log is stored; until then the drone keeps it.
+
+use swarm_protocol::report::{BuildAnswer, BuildNews, BuildReport, BuildResult, Failure, FailureClass};
+use swarm_protocol::{BuildId, Cpv, DroneId, Fence};
+
+use crate::effect::{Answer, Effect};
+use crate::failure::failed;
+use crate::input::ReplyTo;
+use crate::rows::{BuildState, Cancelling, DurationRow, HistoryRow, HistoryStatus, Outcome, Received};
+use crate::state::Core;
+
+/// How long a report may wait for its answer before it is told to ask again, milliseconds; below the drone's timeout.
+const HOLD: u64 = 4_000;
+/// What it is told to wait, milliseconds.
+const ASK_AGAIN: u64 = 250;
+/// Durations remembered per `category/name`.
+const KEEP_DURATIONS: usize = 5;
+
+/// A result that waits for its packages and its log.
+#[derive(Debug, Clone)]
+pub(crate) struct Finishing {
+    fence: Fence,
+    drone: DroneId,
+    result: BuildResult,
+    reply: Option<(ReplyTo, u64)>,
+    log: Option<bool>,
+}
+
+impl Core {
+    pub(crate) fn build_report(&mut self, drone: &DroneId, report: BuildReport, reply: ReplyTo) {
+        let fence = report.fence;
+        if report.store_id != *self.store_id() || !self.is_current(drone, fence) {
+            self.stale(drone, &report);
+            let reason = format!("attempt {fence} is not current");
+            return self.reply(reply, Answer::Build(BuildAnswer::Superseded { reason }));
+        }
+        self.soft.missing.remove(&fence.build);
+        self.soft.leases.insert(fence.build, self.now.at + self.settings.lease);
+        let answer = match report.news {
+            BuildNews::Taken {} => {
+                self.change_assignment(fence.build, |assignment| assignment.taken = true);
+                BuildAnswer::Durable {}
+            }
+            BuildNews::Started { at } => {
+                self.change_assignment(fence.build, |assignment| {
+                    assignment.taken = true;
+                    assignment.building_since.get_or_insert(at);
+                });
+                BuildAnswer::Durable {}
+            }
+            BuildNews::Finished { result } => return self.finished(drone, fence, result, reply),
+            BuildNews::Dropped { reason } => {
+                self.dropped(fence.build, &reason);
+                BuildAnswer::Durable {}
+            }
+            BuildNews::Refused { failure } => {
+                self.fail(fence.build, &failure, None);
+                BuildAnswer::Durable {}
+            }
+            BuildNews::Unknown => BuildAnswer::NotUnderstood { reason: "news of a later version".to_owned() },
+        };
+        self.reply(reply, Answer::Build(answer));
+    }
+
+    /// A report of an older attempt is logged, answered "superseded", and changes nothing.
+    fn stale(&mut self, drone: &DroneId, report: &BuildReport) {
+        if !matches!(report.news, BuildNews::Finished { .. }) {
+            return;
+        }
+        let (name, fence) = (self.drone_name(drone), report.fence);
+        let package = self.rows.builds.get(&fence.build.0).map(|row| row.atom());
+        let message = format!("{name} reported attempt {fence} late; it changes nothing");
+        self.event("stale", message, |event| {
+            event.drone = Some(name);
+            event.package = package;
+            event.build = Some(fence.build.0);
+            event.attempt = Some(fence.attempt.0);
+        });
+    }
+
+    fn finished(&mut self, drone: &DroneId, fence: Fence, result: BuildResult, reply: ReplyTo) {
+        self.change_assignment(fence.build, |assignment| assignment.taken = true);
+        let until = self.now.at + HOLD;
+        match self.soft.finishing.get_mut(&fence.build) {
+            Some(known) => {
+                let old = known.reply.replace((reply, until));
+                if let Some((to, _)) = old {
+                    self.reply(to, Answer::Build(BuildAnswer::Pending { retry_ms: ASK_AGAIN }));
+                }
+            }
+            None => {
+                let bytes = result.log_bytes;
+                let entry = Finishing { fence, drone: drone.clone(), result, reply: Some((reply, until)), log: None };
+                self.soft.finishing.insert(fence.build, entry);
+                self.effects.push(Effect::CompleteLog { fence, drone: drone.clone(), bytes });
+            }
+        }
+        self.try_accept(fence.build);
+    }
+
+    pub(crate) fn log_stored(&mut self, fence: Fence, complete: bool) {
+        if let Some(entry) = self.soft.finishing.get_mut(&fence.build).filter(|entry| entry.fence == fence) {
+            entry.log = Some(complete);
+            self.try_accept(fence.build);
+        }
+    }
+
+    /// Something was published: results may have waited for it.
+    pub(crate) fn try_accept_all(&mut self) {
+        let waiting: Vec<BuildId> = self.soft.finishing.keys().copied().collect();
+        for id in waiting {
+            self.try_accept(id);
+        }
+    }
+
+    fn try_accept(&mut self, id: BuildId) {
+        let Some(entry) = self.soft.finishing.get(&id) else { return };
+        let Some(index) = self.index_of(&entry.drone) else { return };
+        let missing: Vec<String> = entry
+            .result
+            .artifacts
+            .iter()
+            .filter(|artifact| !self.is_here(&index, artifact))
+            .map(|artifact| artifact.sha256.clone())
+            .collect();
+        if !missing.is_empty() {
+            self.answer_finishing(id, BuildAnswer::NeedArtifacts { sha256: missing });
+            return;
+        }
+        let all_listed = entry.result.artifacts.iter().all(|artifact| self.is_listed(&index, artifact));
+        let (Some(log_complete), true) = (entry.log, all_listed) else { return };
+        let entry = entry.clone();
+        self.accept(id, &entry, log_complete);
+        if let Some((to, _)) = entry.reply {
+            self.reply(to, Answer::Build(BuildAnswer::Durable {}));
+        }
+    }
+
+    fn answer_finishing(&mut self, id: BuildId, answer: BuildAnswer) {
+        if let Some((to, _)) = self.soft.finishing.get_mut(&id).and_then(|entry| entry.reply.take()) {
+            self.reply(to, Answer::Build(answer));
+        }
+    }
+
+    /// Reports that waited long enough are told to ask again.
+    pub(crate) fn answer_waiting_reports(&mut self) {
+        let now = self.now.at;
+        let due: Vec<BuildId> = self
+            .soft
+            .finishing
+            .iter()
+            .filter(|(_, entry)| entry.reply.is_some_and(|(_, until)| until <= now))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in due {
+            self.answer_finishing(id, BuildAnswer::Pending { retry_ms: ASK_AGAIN });
+        }
+    }
+
+    pub(crate) fn next_report(&self) -> Option<u64> {
+        self.soft.finishing.values().filter_map(|entry| entry.reply.map(|(_, until)| until)).min()
+    }
+
+    fn accept(&mut self, id: BuildId, entry: &Finishing, log_complete: bool) {
+        let Some(build) = self.rows.builds.get(&id.0).cloned() else { return };
+        match &entry.result.failure {
+            Some(failure) if failure.class == FailureClass::Cancelled => return self.dropped(id, &failure.message),
+            Some(failure) => return self.fail(id, failure, Some((&entry.result, log_complete))),
+            None => {}
+        }
+        let made =
+            entry.result.artifacts.iter().find(|made| Some(&made.cpv) == build.cpv.as_ref() && made.slot == build.slot);
+        let Some(made) = made else {
+            let failure =
+                failed(FailureClass::MissingBinary, "emerge ended well and left no binary package".to_owned());
+            return self.fail(id, &failure, Some((&entry.result, log_complete)));
+        };
+        let size = self.index_of(&entry.drone).and_then(|index| self.published_size(&index, made)).unwrap_or(made.size);
+        let name = self.drone_name(&entry.drone);
+        self.learn(build.cpv.as_deref().unwrap_or_default(), &entry.result);
+        self.record(id, &entry.drone, HistoryStatus::Success, Some((&entry.result, log_complete)), None);
+        self.build_event(
+            "complete",
+            id,
+            format!("{} built on {name} in {}", build.atom(), seconds(entry.result.duration_ms)),
+            Some(name.clone()),
+        );
+        self.succeeded_on(&entry.drone);
+        let received = Received {
+            at: self.now.wall,
+            drone: Some(name),
+            duration_ms: entry.result.duration_ms,
+            how: Outcome::Built,
+            size,
+        };
+        self.set_state(id, BuildState::Received { received });
+    }
+
+    /// An attempt ended without a result, as ordered.
+    pub(crate) fn dropped(&mut self, id: BuildId, reason: &str) {
+        let Some(assignment) = self.rows.builds.get(&id.0).and_then(|row| row.assignment()).cloned() else { return };
+        let name = self.drone_name(&assignment.drone);
+        self.record(id, &assignment.drone, HistoryStatus::Returned, None, Some(reason));
+        self.build_event("return", id, format!("{name} gave it back: {reason}"), Some(name));
+        self.after_cancel(id, assignment.cancelling.unwrap_or(Cancelling::Return {}));
+    }
+
+    /// What becomes of an entry whose attempt has ended by order.
+    pub(crate) fn after_cancel(&mut self, id: BuildId, then: Cancelling) {
+        match then {
+            Cancelling::Return {} => self.back_to_needed(id, 0),
+            Cancelling::Block { by } => self.block_by_person(id, &by),
+            Cancelling::Remove {} => self.drop_build(id),
+        }
+    }
+
+    /// Writes the history of an attempt.
+    pub(crate) fn record(
+        &mut self,
+        id: BuildId,
+        drone: &DroneId,
+        status: HistoryStatus,
+        result: Option<(&BuildResult, bool)>,
+        error: Option<&str>,
+    ) {
+        let Some(build) = self.rows.builds.get(&id.0) else { return };
+        let (fence, session, package) = (build.fence(), build.session, build.atom());
+        let since = build.assignment().map_or(self.now.wall, |a| a.building_since.unwrap_or(a.assigned_at));
+        let failure: Option<&Failure> = result.and_then(|(result, _)| result.failure.as_ref());
+        let duration_ms = result.map_or(self.now.wall.saturating_sub(since), |(result, _)| result.duration_ms);
+        let meta = self.meta_mut();
+        meta.last_history += 1;
+        let row_id = meta.last_history;
+        let drone_name = self.drone_name(drone);
+        self.rows.history.append(HistoryRow {
+            id: row_id,
+            fence,
+            session,
+            package,
+            drone: drone.clone(),
+            drone_name: drone_name.clone(),
+            status,
+            duration_ms,
+            error: error.map(str::to_owned).or_else(|| failure.map(|failure| failure.message.clone())),
+            log_line: failure.and_then(|failure| failure.log_line.clone()),
+            class: failure.map(|failure| failure.class),
+            culprit: failure.map(|failure| crate::failure::blame(failure.class)),
+            phase: failure.and_then(|failure| failure.phase),
+            log_bytes: result.map_or(0, |(result, _)| result.log_bytes),
+            log_complete: result.is_some_and(|(_, complete)| complete),
+            memory_peak_bytes: result.map_or(0, |(result, _)| result.memory_peak_bytes),
+            built_at: self.now.wall,
+        });
+        if status != HistoryStatus::Returned {
+            let mut stats = self.rows.stats.get(&drone_name).cloned().unwrap_or_default();
+            stats.drone = drone_name;
+            stats.total += 1;
+            stats.success += u64::from(status == HistoryStatus::Success);
+            stats.duration_ms += duration_ms;
+            self.rows.stats.put(stats);
+        }
+    }
+
+    fn learn(&mut self, cpv: &str, result: &BuildResult) {
+        let Ok(cpv) = cpv.parse::<Cpv>() else { return };
+        let cp = cpv.cp();
+        let empty = DurationRow { cp: cp.clone(), durations_ms: Vec::new(), memory_peak_bytes: 0 };
+        let mut row = self.rows.durations.get(&cp).cloned().unwrap_or(empty);
+        row.durations_ms.push(result.duration_ms);
+        if row.durations_ms.len() > KEEP_DURATIONS {
+            row.durations_ms.remove(0);
+        }
+        row.memory_peak_bytes = row.memory_peak_bytes.max(result.memory_peak_bytes);
+        if let Some(median) = row.median_ms() {
+            std::sync::Arc::make_mut(&mut self.soft.medians).insert(cp, median);
+        }
+        self.rows.durations.put(row);
+    }
+}
+
+fn seconds(ms: u64) -> String {
+    let s = ms / 1000;
+    if s >= 60 { format!("{} min {} s", s / 60, s % 60) } else { format!("{s}.{} s", ms % 1000 / 100) }
+}

@@ -1,0 +1,113 @@
+//! Binary packages and the indexes that list them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use swarm_protocol::{ArtifactId, DroneId, Fence};
+
+use crate::table::Row;
+
+/// Which index a package belongs to: one per (arch, build profile, CHOST) (decision 6).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct IndexKey {
+    /// Gentoo's ARCH.
+    pub arch: String,
+    /// Build profile.
+    pub profile: String,
+    /// CHOST.
+    pub chost: String,
+}
+
+impl fmt::Display for IndexKey {
+    /// `arch/profile/chost`: the folder below the binhost's root.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.arch, self.profile, self.chost)
+    }
+}
+
+/// A binary package.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ArtifactRow {
+    /// Number.
+    pub id: ArtifactId,
+    /// Where it is listed.
+    pub index: IndexKey,
+    /// The attempt that made it.
+    pub fence: Fence,
+    /// Who made it.
+    pub drone: DroneId,
+    /// `category/name-version`.
+    pub cpv: String,
+    /// Main slot.
+    pub slot: String,
+    /// Repository.
+    pub repository: String,
+    /// Enabled flags of its IUSE, sorted.
+    pub use_flags: Vec<String>,
+    /// SHA-256 of the file as the drone has it.
+    pub sha_in: String,
+    /// Bytes of the file as the drone has it.
+    pub size_in: u64,
+    /// Where it stands.
+    pub state: ArtifactState,
+}
+
+/// The life of an artifact (decision 15).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum ArtifactState {
+    /// A ticket was given; the file is not here.
+    Ticketed {},
+    /// The file lies in `incoming`, verified; it waits for its signature.
+    Uploaded {
+        /// BUILD_ID it will have (decision 5).
+        build_id: u32,
+        /// RESTRICT, as the package says.
+        restrict: String,
+    },
+    /// Signed and at its place.
+    Published {
+        /// BUILD_ID.
+        build_id: u32,
+        /// Path below the index's folder.
+        path: String,
+        /// SHA-256 of the signed file.
+        sha_out: String,
+        /// Bytes of the signed file.
+        size_out: u64,
+        /// Its block in the index, key → value.
+        stanza: BTreeMap<String, String>,
+        /// TIMESTAMP of the first index that lists it; `None` until then.
+        listed: Option<u64>,
+        /// Wall clock, Unix milliseconds.
+        at: u64,
+    },
+}
+
+impl Row for ArtifactRow {
+    type Key = u64;
+    const TABLE: &'static str = "artifacts";
+    fn key(&self) -> u64 {
+        self.id.0
+    }
+}
+
+/// An index.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct IndexRow {
+    /// Which.
+    pub index: IndexKey,
+    /// Header from a drone of its base.
+    pub header: BTreeMap<String, String>,
+    /// TIMESTAMP of the last generation given out to be written; always rises.
+    pub timestamp: u64,
+}
+
+impl Row for IndexRow {
+    type Key = String;
+    const TABLE: &'static str = "indexes";
+    fn key(&self) -> String {
+        self.index.to_string()
+    }
+}

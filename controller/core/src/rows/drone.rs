@@ -1,0 +1,127 @@
+//! A drone as the swarm remembers it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use swarm_protocol::machine::DroneType;
+use swarm_protocol::{DroneId, InstanceId};
+
+use crate::table::Row;
+
+/// A drone. What changes with every heartbeat is not here but in soft state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DroneRow {
+    /// Its identity.
+    pub id: DroneId,
+    /// Its name for people; unique.
+    pub name: String,
+    /// Wall clock of its first hello, Unix milliseconds.
+    pub created_at: u64,
+    /// Version of its agent.
+    pub agent_version: String,
+    /// Gentoo's ARCH.
+    pub arch: String,
+    /// Logical processors.
+    pub cores: u32,
+    /// Memory in bytes.
+    pub ram_bytes: u64,
+    /// Address shown to people.
+    pub address: String,
+    /// Detected type.
+    pub detected_type: DroneType,
+    /// Evidence for it.
+    #[serde(default)]
+    pub evidence: Vec<String>,
+    /// The operator's word on the type; wins.
+    #[serde(default)]
+    pub type_override: Option<DroneType>,
+    /// Operator's tags.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Builds at a time.
+    pub slots: u32,
+    /// The build profile it serves.
+    pub build_profile: String,
+    /// CHOST.
+    pub chost: String,
+    /// Identity of its base (decision 6).
+    pub base: String,
+    /// Identity of its ebuild tree.
+    pub tree: String,
+    /// Unix seconds of its tree, if known.
+    #[serde(default)]
+    pub tree_timestamp: Option<u64>,
+    /// Version of its Portage.
+    #[serde(default)]
+    pub portage_version: String,
+    /// Header its Portage would give an index.
+    #[serde(default)]
+    pub index_header: BTreeMap<String, String>,
+    /// The supervisor's run.
+    pub supervisor: InstanceId,
+    /// The worker's run, once it has said hello.
+    #[serde(default)]
+    pub worker: Option<InstanceId>,
+    /// Highest order number given to it.
+    #[serde(default)]
+    pub last_order: u64,
+    /// A person paused it.
+    #[serde(default)]
+    pub paused: Option<Fact>,
+    /// A person drains it.
+    #[serde(default)]
+    pub draining: Option<Fact>,
+    /// The swarm grounded it.
+    #[serde(default)]
+    pub grounded: Option<Fact>,
+    /// The swarm keeps it from work because its uploads fail.
+    #[serde(default)]
+    pub upload_impaired: Option<Fact>,
+    /// Failures in a row.
+    #[serde(default)]
+    pub streaks: Streaks,
+    /// Wall clock of the last sign of life that was stored, Unix milliseconds.
+    pub last_seen: u64,
+}
+
+impl DroneRow {
+    /// The type that counts.
+    pub fn drone_type(&self) -> DroneType {
+        self.type_override.unwrap_or(self.detected_type)
+    }
+
+    /// Takes only blocked packages, as the last resort (rules.md §2).
+    pub fn is_sweeper(&self) -> bool {
+        self.name.starts_with("sweeper-") || self.tags.iter().any(|tag| tag == "sweeper")
+    }
+}
+
+impl Row for DroneRow {
+    type Key = String;
+    const TABLE: &'static str = "drones";
+    fn key(&self) -> String {
+        self.id.0.clone()
+    }
+}
+
+/// Something that holds for a drone, with who, since and until.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fact {
+    /// Who made it so.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// Wall clock, Unix milliseconds.
+    pub since: u64,
+    /// When it ends by itself, on the core's clock.
+    pub until: Option<u64>,
+}
+
+/// Failures in a row; a success resets them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Streaks {
+    /// Failures that were the drone's fault.
+    pub failures: u32,
+    /// Uploads that failed.
+    pub uploads: u32,
+}

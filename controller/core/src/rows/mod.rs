@@ -1,0 +1,17 @@
+//! What is stored. Rows are the core's own types, never the wire's messages and never an HTTP view; only identities and
+//! plain vocabulary (phases, failure classes, drone types) are shared with the wire. Every field added after the first
+//! release has a default, so that older rows stay readable.
+
+mod artifact;
+mod build;
+mod drone;
+mod journal;
+mod session;
+
+pub use artifact::{ArtifactRow, ArtifactState, IndexKey, IndexRow};
+pub use build::{
+    Assignment, BlockedBy, BuildRow, BuildState, Cancelling, Culprit, FailureMark, Identity, Origin, Outcome, Received,
+};
+pub use drone::{DroneRow, Fact, Streaks};
+pub use journal::{EventRow, HistoryRow, HistoryStatus};
+pub use session::{DurationRow, IdempotencyRow, MetaRow, PlanRow, PlanState, SessionRow, StatsRow};

@@ -1,0 +1,184 @@
+//! Sessions, plans, what was learned, and the store's own row.
+
+use serde::{Deserialize, Serialize};
+use swarm_protocol::{BuildId, DroneId, PlanId, SessionId, StoreId};
+
+use crate::table::Row;
+
+/// What one person asked for together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SessionRow {
+    /// Number.
+    pub id: SessionId,
+    /// Name for people.
+    pub name: String,
+    /// Who opened it.
+    pub opened_by: String,
+    /// Wall clock, Unix milliseconds.
+    pub started_at: u64,
+    /// Wall clock of its end; `None` while it is open.
+    pub ended_at: Option<u64>,
+}
+
+impl Row for SessionRow {
+    type Key = u64;
+    const TABLE: &'static str = "sessions";
+    fn key(&self) -> u64 {
+        self.id.0
+    }
+}
+
+/// A request to a planner.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlanRow {
+    /// Number.
+    pub id: PlanId,
+    /// Last try; 0 before the first.
+    pub attempt: u32,
+    /// The session.
+    pub session: SessionId,
+    /// The build profile whose drones can plan it.
+    pub profile: String,
+    /// The entries it resolves, in the order of the atoms.
+    pub builds: Vec<BuildId>,
+    /// Lines of `package.use`.
+    pub package_use: Vec<String>,
+    /// Dependencies the binhost has are listed too.
+    pub fresh: bool,
+    /// Not before this moment of the core's clock.
+    pub not_before: u64,
+    /// Where it stands.
+    pub state: PlanState,
+}
+
+/// The life of a plan; a finished one has no row.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum PlanState {
+    /// No planner has it.
+    Waiting {},
+    /// A drone has it.
+    Sent {
+        /// Who.
+        drone: DroneId,
+        /// Number of the order.
+        order: u64,
+        /// Given up at this moment of the core's clock.
+        until: u64,
+    },
+}
+
+impl Row for PlanRow {
+    type Key = u64;
+    const TABLE: &'static str = "plans";
+    fn key(&self) -> u64 {
+        self.id.0
+    }
+}
+
+/// What was learned of one `category/name`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DurationRow {
+    /// `category/name`.
+    pub cp: String,
+    /// The last five successes, milliseconds, oldest first.
+    pub durations_ms: Vec<u64>,
+    /// Largest peak of memory among them, bytes.
+    pub memory_peak_bytes: u64,
+}
+
+impl DurationRow {
+    /// Median of the kept durations.
+    pub fn median_ms(&self) -> Option<u64> {
+        let mut sorted = self.durations_ms.clone();
+        sorted.sort_unstable();
+        sorted.get(sorted.len() / 2).copied()
+    }
+}
+
+impl Row for DurationRow {
+    type Key = String;
+    const TABLE: &'static str = "durations";
+    fn key(&self) -> String {
+        self.cp.clone()
+    }
+}
+
+/// Sums over the history, so that no question needs to read all of it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct StatsRow {
+    /// Name of a drone.
+    pub drone: String,
+    /// Attempts that ended.
+    pub total: u64,
+    /// Of them successes.
+    pub success: u64,
+    /// Milliseconds of all of them.
+    pub duration_ms: u64,
+}
+
+impl Row for StatsRow {
+    type Key = String;
+    const TABLE: &'static str = "stats";
+    fn key(&self) -> String {
+        self.drone.clone()
+    }
+}
+
+/// An answer remembered for a caller's `Idempotency-Key`, for 24 h.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct IdempotencyRow {
+    /// The caller's key.
+    pub key: String,
+    /// The session of the first answer.
+    pub session: SessionId,
+    /// Packages queued then.
+    pub packages: Vec<String>,
+    /// Forgotten at this moment of the core's clock.
+    pub until: u64,
+}
+
+impl Row for IdempotencyRow {
+    type Key = String;
+    const TABLE: &'static str = "idempotency";
+    fn key(&self) -> String {
+        self.key.clone()
+    }
+}
+
+/// The store's own row: counters, clock and the swarm-wide switches.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct MetaRow {
+    /// This store's life (decision 7).
+    pub store_id: StoreId,
+    /// The core's clock when the row was last written (decision 8), milliseconds.
+    pub clock: u64,
+    /// Last number given, per kind.
+    pub last_build: u64,
+    /// Last session.
+    pub last_session: u64,
+    /// Last plan.
+    pub last_plan: u64,
+    /// Last artifact.
+    pub last_artifact: u64,
+    /// Last event.
+    pub last_event: u64,
+    /// Last history row.
+    pub last_history: u64,
+    /// The whole swarm is paused.
+    #[serde(default)]
+    pub paused: Option<super::Fact>,
+}
+
+impl MetaRow {
+    /// The only key of its table.
+    pub const KEY: &'static str = "meta";
+}
+
+impl Row for MetaRow {
+    type Key = String;
+    const TABLE: &'static str = "meta";
+    fn key(&self) -> String {
+        Self::KEY.to_owned()
+    }
+}

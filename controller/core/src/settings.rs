@@ -1,0 +1,111 @@
+//! The numbers the rules use, each a configuration key with its default from rules.md.
+
+use swarm_protocol::order::Limits;
+
+/// Milliseconds.
+pub type Millis = u64;
+
+const SECOND: Millis = 1_000;
+const MINUTE: Millis = 60 * SECOND;
+
+/// Numbers and addresses the core needs; all durations in milliseconds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Version of the controller, for welcomes.
+    pub version: String,
+    /// Base address of the HTTP façade as drones reach it.
+    pub http_url: String,
+    /// Fingerprint of the binhost's signing key.
+    pub key_fingerprint: String,
+    /// The signing key's public half, ASCII-armoured.
+    pub public_key: String,
+    /// Between heartbeats (rules.md §4).
+    pub heartbeat: Millis,
+    /// Without a heartbeat for so long a drone is offline (decision 12).
+    pub offline_after: Millis,
+    /// An instance with a heartbeat younger than this is alive; a second one is refused meanwhile (decision 7).
+    pub instance_fresh: Millis,
+    /// An attempt no heartbeat lists for so long is lost (decision 12).
+    pub lease: Millis,
+    /// After its own start the controller judges nobody (architecture.md §4).
+    pub start_grace: Millis,
+    /// An order not seen by the drone is sent again after this.
+    pub resend_order: Millis,
+    /// A planner that has not answered by then is given up.
+    pub plan_timeout: Millis,
+    /// Free bytes a drone needs where it builds and where it puts packages (rules.md §2).
+    pub min_free_disk: u64,
+    /// Distinct drones a package may fail on before it is blocked (rules.md §3, decision 24).
+    pub failures_to_block: usize,
+    /// A blocked package is tried again after this.
+    pub retry_blocked_after: Millis,
+    /// So many times, then it has failed.
+    pub max_auto_retries: u32,
+    /// First wait after a failure nobody is blamed for; doubles.
+    pub fleet_backoff: Millis,
+    /// Longest such wait.
+    pub fleet_backoff_max: Millis,
+    /// So many such failures on two drones or all there are block the package (decision 24).
+    pub fleet_failures_to_block: usize,
+    /// A drone to blame for a failure does not get that package again within this.
+    pub drone_retry_after: Millis,
+    /// So many failures of drones, and the package is blocked for a person to look at.
+    pub drone_failures_to_block: usize,
+    /// Drone-blamed failures in a row that ground a drone (rules.md §3).
+    pub failures_to_ground: u32,
+    /// For so long.
+    pub ground_for: Millis,
+    /// Upload failures in a row that impair a drone's uploads.
+    pub uploads_to_impair: u32,
+    /// For so long.
+    pub impair_for: Millis,
+    /// A package nobody can build is announced after this.
+    pub unplaceable_after: Millis,
+    /// A ticket for an upload is good for so long.
+    pub ticket_life: Millis,
+    /// A log tail that cannot be had by then is marked incomplete (decision 22).
+    pub log_wait: Millis,
+    /// Ended sessions kept in the queue's tables.
+    pub keep_sessions: usize,
+    /// Entries the queue takes.
+    pub max_queue: usize,
+    /// Bounds of an attempt.
+    pub limits: Limits,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            http_url: "http://127.0.0.1:8100".to_owned(),
+            key_fingerprint: String::new(),
+            public_key: String::new(),
+            heartbeat: 5 * SECOND,
+            offline_after: 15 * SECOND,
+            instance_fresh: 6_500,
+            lease: 10 * MINUTE,
+            start_grace: 60 * SECOND,
+            resend_order: 5 * SECOND,
+            plan_timeout: 5 * MINUTE,
+            min_free_disk: 10 << 30,
+            failures_to_block: 2,
+            retry_blocked_after: 30 * MINUTE,
+            max_auto_retries: 3,
+            fleet_backoff: 30 * SECOND,
+            fleet_backoff_max: 15 * MINUTE,
+            fleet_failures_to_block: 5,
+            drone_retry_after: 10 * MINUTE,
+            drone_failures_to_block: 6,
+            failures_to_ground: 8,
+            ground_for: 5 * MINUTE,
+            uploads_to_impair: 3,
+            impair_for: 30 * MINUTE,
+            unplaceable_after: 2 * MINUTE,
+            ticket_life: 60 * MINUTE,
+            log_wait: 60 * SECOND,
+            keep_sessions: 20,
+            max_queue: 100_000,
+            limits: Limits::default(),
+        }
+    }
+}

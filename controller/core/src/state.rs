@@ -1,0 +1,294 @@
+//! The core itself: rows, soft state and the entry points. Soft state is what a restart may forget; it is rebuilt from rows
+//! and from the next heartbeats.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use swarm_protocol::{ArtifactId, BuildId, DroneId, SessionId, StoreId};
+
+use crate::check;
+use crate::effect::{Answer, Effect};
+use crate::fleet::Pulse;
+use crate::input::{Input, Now, ReplyTo};
+use crate::publish::Generation;
+use crate::queue::{Finishing, Graph};
+use crate::rows::*;
+use crate::settings::Settings;
+use crate::table::{Journal, Sink, Source, Table};
+use crate::view::{Counts, DroneView, View};
+
+/// The controller's rules and everything they know.
+pub struct Core {
+    pub(crate) settings: Settings,
+    pub(crate) rows: Rows,
+    pub(crate) soft: Soft,
+    pub(crate) now: Now,
+    pub(crate) effects: Vec<Effect>,
+}
+
+/// Everything stored.
+#[derive(Default)]
+pub(crate) struct Rows {
+    pub meta: Table<MetaRow>,
+    pub builds: Table<BuildRow>,
+    pub drones: Table<DroneRow>,
+    pub sessions: Table<SessionRow>,
+    pub plans: Table<PlanRow>,
+    pub durations: Table<DurationRow>,
+    pub stats: Table<StatsRow>,
+    pub idempotency: Table<IdempotencyRow>,
+    pub artifacts: Table<ArtifactRow>,
+    pub indexes: Table<IndexRow>,
+    pub events: Journal<EventRow>,
+    pub history: Journal<HistoryRow>,
+}
+
+/// Everything a restart may forget.
+#[derive(Default)]
+pub(crate) struct Soft {
+    /// Moment of the controller's own start.
+    pub started: u64,
+    /// Signs of life per drone.
+    pub pulses: BTreeMap<DroneId, Pulse>,
+    /// When each delegated attempt is lost, unless a heartbeat lists it.
+    pub leases: BTreeMap<BuildId, u64>,
+    /// Heartbeats in a row that should have listed an attempt and did not.
+    pub missing: BTreeMap<BuildId, u32>,
+    /// When an order was last sent, by build.
+    pub sent: BTreeMap<BuildId, u64>,
+    /// What each drone has.
+    pub held: BTreeMap<DroneId, BTreeSet<BuildId>>,
+    /// Results that wait for their packages and log.
+    pub finishing: BTreeMap<BuildId, Finishing>,
+    /// Who waits for whom, and who is ready.
+    pub graph: Graph,
+    /// Entries by what makes them the same.
+    pub identities: BTreeMap<(Identity, SessionId), BuildId>,
+    /// Entries per state per session.
+    pub counts: BTreeMap<SessionId, Counts>,
+    /// Blocked entries by the moment they are tried again.
+    pub retries: BTreeSet<(u64, BuildId)>,
+    /// Secrets of tickets, and when they end.
+    pub tickets: BTreeMap<ArtifactId, (String, u64)>,
+    /// Artifacts by index and SHA-256 of the upload.
+    pub uploads: BTreeMap<(String, String), ArtifactId>,
+    /// Signatures to try again, with tries so far.
+    pub signing: BTreeMap<ArtifactId, (u64, u32)>,
+    /// State of each index's writing.
+    pub generations: BTreeMap<String, Generation>,
+    /// Ready entries nobody can build: since when, and whether that was announced.
+    pub unplaceable: BTreeMap<BuildId, (u64, bool)>,
+    /// When the ready entries were last looked through for ones nobody can build.
+    pub last_look: u64,
+    /// Something changed that may let work be given out.
+    pub assign_due: bool,
+    /// Sessions whose end must be checked.
+    pub sessions_due: BTreeSet<SessionId>,
+    /// Published drones; rebuilt where touched.
+    pub views: BTreeMap<DroneId, Arc<DroneView>>,
+    /// Drones whose view is stale.
+    pub touched: BTreeSet<DroneId>,
+    /// Learned medians, published as they are.
+    pub medians: Arc<BTreeMap<String, u64>>,
+}
+
+impl Core {
+    /// Takes the rows back. With no `meta` row it is a new store and gets `fresh_store_id`.
+    pub fn load<S: Source>(settings: Settings, source: &S, fresh_store_id: StoreId) -> Result<Self, S::Error> {
+        let mut rows = Rows {
+            meta: Table::load(source)?,
+            builds: Table::load(source)?,
+            drones: Table::load(source)?,
+            sessions: Table::load(source)?,
+            plans: Table::load(source)?,
+            durations: Table::load(source)?,
+            stats: Table::load(source)?,
+            idempotency: Table::load(source)?,
+            artifacts: Table::load(source)?,
+            indexes: Table::load(source)?,
+            events: Journal::default(),
+            history: Journal::default(),
+        };
+        if rows.meta.is_empty() {
+            rows.meta.put(MetaRow { store_id: fresh_store_id, ..MetaRow::default() });
+        }
+        let mut core = Self { settings, rows, soft: Soft::default(), now: Now::default(), effects: Vec::new() };
+        core.now.at = core.meta().clock;
+        Ok(core)
+    }
+
+    /// The store's life.
+    pub fn store_id(&self) -> &StoreId {
+        &self.meta().store_id
+    }
+
+    /// The core's clock as it was last stored; the engine goes on from there.
+    pub fn clock(&self) -> u64 {
+        self.meta().clock
+    }
+
+    /// Notes about rows that contradict each other; made at start, kept for people.
+    pub fn check(&self) -> Vec<check::Note> {
+        check::check(&self.rows)
+    }
+
+    /// Call once after [`Core::load`]: mends what contradicts itself, rebuilds soft state and re-emits what must be done
+    /// again after a restart: orders not yet taken, signatures, indexes.
+    pub fn start(&mut self, now: Now) -> Vec<Effect> {
+        self.now = now;
+        self.soft = Soft { started: now.at, assign_due: true, ..Soft::default() };
+        self.mend();
+        self.rebuild();
+        self.restart_publishing();
+        self.resend_untaken(None);
+        self.settle();
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Takes one input.
+    pub fn handle(&mut self, now: Now, input: Input) -> Vec<Effect> {
+        self.now = Now { at: now.at.max(self.now.at), wall: now.wall };
+        match input {
+            Input::Hello { drone, hello, reply } => self.hello(drone, *hello, reply),
+            Input::Heartbeat { drone, beat } => self.heartbeat(&drone, *beat),
+            Input::Build { drone, report, reply } => self.build_report(&drone, *report, reply),
+            Input::Artifact { drone, ask, token, reply } => self.artifact_ask(&drone, *ask, token, reply),
+            Input::Planned { drone, plan, attempt, result, reply } => {
+                self.planned(&drone, plan, attempt, *result, reply)
+            }
+            Input::Request { actor, request, reply } => self.request(&actor, request, reply),
+            Input::Uploaded { artifact, file, reply } => self.uploaded(artifact, file, reply),
+            Input::Signed { artifact, file } => self.signed(artifact, file),
+            Input::SigningFailed { artifact, reason } => self.signing_failed(artifact, &reason),
+            Input::IndexWritten { index, timestamp } => self.index_written(&index, timestamp),
+            Input::IndexFailed { index, reason } => self.index_failed(&index, &reason),
+            Input::LogStored { fence, complete } => self.log_stored(fence, complete),
+        }
+        self.settle();
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Lets time pass.
+    pub fn wake(&mut self, now: Now) -> Vec<Effect> {
+        self.now = Now { at: now.at.max(self.now.at), wall: now.wall };
+        self.wake_fleet();
+        self.wake_queue();
+        self.wake_publishing();
+        self.settle();
+        std::mem::take(&mut self.effects)
+    }
+
+    /// The core-clock moment of the next rule that is due.
+    pub fn next_wake(&self) -> Option<u64> {
+        [self.next_fleet(), self.next_queue(), self.next_publishing()].into_iter().flatten().min()
+    }
+
+    /// Whether any row waits to be stored.
+    pub fn is_changed(&self) -> bool {
+        let rows = &self.rows;
+        rows.meta.is_changed()
+            || rows.builds.is_changed()
+            || rows.drones.is_changed()
+            || rows.sessions.is_changed()
+            || rows.plans.is_changed()
+            || rows.durations.is_changed()
+            || rows.stats.is_changed()
+            || rows.idempotency.is_changed()
+            || rows.artifacts.is_changed()
+            || rows.indexes.is_changed()
+            || !rows.events.fresh().is_empty()
+            || !rows.history.fresh().is_empty()
+    }
+
+    /// Hands every changed row to the store; with them goes the clock (decision 8).
+    pub fn drain(&mut self, now: Now, sink: &mut impl Sink) {
+        let at = now.at.max(self.now.at);
+        self.meta_mut().clock = at;
+        self.rows.meta.drain(sink);
+        self.rows.builds.drain(sink);
+        self.rows.drones.drain(sink);
+        self.rows.sessions.drain(sink);
+        self.rows.plans.drain(sink);
+        self.rows.durations.drain(sink);
+        self.rows.stats.drain(sink);
+        self.rows.idempotency.drain(sink);
+        self.rows.artifacts.drain(sink);
+        self.rows.indexes.drain(sink);
+        self.rows.events.drain(sink);
+        self.rows.history.drain(sink);
+    }
+
+    /// What readers may see.
+    pub fn view(&mut self) -> View {
+        self.refresh_views();
+        let session = self.active_session();
+        let counts = match session {
+            Some(id) => self.soft.counts.get(&id).copied().unwrap_or_default(),
+            None => self.soft.counts.values().fold(Counts::default(), |sum, one| sum.plus(one)),
+        };
+        View {
+            drones: self.soft.views.clone(),
+            session,
+            counts,
+            sessions: self.soft.counts.clone(),
+            paused: self.meta().paused.clone(),
+            last_event: self.meta().last_event,
+            last_history: self.meta().last_history,
+            in_grace: self.in_grace(),
+            medians: Arc::clone(&self.soft.medians),
+        }
+    }
+
+    /// What follows from any change: indexes written, plans sent, work given out, sessions ended.
+    fn settle(&mut self) {
+        self.write_indexes();
+        self.send_plans();
+        if std::mem::take(&mut self.soft.assign_due) {
+            self.assign();
+        }
+        self.end_sessions();
+    }
+
+    pub(crate) fn meta(&self) -> &MetaRow {
+        self.rows.meta.get(&MetaRow::KEY.to_owned()).expect("load puts the meta row")
+    }
+
+    pub(crate) fn meta_mut(&mut self) -> &mut MetaRow {
+        self.rows.meta.change(&MetaRow::KEY.to_owned()).expect("load puts the meta row")
+    }
+
+    pub(crate) fn reply(&mut self, to: ReplyTo, answer: Answer) {
+        self.effects.push(Effect::Reply { to, answer });
+    }
+
+    pub(crate) fn in_grace(&self) -> bool {
+        self.now.at < self.soft.started + self.settings.start_grace
+    }
+
+    /// Appends an event; the closure fills in what it is about.
+    pub(crate) fn event(&mut self, kind: &str, message: String, fill: impl FnOnce(&mut EventRow)) {
+        let meta = self.meta_mut();
+        meta.last_event += 1;
+        let mut row = EventRow { seq: meta.last_event, at: 0, kind: kind.to_owned(), message, ..EventRow::default() };
+        row.at = self.now.wall;
+        fill(&mut row);
+        self.rows.events.append(row);
+    }
+
+    /// Appends an event about a build.
+    pub(crate) fn build_event(&mut self, kind: &str, id: BuildId, message: String, drone: Option<String>) {
+        let Some(build) = self.rows.builds.get(&id.0) else { return };
+        let (package, session, attempt) = (build.atom(), build.session.0, build.attempt.0);
+        self.event(kind, message, |event| {
+            event.package = Some(package);
+            event.build = Some(id.0);
+            event.session = Some(session);
+            event.attempt = (attempt > 0).then_some(attempt);
+            event.drone = drone;
+        });
+    }
+
+    pub(crate) fn drone_name(&self, drone: &DroneId) -> String {
+        self.rows.drones.get(&drone.0).map_or_else(|| drone.0.clone(), |row| row.name.clone())
+    }
+}

@@ -1,0 +1,5 @@
+/* Deliberately broken: nobody ever declared the sting. */
+int main(void)
+{
+	return sting();
+}

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Runs the tests of the workspace, with cargo-nextest where there is one, else with cargo's own runner, whose many
+# summaries are then added up.
+#
+#   nextest.sh [all|unit|e2e]     e2e: what .config/nextest.toml puts into the group end-to-end; unit: the others
+. "$(dirname "$0")/common.sh"
+
+cd "$project"
+which=${1:-all}
+if cargo nextest --version >/dev/null 2>&1; then
+	case $which in
+		all) exec cargo nextest run --workspace ;;
+		unit) exec cargo nextest run --workspace -E 'not group(end-to-end)' ;;
+		e2e) exec cargo nextest run --workspace -E 'group(end-to-end)' --no-tests=fail ;;
+		*) fail "usage: nextest.sh [all|unit|e2e]" ;;
+	esac
+fi
+
+case $which in
+	all) selection=(--workspace) ;;
+	unit) selection=(--workspace --exclude swarm-tests) ;;
+	e2e) selection=(-p swarm-tests) ;;
+	*) fail "usage: nextest.sh [all|unit|e2e]" ;;
+esac
+say "cargo-nextest is not installed (cargo install --locked cargo-nextest): falling back to cargo test"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+failed=0
+# nothing here limits a single test, so the whole run is limited instead
+timeout --kill-after=30 2400 cargo test "${selection[@]}" --no-fail-fast -- --test-threads=2 2>&1 | tee "$log" || failed=1
+awk '/^test result:/ { passed += $4; failed += $6 }
+	END { printf "%d passed, %d failed\n", passed, failed; exit failed > 0 || passed == 0 }' "$log" || failed=1
+exit "$failed"

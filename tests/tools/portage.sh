@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Prints the path of a virtual environment with a pinned Portage below .tools/, made if it is not there.
+#
+#   portage.sh [VERSION]     3.0.83 unless said otherwise; 3.0.82.2 is known too
+#
+# The system's own Portage, if there is one, is neither used nor touched.
+. "$(dirname "$0")/common.sh"
+
+version=${1:-3.0.83}
+case $version in
+	3.0.83) hash=25de95ad893cdf9abec2bf4d18217b3fc07756989c62d3e74bb1695cdf639402 ;;
+	3.0.82.2) hash=72036dbbcd56ff62de0aad660474abe918a526436f69a0bb4a955bc40cccb8bb ;;
+	*) fail "Portage $version is not pinned here" "known: 3.0.83 3.0.82.2" ;;
+esac
+
+venv=$tools/portage-$version
+# Scripts in a virtual environment carry its path: one that was moved, or whose Python is gone, is made anew.
+ready() { [ "$(cat "$venv/.made-for" 2>/dev/null)" = "$venv" ] && [ -x "$venv/bin/python" ] && [ -x "$venv/bin/emerge" ]; }
+
+if ready; then
+	echo "$venv"
+	exit
+fi
+alone
+if ! ready; then
+	python=$(find_python)
+	say "setting up Portage $version"
+	rm -rf "$venv"
+	log=$tools/portage-$version.log
+	printf 'portage==%s --hash=sha256:%s\n' "$version" "$hash" > "$tools/portage-$version.txt"
+	if ! { "$python" -m venv "$venv" &&
+		"$venv/bin/python" -m pip install --quiet --no-deps --only-binary :all: --require-hashes \
+			-r "$tools/portage-$version.txt"; } >"$log" 2>&1 </dev/null; then
+		tail -n 5 "$log" >&2
+		rm -rf "$venv"
+		fail "Portage $version could not be set up in $venv" \
+			"look at pip's last words above; it is one small wheel from the Python package index"
+	fi
+	rm -f "$log" "$tools/portage-$version.txt"
+	# Portage calls GNU tar "gtar"; Debian has no such name
+	command -v gtar >/dev/null || ln -s "$(command -v tar)" "$venv/bin/gtar"
+	echo "$venv" > "$venv/.made-for"
+fi
+echo "$venv"

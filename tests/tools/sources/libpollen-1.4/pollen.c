@@ -1,0 +1,6 @@
+#include "pollen.h"
+
+int pollen_count(int cells)
+{
+	return cells * 12;
+}

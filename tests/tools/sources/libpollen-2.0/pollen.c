@@ -1,0 +1,6 @@
+#include "pollen.h"
+
+long pollen_weigh(long words)
+{
+	return words * 40;
+}
