@@ -7,5 +7,6 @@ pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod http;
+pub mod logs;
 pub mod store;
 pub mod watch;

@@ -1,1 +1,8 @@
-//! bus
+//! The bus: the managed `nats-server`, the keys and permissions of its users, and the controller's own connection.
+//!
+//! Decides nothing about packages or drones; it carries what the core decided. Called by `swarm serve`.
+
+pub mod keys;
+pub mod link;
+pub mod permissions;
+pub mod server;

@@ -4,7 +4,7 @@
 //! runs as root the key ring must belong to `nobody`, as whom gpg is run. Called by root creation and by every attempt.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use fs_err as fs;
@@ -12,6 +12,7 @@ use swarm_protocol::report::BinhostAccess;
 use thiserror::Error;
 
 use super::root::{RootConfig, others_may_enter, write_if_changed};
+use crate::attempt::dir::remove_tree;
 
 /// Why the binhost could not be configured.
 #[derive(Debug, Error)]
@@ -178,13 +179,6 @@ fn hand_over(root: &RootConfig, home: &Path) -> Result<(), BinhostError> {
         }
     }
     Ok(())
-}
-
-fn remove_tree(path: &PathBuf) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-        Ok(()) | Err(_) => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -361,7 +361,12 @@ mod tests {
     use super::*;
 
     fn config(path: &Path) -> RootConfig {
-        RootConfig { path: path.to_owned(), venv: path.join("venv"), repository: path.join("repo"), ..Default::default() }
+        RootConfig {
+            path: path.to_owned(),
+            venv: path.join("venv"),
+            repository: path.join("repo"),
+            ..Default::default()
+        }
     }
 
     #[test]

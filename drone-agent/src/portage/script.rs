@@ -5,7 +5,7 @@
 //! `plan`.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -93,10 +93,10 @@ impl Script<'_> {
 
     fn run(
         &self,
-        script: &PathBuf,
+        script: &Path,
         question: &Path,
         answer: &Path,
-        said: &PathBuf,
+        said: &Path,
     ) -> Result<std::process::ExitStatus, ScriptError> {
         let io = |e| ScriptError::Io(self.name, e);
         let out = fs::File::create(said).map_err(io)?;

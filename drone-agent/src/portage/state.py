@@ -15,9 +15,11 @@ def state(trees, eroot):
     settings = trees[eroot]["vartree"].settings
     profiles = os.path.join(os.path.realpath(settings.repositories.mainRepoLocation() or "/"), "profiles") + os.sep
     profile = os.path.realpath(settings.profile_path) if settings.profile_path else ""
-    header = {}
     # Portage keeps the rules of the header in the tree of binaries and nowhere else.
-    trees[eroot]["bintree"]._update_pkgindex_header(header)
+    bintree = trees[eroot]["bintree"]
+    header = {"CHOST": settings.get("CHOST", "")}
+    bintree._update_pkgindex_header(header)
+    header = {key: value for key, value in header.items() if value}
     return {
         "version": portage.VERSION,
         "profile": profile.removeprefix(profiles),

@@ -154,7 +154,10 @@ fn git_commit(tree: &Path) -> Option<String> {
         return is_commit(loose.trim());
     }
     let packed = fs::read_to_string(git.join("packed-refs")).ok()?;
-    packed.lines().find_map(|line| line.split_once(' ').filter(|(_, name)| *name == reference)).and_then(|(c, _)| is_commit(c))
+    packed
+        .lines()
+        .find_map(|line| line.split_once(' ').filter(|(_, name)| *name == reference))
+        .and_then(|(c, _)| is_commit(c))
 }
 
 fn is_commit(text: &str) -> Option<String> {
@@ -220,7 +223,10 @@ mod tests {
 
     #[test]
     fn a_flag_that_differs_makes_another_base() {
-        assert_ne!(installed_hash(&[package("a/a-1", "x", "x", "1")]), installed_hash(&[package("a/a-1", "x", "", "1")]));
+        assert_ne!(
+            installed_hash(&[package("a/a-1", "x", "x", "1")]),
+            installed_hash(&[package("a/a-1", "x", "", "1")])
+        );
     }
 
     #[test]

@@ -1,0 +1,178 @@
+//! Effects out: orders to drones, in the order the core gave them. A drone's answer to an order is a hint and moves
+//! nothing (decision 11); it is counted and logged.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use async_nats::{Client, Message, StatusCode};
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use swarm_protocol::envelope::open;
+use swarm_protocol::log::LogChunk;
+use swarm_protocol::order::{Order, OrderAnswer, Task};
+use swarm_protocol::{DroneId, Fence, InstanceId, Subjects};
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use tracing::{debug, warn};
+
+use super::{Inner, Link};
+use crate::logs::LogSource;
+
+/// Orders that may wait for the socket; the core sends again what drones do not see.
+pub(super) const QUEUE: usize = 4096;
+/// A drone reads a piece of a file and answers.
+const LOGS_WITHIN: Duration = Duration::from_secs(5);
+
+/// What the sending task is given.
+pub(super) enum Outgoing {
+    Order(DroneId, Box<Order>),
+    Turn(oneshot::Sender<()>),
+}
+
+/// Why an order has no answer.
+#[derive(Debug, Error)]
+pub enum OrderError {
+    /// The drone's process is not connected.
+    #[error("drone {drone} is not on the bus")]
+    Absent {
+        /// Who.
+        drone: DroneId,
+    },
+    /// No answer in time.
+    #[error("drone {drone} does not answer")]
+    Silent {
+        /// Who.
+        drone: DroneId,
+    },
+    /// The answer can't be read, or the order can't be written.
+    #[error("the order to drone {drone} failed: {reason}")]
+    Failed {
+        /// Who.
+        drone: DroneId,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Link {
+    /// Carries out [`swarm_core::Effect::Order`]. Never waits; without room the order is let go and counted, since the core
+    /// sends again what the drone does not confirm.
+    pub fn send(&self, drone: DroneId, order: Box<Order>) {
+        if self.outgoing.try_send(Outgoing::Order(drone, order)).is_err() {
+            self.inner.counters.shed_orders.fetch_add(1, Relaxed);
+            if self.inner.throttle.lets_pass("shed orders") {
+                warn!("orders are let go: the bus does not take them fast enough");
+            }
+        }
+    }
+
+    /// Gives an order that leaves no trace (ping, logs) to the drone's supervisor and waits for its answer.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn ask_supervisor(
+        &self,
+        drone: &DroneId,
+        task: Task,
+        within: Duration,
+    ) -> Result<OrderAnswer, OrderError> {
+        let instance = self.inner.supervisor(drone).unwrap_or(InstanceId(String::new()));
+        let order = Order { number: 0, store_id: self.inner.store_id.clone(), instance, task };
+        let failed = |reason: String| OrderError::Failed { drone: drone.clone(), reason };
+        let (subject, body) = seal(&self.inner, drone, &order).map_err(|error| failed(error.to_string()))?;
+        let request = async_nats::Request::new().payload(body.into()).timeout(Some(within));
+        let answer = self.client.send_request(subject, request).await.map_err(|error| match error.kind() {
+            async_nats::RequestErrorKind::NoResponders => OrderError::Absent { drone: drone.clone() },
+            async_nats::RequestErrorKind::TimedOut => OrderError::Silent { drone: drone.clone() },
+            _ => failed(error.to_string()),
+        })?;
+        Ok(open::<OrderAnswer>(&answer.payload).map_err(|error| failed(error.to_string()))?.body)
+    }
+}
+
+impl LogSource for Link {
+    fn fetch(&self, drone: DroneId, fence: Fence, offset: u64, max: u32) -> BoxFuture<'_, Option<LogChunk>> {
+        Box::pin(async move {
+            match self.ask_supervisor(&drone, Task::Logs { fence, offset, max }, LOGS_WITHIN).await {
+                Ok(OrderAnswer::Log { chunk }) if chunk.offset == offset => Some(chunk),
+                Ok(answer) => {
+                    debug!(%drone, build = %fence.build, attempt = %fence.attempt, ?answer, "no piece of a log");
+                    None
+                }
+                Err(reason) => {
+                    debug!(%drone, build = %fence.build, attempt = %fence.attempt, %reason, "no piece of a log");
+                    None
+                }
+            }
+        })
+    }
+}
+
+fn seal(inner: &Inner, drone: &DroneId, order: &Order) -> Result<(String, Vec<u8>), swarm_protocol::CodecError> {
+    let token = order.task.token();
+    Ok((inner.subjects.order(drone, token), inner.seal(&format!("order.{token}"), order)?))
+}
+
+/// Publishes orders one after the other; hints come back on an inbox of their own.
+pub(super) async fn run(client: Client, inner: Arc<Inner>, mut queue: mpsc::Receiver<Outgoing>) {
+    let hints = format!("{}.hint", Subjects::inbox(&inner.id));
+    let mut answers = match client.subscribe(format!("{hints}.>")).await {
+        Ok(answers) => answers.boxed(),
+        Err(error) => {
+            warn!(%error, "answers to orders will not be seen");
+            futures::stream::pending().boxed()
+        }
+    };
+    loop {
+        tokio::select! {
+            outgoing = queue.recv() => match outgoing {
+                Some(Outgoing::Order(drone, order)) => send(&client, &inner, &hints, &drone, &order).await,
+                // who waits for a turn may have given up
+                Some(Outgoing::Turn(done)) => drop(done.send(())),
+                None => return,
+            },
+            Some(answer) = answers.next() => hint(&inner, &hints, &answer),
+        }
+    }
+}
+
+/// Bounded: a connection that takes nothing must not hold back what follows for ever.
+async fn send(client: &Client, inner: &Inner, hints: &str, drone: &DroneId, order: &Order) {
+    let (subject, body) = match seal(inner, drone, order) {
+        Ok(sealed) => sealed,
+        Err(reason) => {
+            inner.counters.refused_orders.fetch_add(1, Relaxed);
+            warn!(%drone, order = order.number, %reason, "an order can't be written");
+            return;
+        }
+    };
+    let reply = format!("{hints}.{drone}.{}", order.number);
+    let published = client.publish_with_reply(subject, reply, body.into());
+    if let Err(reason) = timeout(Duration::from_secs(5), published)
+        .await
+        .map_err(|_| "no room".to_owned())
+        .and_then(|sent| sent.map_err(|error| error.to_string()))
+    {
+        inner.counters.shed_orders.fetch_add(1, Relaxed);
+        warn!(%drone, order = order.number, reason, "an order was not sent");
+    }
+}
+
+fn hint(inner: &Inner, hints: &str, answer: &Message) {
+    let about = answer.subject.strip_prefix(hints).unwrap_or_default();
+    if answer.status == Some(StatusCode::NO_RESPONDERS) {
+        inner.counters.refused_orders.fetch_add(1, Relaxed);
+        debug!(about, "nobody was there to take an order");
+        return;
+    }
+    match open::<OrderAnswer>(&answer.payload).map(|envelope| envelope.body) {
+        Ok(OrderAnswer::Refused { reason } | OrderAnswer::NotUnderstood { reason }) => {
+            inner.counters.refused_orders.fetch_add(1, Relaxed);
+            debug!(about, reason, "an order was refused");
+        }
+        Ok(_) => {}
+        Err(_) => drop(inner.counters.malformed.fetch_add(1, Relaxed)),
+    }
+}

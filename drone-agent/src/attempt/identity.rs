@@ -1,0 +1,103 @@
+//! Who a process is: (boot id, pid, start time). A pid alone comes back after a while; the three together never do.
+//!
+//! Written by an attempt into its directory, compared by whoever adopts the attempt.
+
+use std::io;
+
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+
+/// A process of this or an earlier boot.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Identity {
+    /// The kernel's boot id.
+    pub boot_id: String,
+    /// Process id.
+    pub pid: u32,
+    /// Start time in clock ticks since boot (field 22 of `/proc/PID/stat`).
+    pub start_time: u64,
+    /// Wall time of the start in Unix milliseconds; for display only.
+    #[serde(default)]
+    pub since: u64,
+}
+
+impl Identity {
+    /// The identity of the running process.
+    pub fn own() -> io::Result<Self> {
+        let pid = std::process::id();
+        let stat = stat(pid).ok_or_else(|| io::Error::other("can't read /proc/self/stat"))?;
+        let since = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
+        Ok(Self { boot_id: boot_id()?, pid, start_time: stat.start_time, since })
+    }
+
+    /// Whether that very process still runs. A zombie does not.
+    pub fn is_alive(&self) -> bool {
+        boot_id().is_ok_and(|boot| boot == self.boot_id)
+            && stat(self.pid).is_some_and(|stat| stat.start_time == self.start_time && !stat.dead)
+    }
+}
+
+fn boot_id() -> io::Result<String> {
+    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+}
+
+/// What `/proc/PID/stat` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stat {
+    /// Parent.
+    pub parent: u32,
+    /// Start time in clock ticks since boot.
+    pub start_time: u64,
+    /// A zombie, or being torn down.
+    pub dead: bool,
+}
+
+/// Reads a process's state; `None` if there is no such process.
+pub fn stat(pid: u32) -> Option<Stat> {
+    parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// The command in the second field may hold spaces and brackets: fields count from the last closing one.
+fn parse(text: &str) -> Option<Stat> {
+    let mut fields = text[text.rfind(')')? + 1..].split_ascii_whitespace();
+    let state = fields.next()?;
+    let parent = fields.next()?.parse().ok()?;
+    let start_time = fields.nth(17)?.parse().ok()?;
+    Some(Stat { parent, start_time, dead: matches!(state, "Z" | "X" | "x") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_with_brackets_and_spaces_does_not_shift_the_fields() {
+        let text = "42 (a) b) R) S 7 42 42 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 98765 1 2";
+        assert_eq!(parse(text), Some(Stat { parent: 7, start_time: 98_765, dead: false }));
+    }
+
+    #[test]
+    fn a_process_knows_itself() {
+        assert!(Identity::own().unwrap().is_alive());
+    }
+
+    #[test]
+    fn the_same_pid_with_another_start_or_boot_is_another_process() {
+        let own = Identity::own().unwrap();
+        assert!(!Identity { start_time: own.start_time + 1, ..own.clone() }.is_alive());
+        assert!(!Identity { boot_id: "other".to_owned(), ..own }.is_alive());
+    }
+
+    #[test]
+    fn a_zombie_is_not_alive() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let start_time = stat(child.id()).unwrap().start_time;
+        let identity = Identity { pid: child.id(), start_time, ..Identity::own().unwrap() };
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(5);
+        while identity.is_alive() && std::time::Instant::now() < end {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        assert!(!identity.is_alive() && stat(child.id()).is_some_and(|stat| stat.dead));
+        child.wait().unwrap();
+    }
+}

@@ -1,0 +1,201 @@
+//! Watches a running emerge: takes its output, keeps its status, ends it when ordered or when a limit is reached, and
+//! makes sure that nothing of it is left. Called by `build`.
+
+use std::io::Read;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use swarm_protocol::report::{AttemptStatus, Phase};
+
+use super::dir::AttemptDir;
+use super::log::LogWriter;
+use super::memory::Memory;
+use super::tree;
+use crate::portage::classify::{Cause, End};
+use crate::portage::phases::{Clues, Tracker};
+
+/// How often emerge is looked at.
+const TICK: Duration = Duration::from_millis(50);
+/// How often the status is written and memory sampled.
+const STATUS: Duration = Duration::from_secs(1);
+/// What emerge has after TERM before everything is killed (decision 19).
+const TERM_GRACE: Duration = Duration::from_secs(10);
+/// How long the end of the output is waited for once nobody should hold it open.
+const OUTPUT_GRACE: Duration = Duration::from_secs(10);
+
+/// How it ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// emerge's end.
+    pub end: End,
+    /// Why we ended it.
+    pub cause: Option<Cause>,
+    /// What it said.
+    pub clues: Clues,
+    /// Length of its log.
+    pub log_bytes: u64,
+}
+
+/// What the thread that reads the output shares.
+struct Shared {
+    tracker: Tracker,
+    log: LogWriter,
+    /// The log could not be written; the build goes on.
+    log_failed: bool,
+    last_output: Instant,
+    done: bool,
+}
+
+/// The watcher.
+pub struct Watch<'a> {
+    attempt: &'a AttemptDir,
+    emerge: u32,
+    memory: &'a mut Memory,
+    began: Instant,
+}
+
+impl<'a> Watch<'a> {
+    /// Watches the process `emerge`, a child of this process.
+    pub fn new(attempt: &'a AttemptDir, emerge: u32, memory: &'a mut Memory) -> Self {
+        Self { attempt, emerge, memory, began: Instant::now() }
+    }
+
+    /// Watches until emerge and everything it started is gone.
+    pub fn run(mut self, output: impl Read + Send + 'static, log: LogWriter, cancelled: &AtomicBool) -> Ended {
+        let tracker = Tracker::new(&self.attempt.job().job.cpv);
+        let shared = Shared { tracker, log, log_failed: false, last_output: Instant::now(), done: false };
+        let shared = Arc::new(Mutex::new(shared));
+        let reader = std::thread::Builder::new().name("output".to_owned()).spawn({
+            let shared = Arc::clone(&shared);
+            move || take_output(output, &shared)
+        });
+        if let Err(error) = reader {
+            tracing::error!(%error, "no thread for the build's output; it will be lost");
+            lock(&shared).done = true;
+        }
+        let (end, cause) = self.until_gone(&shared, cancelled);
+        tree::kill_descendants(std::process::id());
+        let patience = Instant::now() + OUTPUT_GRACE;
+        while !lock(&shared).done && Instant::now() < patience {
+            reap(self.emerge);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        reap(self.emerge);
+        let mut shared = lock(&shared);
+        shared.tracker.finish();
+        if let Err(error) = shared.log.sync() {
+            tracing::warn!(%error, "the log could not be made durable");
+        }
+        self.status(&shared);
+        Ended { end, cause, clues: shared.tracker.clues().clone(), log_bytes: shared.log.total() }
+    }
+
+    fn until_gone(&mut self, shared: &Mutex<Shared>, cancelled: &AtomicBool) -> (End, Option<Cause>) {
+        let (mut next_status, mut ending) = (Instant::now(), None::<(Cause, Instant)>);
+        loop {
+            if let Some(end) = reap(self.emerge) {
+                return (end, ending.map(|(cause, _)| cause));
+            }
+            if Instant::now() >= next_status {
+                self.memory.sample();
+                self.status(&lock(shared));
+                next_status = Instant::now() + STATUS;
+            }
+            match ending {
+                None => {
+                    if let Some(cause) = self.reason_to_end(shared, cancelled) {
+                        tree::signal(self.emerge, Signal::SIGTERM);
+                        ending = Some((cause, Instant::now() + TERM_GRACE));
+                    }
+                }
+                // Killing emerge first would leave its children to us; they are found all the same.
+                Some((_, patience)) if Instant::now() >= patience => {
+                    tree::kill_descendants(std::process::id());
+                }
+                Some(_) => {}
+            }
+            std::thread::sleep(TICK);
+        }
+    }
+
+    fn reason_to_end(&self, shared: &Mutex<Shared>, cancelled: &AtomicBool) -> Option<Cause> {
+        let limits = self.attempt.job().job.limits;
+        let silent = lock(shared).last_output.elapsed();
+        if cancelled.load(Ordering::SeqCst) {
+            Some(Cause::Cancelled)
+        } else if self.began.elapsed() >= Duration::from_millis(limits.total_ms) {
+            Some(Cause::Timeout(limits.total_ms))
+        } else if silent >= Duration::from_millis(limits.silence_ms) {
+            Some(Cause::Silence(limits.silence_ms))
+        } else {
+            None
+        }
+    }
+
+    fn status(&self, shared: &Shared) {
+        let job = &self.attempt.job().job;
+        let phase = match shared.tracker.phase() {
+            Phase::Unknown => Phase::Resolve,
+            phase => phase,
+        };
+        let status = AttemptStatus {
+            fence: job.fence,
+            cpv: job.cpv.clone(),
+            phase,
+            elapsed_ms: u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            log_bytes: shared.log.total(),
+            memory_peak_bytes: self.memory.peak(),
+        };
+        if let Err(error) = self.attempt.set_status(&status) {
+            tracing::warn!(attempt = %job.fence, %error, "the status could not be written");
+        }
+    }
+}
+
+/// Takes all children that ended off the process table, orphans too. Says how `emerge` ended if it was among them.
+fn reap(emerge: u32) -> Option<End> {
+    let mut found = None;
+    loop {
+        let (pid, end) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(pid, code)) => (pid, End::Exit(code)),
+            Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, End::Signal(signal as i32)),
+            Ok(WaitStatus::StillAlive) => return found,
+            Ok(_) | Err(Errno::EINTR) => continue,
+            // No children at all: emerge was waited for already.
+            Err(_) => return found,
+        };
+        if u32::try_from(pid.as_raw()) == Ok(emerge) {
+            found = Some(end);
+        }
+    }
+}
+
+fn take_output(mut output: impl Read, shared: &Mutex<Shared>) {
+    let mut buffer = vec![0; 32 << 10];
+    loop {
+        match output.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => {
+                let mut shared = lock(shared);
+                shared.last_output = Instant::now();
+                shared.tracker.feed(&buffer[..count]);
+                // A full disk must not end the build here; emerge will find out by itself.
+                if !shared.log_failed && shared.log.write(&buffer[..count]).is_err() {
+                    shared.log_failed = true;
+                }
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(_) => break,
+        }
+    }
+    lock(shared).done = true;
+}
+
+/// A thread that panicked left the data as it was; a log with a gap is better than none.
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,51 @@
+//! Roots and what is said of them.
+
+use std::process::Command;
+
+use drone_agent::portage::{RootSpec, create, environment, inspect};
+use fs_err as fs;
+
+use crate::farm::Farm;
+
+#[test]
+fn two_roots_set_up_alike_are_one_base_and_making_one_again_changes_nothing() {
+    let farm = Farm::new();
+    let (one, two) = (farm.root("r1"), farm.root("r2"));
+    let state = inspect(&one).unwrap();
+    create(&RootSpec { config: one.clone(), ..Default::default() }).unwrap();
+    assert_eq!(inspect(&one).unwrap(), state);
+    let other = inspect(&two).unwrap();
+    assert_eq!(
+        (&state.profile, &state.installed_hash, &state.tree),
+        (&other.profile, &other.installed_hash, &other.tree)
+    );
+    assert_eq!(state.version, "3.0.83");
+    assert!(state.profile.starts_with("default/") && state.chost.contains("linux"), "{state:?}");
+    assert!(!state.tree.id.is_empty() && state.build_profile == "demo");
+}
+
+#[test]
+fn the_index_header_is_the_one_portage_writes() {
+    let farm = Farm::new();
+    for version in ["3.0.83", "3.0.82.2"] {
+        let root = farm.config(&format!("r{}", version.len()), version);
+        create(&RootSpec { config: root.clone(), ..Default::default() }).unwrap();
+        let status = Command::new(root.venv.join("bin/emaint"))
+            .args(["binhost", "--fix"])
+            .env_clear()
+            .envs(environment(&root))
+            .output()
+            .unwrap();
+        assert!(status.status.success());
+        let index = fs::read_to_string(root.path.join("var/cache/binpkgs/Packages")).unwrap();
+        let written: std::collections::BTreeMap<String, String> = index
+            .lines()
+            .take_while(|line| !line.is_empty())
+            .filter_map(|line| line.split_once(": "))
+            .filter(|(key, _)| !["TIMESTAMP", "PACKAGES", "REPO_REVISIONS"].contains(key))
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect();
+        assert!(written.contains_key("ARCH") && written.len() > 10, "{written:?}");
+        assert_eq!(inspect(&root).unwrap().index_header, written, "{version}");
+    }
+}

@@ -1,0 +1,99 @@
+//! A real process killed in the middle of real builds: nothing acknowledged is lost, nothing counts twice, nothing that
+//! works is harmed.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+use swarm_tests::{Swarm, processes, until};
+
+/// A build with its dependencies on two busy cores.
+const BUILD: Duration = Duration::from_secs(150);
+/// A process that is started anew.
+const AGAIN: Duration = Duration::from_secs(30);
+
+/// Successes in the history, by package.
+fn successes(swarm: &Swarm, package: &str) -> Result<usize> {
+    let history = swarm.http.get("/api/v1/history?limit=500&status=success")?;
+    let history = history["history"].as_array().context("history is a list")?;
+    Ok(history.iter().filter(|row| row["package"].as_str().is_some_and(|atom| atom.starts_with(package))).count())
+}
+
+#[test]
+fn builds_go_on_while_the_controller_is_killed_and_every_result_arrives_once() -> Result<()> {
+    let mut swarm = Swarm::start(2, "")?;
+    swarm.queue(&["app-misc/honeydrip", "app-misc/waggle"])?;
+    let builder = swarm.until_building("=app-misc/honeydrip", BUILD)?;
+    let attempts = swarm.drone(&builder).attempts();
+    let before = swarm.http.get("/api/v1/events?since=0")?["latest_id"].as_u64().context("an event's number")?;
+    swarm.kill_controller()?;
+    ensure!(attempts.iter().all(|pid| processes::lives(*pid)), "the build goes on without a controller");
+    swarm.start_controller()?;
+    swarm.until_state("=app-misc/honeydrip", "received", BUILD)?;
+    swarm.until_state("=app-misc/waggle", "received", BUILD)?;
+    ensure!(successes(&swarm, "=app-misc/honeydrip")? == 1, "one result: {}", swarm.logs());
+    ensure!(swarm.events("fail")?.is_empty(), "nothing failed: {:?}", swarm.events("fail")?);
+    let events = swarm.http.get("/api/v1/events/history?since=0&limit=2000")?;
+    let ids: Vec<u64> =
+        events["events"].as_array().into_iter().flatten().filter_map(|event| event["id"].as_u64()).collect();
+    ensure!(ids.iter().copied().eq(1..=ids.len() as u64), "events have no gaps and no doubles: {ids:?}");
+    ensure!(ids.len() as u64 > before, "events go on after the restart");
+    Ok(())
+}
+
+#[test]
+fn a_drone_that_is_gone_loses_its_package_after_the_lease_and_its_late_result_changes_nothing() -> Result<()> {
+    let mut swarm = Swarm::start(2, "lease = \"12s\"\nstart_grace = \"1s\"\noffline_after = \"6s\"")?;
+    swarm.queue(&["app-misc/honeydrip"])?;
+    let first = swarm.until_building("=app-misc/honeydrip", BUILD)?;
+    // The agent vanishes, the build itself goes on: its result will come late.
+    let agent = swarm.drone(&first);
+    let (supervisor, worker) = (agent.pid(), agent.worker_pid().context("a worker runs")?);
+    processes::signal(supervisor, Signal::SIGKILL)?;
+    let _ = processes::signal(worker, Signal::SIGKILL);
+    let entry = swarm.until_state("=app-misc/honeydrip", "received", BUILD)?;
+    ensure!(entry["assigned_to"] != first.as_str(), "built elsewhere: {entry}");
+    ensure!(successes(&swarm, "=app-misc/honeydrip")? == 1);
+    swarm.drone(&first).start()?;
+    until("the late result to be answered", AGAIN, || Ok(swarm.events("stale")?.into_iter().next()))
+        .map_err(|error| error.context(swarm.logs()))?;
+    ensure!(successes(&swarm, "=app-misc/honeydrip")? == 1, "a late result changes nothing");
+    swarm.until_online(2)
+}
+
+#[test]
+fn a_running_emerge_is_adopted_when_its_worker_is_killed() -> Result<()> {
+    let mut swarm = Swarm::start(1, "")?;
+    swarm.queue(&["app-misc/honeydrip"])?;
+    let name = swarm.until_building("=app-misc/honeydrip", BUILD)?;
+    let drone = swarm.drone(&name);
+    let (attempts, worker) = (drone.attempts(), drone.worker_pid().context("a worker runs")?);
+    ensure!(attempts.len() == 1, "one attempt runs: {attempts:?}");
+    processes::signal(worker, Signal::SIGKILL)?;
+    let anew = until("a new worker", AGAIN, || Ok(swarm.drone(&name).worker_pid().filter(|pid| *pid != worker)))?;
+    ensure!(processes::lives(anew));
+    ensure!(swarm.drone(&name).attempts() == attempts, "the same attempt runs on");
+    swarm.until_state("=app-misc/honeydrip", "received", BUILD)?;
+    let assigned = swarm.events("assign")?;
+    let times = assigned
+        .iter()
+        .filter(|event| event["message"].as_str().is_some_and(|text| text.contains("honeydrip")))
+        .count();
+    ensure!(times == 1, "ordered once, built once: {assigned:?}");
+    ensure!(successes(&swarm, "=app-misc/honeydrip")? == 1);
+    Ok(())
+}
+
+#[test]
+fn a_killed_bus_server_comes_back_and_everyone_with_it() -> Result<()> {
+    let swarm = Swarm::start(2, "")?;
+    swarm.queue(&["app-misc/honeydrip"])?;
+    swarm.until_building("=app-misc/honeydrip", BUILD)?;
+    let server = swarm.nats_pid()?;
+    processes::signal(server, Signal::SIGKILL)?;
+    until("a new nats-server", AGAIN, || Ok(swarm.nats_pid().ok().filter(|pid| *pid != server)))?;
+    swarm.until_state("=app-misc/honeydrip", "received", BUILD)?;
+    ensure!(successes(&swarm, "=app-misc/honeydrip")? == 1);
+    ensure!(swarm.events("fail")?.is_empty(), "nothing failed");
+    swarm.until_online(2)
+}
