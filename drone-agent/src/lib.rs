@@ -5,6 +5,7 @@
 
 pub mod attempt;
 pub mod bus;
+pub mod cli;
 pub mod config;
 pub mod machine;
 pub mod machine_type;

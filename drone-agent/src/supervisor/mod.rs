@@ -8,7 +8,7 @@ pub mod beat;
 pub mod child;
 pub mod holding;
 mod notify;
-mod voice;
+pub(crate) mod voice;
 
 use std::future::pending;
 use std::path::PathBuf;
