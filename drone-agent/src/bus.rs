@@ -1,1 +1,298 @@
-//! bus
+//! One process's connection to the bus: asks, tells, answers. Supervisor and worker hold one each, so that a worker stuck
+//! in a build delays no ping.
+//!
+//! Decides nothing. While the bus is away, asking and telling fail at once instead of piling up: whoever asks repeats.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use async_nats::connection::State;
+use async_nats::{Client, ConnectOptions, Event, Message, Subscriber};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use swarm_protocol::envelope::{CodecError, Envelope, encode, open};
+use swarm_protocol::order::{Order, OrderAnswer};
+use swarm_protocol::subject::{ReportKind, Subjects};
+use swarm_protocol::{DroneId, Fence};
+use thiserror::Error;
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use crate::config::Config;
+
+/// How long a publish may wait for room in the client's queue.
+const TELL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Why the bus could not be joined.
+#[derive(Debug, Error)]
+pub enum LinkError {
+    /// The address or the credentials are no good.
+    #[error("connect to the bus at {url}")]
+    Connect {
+        /// Where.
+        url: String,
+        /// Why.
+        #[source]
+        source: async_nats::ConnectError,
+    },
+    /// A subscription was not taken.
+    #[error("subscribe to {subject}")]
+    Subscribe {
+        /// To what.
+        subject: String,
+        /// Why.
+        #[source]
+        source: async_nats::SubscribeError,
+    },
+}
+
+/// Why there is no answer.
+#[derive(Debug, Error)]
+pub enum AskError {
+    /// The bus is away.
+    #[error("the bus is away")]
+    Away,
+    /// Nobody listens, or nobody answered in time.
+    #[error("ask {subject}: {text}")]
+    NoAnswer {
+        /// What was asked.
+        subject: String,
+        /// The client's word.
+        text: String,
+    },
+    /// What was to be said or what was answered can't be written or read.
+    #[error("message for {subject}")]
+    Codec {
+        /// What was asked.
+        subject: String,
+        /// Why.
+        #[source]
+        source: CodecError,
+    },
+}
+
+/// A connection.
+#[derive(Debug)]
+pub struct Link {
+    client: Client,
+    subjects: Subjects,
+    drone: DroneId,
+    next: AtomicU64,
+    connects: watch::Receiver<u64>,
+}
+
+/// Wall clock, Unix milliseconds.
+pub fn wall_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+}
+
+impl Link {
+    /// Joins the bus. Does not wait for it: while it is away, connecting goes on in the background.
+    pub async fn join(config: &Config, role: &str) -> Result<Arc<Self>, LinkError> {
+        let (told, connects) = watch::channel(0u64);
+        let mut options = ConnectOptions::with_nkey(config.seed.clone())
+            .name(format!("{} {role}", config.name))
+            .custom_inbox_prefix(Subjects::inbox(config.drone.as_str()))
+            .retry_on_initial_connect()
+            .max_reconnects(None)
+            .client_capacity(256)
+            .subscription_capacity(1024)
+            .read_buffer_capacity(16 * 1024)
+            .ping_interval(Duration::from_secs(10))
+            .connection_timeout(Duration::from_secs(5))
+            .reconnect_delay_callback(|attempts| {
+                // 25 ms to 2 s with jitter: a thousand drones are back some 3 s after the server
+                let cap = 50u64 << attempts.min(6);
+                Duration::from_millis(25 + rand::random_range(0..cap.min(2_000)))
+            })
+            .event_callback(move |event| {
+                hear(&event, &told);
+                async {}
+            });
+        if let Some(ca) = &config.bus.ca {
+            options = options.add_root_certificates(ca.clone()).require_tls(true);
+        }
+        let client = options
+            .connect(&config.bus.url)
+            .await
+            .map_err(|source| LinkError::Connect { url: config.bus.url.clone(), source })?;
+        let (subjects, drone) = (config.subjects(), config.drone.clone());
+        Ok(Arc::new(Self { client, subjects, drone, next: AtomicU64::new(1), connects }))
+    }
+
+    /// Counts connections made; changes on each.
+    pub fn connects(&self) -> watch::Receiver<u64> {
+        self.connects.clone()
+    }
+
+    /// Whether the bus is there.
+    pub fn is_up(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+
+    /// Reports and waits for the answer.
+    pub async fn ask<B: Serialize, A: DeserializeOwned>(
+        &self,
+        kind: ReportKind,
+        body: &B,
+        within: Duration,
+    ) -> Result<A, AskError> {
+        let subject = self.subjects.report(&self.drone, kind);
+        if !self.is_up() {
+            return Err(AskError::Away);
+        }
+        let codec = |source| AskError::Codec { subject: subject.clone(), source };
+        let payload = self.pack(&format!("report.{}", kind.token()), body).map_err(codec)?;
+        let request = async_nats::Request::new().payload(payload.into()).timeout(Some(within));
+        match tokio::time::timeout(within, self.client.send_request(subject.clone(), request)).await {
+            Ok(Ok(message)) => open::<A>(&message.payload).map(|envelope| envelope.body).map_err(codec),
+            Ok(Err(error)) => Err(AskError::NoAnswer { subject, text: error.to_string() }),
+            Err(_) => Err(AskError::NoAnswer { subject, text: format!("no answer within {within:?}") }),
+        }
+    }
+
+    /// Reports without an answer.
+    pub async fn tell<B: Serialize>(&self, kind: ReportKind, body: &B) -> Result<(), AskError> {
+        let subject = self.subjects.report(&self.drone, kind);
+        self.publish(subject, &format!("report.{}", kind.token()), body).await
+    }
+
+    /// Publishes a piece of an attempt's log.
+    pub async fn tell_log(&self, chunk: &swarm_protocol::log::LogChunk) -> Result<(), AskError> {
+        let Fence { build, attempt } = chunk.fence;
+        self.publish(self.subjects.build_log(&self.drone, build, attempt), "log", chunk).await
+    }
+
+    /// Hears orders of one kind.
+    pub async fn orders(&self, token: &str) -> Result<Subscriber, LinkError> {
+        self.subscribe(self.subjects.order(&self.drone, token)).await
+    }
+
+    /// Hears the broadcast ping.
+    pub async fn pings(&self) -> Result<Subscriber, LinkError> {
+        self.subscribe(self.subjects.ping_all()).await
+    }
+
+    /// Answers an order; nothing happens if nobody waits.
+    pub async fn answer(&self, order: &Message, answer: &OrderAnswer) {
+        let Some(to) = order.reply.clone() else { return };
+        if let Err(error) = self.publish(to.to_string(), "answer.order", answer).await {
+            warn!(%error, "an order could not be answered; it will come again");
+        }
+    }
+
+    /// Waits until what was said has left this process.
+    pub async fn flush(&self) {
+        let _ = tokio::time::timeout(TELL_TIMEOUT, self.client.flush()).await;
+    }
+
+    async fn subscribe(&self, subject: String) -> Result<Subscriber, LinkError> {
+        self.client
+            .subscribe(subject.clone())
+            .await
+            .map_err(|source| LinkError::Subscribe { subject, source })
+    }
+
+    async fn publish<B: Serialize>(&self, subject: String, kind: &str, body: &B) -> Result<(), AskError> {
+        if !self.is_up() {
+            return Err(AskError::Away);
+        }
+        let payload =
+            self.pack(kind, body).map_err(|source| AskError::Codec { subject: subject.clone(), source })?;
+        match tokio::time::timeout(TELL_TIMEOUT, self.client.publish(subject.clone(), payload.into())).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(AskError::NoAnswer { subject, text: error.to_string() }),
+            Err(_) => Err(AskError::Away),
+        }
+    }
+
+    fn pack<B: Serialize>(&self, kind: &str, body: &B) -> Result<Vec<u8>, CodecError> {
+        encode(&Envelope::new(kind, self.next.fetch_add(1, Ordering::Relaxed), wall_ms(), body))
+    }
+}
+
+/// Reads an order; the error is what to answer.
+pub fn read_order(message: &Message) -> Result<Order, OrderAnswer> {
+    open::<Order>(&message.payload)
+        .map(|envelope| envelope.body)
+        .map_err(|error| OrderAnswer::NotUnderstood { reason: error.to_string() })
+}
+
+fn hear(event: &Event, connects: &watch::Sender<u64>) {
+    match event {
+        Event::Connected => {
+            info!("connected to the bus");
+            connects.send_modify(|count| *count += 1);
+        }
+        Event::Disconnected => warn!("the bus is away; connecting again"),
+        Event::Closed => warn!("the connection to the bus is closed"),
+        Event::SlowConsumer(_) => warn!("messages of the bus were dropped: too many at once"),
+        Event::ServerError(error) => warn!(%error, "the bus complains; check this drone's credentials and rights"),
+        Event::ClientError(error) => warn!(%error, "the bus client complains"),
+        Event::LameDuckMode | Event::Draining => {}
+    }
+}
+
+/// When hello is said: after each connection, again when asked for, and with growing waits until it is answered with a
+/// welcome. At most one is on its way.
+#[derive(Debug, Default)]
+pub struct Greeting {
+    out: bool,
+    again: bool,
+    failures: u32,
+}
+
+impl Greeting {
+    /// Hello is due; `true`: say it now.
+    pub fn due(&mut self) -> bool {
+        if self.out {
+            self.again = true;
+            return false;
+        }
+        self.out = true;
+        true
+    }
+
+    /// It was answered with a welcome; `true`: say it again at once, for something changed meanwhile.
+    pub fn welcomed(&mut self) -> bool {
+        self.out = false;
+        self.failures = 0;
+        std::mem::take(&mut self.again)
+    }
+
+    /// It was not; how long to wait before it is due again.
+    pub fn failed(&mut self) -> Duration {
+        self.out = false;
+        self.again = false;
+        self.failures = (self.failures + 1).min(6);
+        Duration::from_millis((250u64 << self.failures).min(10_000))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hello_is_said_once_at_a_time_and_again_if_something_changed() {
+        let mut greeting = Greeting::default();
+        assert!(greeting.due());
+        assert!(!greeting.due(), "one is on its way");
+        assert!(greeting.welcomed(), "the bus came back meanwhile");
+        assert!(greeting.due());
+        assert!(!greeting.welcomed());
+    }
+
+    #[test]
+    fn an_unwelcome_hello_waits_ever_longer_up_to_ten_seconds() {
+        let mut greeting = Greeting::default();
+        let waits: Vec<u64> = (0..7)
+            .map(|_| {
+                assert!(greeting.due());
+                u64::try_from(greeting.failed().as_millis()).unwrap()
+            })
+            .collect();
+        assert_eq!(waits, [500, 1_000, 2_000, 4_000, 8_000, 10_000, 10_000]);
+    }
+}

@@ -1,8 +1,14 @@
 //! The drone's agent: supervisor, worker and attempt processes around `drone-core`, and the builder (Portage).
+//!
+//! Three kinds of process from one binary: [`supervisor`] never builds and always answers, [`worker`] takes orders,
+//! [`attempt`] is the parent of one emerge and outlives both.
 
 pub mod attempt;
 pub mod bus;
+pub mod cli;
 pub mod config;
+pub mod machine;
+pub mod machine_type;
 pub mod portage;
 pub mod spool;
 pub mod supervisor;

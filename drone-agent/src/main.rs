@@ -1,11 +1,70 @@
-//! The drone's agent. Here only the attempt process; the command line of the others comes with them.
+//! `drone-agent`: the command line. Everything it starts lives in the library.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
-fn main() -> anyhow::Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["attempt", dir] => drone_agent::attempt::run(Path::new(dir)),
-        _ => anyhow::bail!("usage: drone-agent attempt DIR"),
+use clap::{Parser, Subcommand};
+use drone_agent::cli::{ConfigCommand, RootCommand};
+use drone_agent::config::Config;
+use drone_agent::{attempt, cli, supervisor, worker};
+
+/// The agent of a Build Swarm drone: builds what the controller orders.
+#[derive(Parser)]
+#[command(version, propagate_version = true)]
+struct Arguments {
+    /// Configuration file; default: drone.toml in the user's configuration directory or /etc/build-swarm.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the drone: answer the controller and keep a worker alive.
+    Run,
+    /// The worker; started by `run`.
+    #[command(hide = true)]
+    Worker,
+    /// The parent of one build; started by the worker.
+    #[command(hide = true)]
+    Attempt {
+        /// The attempt's directory.
+        dir: PathBuf,
+    },
+    /// Make a root to build in.
+    #[command(subcommand)]
+    Root(RootCommand),
+    /// Check the configuration, or print a commented example.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print the version.
+    Version,
+}
+
+fn main() -> ExitCode {
+    // clap ends with 2 on a wrong command line; everything else that fails ends with 1
+    let arguments = Arguments::parse();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let given: Option<&Path> = arguments.config.as_deref();
+    match arguments.command {
+        Command::Run => cli::start(Config::load(given)?, supervisor::run),
+        Command::Worker => cli::start(Config::load(given)?, worker::run),
+        Command::Attempt { dir } => attempt::run(&dir),
+        Command::Root(command) => cli::root(command),
+        Command::Config(command) => cli::config(&command, given),
+        Command::Version => {
+            println!("drone-agent {}", env!("CARGO_PKG_VERSION"));
+            Ok(())
+        }
     }
 }

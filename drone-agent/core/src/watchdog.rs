@@ -1,0 +1,261 @@
+//! When a supervisor ends and starts its worker (decision 25). One restarter per level: this one acts on the worker
+//! alone, and running attempts live on whatever it does.
+//!
+//! Decides; never touches a process. The supervisor carries out the [`Act`]s.
+
+use swarm_protocol::machine::WorkerState;
+
+use crate::Millis;
+
+/// The numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bounds {
+    /// No answer for so long is a hung worker, milliseconds.
+    pub silence_ms: Millis,
+    /// From TERM to KILL, milliseconds.
+    pub grace_ms: Millis,
+    /// First wait before a worker that ended early is started again; doubles.
+    pub backoff_min_ms: Millis,
+    /// Longest such wait.
+    pub backoff_max_ms: Millis,
+    /// A worker that lived so long did not end early.
+    pub stable_ms: Millis,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { silence_ms: 10_000, grace_ms: 3_000, backoff_min_ms: 1_000, backoff_max_ms: 30_000, stable_ms: 60_000 }
+    }
+}
+
+/// What happened to the worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sign {
+    /// Its process exists.
+    Started,
+    /// It answered.
+    Answered,
+    /// Its process is gone and reaped, or could not be started.
+    Exited,
+    /// It is to end and not to be started again.
+    Stop,
+}
+
+/// What is to be done to the worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Act {
+    /// Start it.
+    Start,
+    /// Ask it to end.
+    Terminate,
+    /// End it.
+    Kill,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    /// No process; start it at `at`.
+    Down { at: Millis },
+    /// Being started, or running and silent since the start.
+    Starting { since: Millis },
+    /// It answered last at `heard`.
+    Alive { since: Millis, heard: Millis },
+    /// It was asked to end and will be killed at `kill_at`.
+    Terminated { kill_at: Millis, hung: bool },
+    /// It was killed.
+    Killed { hung: bool },
+    /// Ended for good.
+    Over,
+}
+
+/// Watches one worker.
+#[derive(Debug, Clone)]
+pub struct Watchdog {
+    bounds: Bounds,
+    life: Life,
+    backoff: Millis,
+    stopping: bool,
+}
+
+impl Watchdog {
+    /// A watchdog without a worker; the first [`Watchdog::wake`] starts one.
+    pub fn new(now: Millis, bounds: Bounds) -> Self {
+        Self { bounds, life: Life::Down { at: now }, backoff: 0, stopping: false }
+    }
+
+    /// A sign of the worker.
+    pub fn handle(&mut self, now: Millis, sign: Sign) -> Option<Act> {
+        match (sign, self.life) {
+            (Sign::Answered, Life::Starting { since } | Life::Alive { since, .. }) => {
+                self.life = Life::Alive { since, heard: now };
+                None
+            }
+            (Sign::Exited, Life::Over | Life::Down { .. }) => None,
+            (Sign::Exited, life) => {
+                let lived = match life {
+                    Life::Alive { since, .. } => now.saturating_sub(since),
+                    Life::Terminated { hung: true, .. } | Life::Killed { hung: true } => self.bounds.stable_ms,
+                    _ => 0,
+                };
+                self.life = if self.stopping { Life::Over } else { Life::Down { at: now + self.wait(lived) } };
+                self.wake(now)
+            }
+            (Sign::Stop, life) => {
+                self.stopping = true;
+                match life {
+                    Life::Down { .. } | Life::Over => {
+                        self.life = Life::Over;
+                        None
+                    }
+                    Life::Starting { .. } | Life::Alive { .. } => Some(self.terminate(now, false)),
+                    Life::Terminated { .. } | Life::Killed { .. } => None,
+                }
+            }
+            (Sign::Started | Sign::Answered, _) => None,
+        }
+    }
+
+    /// Time has passed.
+    pub fn wake(&mut self, now: Millis) -> Option<Act> {
+        match self.life {
+            Life::Down { at } if at <= now => {
+                self.life = Life::Starting { since: now };
+                Some(Act::Start)
+            }
+            Life::Starting { since: heard } | Life::Alive { heard, .. } if heard + self.bounds.silence_ms <= now => {
+                Some(self.terminate(now, true))
+            }
+            Life::Terminated { kill_at, hung } if kill_at <= now => {
+                self.life = Life::Killed { hung };
+                Some(Act::Kill)
+            }
+            Life::Down { .. }
+            | Life::Starting { .. }
+            | Life::Alive { .. }
+            | Life::Terminated { .. }
+            | Life::Killed { .. }
+            | Life::Over => None,
+        }
+    }
+
+    /// When [`Watchdog::wake`] is wanted next.
+    pub fn next_wake(&self) -> Option<Millis> {
+        match self.life {
+            Life::Down { at } => Some(at),
+            Life::Starting { since: heard } | Life::Alive { heard, .. } => Some(heard + self.bounds.silence_ms),
+            Life::Terminated { kill_at, .. } => Some(kill_at),
+            Life::Killed { .. } | Life::Over => None,
+        }
+    }
+
+    /// The worker as heartbeats show it.
+    pub fn state(&self) -> WorkerState {
+        match self.life {
+            Life::Starting { .. } => WorkerState::Starting,
+            Life::Alive { .. } => WorkerState::Alive,
+            Life::Terminated { hung: true, .. } | Life::Killed { hung: true } => WorkerState::Hung,
+            Life::Down { .. } | Life::Terminated { .. } | Life::Killed { .. } | Life::Over => WorkerState::Down,
+        }
+    }
+
+    /// Whether it was told to stop and the worker is gone.
+    pub fn is_over(&self) -> bool {
+        self.life == Life::Over
+    }
+
+    fn terminate(&mut self, now: Millis, hung: bool) -> Act {
+        self.life = Life::Terminated { kill_at: now + self.bounds.grace_ms, hung };
+        Act::Terminate
+    }
+
+    /// How long to wait before the next start: nothing after a long life, doubling after short ones.
+    fn wait(&mut self, lived: Millis) -> Millis {
+        if lived >= self.bounds.stable_ms {
+            self.backoff = 0;
+        }
+        let wait = self.backoff;
+        self.backoff = (self.backoff * 2).clamp(self.bounds.backoff_min_ms, self.bounds.backoff_max_ms);
+        wait
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn alive() -> Watchdog {
+        let mut dog = Watchdog::new(0, Bounds::default());
+        assert_eq!(dog.wake(0), Some(Act::Start));
+        assert_eq!(dog.state(), WorkerState::Starting);
+        assert_eq!(dog.handle(5, Sign::Started), None);
+        assert_eq!(dog.handle(100, Sign::Answered), None);
+        assert_eq!(dog.state(), WorkerState::Alive);
+        dog
+    }
+
+    #[test]
+    fn a_silent_worker_is_terminated_killed_and_started_within_the_bound() {
+        let mut dog = alive();
+        assert_eq!(dog.wake(10_099), None);
+        assert_eq!(dog.next_wake(), Some(10_100));
+        assert_eq!(dog.wake(10_100), Some(Act::Terminate));
+        assert_eq!(dog.state(), WorkerState::Hung);
+        assert_eq!(dog.wake(13_099), None);
+        assert_eq!(dog.wake(13_100), Some(Act::Kill));
+        assert_eq!(dog.wake(99_000), None, "a killed worker is waited for, not killed again");
+        assert_eq!(dog.handle(13_200, Sign::Exited), Some(Act::Start));
+    }
+
+    #[test]
+    fn a_worker_that_keeps_ending_is_started_ever_later() {
+        let mut dog = alive();
+        let mut now = 100;
+        let mut waits = Vec::new();
+        for _ in 0..8 {
+            match dog.handle(now, Sign::Exited) {
+                Some(act) => {
+                    assert_eq!(act, Act::Start);
+                    waits.push(0);
+                }
+                None => {
+                    let at = dog.next_wake().unwrap();
+                    waits.push(at - now);
+                    assert_eq!(dog.wake(at - 1), None);
+                    assert_eq!(dog.wake(at), Some(Act::Start));
+                    now = at;
+                }
+            }
+        }
+        assert_eq!(waits, [0, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
+        assert_eq!(dog.handle(now + 1, Sign::Answered), None);
+        assert_eq!(dog.handle(now + 70_000, Sign::Exited), Some(Act::Start), "a long life resets the wait");
+    }
+
+    #[test]
+    fn a_worker_silent_from_the_start_is_replaced_too() {
+        let mut dog = Watchdog::new(0, Bounds::default());
+        assert_eq!(dog.wake(0), Some(Act::Start));
+        assert_eq!(dog.wake(10_000), Some(Act::Terminate));
+    }
+
+    #[test]
+    fn a_stopped_worker_is_not_started_again() {
+        let mut dog = alive();
+        assert_eq!(dog.handle(200, Sign::Stop), Some(Act::Terminate));
+        assert_eq!(dog.handle(201, Sign::Stop), None);
+        assert_eq!(dog.wake(3_200), Some(Act::Kill));
+        assert_eq!(dog.handle(3_300, Sign::Exited), None);
+        assert!(dog.is_over());
+        assert_eq!((dog.wake(99_999), dog.next_wake()), (None, None));
+    }
+
+    #[test]
+    fn an_answer_of_a_worker_that_was_told_to_end_changes_nothing() {
+        let mut dog = alive();
+        assert_eq!(dog.wake(10_100), Some(Act::Terminate));
+        assert_eq!(dog.handle(10_200, Sign::Answered), None);
+        assert_eq!(dog.state(), WorkerState::Hung);
+        assert_eq!(dog.wake(13_100), Some(Act::Kill));
+    }
+}

@@ -1,0 +1,167 @@
+//! What the subcommands do around the processes: logs, runtimes, roots, the configuration's check.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use fs_err as fs;
+use swarm_protocol::report::BinhostAccess;
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Config, EXAMPLE};
+use crate::portage::{RootConfig, RootSpec, create};
+
+/// `drone-agent config …`
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Read the configuration and say what is wrong with it, without starting anything.
+    Check,
+    /// Print a commented example with every key.
+    Example,
+}
+
+/// `drone-agent root …`
+#[derive(Debug, Subcommand)]
+pub enum RootCommand {
+    /// Make a Gentoo Prefix to build in or to install into, or bring its configuration up to date.
+    Create(RootArguments),
+}
+
+/// Arguments of `root create`.
+#[derive(Debug, Args)]
+pub struct RootArguments {
+    /// Its directory. Binaries move only between roots whose paths have equal length.
+    #[arg(long, value_name = "DIR")]
+    prefix: PathBuf,
+    /// The main ebuild repository.
+    #[arg(long, value_name = "DIR")]
+    repository: PathBuf,
+    /// Directory with sources already at hand; may be given more than once.
+    #[arg(long, value_name = "DIR")]
+    distfiles: Vec<PathBuf>,
+    /// Python virtual environment with Portage in it.
+    #[arg(long, value_name = "VENV")]
+    portage: PathBuf,
+    /// Portage profile below the repository's profiles/; default: the only one it names.
+    #[arg(long, value_name = "PROFILE")]
+    profile: Option<String>,
+    /// The build profile of the swarm this root serves.
+    #[arg(long, value_name = "NAME", default_value = "")]
+    build_profile: String,
+    /// Address of the binhost to install from.
+    #[arg(long, value_name = "URL", requires = "binhost_key")]
+    binhost_url: Option<String>,
+    /// File with the binhost's public key, ASCII-armoured.
+    #[arg(long, value_name = "FILE", requires = "binhost_url")]
+    binhost_key: Option<PathBuf>,
+    /// Fingerprint of that key; default: taken from the key itself.
+    #[arg(long, value_name = "HEX", requires = "binhost_key", default_value = "")]
+    binhost_fingerprint: String,
+}
+
+/// Runs one of the long-lived processes to its end.
+pub fn start<F>(config: Config, process: impl FnOnce(Config) -> F) -> anyhow::Result<()>
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
+    let filter = EnvFilter::try_new(&config.log).with_context(|| format!("log = {:?} is no log filter", config.log))?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(16)
+        .thread_stack_size(1 << 20)
+        .thread_keep_alive(std::time::Duration::from_secs(2))
+        .build()
+        .context("start the runtime")?;
+    let done = runtime.block_on(process(config));
+    // blocking work that is still under way (a plan, an end) is not waited for
+    runtime.shutdown_background();
+    done
+}
+
+/// `config check` and `config example`.
+pub fn config(command: &ConfigCommand, given: Option<&Path>) -> anyhow::Result<()> {
+    match command {
+        ConfigCommand::Example => print!("{EXAMPLE}"),
+        ConfigCommand::Check => {
+            let config = Config::load(given)?;
+            for root in &config.roots {
+                root.check_kind()?;
+            }
+            EnvFilter::try_new(&config.log).with_context(|| format!("log = {:?} is no log filter", config.log))?;
+            let file = config.file.as_ref().map_or("no file".to_owned(), |path| path.display().to_string());
+            println!("{file} is good: drone {} ({}), {} slot(s)", config.name, config.drone, config.roots.len());
+        }
+    }
+    Ok(())
+}
+
+/// `root create`.
+pub fn root(command: RootCommand) -> anyhow::Result<()> {
+    let RootCommand::Create(arguments) = command;
+    let spec = spec(arguments)?;
+    create(&spec).with_context(|| format!("make root {}", spec.config.path.display()))?;
+    println!("root {} is ready", spec.config.path.display());
+    Ok(())
+}
+
+fn spec(arguments: RootArguments) -> anyhow::Result<RootSpec> {
+    let absolute = |path: &Path| std::path::absolute(path).with_context(|| format!("find {}", path.display()));
+    let repository = absolute(&arguments.repository)?;
+    let profile = match arguments.profile {
+        Some(profile) => profile,
+        None => only_profile(&repository)?,
+    };
+    let binhost = match (arguments.binhost_url, arguments.binhost_key) {
+        (Some(url), Some(key)) => Some(BinhostAccess {
+            url,
+            fingerprint: arguments.binhost_fingerprint,
+            public_key: fs::read_to_string(key).context("read the binhost's key")?,
+        }),
+        _ => None,
+    };
+    let config = RootConfig {
+        path: absolute(&arguments.prefix)?,
+        venv: absolute(&arguments.portage)?,
+        repository,
+        profile,
+        distfiles: arguments.distfiles.iter().map(|dir| absolute(dir)).collect::<Result<_, _>>()?,
+        build_profile: arguments.build_profile,
+        ..RootConfig::default()
+    };
+    let request_signature = binhost.is_some();
+    Ok(RootSpec { config, binhost, request_signature })
+}
+
+/// The profile of a repository that has just one: `arch path status` in profiles/profiles.desc.
+fn only_profile(repository: &Path) -> anyhow::Result<String> {
+    let file = repository.join("profiles/profiles.desc");
+    let text = fs::read_to_string(&file).context("look for the repository's profiles; or give --profile")?;
+    let lines = text.lines().map(|line| line.split('#').next().unwrap_or("").split_whitespace());
+    let mut names: Vec<&str> = lines.filter_map(|mut words| words.nth(1)).collect();
+    names.sort_unstable();
+    names.dedup();
+    match names[..] {
+        [only] => Ok(only.to_owned()),
+        [] => anyhow::bail!("{} names no profile; give --profile", file.display()),
+        _ => anyhow::bail!("{} names {} profiles; choose one with --profile", file.display(), names.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repository_with_one_profile_needs_no_choice() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("profiles")).unwrap();
+        let write = |text: &str| fs::write(dir.path().join("profiles/profiles.desc"), text).unwrap();
+        assert!(only_profile(dir.path()).is_err());
+        write("# arch path status\namd64 default/amd64 stable\n");
+        assert_eq!(only_profile(dir.path()).unwrap(), "default/amd64");
+        write("amd64 default/amd64 stable\narm64 default/arm64 exp\n");
+        assert!(only_profile(dir.path()).unwrap_err().to_string().contains("--profile"));
+    }
+}

@@ -1,0 +1,37 @@
+//! The beat between supervisor and worker: lines of JSON over a socket pair that is the worker's standard input.
+//!
+//! The socket is also the bond: the worker that reads its end has lost its supervisor and ends itself, so that no two
+//! workers ever run.
+
+use serde::{Deserialize, Serialize};
+use swarm_protocol::InstanceId;
+
+/// Longest line taken, bytes.
+pub const MAX_LINE: u64 = 4096;
+
+/// Supervisor → worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Beat {
+    /// Counts up.
+    pub beat: u64,
+}
+
+/// Worker → supervisor: the answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pulse {
+    /// The beat answered.
+    pub beat: u64,
+    /// The worker's run.
+    pub instance: InstanceId,
+    /// Highest order number it has seen.
+    pub orders_seen: u64,
+    /// Whether the controller welcomed it.
+    pub welcomed: bool,
+}
+
+/// One message as a line.
+pub fn line<T: Serialize>(message: &T) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec(message).unwrap_or_default();
+    bytes.push(b'\n');
+    bytes
+}

@@ -1,0 +1,178 @@
+//! The worker's hello: repeated until welcomed; a welcome counts when the binhost is configured.
+
+use std::sync::Arc;
+
+use drone_core::{Held, Input};
+use swarm_protocol::machine::{Machine, PortageState};
+use swarm_protocol::report::{BinhostAccess, Hello, HelloAnswer, Role};
+use swarm_protocol::subject::ReportKind;
+use swarm_protocol::{Fence, InstanceId, PROTO_MAX, PROTO_MIN, StoreId};
+use tokio::sync::mpsc;
+use tracing::{debug, info, warn};
+
+use super::Event;
+use super::hands::Hands;
+use crate::bus::{Greeting, Link};
+use crate::config::Config;
+use crate::portage::{RootConfig, configure_binhost};
+use crate::supervisor::holding;
+use crate::supervisor::voice::HELLO_TIMEOUT;
+use crate::upload::chain;
+use crate::watch::{blocking, spawn};
+
+/// What hello's own tasks bring back.
+pub(crate) enum News {
+    /// Hello is due.
+    Due,
+    /// The root's Portage, if it could be had.
+    Portage(Option<Box<PortageState>>),
+    /// The answer, if one came and could be followed.
+    Answer(Option<Box<Welcome>>),
+}
+
+/// A welcome whose binhost is configured.
+pub(crate) struct Welcome {
+    store_id: StoreId,
+    superseded: Vec<Fence>,
+    http_url: String,
+    binhost: BinhostAccess,
+}
+
+/// Says hello and hears the answer.
+pub(crate) struct Host {
+    instance: InstanceId,
+    name: String,
+    tags: Vec<String>,
+    roots: Vec<RootConfig>,
+    machine: Machine,
+    link: Arc<Link>,
+    tell: mpsc::Sender<Event>,
+    greeting: Greeting,
+    welcomed: bool,
+    portage: Option<PortageState>,
+}
+
+impl Host {
+    pub(crate) fn new(config: &Config, instance: InstanceId, link: Arc<Link>, tell: mpsc::Sender<Event>) -> Self {
+        Self {
+            instance,
+            name: config.name.clone(),
+            tags: config.tags.clone(),
+            roots: config.roots.clone(),
+            machine: crate::machine::describe(&config.bus.url),
+            link,
+            tell,
+            greeting: Greeting::default(),
+            welcomed: false,
+            portage: None,
+        }
+    }
+
+    pub(crate) fn is_welcomed(&self) -> bool {
+        self.welcomed
+    }
+
+    /// Hello is due. First the Portage is looked at: without one there is nothing to offer.
+    pub(crate) fn greet(&mut self) {
+        if !self.greeting.due() {
+            return;
+        }
+        let (root, known, tell) = (self.roots[0].clone(), self.portage.clone(), self.tell.clone());
+        let _detached = spawn("portage", async move {
+            let portage = blocking("portage", move || holding::portage(&root, known)).await;
+            let portage =
+                portage.inspect_err(|error| warn!(error = chain(error), "no orders are taken until Portage can be described"));
+            let _ = tell.send(Event::News(News::Portage(portage.ok().map(Box::new)))).await;
+        });
+    }
+
+    /// Something came back; an input for the core may follow.
+    pub(crate) fn news(&mut self, news: News, held: Held, hands: &mut Hands) -> Option<Input> {
+        match news {
+            News::Due => self.greet(),
+            News::Portage(None) | News::Answer(None) => self.later(),
+            News::Portage(Some(portage)) => {
+                self.portage = Some(*portage);
+                self.say_hello(held);
+            }
+            News::Answer(Some(welcome)) => {
+                let Welcome { store_id, superseded, http_url, binhost } = *welcome;
+                if !std::mem::replace(&mut self.welcomed, true) {
+                    info!(store = %store_id, "welcome");
+                }
+                hands.welcomed(http_url, binhost);
+                if self.greeting.welcomed() {
+                    self.greet();
+                }
+                return Some(Input::Welcomed { store_id, superseded });
+            }
+        }
+        None
+    }
+
+    fn later(&mut self) {
+        let (wait, tell) = (self.greeting.failed(), self.tell.clone());
+        let _detached = spawn("hello later", async move {
+            tokio::time::sleep(wait).await;
+            let _ = tell.send(Event::News(News::Due)).await;
+        });
+    }
+
+    fn say_hello(&self, held: Held) {
+        let hello = Hello {
+            instance: self.instance.clone(),
+            role: Role::Worker,
+            name: self.name.clone(),
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            proto_min: PROTO_MIN,
+            proto_max: PROTO_MAX,
+            store_id: held.store_id,
+            machine: self.machine.clone(),
+            portage: self.portage.clone().unwrap_or_default(),
+            tags: self.tags.clone(),
+            slots: u32::try_from(self.roots.len()).unwrap_or(u32::MAX),
+            orders_seen: held.orders_seen,
+            running: held.running,
+            finished: held.finished,
+        };
+        let (link, roots, tell) = (Arc::clone(&self.link), self.roots.clone(), self.tell.clone());
+        let _detached = spawn("hello", async move {
+            let answer = link.ask::<_, HelloAnswer>(ReportKind::Hello, &hello, HELLO_TIMEOUT).await;
+            let welcome = match answer {
+                Ok(answer) => follow(answer, roots).await,
+                Err(error) => {
+                    debug!(%error, "no answer to hello");
+                    None
+                }
+            };
+            let _ = tell.send(Event::News(News::Answer(welcome.map(Box::new)))).await;
+        });
+    }
+}
+
+/// Configures the binhost as the welcome says; without it no order could be carried out.
+async fn follow(answer: HelloAnswer, roots: Vec<RootConfig>) -> Option<Welcome> {
+    match answer {
+        HelloAnswer::Welcome { store_id, superseded, http_url, binhost, .. } => {
+            let access = binhost.clone();
+            let configured = blocking("binhost", move || {
+                roots.iter().try_for_each(|root| configure_binhost(root, &access))
+            });
+            match configured.await {
+                Ok(()) => Some(Welcome { store_id, superseded, http_url, binhost }),
+                Err(error) => {
+                    warn!(error = chain(&error), "the swarm's binhost can't be configured; no orders are taken");
+                    None
+                }
+            }
+        }
+        HelloAnswer::Refused { reason, hint } => {
+            warn!(reason, hint, "the controller refuses this worker");
+            None
+        }
+        HelloAnswer::Unknown => {
+            warn!("the controller answered hello in a later version's words");
+            None
+        }
+    }
+}

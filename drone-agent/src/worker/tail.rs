@@ -1,0 +1,158 @@
+//! Follows running attempts: publishes new bytes of their logs as they come, and notices their ends.
+//!
+//! Live chunks are hints: what does not get through is not said again, for whoever needs the log whole asks for it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use drone_core::Input;
+use swarm_protocol::Fence;
+use swarm_protocol::log::LogChunk;
+use tokio::sync::{mpsc, watch};
+use tracing::{debug, info};
+
+use super::Event;
+use crate::attempt::{AttemptDir, AttemptState};
+use crate::bus::Link;
+use crate::watch::blocking;
+
+/// How often logs are looked at: batches by time.
+const PERIOD: Duration = Duration::from_millis(50);
+/// Most bytes per message: batches by size.
+const BATCH: usize = 64 * 1024;
+/// Most messages per attempt and look.
+const MOST: usize = 16;
+/// Every so many looks, the attempt's process is looked at too.
+const LOOKS_PER_STATE: u32 = 4;
+/// For so many looks at its process an attempt may exist without having taken its directory.
+const PATIENCE: u32 = 50;
+
+/// An attempt to follow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Followed {
+    pub(crate) path: PathBuf,
+    /// Of a former run: followed from where its log stands.
+    pub(crate) adopted: bool,
+}
+
+/// Where following one attempt stands.
+struct Trail {
+    dir: AttemptDir,
+    offset: u64,
+    /// Looks at its process while it had not taken its directory yet.
+    unborn: u32,
+    over: bool,
+}
+
+/// What one look brought.
+#[derive(Default)]
+struct Look {
+    chunks: Vec<LogChunk>,
+    ends: Vec<Input>,
+}
+
+/// Follows what `set` names until the worker ends. With nothing to follow, sleeps.
+pub(crate) async fn follow(
+    link: Arc<Link>,
+    mut set: watch::Receiver<BTreeMap<Fence, Followed>>,
+    tell: mpsc::Sender<Event>,
+) {
+    let mut trails: BTreeMap<Fence, Trail> = BTreeMap::new();
+    let mut looks = 0u32;
+    loop {
+        if set.borrow().is_empty() {
+            trails.clear();
+            if set.changed().await.is_err() {
+                return;
+            }
+        }
+        let wanted = set.borrow_and_update().clone();
+        looks = looks.wrapping_add(1);
+        let states = looks.is_multiple_of(LOOKS_PER_STATE);
+        let (kept, look) = blocking("tail", move || {
+            trails.retain(|fence, _| wanted.contains_key(fence));
+            for (fence, followed) in wanted {
+                if !trails.contains_key(&fence) {
+                    trails.extend(begin(&followed).map(|trail| (fence, trail)));
+                }
+            }
+            let mut look = Look::default();
+            trails.values_mut().for_each(|trail| trail.look(states, &mut look));
+            (trails, look)
+        })
+        .await;
+        trails = kept;
+        for chunk in &look.chunks {
+            if let Err(error) = link.tell_log(chunk).await {
+                debug!(attempt = %chunk.fence, %error, "a piece of log was not sent live");
+            }
+        }
+        for end in look.ends {
+            if tell.send(Event::Core(end)).await.is_err() {
+                return;
+            }
+        }
+        tokio::time::sleep(PERIOD).await;
+    }
+}
+
+fn begin(followed: &Followed) -> Option<Trail> {
+    let dir = AttemptDir::open(&followed.path).ok()?;
+    let offset = if followed.adopted { dir.read_log(u64::MAX, 0).map_or(0, |chunk| chunk.total) } else { 0 };
+    Some(Trail { dir, offset, unborn: 0, over: false })
+}
+
+impl Trail {
+    fn look(&mut self, states: bool, look: &mut Look) {
+        if self.over {
+            return;
+        }
+        // the state first: what the log holds when the attempt is over is all of it
+        let state = states.then(|| self.dir.state());
+        self.read(look);
+        let fence = self.dir.fence();
+        let end = match state {
+            None | Some(AttemptState::Running { .. }) => return,
+            Some(AttemptState::Waiting) => {
+                // its process was started and has not taken the directory: just born, or dead at birth
+                self.unborn += 1;
+                if self.unborn < PATIENCE {
+                    return;
+                }
+                Input::Vanished { fence }
+            }
+            Some(AttemptState::Finished(result)) => {
+                let failure = result.failure.as_ref().map(|failure| failure.class.name());
+                info!(attempt = %fence, failure, seconds = result.duration_ms / 1000, "an attempt ended");
+                Input::Exited { fence, result }
+            }
+            Some(AttemptState::Vanished) => {
+                info!(attempt = %fence, "an attempt is gone without a result");
+                Input::Vanished { fence }
+            }
+        };
+        self.over = true;
+        look.ends.push(end);
+        // the end of the stream, said once even if no byte is new
+        if let Ok(last) = self.dir.read_log(self.offset, BATCH) {
+            look.chunks.push(LogChunk { end: true, ..last });
+        }
+    }
+
+    fn read(&mut self, look: &mut Look) {
+        for _ in 0..MOST {
+            let Ok(chunk) = self.dir.read_log(self.offset, BATCH) else { return };
+            if chunk.bytes.is_empty() && chunk.cut == 0 {
+                return;
+            }
+            let next = self.offset + chunk.bytes.len() as u64 + chunk.cut;
+            if next == self.offset {
+                return;
+            }
+            self.offset = next;
+            look.chunks.push(chunk);
+        }
+    }
+}
