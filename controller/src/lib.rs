@@ -8,5 +8,6 @@ pub mod config;
 pub mod engine;
 pub mod http;
 pub mod logs;
+pub mod serve;
 pub mod store;
 pub mod watch;

@@ -188,18 +188,14 @@ impl Link {
     }
 
     async fn subscribe(&self, subject: String) -> Result<Subscriber, LinkError> {
-        self.client
-            .subscribe(subject.clone())
-            .await
-            .map_err(|source| LinkError::Subscribe { subject, source })
+        self.client.subscribe(subject.clone()).await.map_err(|source| LinkError::Subscribe { subject, source })
     }
 
     async fn publish<B: Serialize>(&self, subject: String, kind: &str, body: &B) -> Result<(), AskError> {
         if !self.is_up() {
             return Err(AskError::Away);
         }
-        let payload =
-            self.pack(kind, body).map_err(|source| AskError::Codec { subject: subject.clone(), source })?;
+        let payload = self.pack(kind, body).map_err(|source| AskError::Codec { subject: subject.clone(), source })?;
         match tokio::time::timeout(TELL_TIMEOUT, self.client.publish(subject.clone(), payload.into())).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(AskError::NoAnswer { subject, text: error.to_string() }),

@@ -87,9 +87,11 @@ fn towards(bus_url: &str) -> Option<IpAddr> {
 /// Local addresses of the kernel's routing table: the address line before each `/32 host LOCAL`.
 fn ipv4_of(fib_trie: &str) -> impl Iterator<Item = Ipv4Addr> + '_ {
     let lines = fib_trie.lines().map(str::trim);
-    lines.clone().zip(lines.skip(1)).filter(|(_, next)| *next == "/32 host LOCAL").filter_map(|(line, _)| {
-        line.strip_prefix("|-- ")?.parse().ok()
-    })
+    lines
+        .clone()
+        .zip(lines.skip(1))
+        .filter(|(_, next)| *next == "/32 host LOCAL")
+        .filter_map(|(line, _)| line.strip_prefix("|-- ")?.parse().ok())
 }
 
 /// Global addresses (scope 00) of `/proc/net/if_inet6`.

@@ -20,8 +20,7 @@ use crate::bus::Link;
 /// How often a put is tried.
 pub const TRIES: u32 = 3;
 /// How long to wait after each failed try.
-const BETWEEN_TRIES: [Duration; TRIES as usize] =
-    [Duration::from_secs(15), Duration::from_secs(105), Duration::ZERO];
+const BETWEEN_TRIES: [Duration; TRIES as usize] = [Duration::from_secs(15), Duration::from_secs(105), Duration::ZERO];
 const TICKET_TIMEOUT: Duration = Duration::from_secs(15);
 const TICKET_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Without a byte taken or an answer for so long, a put has failed.
@@ -55,7 +54,12 @@ pub enum PutError {
 }
 
 /// Puts one package. `base` is the façade's address as the last welcome had it.
-pub async fn upload(link: Arc<Link>, base: watch::Receiver<Option<String>>, ask: ArtifactAsk, file: PathBuf) -> Uploaded {
+pub async fn upload(
+    link: Arc<Link>,
+    base: watch::Receiver<Option<String>>,
+    ask: ArtifactAsk,
+    file: PathBuf,
+) -> Uploaded {
     let mut tries = 0;
     loop {
         let failed = match ticket(&link, &ask).await {

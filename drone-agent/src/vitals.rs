@@ -10,7 +10,8 @@ use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 /// Takes readings; CPU use is that since the reading before.
 #[derive(Debug)]
 pub struct Gauge {
-    system: System,
+    /// `None` where the machine gives no readings.
+    system: Option<System>,
     build_dir: PathBuf,
 }
 
@@ -18,23 +19,27 @@ impl Gauge {
     /// A gauge for a drone that builds (and puts its packages) in `build_dir`.
     pub fn new(build_dir: &Path) -> Self {
         let kinds = RefreshKind::nothing()
-            .with_cpu(CpuRefreshKind::nothing().with_cpu_usage())
+            .with_cpu(CpuRefreshKind::nothing().with_usage())
             .with_memory(MemoryRefreshKind::nothing().with_ram());
-        Self { system: System::new_with_specifics(kinds), build_dir: build_dir.to_owned() }
+        Self { system: System::new_with_specifics(kinds).ok(), build_dir: build_dir.to_owned() }
     }
 
     /// Takes a reading. `agents` are the agent's own processes.
     pub fn read(&mut self, agents: &[u32]) -> Vitals {
-        self.system.refresh_cpu_usage();
-        self.system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
-        let (total, available) = (self.system.total_memory(), self.system.available_memory());
+        let (mut total, mut available, mut cpu) = (0, 0, 0.0);
+        if let Some(system) = &mut self.system {
+            system.refresh_cpu_usage();
+            system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
+            (total, available, cpu) =
+                (system.total_memory(), system.available_memory(), f64::from(system.global_cpu_usage()));
+        }
         let used = total.saturating_sub(available);
         // packages are written below the attempt's directory too, so both bounds look at one place
         let disk = statvfs(&self.build_dir).ok();
         let free = disk.as_ref().map_or(0, |d| d.blocks_available() * d.fragment_size());
         Vitals {
-            load_1m: System::load_average().one,
-            cpu_percent: f64::from(self.system.global_cpu_usage()),
+            load_1m: System::load_average().map_or(0.0, |load| load.one),
+            cpu_percent: cpu,
             mem_percent: if total == 0 { 0.0 } else { used as f64 * 100.0 / total as f64 },
             mem_available_bytes: available,
             disk_build_free: free,
@@ -43,7 +48,7 @@ impl Gauge {
             psi_cpu: pressure("cpu"),
             psi_memory: pressure("memory"),
             psi_io: pressure("io"),
-            uptime_s: System::uptime(),
+            uptime_s: System::uptime().unwrap_or(0),
             agent_rss_bytes: agents.iter().map(|&pid| resident_bytes(pid)).sum(),
         }
     }

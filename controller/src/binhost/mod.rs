@@ -18,6 +18,7 @@ pub mod publish;
 pub mod ranges;
 pub mod reduce;
 pub mod serve;
+pub mod service;
 pub mod sign;
 pub mod snippet;
 pub mod stanza;

@@ -163,10 +163,13 @@ impl Client {
     }
 
     fn not_admitted(&self) -> Problem {
-        let what = if self.key.is_some() { "the admin key is not the controller's" } else { "this needs the admin key" };
+        let what =
+            if self.key.is_some() { "the admin key is not the controller's" } else { "this needs the admin key" };
         Problem::new(what)
             .with(&self.base)
-            .next("give it with --admin-key-file FILE, in ADMIN_KEY, or name the controller's data directory with --data")
+            .next(
+                "give it with --admin-key-file FILE, in ADMIN_KEY, or name the controller's data directory with --data",
+            )
             .exit(Exit::Authentication)
     }
 

@@ -1,6 +1,7 @@
 //! `swarm fleet`.
 
 use clap::Args;
+use comfy_table::Cell;
 
 use super::screen::{self, Screen};
 use super::{Context, Problem};
@@ -37,29 +38,35 @@ fn standing(drone: &Drone) -> (&'static str, Option<&DroneFact>) {
 /// The fleet as text.
 pub fn render(drones: &[Drone], screen: &Screen) -> String {
     if drones.is_empty() {
-        return "no drones yet; `swarm up` starts some on this machine, docs/handbook.md tells how others join\n".to_owned();
+        return "no drones yet; `swarm up` starts some on this machine, docs/handbook.md tells how others join\n"
+            .to_owned();
     }
-    let mut table = screen.table(&["NAME", "STATE", "TYPE", "CPUS", "LOAD", "MEMORY", "DISK FREE", "WELL/FAILED", "BUILDS"]);
+    let mut table =
+        screen.table(&["NAME", "STATE", "TYPE", "CPUS", "LOAD", "MEMORY", "DISK FREE", "WELL/FAILED", "BUILDS"]);
     let mut notes = String::new();
     for drone in drones {
         let (word, fact) = standing(drone);
         if let Some(fact) = fact {
-            notes += &format!("{}: {word} by {} since {}: {}\n", drone.name, fact.by, screen::time(fact.since), fact.reason);
+            notes +=
+                &format!("{}: {word} by {} since {}: {}\n", drone.name, fact.by, screen::time(fact.since), fact.reason);
         }
         if drone.online && drone.worker != "alive" {
             notes += &format!("{}: its worker is {}\n", drone.name, drone.worker);
         }
-        let cell = comfy_table::Cell::new;
         table.add_row([
-            cell(&drone.name),
+            Cell::new(&drone.name),
             screen::state(word),
-            cell(&drone.drone_type),
-            cell(drone.cores),
-            cell(format!("{:.2}", drone.metrics.load_1m)),
-            cell(format!("{:.0} % of {} GiB", drone.ram_percent, drone.ram_gb)),
-            cell(format!("{} GiB", drone.metrics.disk_free_gb)),
-            cell(format!("{}/{}", drone.builds_completed, drone.builds_failed)),
-            cell(if drone.assigned_packages.is_empty() { "-".to_owned() } else { drone.assigned_packages.join(", ") }),
+            Cell::new(&drone.drone_type),
+            Cell::new(drone.cores),
+            Cell::new(format!("{:.2}", drone.metrics.load_1m)),
+            Cell::new(format!("{:.0} % of {} GiB", drone.ram_percent, drone.ram_gb)),
+            Cell::new(format!("{} GiB", drone.metrics.disk_free_gb)),
+            Cell::new(format!("{}/{}", drone.builds_completed, drone.builds_failed)),
+            Cell::new(if drone.assigned_packages.is_empty() {
+                "-".to_owned()
+            } else {
+                drone.assigned_packages.join(", ")
+            }),
         ]);
     }
     if notes.is_empty() { format!("{table}\n") } else { format!("{table}\n\n{notes}") }

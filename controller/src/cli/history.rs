@@ -46,16 +46,15 @@ pub fn render(history: &History, screen: &Screen) -> String {
     }
     let mut table = screen.table(&["WHEN", "PACKAGE", "BUILD", "DRONE", "END", "TOOK", "WHOSE FAULT", "WHY"]);
     for entry in &history.history {
-        let cell = comfy_table::Cell::new;
         table.add_row([
-            cell(screen::time(entry.built_at)),
-            cell(&entry.package),
-            cell(format!("{}.{}", entry.build, entry.attempt)),
-            cell(&entry.drone_name),
+            comfy_table::Cell::new(screen::time(entry.built_at)),
+            comfy_table::Cell::new(&entry.package),
+            comfy_table::Cell::new(format!("{}.{}", entry.build, entry.attempt)),
+            comfy_table::Cell::new(&entry.drone_name),
             screen::state(&entry.status),
-            cell(screen::duration(entry.duration_seconds)),
-            cell(screen::or_dash(entry.culprit.clone())),
-            cell(screen::or_dash(entry.error_message.clone())),
+            comfy_table::Cell::new(screen::duration(entry.duration_seconds)),
+            comfy_table::Cell::new(screen::or_dash(entry.culprit.clone())),
+            comfy_table::Cell::new(screen::or_dash(entry.error_message.clone())),
         ]);
     }
     let stats = &history.stats;

@@ -56,7 +56,8 @@ fn find(client: &Client, package: &str) -> Result<u64, Problem> {
     let history: History = client.get("/api/v1/history?limit=2000")?;
     let past = history.history.iter().find(|entry| means(package, &entry.package)).map(|entry| entry.build);
     past.ok_or_else(|| {
-        Problem::new(format!("nothing is known of {package}")).next("`swarm queue list` and `swarm history` show what is known")
+        Problem::new(format!("nothing is known of {package}"))
+            .next("`swarm queue list` and `swarm history` show what is known")
     })
 }
 
@@ -70,7 +71,9 @@ fn copy(mut log: impl Read) -> Result<(), Problem> {
     let mut out = std::io::stdout().lock();
     let mut buffer = vec![0; 64 << 10];
     loop {
-        let read = log.read(&mut buffer).map_err(|error| Problem::new("the log broke off").with(error).next("run this again"))?;
+        let read = log
+            .read(&mut buffer)
+            .map_err(|error| Problem::new("the log broke off").with(error).next("run this again"))?;
         if read == 0 {
             return Ok(());
         }

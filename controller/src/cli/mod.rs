@@ -21,9 +21,6 @@ mod up;
 mod wait;
 mod why;
 
-#[cfg(test)]
-mod tests;
-
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -36,7 +33,9 @@ use screen::Screen;
 /// A build farm for Gentoo: spare machines compile, every machine installs signed binaries.
 #[derive(Debug, Parser)]
 #[command(name = "swarm", version, propagate_version = true, arg_required_else_help = true)]
-#[command(after_help = "Exit status: 0 well, 1 error, 2 usage, 3 the controller can't be reached, 4 the admin key is missing or wrong.")]
+#[command(
+    after_help = "Exit status: 0 well, 1 error, 2 usage, 3 the controller can't be reached, 4 the admin key is missing or wrong."
+)]
 struct Cli {
     #[command(flatten)]
     global: Global,

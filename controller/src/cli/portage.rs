@@ -22,7 +22,8 @@ pub fn world(root: &Path) -> Result<Vec<String>, Problem> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(['#', '@']));
     let mut atoms = Vec::new();
     for line in lines {
-        line.parse::<Atom>().map_err(|error| Problem::new(format!("{} has a line that is no atom", path.display())).with(error))?;
+        line.parse::<Atom>()
+            .map_err(|error| Problem::new(format!("{} has a line that is no atom", path.display())).with(error))?;
         atoms.push(line.to_owned());
     }
     if atoms.is_empty() {
@@ -47,7 +48,9 @@ pub fn package_use(root: &Path) -> Result<Vec<String>, Problem> {
                 continue;
             }
             if !is_package_use_line(line) {
-                return Err(Problem::new("a line of package.use is not understood").with(format!("{}: {line}", file.display())));
+                return Err(
+                    Problem::new("a line of package.use is not understood").with(format!("{}: {line}", file.display()))
+                );
             }
             lines.push(line.split_ascii_whitespace().collect::<Vec<_>>().join(" "));
         }
@@ -65,7 +68,8 @@ fn collect(path: &Path, files: &mut Vec<std::path::PathBuf>) -> Result<(), Probl
         files.push(path.to_owned());
         return Ok(());
     }
-    let mut entries = fs_err::read_dir(path)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
+    let mut entries =
+        fs_err::read_dir(path)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
     entries.sort();
     for entry in entries {
         let name = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();

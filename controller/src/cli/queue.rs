@@ -86,7 +86,9 @@ pub fn run(context: &Context, command: QueueCommand) -> Result<ExitCode, Problem
         }
         QueueCommand::Remove { package } => {
             let removed: Removed = context.client()?.delete(&format!("/api/v1/queue/{}", package_path(&package)?))?;
-            context.screen.show(&removed, |removed| format!("{} taken out of the queue ({})", removed.package, removed.removed))?;
+            context.screen.show(&removed, |removed| {
+                format!("{} taken out of the queue ({})", removed.package, removed.removed)
+            })?;
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -114,7 +116,8 @@ pub fn fresh(context: &Context, args: FreshArgs) -> Result<ExitCode, Problem> {
 /// # Errors
 /// When a package is no atom or there are no flags.
 pub fn use_lines(packages: &[String], flags: &[String]) -> Result<Vec<String>, Problem> {
-    let flags: Vec<&str> = flags.iter().flat_map(|flags| flags.split([' ', ','])).filter(|flag| !flag.is_empty()).collect();
+    let flags: Vec<&str> =
+        flags.iter().flat_map(|flags| flags.split([' ', ','])).filter(|flag| !flag.is_empty()).collect();
     if flags.is_empty() {
         return Ok(Vec::new());
     }
@@ -124,7 +127,9 @@ pub fn use_lines(packages: &[String], flags: &[String]) -> Result<Vec<String>, P
         if swarm_protocol::atom::is_package_use_line(&line) {
             Ok(line)
         } else {
-            Err(Problem::usage("these are no USE flags").with(flags.join(" ")).next("write them like --use \"greet -debug\""))
+            Err(Problem::usage("these are no USE flags")
+                .with(flags.join(" "))
+                .next("write them like --use \"greet -debug\""))
         }
     };
     packages.iter().map(line).collect()
@@ -168,7 +173,10 @@ pub fn queued(answer: &QueuedAnswer) -> String {
     if !answer.duplicates.is_empty() {
         text += &format!("waiting already: {}\n", shortened(&answer.duplicates));
     }
-    text + &format!("session {} \"{}\"; follow it with `swarm wait {}`\n", answer.session_id, answer.session_name, answer.session_id)
+    text + &format!(
+        "session {} \"{}\"; follow it with `swarm wait {}`\n",
+        answer.session_id, answer.session_name, answer.session_id
+    )
 }
 
 fn shortened(names: &[String]) -> String {
@@ -185,15 +193,14 @@ pub fn render(entries: &[QueueEntry], screen: &Screen) -> String {
     }
     let mut table = screen.table(&["PACKAGE", "STATE", "ON", "BUILD", "FAILURES", "WHY"]);
     for entry in entries {
-        let cell = comfy_table::Cell::new;
         let note = if entry.planning { Some("being planned".to_owned()) } else { entry.error_message.clone() };
         table.add_row([
-            cell(&entry.package),
+            comfy_table::Cell::new(&entry.package),
             screen::state(&entry.status),
-            cell(screen::or_dash(entry.assigned_to.clone())),
-            cell(entry.id),
-            cell(entry.failures),
-            cell(screen::or_dash(note)),
+            comfy_table::Cell::new(screen::or_dash(entry.assigned_to.clone())),
+            comfy_table::Cell::new(entry.id),
+            comfy_table::Cell::new(entry.failures),
+            comfy_table::Cell::new(screen::or_dash(note)),
         ]);
     }
     format!("{table}\n")

@@ -118,7 +118,10 @@ pub fn size(bytes: u64) -> String {
 pub fn time(seconds: f64) -> String {
     #[expect(clippy::cast_possible_truncation, reason = "Unix milliseconds")]
     let moment = jiff::Timestamp::from_millisecond((seconds * 1000.0) as i64);
-    moment.map_or_else(|_| "?".to_owned(), |moment| moment.to_zoned(jiff::tz::TimeZone::system()).strftime("%F %T").to_string())
+    moment.map_or_else(
+        |_| "?".to_owned(),
+        |moment| moment.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime("%F %T").to_string(),
+    )
 }
 
 /// A missing value.

@@ -48,17 +48,16 @@ pub fn newest(client: &Client) -> Result<u64, Problem> {
 fn list(sessions: &[Session], screen: &Screen) -> String {
     let mut table = screen.table(&["ID", "NAME", "STATE", "RECEIVED", "LEFT", "BLOCKED", "FAILED", "SINCE", "BY"]);
     for session in sessions {
-        let cell = comfy_table::Cell::new;
         table.add_row([
-            cell(session.id),
-            cell(&session.name),
+            comfy_table::Cell::new(session.id),
+            comfy_table::Cell::new(&session.name),
             screen::state(&session.status),
-            cell(format!("{}/{}", session.received, session.total_packages)),
-            cell(session.needed + session.delegated),
-            cell(session.blocked),
-            cell(session.failed),
-            cell(screen::time(session.started_at)),
-            cell(&session.opened_by),
+            comfy_table::Cell::new(format!("{}/{}", session.received, session.total_packages)),
+            comfy_table::Cell::new(session.needed + session.delegated),
+            comfy_table::Cell::new(session.blocked),
+            comfy_table::Cell::new(session.failed),
+            comfy_table::Cell::new(screen::time(session.started_at)),
+            comfy_table::Cell::new(&session.opened_by),
         ]);
     }
     format!("{table}\n")
@@ -84,14 +83,13 @@ pub fn summary(session: &Session) -> String {
 pub fn render(detail: &SessionDetail, screen: &Screen) -> String {
     let mut table = screen.table(&["PACKAGE", "USE", "STATE", "WHERE", "TOOK", "SIZE"]);
     for package in &detail.packages {
-        let cell = comfy_table::Cell::new;
         table.add_row([
-            cell(&package.package),
-            cell(if package.use_flags.is_empty() { "-".to_owned() } else { package.use_flags.join(" ") }),
+            comfy_table::Cell::new(&package.package),
+            comfy_table::Cell::new(if package.use_flags.is_empty() { "-".to_owned() } else { package.use_flags.join(" ") }),
             screen::state(&package.status),
-            cell(place(package)),
-            cell(screen::or_dash(package.duration_s.filter(|seconds| *seconds > 0.0).map(screen::duration))),
-            cell(screen::or_dash(package.size_bytes.map(screen::size))),
+            comfy_table::Cell::new(place(package)),
+            comfy_table::Cell::new(screen::or_dash(package.duration_s.filter(|seconds| *seconds > 0.0).map(screen::duration))),
+            comfy_table::Cell::new(screen::or_dash(package.size_bytes.map(screen::size))),
         ]);
     }
     let mut text = format!("{}\n\n{table}\n", screen.bold(&summary(&detail.session)));

@@ -14,7 +14,8 @@ pub fn run(context: &Context) -> Result<(), Problem> {
 pub fn render(status: &Status, screen: &Screen) -> String {
     let paused = if status.paused { "  PAUSED" } else { "" };
     let mut text = format!("{}{paused}\n", screen.bold(&format!("Build Swarm {}", status.version)));
-    text += &format!("drones    {} of {} online, {} processors\n", status.nodes_online, status.nodes, status.total_cores);
+    text +=
+        &format!("drones    {} of {} online, {} processors\n", status.nodes_online, status.nodes, status.total_cores);
     match &status.session {
         Some(session) => {
             let age = screen::time(session.started_at);
@@ -32,7 +33,8 @@ pub fn render(status: &Status, screen: &Screen) -> String {
         let mean = screen::duration(timing.avg_duration_s);
         text += &format!("builds    {} so far, {} % well, {mean} each\n", timing.total_builds, timing.success_rate);
     }
-    let building: Vec<_> = status.drones.values().flat_map(|drone| drone.build_progress.iter().map(move |p| (drone, p))).collect();
+    let building: Vec<_> =
+        status.drones.values().flat_map(|drone| drone.build_progress.iter().map(move |p| (drone, p))).collect();
     if !building.is_empty() {
         let mut table = screen.table(&["DRONE", "BUILDS", "PHASE", "FOR", "OF ABOUT"]);
         for (drone, progress) in building {

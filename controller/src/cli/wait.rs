@@ -120,7 +120,10 @@ pub fn changes(detail: &SessionDetail, states: &mut BTreeMap<u64, String>) -> Ve
             continue;
         }
         let drone = package.drone.as_deref().map(|drone| format!(" on {drone}")).unwrap_or_default();
-        let took = package.duration_s.filter(|seconds| *seconds > 0.0).map(|seconds| format!(" in {}", screen::duration(seconds)));
+        let took = package
+            .duration_s
+            .filter(|seconds| *seconds > 0.0)
+            .map(|seconds| format!(" in {}", screen::duration(seconds)));
         let why = package.reasons.last().filter(|_| package.status != "received").map(|reason| format!(": {reason}"));
         let (took, why) = (took.unwrap_or_default(), why.unwrap_or_default());
         lines.push(format!("{:<9}  {}{drone}{took}{why}", package.status, package.package));

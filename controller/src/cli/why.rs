@@ -40,7 +40,8 @@ pub fn render(answer: &WhyAnswer, screen: &Screen) -> String {
 }
 
 fn describe(entry: &WhyEntry, screen: &Screen) -> String {
-    let flags = if entry.use_flags.is_empty() { String::new() } else { format!(" USE=\"{}\"", entry.use_flags.join(" ")) };
+    let flags =
+        if entry.use_flags.is_empty() { String::new() } else { format!(" USE=\"{}\"", entry.use_flags.join(" ")) };
     let mut text = format!("{}{flags} is {}: {}\n", screen.bold(&entry.package), entry.status, entry.summary);
     for reason in &entry.reasons {
         text += &format!("  {reason}\n");

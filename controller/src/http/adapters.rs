@@ -1,1 +1,227 @@
 //! The real engine, store, logs and binhost as the façade's ports.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::body::BodyDataStream;
+use futures::future::BoxFuture;
+use swarm_core::input::UploadedFile;
+use swarm_core::rows::{ArtifactRow, BuildRow, EventRow, HistoryRow, IndexKey, IndexRow, SessionRow, StatsRow};
+use swarm_core::table::Source;
+use swarm_core::{Answer, View};
+use swarm_protocol::{ArtifactId, Fence};
+use tokio::sync::watch;
+
+use super::ports::{
+    Binhost, ClientHelp, Engine, LogPiece, Logs, MakeInput, NoAnswer, ReadError, Readiness, Rows, Store, UploadError,
+};
+use crate::binhost::gpkg::{Limits, inspect};
+use crate::binhost::upload::{self, path_of};
+use crate::binhost::{service::Places, snippet};
+use crate::bus::link::Link;
+use crate::engine::{AskError, EngineHandle};
+use crate::logs::LogCollector;
+use crate::store::Snapshot;
+
+impl Engine for EngineHandle {
+    fn ask(&self, make: MakeInput) -> BoxFuture<'_, Result<Answer, NoAnswer>> {
+        Box::pin(async move {
+            EngineHandle::ask(self, make).await.map_err(|error| match error {
+                AskError::Busy => NoAnswer::Busy,
+                AskError::Stopped => NoAnswer::Stopped,
+                AskError::TimedOut => NoAnswer::TimedOut,
+            })
+        })
+    }
+
+    fn view(&self) -> Arc<View> {
+        EngineHandle::view(self)
+    }
+
+    fn events(&self) -> watch::Receiver<u64> {
+        EngineHandle::events(self)
+    }
+}
+
+impl Store for crate::store::Store {
+    fn snapshot(&self) -> Result<Box<dyn Rows>, ReadError> {
+        Ok(Box::new(self.read().map_err(unreadable)?))
+    }
+}
+
+fn unreadable(error: crate::store::ReadError) -> ReadError {
+    ReadError(Box::new(error))
+}
+
+impl Rows for Snapshot {
+    fn builds(&self) -> Result<Vec<BuildRow>, ReadError> {
+        self.rows().map_err(unreadable)
+    }
+
+    fn build(&self, id: u64) -> Result<Option<BuildRow>, ReadError> {
+        self.get(&id).map_err(unreadable)
+    }
+
+    fn sessions(&self) -> Result<Vec<SessionRow>, ReadError> {
+        self.rows().map_err(unreadable)
+    }
+
+    fn session(&self, id: u64) -> Result<Option<SessionRow>, ReadError> {
+        self.get(&id).map_err(unreadable)
+    }
+
+    fn history(&self, before: Option<u64>, limit: usize) -> Result<Vec<HistoryRow>, ReadError> {
+        self.newest(before, limit).map_err(unreadable)
+    }
+
+    fn events_after(&self, after: u64, limit: usize) -> Result<Vec<EventRow>, ReadError> {
+        self.after(after, limit).map_err(unreadable)
+    }
+
+    fn events_newest(&self, before: Option<u64>, limit: usize) -> Result<Vec<EventRow>, ReadError> {
+        self.newest(before, limit).map_err(unreadable)
+    }
+
+    fn stats(&self) -> Result<Vec<StatsRow>, ReadError> {
+        self.rows().map_err(unreadable)
+    }
+
+    fn artifacts(&self) -> Result<Vec<ArtifactRow>, ReadError> {
+        self.rows().map_err(unreadable)
+    }
+
+    fn indexes(&self) -> Result<Vec<IndexRow>, ReadError> {
+        self.rows().map_err(unreadable)
+    }
+}
+
+impl Logs for LogCollector {
+    fn read(&self, fence: Fence, offset: u64, max: u64) -> BoxFuture<'_, std::io::Result<Option<LogPiece>>> {
+        Box::pin(async move {
+            let read = LogCollector::read(self, fence, offset, max).await?;
+            Ok(read.map(|read| LogPiece {
+                offset: read.piece.offset,
+                bytes: read.piece.bytes,
+                total: read.total,
+                ended: read.ended,
+                complete: read.complete,
+            }))
+        })
+    }
+
+    fn grown(&self, fence: Fence) -> BoxFuture<'static, ()> {
+        let follow = self.follow(fence);
+        Box::pin(async move {
+            match follow {
+                Some(mut progress) => drop(progress.changed().await),
+                None => futures::future::pending().await,
+            }
+        })
+    }
+}
+
+/// The built-in binhost's doors.
+pub struct Door {
+    /// Where its files are.
+    pub places: Places,
+    /// Fingerprint of the signing key.
+    pub fingerprint: String,
+    /// The signing key's public half.
+    pub public_key: String,
+    /// Largest upload, bytes.
+    pub max_upload: u64,
+    /// Least free part of the disk, percent (decision 17).
+    pub min_free_percent: u32,
+    /// Bounds of a package.
+    pub limits: Limits,
+}
+
+impl Door {
+    fn room(&self) -> Result<(), UploadError> {
+        let disk = nix::sys::statvfs::statvfs(&self.places.incoming)
+            .map_err(|error| UploadError::Broken(error.to_string()))?;
+        let percent = disk.blocks_available() * 100 / disk.blocks().max(1);
+        if percent < u64::from(self.min_free_percent) {
+            let text = format!("the binhost's disk has {percent} % free, {} % are kept", self.min_free_percent);
+            return Err(UploadError::Full(text));
+        }
+        Ok(())
+    }
+}
+
+impl Binhost for Door {
+    fn fingerprint(&self) -> String {
+        self.fingerprint.clone()
+    }
+
+    fn public_key(&self) -> String {
+        self.public_key.clone()
+    }
+
+    fn client_help(&self, index: &IndexKey, url: &str, key_url: &str) -> ClientHelp {
+        let name = format!("swarm-{}", index.profile);
+        let commands = snippet::trust_on_gentoo(&self.fingerprint, key_url);
+        ClientHelp {
+            snippet: snippet::binrepos_conf(&name, url, 9999),
+            commands: commands.lines().map(str::to_owned).collect(),
+        }
+    }
+
+    fn receive(
+        &self,
+        artifact: ArtifactId,
+        sha256: String,
+        size: u64,
+        body: BodyDataStream,
+    ) -> BoxFuture<'_, Result<UploadedFile, UploadError>> {
+        Box::pin(async move {
+            self.room()?;
+            let path = upload::receive(body, &self.places.incoming, artifact.0, &sha256, size, self.max_upload)
+                .await
+                .map_err(|error| match error {
+                upload::UploadError::Write { .. } | upload::UploadError::Broken(_) => {
+                    UploadError::Broken(error.to_string())
+                }
+                _ => UploadError::Refused(error.to_string()),
+            })?;
+            verified(path, self.limits.clone()).await
+        })
+    }
+
+    fn discard(&self, artifact: ArtifactId) {
+        let path = path_of(&self.places.incoming, artifact.0);
+        if let Err(error) = fs_err::remove_file(&path)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, "a refused upload could not be removed");
+        }
+    }
+}
+
+/// Looks into an upload; one that is no package is removed.
+async fn verified(path: PathBuf, limits: Limits) -> Result<UploadedFile, UploadError> {
+    let looked = tokio::task::spawn_blocking(move || {
+        inspect(&path, &limits).map_err(|error| {
+            drop(fs_err::remove_file(&path));
+            UploadError::Refused(format!("{error}: {}", error.problem))
+        })
+    });
+    let file = looked.await.map_err(|error| UploadError::Broken(error.to_string()))??;
+    Ok(UploadedFile {
+        sha256: file.sha256.clone(),
+        size: file.size,
+        cpv: file.cpv.to_string(),
+        slot: file.main_slot().to_owned(),
+        repository: file.repository.clone(),
+        use_flags: file.use_flags(),
+        chost: file.value("CHOST").to_owned(),
+        restrict: file.restrict(),
+    })
+}
+
+/// Ready means: the bus can be reached.
+impl Readiness for Link {
+    fn missing(&self) -> Vec<String> {
+        if self.is_connected() { Vec::new() } else { vec!["the bus can't be reached".to_owned()] }
+    }
+}

@@ -62,9 +62,9 @@ pub(super) fn apply_environment(
             Kind::Number => {
                 toml::Value::Integer(text.parse().map_err(|_| format!("{name}: {text:?} is not a whole number"))?)
             }
-            Kind::List => toml::Value::Array(
-                text.split(',').map(|part| toml::Value::String(part.trim().to_owned())).collect(),
-            ),
+            Kind::List => {
+                toml::Value::Array(text.split(',').map(|part| toml::Value::String(part.trim().to_owned())).collect())
+            }
         };
         match key.split_once('.') {
             None => {

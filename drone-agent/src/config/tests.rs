@@ -9,7 +9,8 @@ fn none(_: &str) -> Option<String> {
 
 /// The example with every commented key switched on.
 fn all_on() -> String {
-    let is_key = |line: &str| line.starts_with('#') && line[1..].starts_with(|c: char| c.is_ascii_lowercase() || c == '[');
+    let is_key =
+        |line: &str| line.starts_with('#') && line[1..].starts_with(|c: char| c.is_ascii_lowercase() || c == '[');
     EXAMPLE.lines().map(|line| if is_key(line) { &line[1..] } else { line }).collect::<Vec<_>>().join("\n")
 }
 
@@ -40,7 +41,11 @@ fn an_unknown_key_is_named_with_the_nearest_known_one() {
         ("slotz = 1", "slotz", Some("slots")),
         ("[bus]\nulr = \"x\"", "ulr", Some("url")),
         ("[watchdog]\nsilense = \"1s\"", "silense", Some("silence")),
-        ("[root]\npath = \"/x\"\nvenv = \"/v\"\nrepository = \"/r\"\nmake_opts = \"-j2\"", "make_opts", Some("makeopts")),
+        (
+            "[root]\npath = \"/x\"\nvenv = \"/v\"\nrepository = \"/r\"\nmake_opts = \"-j2\"",
+            "make_opts",
+            Some("makeopts"),
+        ),
         ("frobnicate_everything = 1", "frobnicate_everything", None),
     ] {
         let error = parse("drone.toml", text, none).unwrap_err();

@@ -66,7 +66,10 @@ async fn end_left_worker(spool: &Spool, patience: Duration) -> anyhow::Result<()
             kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGKILL).context("kill the former worker")?;
             killed = true;
         }
-        anyhow::ensure!(since.elapsed() < patience * 3, "the former worker (pid {pid}) can't be ended; is its disk gone?");
+        anyhow::ensure!(
+            since.elapsed() < patience * 3,
+            "the former worker (pid {pid}) can't be ended; is its disk gone?"
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     Ok(())
@@ -151,7 +154,8 @@ impl Supervisor {
         let mut manager_ticks = manager.watchdog_period().map(ticks);
         let mut stopping = false;
         while !(stopping && self.dog.is_over()) {
-            let watchdog_due = self.dog.next_wake().map(|at| TokioInstant::from_std(self.began) + Duration::from_millis(at));
+            let watchdog_due =
+                self.dog.next_wake().map(|at| TokioInstant::from_std(self.began) + Duration::from_millis(at));
             let event = tokio::select! {
                 ended = wait(&mut self.worker) => Event::WorkerGone(ended),
                 Some(pulse) = self.pulses.1.recv() => Event::Pulse(pulse),

@@ -149,7 +149,10 @@ impl Voice {
         let _detached = spawn("portage", async move {
             let portage = blocking("portage", move || holding::portage(&root, known)).await;
             let portage = portage.inspect_err(|error| {
-                warn!(error = crate::upload::chain(error), "Portage can't be described; until it can, nothing is built here");
+                warn!(
+                    error = crate::upload::chain(error),
+                    "Portage can't be described; until it can, nothing is built here"
+                );
             });
             let _ = tell.send(Heard::Portage(portage.ok().map(Box::new))).await;
         });

@@ -80,8 +80,8 @@ impl Host {
         let (root, known, tell) = (self.roots[0].clone(), self.portage.clone(), self.tell.clone());
         let _detached = spawn("portage", async move {
             let portage = blocking("portage", move || holding::portage(&root, known)).await;
-            let portage =
-                portage.inspect_err(|error| warn!(error = chain(error), "no orders are taken until Portage can be described"));
+            let portage = portage
+                .inspect_err(|error| warn!(error = chain(error), "no orders are taken until Portage can be described"));
             let _ = tell.send(Event::News(News::Portage(portage.ok().map(Box::new)))).await;
         });
     }
@@ -155,9 +155,8 @@ async fn follow(answer: HelloAnswer, roots: Vec<RootConfig>) -> Option<Welcome> 
     match answer {
         HelloAnswer::Welcome { store_id, superseded, http_url, binhost, .. } => {
             let access = binhost.clone();
-            let configured = blocking("binhost", move || {
-                roots.iter().try_for_each(|root| configure_binhost(root, &access))
-            });
+            let configured =
+                blocking("binhost", move || roots.iter().try_for_each(|root| configure_binhost(root, &access)));
             match configured.await {
                 Ok(()) => Some(Welcome { store_id, superseded, http_url, binhost }),
                 Err(error) => {

@@ -182,7 +182,9 @@ impl Hands {
                 });
                 match ended.await {
                     Ok(()) => break,
-                    Err(error) => warn!(attempt = %fence, error = chain(&error), "an attempt does not end; trying again"),
+                    Err(error) => {
+                        warn!(attempt = %fence, error = chain(&error), "an attempt does not end; trying again")
+                    }
                 }
                 tokio::time::sleep(DISK_RETRY).await;
             }

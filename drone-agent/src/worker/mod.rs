@@ -119,11 +119,7 @@ async fn lock(spool: &Spool) -> anyhow::Result<Lock> {
 }
 
 /// What a former run left.
-async fn memory(
-    config: &Config,
-    spool: &Spool,
-    now: u64,
-) -> anyhow::Result<(Saved, BTreeMap<Fence, AttemptDir>)> {
+async fn memory(config: &Config, spool: &Spool, now: u64) -> anyhow::Result<(Saved, BTreeMap<Fence, AttemptDir>)> {
     let (spool, build_dir) = (spool.clone(), config.build_dir.clone());
     crate::watch::blocking("memory", move || {
         AttemptDir::sweep(&build_dir).context("remove half-made attempts")?;

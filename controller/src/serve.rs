@@ -1,0 +1,348 @@
+//! The composition root of `swarm serve`: opens the store, starts the engine, the bus, the binhost and the façade, and ends
+//! them in the order intake, engine, bus.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use futures::future::BoxFuture;
+use swarm_core::rows::EventRow;
+use swarm_core::{Answer, Input, ReplyTo, Settings};
+use swarm_protocol::order::Order;
+use swarm_protocol::{DroneId, Subjects};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::binhost::gpkg::Limits;
+use crate::binhost::service::{Places, Service};
+use crate::binhost::sign::SigningKey;
+use crate::binhost::{durable, serve as files};
+use crate::bus::keys;
+use crate::bus::link::{Intake, Link, LinkSettings};
+use crate::bus::permissions::{self, Members};
+use crate::bus::server::{BusServer, ManagedServer, ServerSettings, find_server};
+use crate::config::Config;
+use crate::engine::{BinhostWork, EngineHandle, EngineThread, Loaded, Options, Outlets, WantedLog};
+use crate::http::adapters::Door;
+use crate::http::{AdminKey, AppState, Parts, router};
+use crate::logs::{LogBounds, LogCollector};
+use crate::store::Store;
+use crate::store::outbox::{EventSource, Outbox, OutboxSettings};
+
+/// Orders that may wait for the bus; what does not fit is sent again by the core.
+const ORDERS: usize = 16 * 1024;
+/// Logs that may wait for the collector; one that does not fit is asked for again with its result.
+const LOGS: usize = 4096;
+/// How long open requests may take when the controller ends.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+/// Runs the controller until a signal ends it.
+///
+/// # Errors
+/// When something it cannot do without does not start.
+pub async fn serve(config: Config) -> Result<()> {
+    for warning in &config.warnings {
+        warn!("{warning}");
+    }
+    let data = config.data_dir();
+    private_folder(&data)?;
+    private_folder(&data.join("keys"))?;
+    private_folder(&data.join("drones"))?;
+    let mut signals = Signals::listen()?;
+    let address = SocketAddr::new(config.http.listen, config.http.port);
+    let listener = tokio::net::TcpListener::bind(address).await.with_context(|| {
+        format!("listen on {address}; is another controller running? http.port chooses another port")
+    })?;
+    let admin_key = admin_key(&data)?;
+    let running = start(&config, &data).await?;
+    let parts = Parts {
+        engine: Arc::new(running.engine.clone()),
+        store: Arc::new(running.store.clone()),
+        logs: Arc::new(running.logs.clone()),
+        binhost: Arc::new(running.door),
+        ready: Arc::new(running.link.clone()),
+        admin_key,
+        base_url: config.public_url(),
+        name: config.name.clone(),
+        max_upload: config.binhost.max_upload,
+    };
+    let app = router(AppState::new(parts), files::router(data.join("binhost")));
+    let stop = CancellationToken::new();
+    let (asked, done) = (stop.clone(), CancellationToken::new());
+    let served = done.clone();
+    drop(crate::watch::spawn("http", async move {
+        let graceful = axum::serve(listener, app).with_graceful_shutdown(asked.cancelled_owned());
+        if let Err(reason) = graceful.await {
+            error!(%reason, "the façade ended");
+        }
+        served.cancel();
+    }));
+    info!(address = %address, url = config.public_url(), "the controller is up");
+    notify("READY=1");
+    let engine_ended = running.thread.ended();
+    tokio::select! {
+        () = signals.next() => info!("ending: open requests, then the engine, then the bus"),
+        () = engine_ended.cancelled() => anyhow::bail!("the engine ended"),
+        () = done.cancelled() => anyhow::bail!("the façade ended"),
+    }
+    notify("STOPPING=1");
+    let goodbye = async {
+        stop.cancel();
+        drop(tokio::time::timeout(GOODBYE, done.cancelled()).await);
+        running.thread.stop();
+        engine_ended.cancelled().await;
+        running.link.flush(Duration::from_secs(2)).await;
+        running.bus.stop().await.context("end the bus server")
+    };
+    tokio::select! {
+        ended = goodbye => ended,
+        () = signals.next() => { warn!("cut short by a second signal"); Ok(()) }
+    }
+}
+
+/// What runs.
+struct Running {
+    store: Store,
+    engine: EngineHandle,
+    thread: EngineThread,
+    logs: LogCollector,
+    link: Link,
+    bus: BusServer,
+    door: Door,
+}
+
+async fn start(config: &Config, data: &Path) -> Result<Running> {
+    let store = Store::open(&data.join("state.redb"))?;
+    let key = SigningKey::load_or_create(&data.join("keys"), &config.binhost.user_id)?;
+    let settings = Settings {
+        http_url: config.public_url(),
+        key_fingerprint: key.fingerprint().to_owned(),
+        public_key: key.public_armored()?,
+        ..config.rules.clone()
+    };
+    let places = Places { root: data.join("binhost"), incoming: data.join("incoming") };
+    fs_err::create_dir_all(&places.root)?;
+    fs_err::create_dir_all(&places.incoming)?;
+    durable::tidy(&places.root, &places.incoming)?;
+    fs_err::write(places.root.join("binhost.asc"), &settings.public_key)?;
+    let limits = Limits { package: config.binhost.max_upload, ..Limits::default() };
+    let door = Door {
+        places: places.clone(),
+        fingerprint: settings.key_fingerprint.clone(),
+        public_key: settings.public_key.clone(),
+        max_upload: config.binhost.max_upload,
+        min_free_percent: config.binhost.min_free_percent,
+        limits: limits.clone(),
+    };
+    let loaded = Loaded::load(&store, settings)?;
+    let store_id = loaded.store_id().clone();
+    let service = Service::load(places, key, limits, &store.read()?)?;
+    let (bus, subjects) = start_bus(config, data, &store_id).await?;
+
+    let (orders, mut order_queue) = tokio::sync::mpsc::channel(ORDERS);
+    let (wanted, mut log_queue) = tokio::sync::mpsc::channel::<WantedLog>(LOGS);
+    let (work, work_queue) = mpsc::channel();
+    let options = Options { keep_events: config.events.keep, keep_history: config.history.keep, ..Options::default() };
+    let (engine, thread) = loaded.start(Doors { orders, work, wanted }, options)?;
+    let signing = engine.clone();
+    std::thread::Builder::new().name("binhost".to_owned()).spawn(move || service.run(&work_queue, &signing))?;
+
+    let bounds = LogBounds {
+        stored: config.logs.keep,
+        complete_within: Duration::from_millis(config.rules.log_wait),
+        ..LogBounds::default()
+    };
+    let seen = engine.clone();
+    let holds = move |drone: &DroneId, fence| {
+        seen.view().drones.get(drone).is_some_and(|view| view.tasks.iter().any(|task| task.fence == fence))
+    };
+    let (logs, log_work) = LogCollector::open(&data.join("logs"), bounds, Arc::new(holds))?;
+    let credentials = bus.credentials().clone();
+    let link = Link::connect(LinkSettings {
+        url: bus.url(),
+        credentials,
+        subjects: subjects.clone(),
+        store_id: store_id.clone(),
+    })
+    .await?;
+    let (done, mut done_queue) = tokio::sync::mpsc::channel(LOGS);
+    drop(crate::watch::spawn("logs", log_work.run(Arc::new(link.clone()), done)));
+    let (collector, told) = (logs.clone(), engine.clone());
+    drop(crate::watch::spawn("log orders", async move {
+        while let Some(log) = log_queue.recv().await {
+            collector.complete(log.fence, log.drone, log.bytes).await;
+        }
+    }));
+    drop(crate::watch::spawn("log news", async move {
+        while let Some(log) = done_queue.recv().await {
+            if told.send(Input::LogStored { fence: log.fence, complete: log.complete }).await.is_err() {
+                return;
+            }
+        }
+    }));
+    let sender = link.clone();
+    drop(crate::watch::spawn("order queue", async move {
+        while let Some((drone, order)) = order_queue.recv().await {
+            sender.send(drone, order);
+        }
+    }));
+    let chunks = logs.clone();
+    link.listen(Arc::new(Ears(engine.clone())), Arc::new(move |drone, chunk| chunks.offer(drone, chunk))).await?;
+    let outbox = OutboxSettings {
+        max_age: Duration::from_millis(config.events.stream_age),
+        max_bytes: i64::try_from(config.events.stream_size).unwrap_or(i64::MAX),
+        json: config.events.json,
+        ..OutboxSettings::new(subjects, store_id)
+    };
+    let outbox = Outbox::new(link.client(), outbox, Arc::new(Committed(store.clone())), engine.events());
+    drop(crate::watch::spawn("outbox", outbox.run()));
+    Ok(Running { store, engine, thread, logs, link, bus, door })
+}
+
+/// The bus with its users: the controller, and the drones of this machine, enrolled by file.
+async fn start_bus(config: &Config, data: &Path, store_id: &swarm_protocol::StoreId) -> Result<(BusServer, Subjects)> {
+    let own = match &config.bus.credentials {
+        Some(path) => keys::UserCredentials { id: keys::read_seed(path)?.0, seed_file: path.clone() },
+        None => keys::controller(&data.join("keys"))?,
+    };
+    let mut members = Members { controller: own.id.clone(), ..Members::default() };
+    for name in &config.local_drones {
+        members.drones.insert(DroneId(keys::enrol_local(&data.join("drones"), name)?.id));
+    }
+    let bus = match &config.bus.url {
+        Some(url) => BusServer::External { url: url.clone(), credentials: own },
+        None => {
+            let binary = find_server(data, config.bus.server.as_deref()).await?;
+            info!(server = %binary.path.display(), version = %binary.version, "starting the bus");
+            let settings = ServerSettings {
+                binary,
+                data_dir: data.to_owned(),
+                store_id: store_id.to_string(),
+                port: config.bus.port,
+            };
+            let users = permissions::render(&config.bus.prefix, &members)?;
+            BusServer::Managed(ManagedServer::start(settings, own, &users).await?)
+        }
+    };
+    // Drones of this machine find the bus by this file; `swarm up` writes it into their configuration.
+    fs_err::write(data.join("bus.url"), bus.url())?;
+    Ok((bus, Subjects::new(config.bus.prefix.clone())))
+}
+
+/// The engine's way out.
+struct Doors {
+    orders: tokio::sync::mpsc::Sender<(DroneId, Box<Order>)>,
+    work: mpsc::Sender<BinhostWork>,
+    wanted: tokio::sync::mpsc::Sender<WantedLog>,
+}
+
+impl Outlets for Doors {
+    fn order(&self, drone: DroneId, order: Box<Order>) {
+        if self.orders.try_send((drone, order)).is_err() {
+            warn!("an order waits for the bus; the core sends it again");
+        }
+    }
+
+    fn binhost(&self, work: BinhostWork) {
+        if self.work.send(work).is_err() {
+            error!("the binhost's thread is gone; the process ends so that its supervisor starts it anew");
+            std::process::exit(70);
+        }
+    }
+
+    fn complete_log(&self, work: WantedLog) {
+        if self.wanted.try_send(work).is_err() {
+            warn!("a log's completion waits for its result to be reported again");
+        }
+    }
+}
+
+/// The engine as the link sees it.
+struct Ears(EngineHandle);
+
+impl Intake for Ears {
+    fn offer(&self, input: Input) -> bool {
+        self.0.offer(input)
+    }
+
+    fn ask(&self, input: Box<dyn FnOnce(ReplyTo) -> Input + Send>) -> BoxFuture<'_, Option<Answer>> {
+        Box::pin(async move { self.0.ask(input).await.ok() })
+    }
+}
+
+/// Committed events, for the outbox.
+struct Committed(Store);
+
+impl EventSource for Committed {
+    fn events(&self, after: u64, max: usize) -> Result<Vec<EventRow>, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(self.0.read()?.after(after, max)?)
+    }
+}
+
+/// TERM and INT.
+struct Signals {
+    term: Signal,
+    int: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self> {
+        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.term.recv() => {}
+            _ = self.int.recv() => {}
+        }
+    }
+}
+
+fn private_folder(path: &Path) -> Result<()> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .with_context(|| format!("make {}", path.display()))
+}
+
+/// ADMIN_KEY, else the key in the data directory, made at the first start and said once on a terminal.
+fn admin_key(data: &Path) -> Result<AdminKey> {
+    if let Some(key) = std::env::var("ADMIN_KEY").ok().filter(|key| !key.trim().is_empty()) {
+        return Ok(AdminKey::new(&key));
+    }
+    let path: PathBuf = data.join("admin.key");
+    match fs_err::read_to_string(&path) {
+        Ok(key) if !key.trim().is_empty() => return Ok(AdminKey::new(&key)),
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).context("read the admin key"),
+    }
+    let key = hex::encode(rand::random::<[u8; 24]>());
+    let mut file = fs_err::OpenOptions::new();
+    let mut file = fs_err::os::unix::fs::OpenOptionsExt::mode(&mut file, 0o600)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(&path)?;
+    writeln!(file, "{key}")?;
+    file.sync_all()?;
+    if std::io::IsTerminal::is_terminal(&std::io::stderr()) {
+        eprintln!("The admin key is {key}; it is kept in {} and not shown again.", path.display());
+    }
+    Ok(AdminKey::new(&key))
+}
+
+/// Tells systemd how we are, if it asks.
+fn notify(state: &str) {
+    let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    let told = std::os::unix::net::UnixDatagram::unbound().and_then(|own| own.send_to(state.as_bytes(), socket));
+    if let Err(reason) = told {
+        warn!(%reason, "systemd could not be told {state}");
+    }
+}
