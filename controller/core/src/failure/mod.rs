@@ -42,7 +42,9 @@ impl Core {
             let message = format!("its dependency {} failed", failure.cpv.as_deref().unwrap_or("?"));
             self.build_event("return", id, message, Some(self.drone_name(&drone)));
             let mut after = build.after.clone();
-            after.push(charged);
+            if !after.contains(&charged) {
+                after.push(charged);
+            }
             self.set_after(id, after);
             self.decide(charged, failure, culprit);
             self.set_state(id, BuildState::Needed { not_before: 0 });

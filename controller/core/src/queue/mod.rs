@@ -107,9 +107,12 @@ impl Core {
         }
     }
 
-    /// Sets what an entry waits for and lets the graph know.
-    pub(crate) fn set_after(&mut self, id: BuildId, after: Vec<BuildId>) {
-        let open: Vec<BuildId> = after.iter().copied().filter(|need| *need != id && self.is_open(*need)).collect();
+    /// Sets what an entry waits for and lets the graph know. What waits for the entry itself is left out: two plans may
+    /// break a cycle at different places, and together they would wait for each other for ever.
+    pub(crate) fn set_after(&mut self, id: BuildId, mut after: Vec<BuildId>) {
+        let behind = self.soft.graph.behind(id);
+        after.retain(|need| *need != id && !behind.contains(need));
+        let open: Vec<BuildId> = after.iter().copied().filter(|need| self.is_open(*need)).collect();
         if let Some(row) = self.rows.builds.change(&id.0) {
             row.after = after;
         }

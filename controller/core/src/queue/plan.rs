@@ -231,7 +231,8 @@ impl Core {
             }
         }
         let before = waits(plan);
-        for index in new {
+        // in merge order, so that nobody waits yet for an entry whose needs are set
+        for index in plan.order.iter().copied().filter(|index| new.contains(index)) {
             let after = before[index as usize].iter().filter_map(|need| entries.get(need).copied()).collect();
             let entry = entries[&index];
             self.set_after(entry, after);
