@@ -360,19 +360,22 @@ impl Core {
         self.soft.generations.get(&key).map_or(0, |generation| generation.listed_up_to)
     }
 
-    /// Whether an artifact of a result is with the controller, published or not.
-    pub(crate) fn is_here(&self, index: &IndexKey, artifact: &ArtifactRef) -> bool {
+    /// Whether an artifact of a result is with the controller, published or not; with `older`, an earlier one of the same
+    /// identity does as well.
+    pub(crate) fn is_here(&self, index: &IndexKey, artifact: &ArtifactRef, older: bool) -> bool {
         let state = self.artifact_row(index, artifact).map(|row| &row.state);
         matches!(state, Some(ArtifactState::Uploaded { .. } | ArtifactState::Published { .. }))
-            || self.present_size(index, &identity(index, artifact)).is_some()
+            || (older && self.present_size(index, &identity(index, artifact)).is_some())
     }
 
     /// Whether an artifact of a result is in a published index.
-    pub(crate) fn is_listed(&self, index: &IndexKey, artifact: &ArtifactRef) -> bool {
+    pub(crate) fn is_listed(&self, index: &IndexKey, artifact: &ArtifactRef, older: bool) -> bool {
         match self.artifact_row(index, artifact).map(|row| &row.state) {
             Some(ArtifactState::Published { listed, .. }) => listed.is_some(),
             Some(ArtifactState::Uploaded { .. }) => false,
-            Some(ArtifactState::Ticketed {}) | None => self.present_size(index, &identity(index, artifact)).is_some(),
+            Some(ArtifactState::Ticketed {}) | None => {
+                older && self.present_size(index, &identity(index, artifact)).is_some()
+            }
         }
     }
 

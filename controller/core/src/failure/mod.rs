@@ -36,7 +36,9 @@ impl Core {
             return self.after_cancel(id, then);
         }
         let charged = if culprit == Culprit::Package { self.charged(&build, failure) } else { id };
-        self.mark(charged, &drone, build.attempt, failure, culprit);
+        if failure.class != FailureClass::Busy {
+            self.mark(charged, &drone, build.attempt, failure, culprit);
+        }
         if charged != id {
             // The dependency's own entry decides; this one waits for it (decision 3).
             let message = format!("its dependency {} failed", failure.cpv.as_deref().unwrap_or("?"));
@@ -46,11 +48,11 @@ impl Core {
                 after.push(charged);
             }
             self.set_after(id, after);
-            self.decide(charged, failure, culprit);
+            self.decide(charged, failure, culprit, false);
             self.set_state(id, BuildState::Needed { not_before: 0 });
             return;
         }
-        self.decide(id, failure, culprit);
+        self.decide(id, failure, culprit, true);
     }
 
     fn record_failure(
@@ -90,10 +92,7 @@ impl Core {
             row.session == build.session
                 && row.profile == build.profile
                 && row.cpv.as_ref() == Some(cpv)
-                && !matches!(
-                    row.state,
-                    BuildState::Received { .. } | BuildState::Delegated { .. } | BuildState::Planning { .. }
-                )
+                && !matches!(row.state, BuildState::Received { .. } | BuildState::Planning { .. })
         });
         own.map_or(build.id, |row| row.id)
     }
@@ -126,10 +125,13 @@ impl Core {
         }
     }
 
-    fn decide(&mut self, id: BuildId, failure: &Failure, culprit: Culprit) {
+    fn decide(&mut self, id: BuildId, failure: &Failure, culprit: Culprit, own: bool) {
         let Some(build) = self.rows.builds.get(&id.0).cloned() else { return };
-        if matches!(build.state, BuildState::Blocked { .. } | BuildState::Failed { .. }) {
-            return;
+        match build.state {
+            BuildState::Blocked { .. } | BuildState::Failed { .. } => return,
+            // another drone has it as a dependency's own entry: how that ends decides
+            BuildState::Delegated { .. } if !own => return,
+            _ => {}
         }
         match next(&build, failure.class, culprit, self.drones_for(&build), self.now.at, &self.settings) {
             Next::Again { not_before } => self.back_to_needed(id, not_before),

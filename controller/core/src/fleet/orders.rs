@@ -11,7 +11,7 @@ impl Core {
     /// Takes the next order number of a drone.
     pub(crate) fn next_order(&mut self, drone: &DroneId) -> u64 {
         self.rows.drones.change(&drone.0).map_or(0, |row| {
-            row.last_order += 1;
+            row.last_order = row.last_order.saturating_add(1);
             row.last_order
         })
     }

@@ -138,6 +138,9 @@ impl Core {
 
     /// An attempt is gone without a result: the drone's fault, at no cost to the package.
     pub(crate) fn lose(&mut self, id: BuildId, message: String) {
+        if self.rows.builds.get(&id.0).and_then(|row| row.assignment()).is_some_and(|a| a.cancelling.is_some()) {
+            return self.dropped(id, &message);
+        }
         self.fail(id, &failed(FailureClass::AgentLost, message), None);
     }
 

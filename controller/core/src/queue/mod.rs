@@ -52,7 +52,7 @@ impl Core {
                 self.soft.leases.remove(&id);
                 self.soft.missing.remove(&id);
                 self.soft.sent.remove(&id);
-                self.soft.finishing.remove(&id);
+                self.end_finishing(id);
                 self.soft.touched.insert(assignment.drone.clone());
             }
             BuildState::Blocked { retry_at: Some(at), .. } => {
