@@ -4,6 +4,7 @@
 mod control;
 mod graph;
 mod plan;
+mod planner;
 mod remove;
 mod request;
 mod result;
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(crate) use graph::Graph;
+pub(crate) use request::is_label;
 pub(crate) use result::Finishing;
 use swarm_protocol::BuildId;
 
@@ -119,6 +121,18 @@ impl Core {
         self.soft.graph.set(id, &open);
     }
 
+    /// An entry waits for another one instead of the one it waited for.
+    pub(crate) fn wait_for_instead(&mut self, id: BuildId, old: BuildId, new: BuildId) {
+        let Some(row) = self.rows.builds.get(&id.0) else { return };
+        let state = row.state.clone();
+        let mut after: Vec<BuildId> = row.after.iter().copied().filter(|need| *need != old && *need != new).collect();
+        after.push(new);
+        self.set_after(id, after);
+        if matches!(state, BuildState::Needed { .. }) {
+            self.set_state(id, state);
+        }
+    }
+
     /// An entry that exists and is not in the binhost.
     pub(crate) fn is_open(&self, id: BuildId) -> bool {
         self.rows.builds.get(&id.0).is_some_and(|row| !matches!(row.state, BuildState::Received { .. }))
@@ -150,9 +164,13 @@ impl Core {
         }
         for artifact in self.rows.artifacts.iter() {
             self.soft.uploads.insert((artifact.index.to_string(), artifact.sha_in.clone()), artifact.id);
-            if let ArtifactState::Published { listed: Some(timestamp), .. } = artifact.state {
+            self.soft.stock.add(artifact);
+            if let ArtifactState::Published { listed, .. } = artifact.state {
                 let generation = self.soft.generations.entry(artifact.index.to_string()).or_default();
-                generation.listed_up_to = generation.listed_up_to.max(timestamp);
+                match listed {
+                    Some(timestamp) => generation.listed_up_to = generation.listed_up_to.max(timestamp),
+                    None => drop(generation.unlisted.insert(artifact.id)),
+                }
             }
         }
         let medians: BTreeMap<String, u64> =
