@@ -63,21 +63,17 @@ impl Core {
         failure: &Failure,
         result: Option<(&BuildResult, bool)>,
     ) {
-        let stand_in = BuildResult { failure: Some(failure.clone()), ..BuildResult::default() };
-        match result {
-            Some(_) => self.record(id, drone, status, result, Some(&failure.message)),
+        let (told, log_complete) = match result {
+            Some((result, complete)) => (result.clone(), complete),
             None => {
                 let since = self.rows.builds.get(&id.0).and_then(|row| row.assignment()).and_then(|a| a.building_since);
                 let duration_ms = since.map_or(0, |since| self.now.wall.saturating_sub(since));
-                self.record(
-                    id,
-                    drone,
-                    status,
-                    Some((&BuildResult { duration_ms, ..stand_in }, false)),
-                    Some(&failure.message),
-                );
+                (BuildResult { duration_ms, ..BuildResult::default() }, false)
             }
-        }
+        };
+        // the judgement may be ours, not the drone's: success without a binary is a failure
+        let told = BuildResult { failure: Some(failure.clone()), ..told };
+        self.record(id, drone, status, Some((&told, log_complete)), Some(&failure.message));
         let name = self.drone_name(drone);
         let kind = if status == HistoryStatus::Returned { "return" } else { "fail" };
         let atom = self.rows.builds.get(&id.0).map(BuildRow::atom).unwrap_or_default();

@@ -31,6 +31,9 @@ pub(crate) struct Finishing {
 impl Core {
     pub(crate) fn build_report(&mut self, drone: &DroneId, report: BuildReport, reply: ReplyTo) {
         let fence = report.fence;
+        if report.store_id == *self.store_id() && self.is_settled(drone, &report) {
+            return self.reply(reply, Answer::Build(BuildAnswer::Durable {}));
+        }
         if report.store_id != *self.store_id() || !self.is_current(drone, fence) {
             self.stale(drone, &report);
             let reason = format!("attempt {fence} is not current");
@@ -62,6 +65,24 @@ impl Core {
             BuildNews::Unknown => BuildAnswer::NotUnderstood { reason: "news of a later version".to_owned() },
         };
         self.reply(reply, Answer::Build(answer));
+    }
+
+    /// A result that was counted and whose answer got lost, or came after it was told to ask again.
+    fn is_settled(&self, drone: &DroneId, report: &BuildReport) -> bool {
+        let Some(build) = self.rows.builds.get(&report.fence.build.0) else { return false };
+        if build.fence() != report.fence || !matches!(report.news, BuildNews::Finished { .. }) {
+            return false;
+        }
+        match &build.state {
+            BuildState::Received { received } => received.drone.as_ref() == Some(&self.drone_name(drone)),
+            BuildState::Delegated { .. } => false,
+            BuildState::Planning { .. }
+            | BuildState::Needed { .. }
+            | BuildState::Blocked { .. }
+            | BuildState::Failed { .. } => {
+                build.marks.last().is_some_and(|mark| mark.drone == *drone && mark.attempt == report.fence.attempt)
+            }
+        }
     }
 
     /// A report of an older attempt is logged, answered "superseded", and changes nothing.
