@@ -4,6 +4,7 @@
 #![expect(clippy::allow_attributes, reason = "an expectation that only some test files fulfil cannot be expected")]
 #![allow(dead_code, unused_imports, missing_docs, reason = "each test file uses its part of the farm")]
 
+mod check;
 mod drone;
 mod print;
 mod store;
@@ -145,6 +146,12 @@ impl Farm {
 
     /// The controller dies and comes back with what its store holds.
     pub fn restart(&mut self) {
+        self.reload();
+        self.deliver();
+    }
+
+    /// The same, before anybody has heard of it.
+    pub fn reload(&mut self) {
         self.lives += 1;
         self.todo.clear();
         self.mail.clear();
@@ -153,7 +160,6 @@ impl Farm {
         self.core = load(&self.settings, &self.store);
         let effects = self.core.start(self.now);
         self.after("controller restarts", effects);
-        self.deliver();
     }
 
     // drones
@@ -480,7 +486,7 @@ impl Farm {
         }
     }
 
-    fn deliver(&mut self) {
+    pub fn deliver(&mut self) {
         for _ in 0..100_000 {
             if let Some(input) = self.todo.pop_front() {
                 self.step(input);
