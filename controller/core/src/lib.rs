@@ -31,6 +31,7 @@ mod fleet;
 mod publish;
 mod queue;
 mod state;
+mod stock;
 
 pub use effect::{Answer, Effect};
 pub use input::{Input, Now, ReplyTo, Request};

@@ -1,7 +1,7 @@
 //! The way of a binary into an index: ticket → upload → signature → index (decision 15). Each step is a row before the next
 //! begins, so a crash anywhere is repaired from the rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use swarm_protocol::artifact::{ArtifactAnswer, ArtifactAsk, ArtifactRef};
 use swarm_protocol::{ArtifactId, BuildId, Cpv, DroneId};
@@ -13,6 +13,8 @@ use crate::state::Core;
 
 /// Wait before a failed signature or index is tried again, milliseconds.
 const TRY_AGAIN: u64 = 5_000;
+/// Between two generations of an index, milliseconds: TIMESTAMP counts seconds (decision 16).
+const ONE_GENERATION: u64 = 1_000;
 /// Signatures tried before the drone is asked for the file again.
 const MAX_SIGNING: u32 = 3;
 
@@ -23,7 +25,9 @@ pub(crate) struct Generation {
     pub dirty: bool,
     /// The generation being written: TIMESTAMP and what it lists for the first time.
     pub writing: Option<(u64, Vec<ArtifactId>)>,
-    /// Not before this moment of the core's clock, after a failure.
+    /// Signed packages no generation lists yet.
+    pub unlisted: BTreeSet<ArtifactId>,
+    /// Not before this moment of the core's clock.
     pub not_before: u64,
     /// Newest TIMESTAMP that is on disk.
     pub listed_up_to: u64,
@@ -142,22 +146,12 @@ impl Core {
     fn take_upload(&mut self, artifact: ArtifactId, file: UploadedFile) {
         self.soft.tickets.remove(&artifact);
         let Some(row) = self.rows.artifacts.get(&artifact.0).cloned() else { return };
-        let build_id = self.next_build_id(&row);
+        let build_id = self.soft.stock.next_build_id(&row);
         if let Some(row) = self.rows.artifacts.change(&artifact.0) {
             row.use_flags = file.use_flags;
             row.state = ArtifactState::Uploaded { build_id, restrict: file.restrict };
         }
         self.sign(artifact);
-    }
-
-    /// BUILD_IDs rise per package within an index (decision 5).
-    fn next_build_id(&self, row: &ArtifactRow) -> u32 {
-        let given = self.rows.artifacts.iter().filter(|other| other.index == row.index && other.cpv == row.cpv);
-        let ids = given.filter_map(|other| match other.state {
-            ArtifactState::Uploaded { build_id, .. } | ArtifactState::Published { build_id, .. } => Some(build_id),
-            ArtifactState::Ticketed {} => None,
-        });
-        ids.max().unwrap_or(0) + 1
     }
 
     fn sign(&mut self, artifact: ArtifactId) {
@@ -183,12 +177,15 @@ impl Core {
             at,
         };
         let index = row.index.to_string();
-        self.soft.generations.entry(index).or_default().dirty = true;
+        let generation = self.soft.generations.entry(index).or_default();
+        generation.dirty = true;
+        generation.unlisted.insert(artifact);
     }
 
     pub(crate) fn signing_failed(&mut self, artifact: ArtifactId, reason: &str) {
         let tries = self.soft.signing.get(&artifact).map_or(0, |(_, tries)| *tries) + 1;
-        let Some(row) = self.rows.artifacts.get(&artifact.0) else { return };
+        let uploaded = |row: &&ArtifactRow| matches!(row.state, ArtifactState::Uploaded { .. });
+        let Some(row) = self.rows.artifacts.get(&artifact.0).filter(uploaded) else { return };
         let cpv = row.cpv.clone();
         self.event("warn", format!("{cpv} could not be signed: {reason}"), |event| {
             event.package = Some(format!("={cpv}"))
@@ -222,16 +219,15 @@ impl Core {
     }
 
     fn write_index(&mut self, key: &str) {
-        let second = self.now.wall / 1000;
-        let Some(row) = self.rows.indexes.get(&key.to_owned()).filter(|row| second > row.timestamp) else { return };
+        let Some(row) = self.rows.indexes.get(&key.to_owned()) else { return };
+        // it must rise; a wall clock that was set back must not stop publishing until it has caught up
+        let second = (self.now.wall / 1000).max(row.timestamp + 1);
         let (index, header) = (row.index.clone(), row.header.clone());
-        let add: Vec<(ArtifactId, BTreeMap<String, String>)> = self
-            .rows
-            .artifacts
-            .iter()
-            .filter(|artifact| artifact.index == index)
-            .filter_map(|artifact| match &artifact.state {
-                ArtifactState::Published { listed: None, stanza, .. } => Some((artifact.id, stanza.clone())),
+        let unlisted = self.soft.generations.get(key).map(|generation| generation.unlisted.clone()).unwrap_or_default();
+        let add: Vec<(ArtifactId, BTreeMap<String, String>)> = unlisted
+            .into_iter()
+            .filter_map(|id| match &self.rows.artifacts.get(&id.0)?.state {
+                ArtifactState::Published { listed: None, stanza, .. } => Some((id, stanza.clone())),
                 _ => None,
             })
             .collect();
@@ -240,6 +236,7 @@ impl Core {
         }
         let generation = self.soft.generations.entry(key.to_owned()).or_default();
         generation.dirty = false;
+        generation.not_before = self.now.at + ONE_GENERATION;
         generation.writing = Some((second, add.iter().map(|(id, _)| *id).collect()));
         self.effects.push(Effect::WriteIndex { index, timestamp: second, header, add });
     }
@@ -248,7 +245,11 @@ impl Core {
         let Some(generation) = self.soft.generations.get_mut(&index.to_string()) else { return };
         let Some((_, listed)) = generation.writing.take_if(|(writing, _)| *writing == timestamp) else { return };
         generation.listed_up_to = generation.listed_up_to.max(timestamp);
+        for id in &listed {
+            generation.unlisted.remove(id);
+        }
         for id in listed {
+            self.soft.stock.list(self.rows.artifacts.get(&id.0));
             if let Some(row) = self.rows.artifacts.change(&id.0)
                 && let ArtifactState::Published { listed, .. } = &mut row.state
             {
@@ -273,13 +274,7 @@ impl Core {
     fn made_on_the_side(&mut self, artifact: ArtifactId) {
         let Some(row) = self.rows.artifacts.get(&artifact.0).cloned() else { return };
         let ArtifactState::Published { size_out: size, .. } = row.state else { return };
-        let identity = Identity {
-            profile: row.index.profile.clone(),
-            cpv: row.cpv.clone(),
-            slot: row.slot.clone(),
-            repository: row.repository.clone(),
-            use_flags: row.use_flags.clone(),
-        };
+        let identity = crate::stock::identity(&row);
         let first = (identity.clone(), swarm_protocol::SessionId(0));
         let same: Vec<BuildId> = self
             .soft
@@ -318,10 +313,25 @@ impl Core {
         for id in unsigned {
             self.sign(id);
         }
+        let ticketed = |row: &&ArtifactRow| row.state == ArtifactState::Ticketed {};
+        let unused: Vec<ArtifactId> = self.rows.artifacts.iter().filter(ticketed).map(|row| row.id).collect();
+        for id in unused {
+            self.forget_unused(id);
+        }
         let keys: Vec<String> = self.rows.indexes.iter().map(|row| row.index.to_string()).collect();
         for key in keys {
             self.soft.generations.entry(key).or_default().dirty = true;
         }
+    }
+
+    /// A file that was announced and never came, by an attempt that is over: its row would stay for ever.
+    fn forget_unused(&mut self, id: ArtifactId) {
+        let Some(row) = self.rows.artifacts.get(&id.0) else { return };
+        if row.state != (ArtifactState::Ticketed {}) || self.is_current(&row.drone, row.fence) {
+            return;
+        }
+        self.soft.uploads.remove(&(row.index.to_string(), row.sha_in.clone()));
+        self.rows.artifacts.remove(&id.0);
     }
 
     pub(crate) fn wake_publishing(&mut self) {
@@ -334,18 +344,23 @@ impl Core {
             }
             self.sign(id);
         }
-        self.soft.tickets.retain(|_, (_, until)| *until > now);
+        let expired: Vec<ArtifactId> =
+            self.soft.tickets.iter().filter(|(_, (_, until))| *until <= now).map(|(id, _)| *id).collect();
+        for id in expired {
+            self.soft.tickets.remove(&id);
+            self.forget_unused(id);
+        }
     }
 
     pub(crate) fn next_publishing(&self) -> Option<u64> {
-        let to_next_second = 1000 - self.now.wall % 1000;
         let indexes = self
             .soft
             .generations
             .values()
             .filter(|generation| generation.dirty && generation.writing.is_none())
-            .map(|generation| generation.not_before.max(self.now.at + to_next_second));
-        indexes.chain(self.soft.signing.values().map(|(at, _)| *at)).min()
+            .map(|generation| generation.not_before.max(self.now.at + 1));
+        let tickets = self.soft.tickets.values().map(|(_, until)| *until);
+        indexes.chain(self.soft.signing.values().map(|(at, _)| *at)).chain(tickets).min()
     }
 
     /// The index a drone's packages belong to.
@@ -360,19 +375,22 @@ impl Core {
         self.soft.generations.get(&key).map_or(0, |generation| generation.listed_up_to)
     }
 
-    /// Whether an artifact of a result is with the controller, published or not.
-    pub(crate) fn is_here(&self, index: &IndexKey, artifact: &ArtifactRef) -> bool {
+    /// Whether an artifact of a result is with the controller, published or not; with `older`, an earlier one of the same
+    /// identity does as well.
+    pub(crate) fn is_here(&self, index: &IndexKey, artifact: &ArtifactRef, older: bool) -> bool {
         let state = self.artifact_row(index, artifact).map(|row| &row.state);
         matches!(state, Some(ArtifactState::Uploaded { .. } | ArtifactState::Published { .. }))
-            || self.present_size(index, &identity(index, artifact)).is_some()
+            || (older && self.present_size(index, &identity(index, artifact)).is_some())
     }
 
     /// Whether an artifact of a result is in a published index.
-    pub(crate) fn is_listed(&self, index: &IndexKey, artifact: &ArtifactRef) -> bool {
+    pub(crate) fn is_listed(&self, index: &IndexKey, artifact: &ArtifactRef, older: bool) -> bool {
         match self.artifact_row(index, artifact).map(|row| &row.state) {
             Some(ArtifactState::Published { listed, .. }) => listed.is_some(),
             Some(ArtifactState::Uploaded { .. }) => false,
-            Some(ArtifactState::Ticketed {}) | None => self.present_size(index, &identity(index, artifact)).is_some(),
+            Some(ArtifactState::Ticketed {}) | None => {
+                older && self.present_size(index, &identity(index, artifact)).is_some()
+            }
         }
     }
 
@@ -390,17 +408,11 @@ impl Core {
 
     /// Bytes of the newest listed package of this identity in an index.
     pub(crate) fn present_size(&self, index: &IndexKey, identity: &Identity) -> Option<u64> {
-        let same = |row: &&ArtifactRow| {
-            row.index == *index
-                && row.cpv == identity.cpv
-                && row.slot == identity.slot
-                && row.repository == identity.repository
-                && row.use_flags == identity.use_flags
-        };
-        self.rows.artifacts.iter().rev().filter(same).find_map(|row| match row.state {
-            ArtifactState::Published { listed: Some(_), size_out, .. } => Some(size_out),
-            _ => None,
-        })
+        let id = self.soft.stock.newest(index, identity)?;
+        match self.rows.artifacts.get(&id.0)?.state {
+            ArtifactState::Published { size_out, .. } => Some(size_out),
+            ArtifactState::Ticketed {} | ArtifactState::Uploaded { .. } => None,
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use crate::publish::Generation;
 use crate::queue::{Finishing, Graph};
 use crate::rows::*;
 use crate::settings::Settings;
+use crate::stock::Stock;
 use crate::table::{Journal, Sink, Source, Table};
 use crate::view::{Counts, DroneView, View};
 
@@ -72,6 +73,8 @@ pub(crate) struct Soft {
     pub tickets: BTreeMap<ArtifactId, (String, u64)>,
     /// Artifacts by index and SHA-256 of the upload.
     pub uploads: BTreeMap<(String, String), ArtifactId>,
+    /// What the binhost holds.
+    pub stock: Stock,
     /// Signatures to try again, with tries so far.
     pub signing: BTreeMap<ArtifactId, (u64, u32)>,
     /// State of each index's writing.
@@ -80,6 +83,10 @@ pub(crate) struct Soft {
     pub unplaceable: BTreeMap<BuildId, (u64, bool)>,
     /// When the ready entries were last looked through for ones nobody can build.
     pub last_look: u64,
+    /// Where in the line the next such look begins.
+    pub look_from: usize,
+    /// Who last failed at each plan.
+    pub gave_up: BTreeMap<u64, DroneId>,
     /// Something changed that may let work be given out.
     pub assign_due: bool,
     /// Sessions whose end must be checked.

@@ -33,23 +33,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn disk_memory_network_and_missing_tools_are_never_a_broken_package() {
-        for class in [
-            FailureClass::OutOfMemory,
-            FailureClass::DiskFull,
-            FailureClass::MissingTool,
-            FailureClass::Killed,
-            FailureClass::AgentLost,
-            FailureClass::MissingBinary,
-            FailureClass::Fetch,
-            FailureClass::BinhostUnreachable,
-            FailureClass::IndexTooOld,
-            FailureClass::Upload,
-            FailureClass::Busy,
-            FailureClass::Unknown,
-            FailureClass::Cancelled,
+    fn every_class_has_its_culprit() {
+        use Culprit::{Drone, Fleet, Operator, Package};
+        for (class, culprit) in [
+            (FailureClass::Phase, Package),
+            (FailureClass::Silence, Package),
+            (FailureClass::Timeout, Package),
+            (FailureClass::Masked, Package),
+            (FailureClass::Unsatisfiable, Package),
+            (FailureClass::OutOfMemory, Drone),
+            (FailureClass::DiskFull, Drone),
+            (FailureClass::MissingTool, Drone),
+            (FailureClass::Killed, Drone),
+            (FailureClass::AgentLost, Drone),
+            (FailureClass::MissingBinary, Drone),
+            (FailureClass::Fetch, Fleet),
+            (FailureClass::BinhostUnreachable, Fleet),
+            (FailureClass::IndexTooOld, Fleet),
+            (FailureClass::Upload, Fleet),
+            (FailureClass::Busy, Fleet),
+            (FailureClass::Unknown, Fleet),
+            (FailureClass::Cancelled, Operator),
         ] {
-            assert_ne!(blame(class), Culprit::Package, "{class:?}");
+            assert_eq!(blame(class), culprit, "{class:?}");
         }
     }
 }

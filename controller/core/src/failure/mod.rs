@@ -8,9 +8,9 @@ mod retry;
 pub(crate) use blame::blame;
 pub use retry::{Next, next};
 use swarm_protocol::report::{BuildResult, Failure, FailureClass};
-use swarm_protocol::{BuildId, DroneId};
+use swarm_protocol::{BuildId, DroneId, SessionId};
 
-use crate::rows::{BlockedBy, BuildRow, BuildState, Culprit, FailureMark, HistoryStatus};
+use crate::rows::{BlockedBy, BuildRow, BuildState, Culprit, FailureMark, HistoryStatus, Identity};
 use crate::state::Core;
 
 /// A failure without a log behind it.
@@ -36,19 +36,23 @@ impl Core {
             return self.after_cancel(id, then);
         }
         let charged = if culprit == Culprit::Package { self.charged(&build, failure) } else { id };
-        self.mark(charged, &drone, build.attempt, failure, culprit);
+        if failure.class != FailureClass::Busy {
+            self.mark(charged, &drone, build.attempt, failure, culprit);
+        }
         if charged != id {
             // The dependency's own entry decides; this one waits for it (decision 3).
             let message = format!("its dependency {} failed", failure.cpv.as_deref().unwrap_or("?"));
             self.build_event("return", id, message, Some(self.drone_name(&drone)));
             let mut after = build.after.clone();
-            after.push(charged);
+            if !after.contains(&charged) {
+                after.push(charged);
+            }
             self.set_after(id, after);
-            self.decide(charged, failure, culprit);
+            self.decide(charged, failure, culprit, false);
             self.set_state(id, BuildState::Needed { not_before: 0 });
             return;
         }
-        self.decide(id, failure, culprit);
+        self.decide(id, failure, culprit, true);
     }
 
     fn record_failure(
@@ -59,21 +63,17 @@ impl Core {
         failure: &Failure,
         result: Option<(&BuildResult, bool)>,
     ) {
-        let stand_in = BuildResult { failure: Some(failure.clone()), ..BuildResult::default() };
-        match result {
-            Some(_) => self.record(id, drone, status, result, Some(&failure.message)),
+        let (told, log_complete) = match result {
+            Some((result, complete)) => (result.clone(), complete),
             None => {
                 let since = self.rows.builds.get(&id.0).and_then(|row| row.assignment()).and_then(|a| a.building_since);
                 let duration_ms = since.map_or(0, |since| self.now.wall.saturating_sub(since));
-                self.record(
-                    id,
-                    drone,
-                    status,
-                    Some((&BuildResult { duration_ms, ..stand_in }, false)),
-                    Some(&failure.message),
-                );
+                (BuildResult { duration_ms, ..BuildResult::default() }, false)
             }
-        }
+        };
+        // the judgement may be ours, not the drone's: success without a binary is a failure
+        let told = BuildResult { failure: Some(failure.clone()), ..told };
+        self.record(id, drone, status, Some((&told, log_complete)), Some(&failure.message));
         let name = self.drone_name(drone);
         let kind = if status == HistoryStatus::Returned { "return" } else { "fail" };
         let atom = self.rows.builds.get(&id.0).map(BuildRow::atom).unwrap_or_default();
@@ -84,14 +84,16 @@ impl Core {
     /// A failing dependency is charged to its own entry, if it has one that is not in the binhost yet (decision 3).
     fn charged(&self, build: &BuildRow, failure: &Failure) -> BuildId {
         let Some(cpv) = failure.cpv.as_ref().filter(|cpv| Some(*cpv) != build.cpv.as_ref()) else { return build.id };
-        let own = self.rows.builds.iter().find(|row| {
+        let first = Identity { profile: build.profile.clone(), cpv: cpv.clone(), ..Identity::default() };
+        let same = self
+            .soft
+            .identities
+            .range((first, SessionId(0))..)
+            .take_while(|((identity, _), _)| identity.profile == build.profile && identity.cpv == *cpv)
+            .filter_map(|(_, id)| self.rows.builds.get(&id.0));
+        let own = same.into_iter().find(|row| {
             row.session == build.session
-                && row.profile == build.profile
-                && row.cpv.as_ref() == Some(cpv)
-                && !matches!(
-                    row.state,
-                    BuildState::Received { .. } | BuildState::Delegated { .. } | BuildState::Planning { .. }
-                )
+                && !matches!(row.state, BuildState::Received { .. } | BuildState::Planning { .. })
         });
         own.map_or(build.id, |row| row.id)
     }
@@ -124,10 +126,13 @@ impl Core {
         }
     }
 
-    fn decide(&mut self, id: BuildId, failure: &Failure, culprit: Culprit) {
+    fn decide(&mut self, id: BuildId, failure: &Failure, culprit: Culprit, own: bool) {
         let Some(build) = self.rows.builds.get(&id.0).cloned() else { return };
-        if matches!(build.state, BuildState::Blocked { .. } | BuildState::Failed { .. }) {
-            return;
+        match build.state {
+            BuildState::Blocked { .. } | BuildState::Failed { .. } => return,
+            // another drone has it as a dependency's own entry: how that ends decides
+            BuildState::Delegated { .. } if !own => return,
+            _ => {}
         }
         match next(&build, failure.class, culprit, self.drones_for(&build), self.now.at, &self.settings) {
             Next::Again { not_before } => self.back_to_needed(id, not_before),
@@ -157,13 +162,30 @@ impl Core {
         }
     }
 
+    /// Whoever could still build it is away or has failed it: it counts as failed everywhere, so that it does not wait
+    /// for ever (decision 24).
+    pub(crate) fn give_up_waiting(&mut self, id: BuildId) {
+        let Some(build) = self.rows.builds.get(&id.0) else { return };
+        let reasons = reasons(build, Culprit::Package);
+        let message = format!("{} is blocked: it has failed on every drone that may build it", build.atom());
+        let state = if build.auto_retries >= self.settings.max_auto_retries {
+            BuildState::Failed { reasons, since: self.now.wall }
+        } else {
+            let (by, retry_at) = (by_failures(Culprit::Package), self.retry_moment(id));
+            BuildState::Blocked { by, reasons, since: self.now.wall, retry_at }
+        };
+        self.build_event("blocked", id, message, None);
+        self.set_state(id, state);
+    }
+
     /// When a blocked package is tried again by itself; never once its retries are used up.
     pub(crate) fn retry_moment(&self, id: BuildId) -> Option<u64> {
         let used = self.rows.builds.get(&id.0).map_or(0, |row| row.auto_retries);
         (used < self.settings.max_auto_retries).then_some(self.now.at + self.settings.retry_blocked_after)
     }
 
-    /// Drones that could build a package if it had not failed there: online, of its profile and base.
+    /// Drones that could build a package if it had not failed there: online, of its profile and base, not a sweeper, not
+    /// kept from work by a person.
     fn drones_for(&self, build: &BuildRow) -> usize {
         let online = |id: &DroneId| {
             self.soft.pulses.get(id).is_some_and(|pulse| pulse.presence == crate::view::Presence::Online)
@@ -172,6 +194,7 @@ impl Core {
             .drones
             .iter()
             .filter(|row| row.build_profile == build.profile && row.base == build.base && online(&row.id))
+            .filter(|row| !row.is_sweeper() && row.paused.is_none() && row.draining.is_none())
             .count()
     }
 }

@@ -58,3 +58,79 @@ pub fn next(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use FailureClass::{Busy, Cancelled, Fetch, Killed, Masked, Phase, Unsatisfiable};
+    use swarm_protocol::{Attempt, BuildId, DroneId, PlanId, SessionId};
+
+    use super::*;
+    use crate::failure::blame;
+    use crate::queue::blank;
+    use crate::rows::{FailureMark, Origin};
+
+    /// A build that failed on these drones, last of all now, at 1,000,000.
+    fn after(marks: &[(&str, FailureClass)], drones: usize, auto_retries: u32) -> Next {
+        let mut build =
+            blank(BuildId(1), SessionId(1), "default", "=a/b-1".to_owned(), Vec::new(), Origin::Asked, PlanId(1), 0);
+        build.auto_retries = auto_retries;
+        build.marks = marks
+            .iter()
+            .filter(|(_, class)| *class != Busy)
+            .map(|(drone, class)| FailureMark {
+                drone: DroneId::from(*drone),
+                drone_name: (*drone).to_owned(),
+                attempt: Attempt(1),
+                class: *class,
+                culprit: blame(*class),
+                phase: None,
+                message: String::new(),
+                log_line: None,
+                at: 0,
+                wall: 0,
+            })
+            .collect();
+        let class = marks.last().expect("a failure").1;
+        next(&build, class, blame(class), drones, 1_000_000, &Settings::default())
+    }
+
+    fn again(not_before: u64) -> Next {
+        Next::Again { not_before }
+    }
+
+    fn block(culprit: Culprit) -> Next {
+        Next::Block { by: BlockedBy::Failures { culprit } }
+    }
+
+    #[test]
+    fn what_follows_from_failures() {
+        let resolver = Next::Block { by: BlockedBy::Resolver };
+        let in_s = |s: u64| again(1_000_000 + s * 1000);
+        for (marks, drones, retries, expected) in [
+            (vec![("a", Phase)], 3, 0, again(0)),
+            (vec![("a", Phase), ("a", Phase)], 3, 0, again(0)),
+            (vec![("a", Phase), ("b", Phase)], 3, 0, block(Culprit::Package)),
+            (vec![("a", Phase), ("b", Killed)], 3, 0, again(0)),
+            (vec![("a", Phase)], 1, 0, block(Culprit::Package)),
+            (vec![("a", Phase)], 0, 0, block(Culprit::Package)),
+            (vec![("a", Phase)], 1, 2, block(Culprit::Package)),
+            (vec![("a", Phase)], 1, 3, Next::Fail),
+            (vec![("a", Masked)], 3, 0, resolver.clone()),
+            (vec![("a", Unsatisfiable)], 3, 0, resolver),
+            (vec![("a", Unsatisfiable)], 3, 3, Next::Fail),
+            (vec![("a", Killed); 5], 3, 0, again(0)),
+            (vec![("a", Killed); 6], 3, 0, block(Culprit::Drone)),
+            (vec![("a", Fetch)], 3, 0, in_s(30)),
+            (vec![("a", Fetch); 2], 3, 0, in_s(60)),
+            (vec![("a", Fetch); 4], 3, 0, in_s(240)),
+            (vec![("a", Fetch); 5], 3, 0, in_s(480)),
+            (vec![("a", Fetch); 20], 3, 0, in_s(900)),
+            (vec![("a", Fetch); 5], 1, 0, block(Culprit::Fleet)),
+            (vec![("a", Fetch), ("a", Fetch), ("a", Fetch), ("a", Fetch), ("b", Fetch)], 3, 0, block(Culprit::Fleet)),
+            (vec![("a", Busy)], 3, 0, in_s(5)),
+            (vec![("a", Cancelled)], 3, 0, again(0)),
+        ] {
+            assert_eq!(after(&marks, drones, retries), expected, "{marks:?}, {drones} drones, {retries} retries");
+        }
+    }
+}

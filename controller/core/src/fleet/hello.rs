@@ -7,6 +7,7 @@ use swarm_protocol::{BuildId, DroneId, Fence};
 use super::presence::Pulse;
 use crate::effect::Answer;
 use crate::input::ReplyTo;
+use crate::queue::is_label;
 use crate::rows::{DroneRow, IndexKey, IndexRow, PlanState, Streaks};
 use crate::state::Core;
 
@@ -53,6 +54,14 @@ impl Core {
                 "letters, digits, dot and hyphen, at most 63",
             );
         }
+        let (arch, portage) = (&hello.machine.arch, &hello.portage);
+        let parts = [("ARCH", arch), ("build profile", &portage.build_profile), ("CHOST", &portage.chost)];
+        if let Some((what, bad)) = parts.into_iter().find(|(_, part)| !is_label(part, 64)) {
+            return refuse(
+                format!("{bad:?} is no {what}"),
+                "letters, digits, dot, underscore and hyphen, at most 64; it names a folder of the binhost",
+            );
+        }
         if let Some(other) = self.rows.drones.iter().find(|row| row.name == hello.name && row.id != *drone) {
             return refuse(
                 format!("the name {} belongs to another drone", other.name),
@@ -74,6 +83,7 @@ impl Core {
     fn welcome(&mut self, drone: &DroneId, hello: &Hello) -> HelloAnswer {
         let known = self.rows.drones.get(&drone.0).cloned();
         let first = known.is_none();
+        let restarted = known.as_ref().is_none_or(|row| row.supervisor != hello.instance);
         let mut row = described(drone, hello, known, self.now.wall);
         match hello.role {
             Role::Supervisor | Role::Unknown => row.supervisor = hello.instance.clone(),
@@ -91,7 +101,11 @@ impl Core {
         self.rows.drones.put(row);
         self.soft.touched.insert(drone.clone());
         if hello.role == Role::Supervisor {
-            self.soft.pulses.entry(drone.clone()).or_insert_with(|| Pulse::at(self.now)).hello(self.now);
+            let pulse = self.soft.pulses.entry(drone.clone()).or_insert_with(|| Pulse::at(self.now));
+            pulse.hello(self.now);
+            if restarted {
+                pulse.seq = 0;
+            }
         }
         if first {
             let message = format!(
@@ -145,6 +159,7 @@ impl Core {
         for id in lost {
             if let Some(plan) = self.rows.plans.change(&id) {
                 plan.state = PlanState::Waiting {};
+                self.soft.gave_up.insert(id, drone.clone());
             }
         }
     }

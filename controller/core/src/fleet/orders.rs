@@ -1,5 +1,7 @@
 //! Orders on their way: numbered, fenced, addressed to one instance, and sent again until the drone has seen them.
 
+use std::collections::BTreeSet;
+
 use swarm_protocol::order::{BuildJob, Order, PlanJob, Task};
 use swarm_protocol::{BuildId, DroneId, Fence, InstanceId};
 
@@ -11,7 +13,7 @@ impl Core {
     /// Takes the next order number of a drone.
     pub(crate) fn next_order(&mut self, drone: &DroneId) -> u64 {
         self.rows.drones.change(&drone.0).map_or(0, |row| {
-            row.last_order += 1;
+            row.last_order = row.last_order.saturating_add(1);
             row.last_order
         })
     }
@@ -68,10 +70,13 @@ impl Core {
 
     /// Every order not yet taken, of one drone or of all (decision 10).
     pub(crate) fn resend_untaken(&mut self, drone: Option<&DroneId>) {
-        let open: Vec<BuildId> = self
-            .rows
-            .builds
-            .iter()
+        let held: Vec<BuildId> = match drone {
+            Some(drone) => self.held_by(drone),
+            None => self.soft.held.values().flatten().copied().collect::<BTreeSet<_>>().into_iter().collect(),
+        };
+        let open: Vec<BuildId> = held
+            .into_iter()
+            .filter_map(|id| self.rows.builds.get(&id.0))
             .filter(|build| match &build.state {
                 BuildState::Delegated { assignment } => {
                     drone.is_none_or(|who| *who == assignment.drone)

@@ -10,6 +10,7 @@ use swarm_protocol::{BuildId, DroneId};
 
 use crate::failure::failed;
 use crate::input::Now;
+use crate::placement::Rule;
 use crate::state::Core;
 use crate::view::Presence;
 
@@ -22,6 +23,8 @@ pub(crate) struct Pulse {
     pub last_wall: u64,
     /// Online or not, as last announced.
     pub presence: Presence,
+    /// Number of the last heartbeat within the supervisor's run.
+    pub seq: u64,
     /// Highest order number it has seen.
     pub orders_seen: u64,
     /// Condition.
@@ -53,11 +56,17 @@ impl Core {
         if row.supervisor != beat.instance {
             return;
         }
+        // a copy, or one that was overtaken, says nothing of now; 0 is an agent that does not count
+        let last = self.soft.pulses.get(drone).map_or(0, |pulse| pulse.seq);
+        if beat.seq != 0 && beat.seq <= last {
+            return;
+        }
         let (name, tree_moved) = (row.name.clone(), row.tree != beat.tree.id && !beat.tree.id.is_empty());
         if tree_moved && let Some(row) = self.rows.drones.change(&drone.0) {
             row.tree.clone_from(&beat.tree.id);
             row.tree_timestamp = beat.tree.timestamp;
         }
+        let before = self.rules_against(drone);
         let now = self.now;
         let pulse = self.soft.pulses.entry(drone.clone()).or_default();
         let came_back = pulse.presence == Presence::Offline;
@@ -65,6 +74,7 @@ impl Core {
             last_beat: now.at,
             last_wall: now.wall,
             presence: Presence::Online,
+            seq: beat.seq,
             orders_seen: beat.orders_seen,
             vitals: beat.vitals,
             told: true,
@@ -75,9 +85,14 @@ impl Core {
             self.event("register", format!("{name} is online"), |event| event.drone = Some(name));
         }
         self.soft.touched.insert(drone.clone());
-        self.soft.assign_due = true;
+        // a heartbeat that changes nothing must not walk the whole line
+        self.soft.assign_due |= tree_moved || before != self.rules_against(drone);
         let finished: BTreeSet<_> = beat.finished.into_iter().collect();
         self.compare(drone, &finished);
+    }
+
+    fn rules_against(&self, drone: &DroneId) -> Vec<Rule> {
+        self.against_drone(drone).into_iter().map(|reason| reason.rule).collect()
     }
 
     /// Compares what the drone says it has with what it is to have.
@@ -94,6 +109,7 @@ impl Core {
             let Some(build) = self.rows.builds.get(&id.0) else { continue };
             let (fence, order) = (build.fence(), build.assignment().map_or(0, |a| a.order));
             let cancelling = build.assignment().is_some_and(|a| a.cancelling.is_some());
+            let taken = build.assignment().is_some_and(|a| a.taken);
             let listed = finished.contains(&fence) || pulse.attempts.iter().any(|status| status.fence == fence);
             if listed || self.soft.finishing.contains_key(&id) {
                 self.soft.missing.remove(&id);
@@ -103,7 +119,8 @@ impl Core {
                 }
             } else if cancelling {
                 self.never_began(id);
-            } else if order > pulse.orders_seen {
+            } else if order > pulse.orders_seen || !taken {
+                // a later order may have arrived where this one was lost; the lease bounds how often it is sent
                 self.resend(drone, id);
             } else {
                 self.missed(drone, id);
@@ -149,6 +166,9 @@ impl Core {
 
     /// An attempt is gone without a result: the drone's fault, at no cost to the package.
     pub(crate) fn lose(&mut self, id: BuildId, message: String) {
+        if self.rows.builds.get(&id.0).and_then(|row| row.assignment()).is_some_and(|a| a.cancelling.is_some()) {
+            return self.dropped(id, &message);
+        }
         self.fail(id, &failed(FailureClass::AgentLost, message), None);
     }
 
@@ -194,6 +214,7 @@ impl Core {
         }
         self.soft.touched.insert(drone.clone());
         self.take_plans_from(drone);
+        self.soft.assign_due = true;
         let name = self.drone_name(drone);
         let held = self.held_by(drone).len();
         let message = format!("{name} is offline; it holds {held} build(s) until their lease ends");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use swarm_protocol::{Attempt, BuildId, DroneId};
 
 use super::eligible::{Reason, Rule};
-use crate::rows::{Assignment, BuildState, DroneRow};
+use crate::rows::{Assignment, BuildState, Culprit, DroneRow, FailureMark};
 use crate::state::Core;
 
 /// Between two looks for packages nobody can build, milliseconds.
@@ -34,11 +34,8 @@ impl Core {
         if free.is_empty() {
             return;
         }
-        let line: Vec<BuildId> = self.soft.graph.ready().collect();
-        for id in line {
-            if free.is_empty() {
-                return;
-            }
+        let mut given = Vec::new();
+        for id in self.soft.graph.ready() {
             let Some(drone) = self.best(id, free.keys()) else { continue };
             if let Some(slots) = free.get_mut(&drone) {
                 *slots -= 1;
@@ -46,6 +43,12 @@ impl Core {
                     free.remove(&drone);
                 }
             }
+            given.push((id, drone));
+            if free.is_empty() {
+                break;
+            }
+        }
+        for (id, drone) in given {
             self.give(id, &drone);
         }
     }
@@ -53,7 +56,10 @@ impl Core {
     fn best<'a>(&self, id: BuildId, drones: impl Iterator<Item = &'a DroneId>) -> Option<DroneId> {
         let build = self.rows.builds.get(&id.0)?;
         let rows = drones.filter_map(|drone| self.rows.drones.get(&drone.0));
-        let able = rows.filter(|row| self.against_package(row, build).is_empty());
+        // the long line is walked often, and most of what speaks against a drone are these three
+        let fits =
+            |row: &&DroneRow| row.build_profile == build.profile && row.base == build.base && row.tree == build.tree;
+        let able = rows.filter(fits).filter(|row| self.against_package(row, build).is_empty());
         let total = |row: &&DroneRow| self.score(row, build).iter().map(|points| points.points).sum::<i64>();
         able.max_by_key(|row| (total(row), std::cmp::Reverse(row.name.clone()))).map(|row| row.id.clone())
     }
@@ -84,7 +90,13 @@ impl Core {
             return;
         }
         self.soft.last_look = self.now.at;
-        let line: Vec<BuildId> = self.soft.graph.ready().take(LOOK_AT).collect();
+        // reasons that end by themselves, like a failure of a drone some minutes ago
+        self.soft.assign_due = true;
+        // a part of the line each time, round and round
+        let from = self.soft.look_from;
+        let line: Vec<BuildId> = self.soft.graph.ready().skip(from).take(LOOK_AT).collect();
+        self.soft.look_from = if line.len() < LOOK_AT { 0 } else { from + LOOK_AT };
+        let mut outdated_builds = Vec::new();
         for id in line {
             let against = self.against_everywhere(id);
             if against.iter().any(|(_, reasons)| reasons.iter().all(|reason| reason.rule == Rule::FreeSlot)) {
@@ -98,17 +110,12 @@ impl Core {
             };
             let mut present = against.iter().filter(|(_, reasons)| online(reasons)).peekable();
             if present.peek().is_some() && present.all(|(_, reasons)| outdated(reasons)) {
-                self.build_event(
-                    "control",
-                    id,
-                    "planned anew: the tree or base it was planned on is gone".to_owned(),
-                    None,
-                );
-                self.plan_again(id, 0);
+                outdated_builds.push(id);
                 continue;
             }
             self.announce_unplaceable(id, &against);
         }
+        self.plan_anew(&outdated_builds);
     }
 
     fn announce_unplaceable(&mut self, id: BuildId, against: &[(String, Vec<Reason>)]) {
@@ -118,6 +125,16 @@ impl Core {
             return;
         }
         entry.1 = true;
+        let failed_there = |reasons: &[Reason]| {
+            reasons.iter().any(|reason| reason.rule == Rule::NotFailedHere)
+                && reasons.iter().all(|reason| matches!(reason.rule, Rule::NotFailedHere | Rule::FreeSlot))
+        };
+        let lasting = |mark: &FailureMark| mark.culprit == Culprit::Package;
+        if against.iter().any(|(_, reasons)| failed_there(reasons))
+            && self.rows.builds.get(&id.0).is_some_and(|build| build.marks.iter().any(lasting))
+        {
+            return self.give_up_waiting(id);
+        }
         let each = against.iter().take(5).map(|(name, reasons)| {
             let texts: Vec<&str> = reasons.iter().map(|reason| reason.text.as_str()).collect();
             format!("{name}: {}", texts.join(", "))

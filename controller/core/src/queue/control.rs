@@ -77,6 +77,10 @@ impl Core {
             let atom = row.atom();
             match &row.state {
                 BuildState::Received { .. } | BuildState::Blocked { by: BlockedBy::Person { .. }, .. } => continue,
+                // what is being removed stays so
+                BuildState::Delegated { assignment } if assignment.cancelling == Some(Cancelling::Remove {}) => {
+                    continue;
+                }
                 BuildState::Delegated { .. } => self.cancel(id, Cancelling::Block { by: actor.to_owned() }),
                 _ => self.block_by_person(id, actor),
             }
@@ -108,7 +112,15 @@ impl Core {
         let picked = |state: &BuildState| matches!(state, BuildState::Blocked { .. } | BuildState::Failed { .. });
         let blocked_only = |state: &BuildState| matches!(state, BuildState::Blocked { .. });
         let ids = self.scope(package)?;
-        let done = self.renew(&ids, |state| if package.is_some() { picked(state) } else { blocked_only(state) });
+        let mut done = self.renew(&ids, |state| if package.is_some() { picked(state) } else { blocked_only(state) });
+        for id in ids {
+            let Some(row) = self.rows.builds.get(&id.0) else { continue };
+            if row.assignment().is_some_and(|a| matches!(a.cancelling, Some(Cancelling::Block { .. }))) {
+                done.touched += 1;
+                done.what.push(row.atom());
+                self.change_assignment(id, |assignment| assignment.cancelling = Some(Cancelling::Return {}));
+            }
+        }
         self.say(actor, "unblock", "unblocked", &done);
         Ok(done)
     }
@@ -205,11 +217,21 @@ impl Core {
             self.renew(&ids, |state| matches!(state, BuildState::Blocked { .. } | BuildState::Failed { .. }));
         if all {
             for id in &ids {
-                let Some(row) = self.rows.builds.get(&id.0).filter(|row| row.assignment().is_some()) else { continue };
-                done.touched += 1;
-                done.what.push(row.atom());
+                let Some(row) = self.rows.builds.get(&id.0) else { continue };
+                let atom = row.atom();
+                match &row.state {
+                    // what a person is blocking or removing stays so
+                    BuildState::Delegated { assignment } if assignment.cancelling.is_none() => {
+                        self.cancel(*id, Cancelling::Return {});
+                    }
+                    BuildState::Needed { not_before } if !row.marks.is_empty() || *not_before > self.now.at => {
+                        self.set_state(*id, BuildState::Needed { not_before: 0 });
+                    }
+                    _ => continue,
+                }
                 self.clear_marks(*id);
-                self.cancel(*id, Cancelling::Return {});
+                done.touched += 1;
+                done.what.push(atom);
             }
         }
         self.say(actor, "control", if all { "reset" } else { "put back into the queue" }, &done);
@@ -287,6 +309,13 @@ impl Core {
 
     fn forget_drone(&mut self, actor: &str, id: &DroneId) -> Result<Done, Refusal> {
         let name = self.drone_name(id);
+        if self.in_grace() && !self.soft.pulses.contains_key(id) {
+            return Err(Refusal {
+                kind: RefusalKind::Conflict,
+                error: format!("the controller has just started and cannot tell yet whether {name} is online"),
+                hint: Some("try again in a minute".to_owned()),
+            });
+        }
         if self.soft.pulses.get(id).is_some_and(|pulse| pulse.presence == Presence::Online) {
             return Err(Refusal {
                 kind: RefusalKind::Conflict,

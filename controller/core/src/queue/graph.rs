@@ -59,6 +59,16 @@ impl Graph {
         self.dependents.get(&id).into_iter().flatten().copied()
     }
 
+    /// Everybody who waits for an entry, directly or not.
+    pub(crate) fn behind(&self, id: BuildId) -> BTreeSet<BuildId> {
+        let mut found = BTreeSet::new();
+        let mut open = vec![id];
+        while let Some(next) = open.pop() {
+            open.extend(self.dependents(next).filter(|dependent| found.insert(*dependent)));
+        }
+        found
+    }
+
     /// An entry need not be waited for any more; returns whoever waits for nothing else.
     pub(crate) fn met(&mut self, id: BuildId) -> Vec<BuildId> {
         let dependents = self.dependents.remove(&id).unwrap_or_default();

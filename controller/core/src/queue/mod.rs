@@ -4,6 +4,7 @@
 mod control;
 mod graph;
 mod plan;
+mod planner;
 mod remove;
 mod request;
 mod result;
@@ -13,6 +14,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(crate) use graph::Graph;
+#[cfg(test)]
+pub(crate) use request::blank;
+pub(crate) use request::is_label;
 pub(crate) use result::Finishing;
 use swarm_protocol::BuildId;
 
@@ -52,7 +56,7 @@ impl Core {
                 self.soft.leases.remove(&id);
                 self.soft.missing.remove(&id);
                 self.soft.sent.remove(&id);
-                self.soft.finishing.remove(&id);
+                self.end_finishing(id);
                 self.soft.touched.insert(assignment.drone.clone());
             }
             BuildState::Blocked { retry_at: Some(at), .. } => {
@@ -107,13 +111,28 @@ impl Core {
         }
     }
 
-    /// Sets what an entry waits for and lets the graph know.
-    pub(crate) fn set_after(&mut self, id: BuildId, after: Vec<BuildId>) {
-        let open: Vec<BuildId> = after.iter().copied().filter(|need| *need != id && self.is_open(*need)).collect();
+    /// Sets what an entry waits for and lets the graph know. What waits for the entry itself is left out: two plans may
+    /// break a cycle at different places, and together they would wait for each other for ever.
+    pub(crate) fn set_after(&mut self, id: BuildId, mut after: Vec<BuildId>) {
+        let behind = self.soft.graph.behind(id);
+        after.retain(|need| *need != id && !behind.contains(need));
+        let open: Vec<BuildId> = after.iter().copied().filter(|need| self.is_open(*need)).collect();
         if let Some(row) = self.rows.builds.change(&id.0) {
             row.after = after;
         }
         self.soft.graph.set(id, &open);
+    }
+
+    /// An entry waits for another one instead of the one it waited for.
+    pub(crate) fn wait_for_instead(&mut self, id: BuildId, old: BuildId, new: BuildId) {
+        let Some(row) = self.rows.builds.get(&id.0) else { return };
+        let state = row.state.clone();
+        let mut after: Vec<BuildId> = row.after.iter().copied().filter(|need| *need != old && *need != new).collect();
+        after.push(new);
+        self.set_after(id, after);
+        if matches!(state, BuildState::Needed { .. }) {
+            self.set_state(id, state);
+        }
     }
 
     /// An entry that exists and is not in the binhost.
@@ -147,9 +166,13 @@ impl Core {
         }
         for artifact in self.rows.artifacts.iter() {
             self.soft.uploads.insert((artifact.index.to_string(), artifact.sha_in.clone()), artifact.id);
-            if let ArtifactState::Published { listed: Some(timestamp), .. } = artifact.state {
+            self.soft.stock.add(artifact);
+            if let ArtifactState::Published { listed, .. } = artifact.state {
                 let generation = self.soft.generations.entry(artifact.index.to_string()).or_default();
-                generation.listed_up_to = generation.listed_up_to.max(timestamp);
+                match listed {
+                    Some(timestamp) => generation.listed_up_to = generation.listed_up_to.max(timestamp),
+                    None => drop(generation.unlisted.insert(artifact.id)),
+                }
             }
         }
         let medians: BTreeMap<String, u64> =

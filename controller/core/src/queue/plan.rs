@@ -9,7 +9,6 @@ use swarm_protocol::{BuildId, Cpv, DroneId, PlanId};
 use super::request::blank;
 use crate::effect::Answer;
 use crate::input::ReplyTo;
-use crate::placement::{Reason, Rule};
 use crate::rows::{BlockedBy, BuildRow, BuildState, Identity, IndexKey, Origin, Outcome, PlanRow, PlanState, Received};
 use crate::state::Core;
 
@@ -19,121 +18,6 @@ const PLANNER_BACKOFF: u64 = 30_000;
 const MAX_COMPLAINT: usize = 4_000;
 
 impl Core {
-    /// Sends waiting plans to drones that can plan them; one plan at a time per drone.
-    pub(crate) fn send_plans(&mut self) {
-        if self.rows.plans.is_empty() {
-            return;
-        }
-        let mut busy: BTreeSet<DroneId> = self
-            .rows
-            .plans
-            .iter()
-            .filter_map(|plan| match &plan.state {
-                PlanState::Sent { drone, .. } => Some(drone.clone()),
-                PlanState::Waiting {} => None,
-            })
-            .collect();
-        let due: Vec<(u64, String)> = self
-            .rows
-            .plans
-            .iter()
-            .filter(|plan| plan.state == PlanState::Waiting {} && plan.not_before <= self.now.at)
-            .map(|plan| (plan.id.0, plan.profile.clone()))
-            .collect();
-        for (id, profile) in due {
-            let Some(drone) = self.planner(&profile, &busy) else { continue };
-            let order = self.next_order(&drone);
-            let until = self.now.at + self.settings.plan_timeout;
-            if let Some(plan) = self.rows.plans.change(&id) {
-                plan.attempt += 1;
-                plan.state = PlanState::Sent { drone: drone.clone(), order, until };
-            }
-            busy.insert(drone);
-            self.send_plan(id);
-        }
-    }
-
-    /// An idle drone plans before a building one.
-    fn planner(&self, profile: &str, busy: &BTreeSet<DroneId>) -> Option<DroneId> {
-        self.rows
-            .drones
-            .iter()
-            .filter(|row| !busy.contains(&row.id) && self.against_planning(&row.id, profile).is_empty())
-            .min_by_key(|row| self.soft.held.get(&row.id).map_or(0, BTreeSet::len))
-            .map(|row| row.id.clone())
-    }
-
-    /// Everything that speaks against a drone as planner.
-    pub(crate) fn against_planning(&self, drone: &DroneId, profile: &str) -> Vec<Reason> {
-        let matters = |rule: Rule| matches!(rule, Rule::Online | Rule::WorkerReady | Rule::NotPaused);
-        let mut against: Vec<Reason> =
-            self.against_drone(drone).into_iter().filter(|reason| matters(reason.rule)).collect();
-        if let Some(row) = self.rows.drones.get(&drone.0)
-            && row.build_profile != profile
-        {
-            against.push(Reason {
-                rule: Rule::Profile,
-                text: format!("serves the build profile {}, not {profile}", row.build_profile),
-            });
-        }
-        against
-    }
-
-    /// Planners that took too long are given up.
-    pub(crate) fn give_up_plans(&mut self) {
-        let now = self.now.at;
-        let late: Vec<u64> = self
-            .rows
-            .plans
-            .iter()
-            .filter(|plan| matches!(plan.state, PlanState::Sent { until, .. } if until <= now))
-            .map(|plan| plan.id.0)
-            .collect();
-        for id in late {
-            let Some(plan) = self.rows.plans.change(&id) else { continue };
-            let PlanState::Sent { drone, .. } = &plan.state else { continue };
-            let drone = drone.clone();
-            plan.state = PlanState::Waiting {};
-            let name = self.drone_name(&drone);
-            self.event(
-                "warn",
-                format!("{name} did not finish a plan in time; it is asked of another drone"),
-                |event| event.drone = Some(name),
-            );
-        }
-    }
-
-    pub(crate) fn next_plan(&self) -> Option<u64> {
-        self.rows
-            .plans
-            .iter()
-            .filter_map(|plan| match plan.state {
-                PlanState::Sent { until, .. } => Some(until),
-                PlanState::Waiting {} => (plan.not_before > self.now.at).then_some(plan.not_before),
-            })
-            .min()
-    }
-
-    /// An entry goes through a planner (again).
-    pub(crate) fn plan_again(&mut self, id: BuildId, not_before: u64) {
-        let Some(row) = self.rows.builds.get(&id.0).cloned() else { return };
-        let meta = self.meta_mut();
-        meta.last_plan += 1;
-        let plan = PlanId(meta.last_plan);
-        self.rows.plans.put(PlanRow {
-            id: plan,
-            attempt: 0,
-            session: row.session,
-            profile: row.profile,
-            builds: vec![id],
-            package_use: row.package_use,
-            fresh: false,
-            not_before,
-            state: PlanState::Waiting {},
-        });
-        self.set_state(id, BuildState::Planning { plan });
-    }
-
     pub(crate) fn planned(&mut self, drone: &DroneId, id: PlanId, attempt: u32, plan: Plan, reply: ReplyTo) {
         let answer = match self.rows.plans.get(&id.0).cloned() {
             Some(row)
@@ -148,6 +32,12 @@ impl Core {
         self.reply(reply, Answer::Plan(answer));
     }
 
+    /// A plan is settled.
+    pub(crate) fn forget_plan(&mut self, id: u64) {
+        self.rows.plans.remove(&id);
+        self.soft.gave_up.remove(&id);
+    }
+
     fn take_plan(&mut self, drone: &DroneId, row: &PlanRow, plan: Plan) -> PlanAnswer {
         if let Some(complaint) = &plan.complaint {
             self.complained(drone, row, complaint);
@@ -158,15 +48,16 @@ impl Core {
             self.event("warn", format!("{name} sent a plan that cannot be used: {reason}"), |event| {
                 event.drone = Some(name)
             });
-            self.plan_later(row.id.0);
+            self.plan_later(row.id.0, drone);
             return PlanAnswer::Refused { reason };
         }
-        self.rows.plans.remove(&row.id.0);
+        self.forget_plan(row.id.0);
         self.apply(drone, row, &plan);
         PlanAnswer::Durable {}
     }
 
-    fn plan_later(&mut self, id: u64) {
+    fn plan_later(&mut self, id: u64, failed: &DroneId) {
+        self.soft.gave_up.insert(id, failed.clone());
         let not_before = self.now.at + PLANNER_BACKOFF;
         if let Some(plan) = self.rows.plans.change(&id) {
             plan.not_before = not_before;
@@ -174,29 +65,30 @@ impl Core {
         }
     }
 
-    /// The resolver could not: several atoms are asked for one by one, so that a bad one does not stop the good ones; a
-    /// single one is blocked with the resolver's words.
+    /// The resolver could not: several atoms are asked for again in two halves, so that a bad one does not stop the good
+    /// ones; a single one is blocked with the resolver's words.
     fn complained(&mut self, drone: &DroneId, row: &PlanRow, complaint: &Complaint) {
         if complaint.kind == ComplaintKind::Planner {
             let name = self.drone_name(drone);
             let message = format!("{name} could not plan: {}", first_line(&complaint.text));
             self.event("warn", message, |event| event.drone = Some(name));
-            self.plan_later(row.id.0);
+            self.plan_later(row.id.0, drone);
             return;
         }
-        self.rows.plans.remove(&row.id.0);
+        self.forget_plan(row.id.0);
         if let [only] = row.builds[..] {
             let text: String = complaint.text.chars().take(MAX_COMPLAINT).collect();
-            let retry_at = self.retry_moment(only);
             self.build_event("blocked", only, format!("cannot be resolved: {}", first_line(&text)), None);
-            self.set_state(
-                only,
-                BuildState::Blocked { by: BlockedBy::Resolver, reasons: vec![text], since: self.now.wall, retry_at },
-            );
-            return;
+            let (reasons, since, by) = (vec![text], self.now.wall, BlockedBy::Resolver);
+            let state = match self.retry_moment(only) {
+                Some(at) => BuildState::Blocked { by, reasons, since, retry_at: Some(at) },
+                None => BuildState::Failed { reasons, since },
+            };
+            return self.set_state(only, state);
         }
-        for build in &row.builds {
-            self.plan_again(*build, 0);
+        let (one, other) = row.builds.split_at(row.builds.len() / 2);
+        for half in [one, other] {
+            self.plan_together(PlanRow { builds: half.to_vec(), not_before: 0, ..row.clone() });
         }
     }
 
@@ -231,7 +123,12 @@ impl Core {
             }
         }
         let before = waits(plan);
-        for index in new {
+        // what they waited for by an earlier plan counts no more
+        for index in &new {
+            self.soft.graph.set(entries[index], &[]);
+        }
+        // in merge order, so that nobody waits yet for an entry whose needs are set
+        for index in plan.order.iter().copied().filter(|index| new.contains(index)) {
             let after = before[index as usize].iter().filter_map(|need| entries.get(need).copied()).collect();
             let entry = entries[&index];
             self.set_after(entry, after);
@@ -274,6 +171,7 @@ impl Core {
             None => self.next_build(),
         };
         let known_row = self.rows.builds.get(&entry.0).cloned();
+        self.forget_identity(entry);
         let origin = if askers.is_empty() { Origin::Dependency } else { Origin::Asked };
         let born = || {
             blank(
@@ -317,6 +215,15 @@ impl Core {
         }
     }
 
+    /// A plan makes another package of an entry: by its old identity it is not found any more.
+    pub(crate) fn forget_identity(&mut self, id: BuildId) {
+        let Some(row) = self.rows.builds.get(&id.0) else { return };
+        let Some(key) = row.identity().map(|identity| (identity, row.session)) else { return };
+        if self.soft.identities.get(&key) == Some(&id) {
+            self.soft.identities.remove(&key);
+        }
+    }
+
     /// An entry turned out to be the same package as another: the other stands for both.
     fn join(&mut self, duplicate: BuildId, entry: BuildId) {
         let Some(row) = self.rows.builds.get(&duplicate.0) else { return };
@@ -326,6 +233,10 @@ impl Core {
         }
         let atom = self.rows.builds.get(&entry.0).map(BuildRow::atom).unwrap_or_default();
         self.build_event("control", entry, format!("{asked} is {atom}, which is in the queue already"), None);
+        let waiting: Vec<BuildId> = self.soft.graph.dependents(duplicate).collect();
+        for dependent in waiting {
+            self.wait_for_instead(dependent, duplicate, entry);
+        }
         self.drop_build(duplicate);
     }
 

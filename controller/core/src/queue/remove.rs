@@ -41,12 +41,7 @@ impl Core {
         if let BuildState::Planning { plan } = row.state {
             self.drop_from_plan(plan.0, id);
         }
-        if let Some(identity) = row.identity() {
-            let key = (identity, row.session);
-            if self.soft.identities.get(&key) == Some(&id) {
-                self.soft.identities.remove(&key);
-            }
-        }
+        self.forget_identity(id);
         self.rows.builds.remove(&id.0);
         self.soft.sessions_due.insert(row.session);
     }
@@ -57,7 +52,7 @@ impl Core {
         row.builds.retain(|build| *build != id);
         row.state = PlanState::Waiting {};
         if row.builds.is_empty() {
-            self.rows.plans.remove(&plan);
+            self.forget_plan(plan);
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::rows::{BuildRow, BuildState, IdempotencyRow, Origin, PlanRow, PlanSta
 use crate::state::Core;
 
 /// Atoms resolved together; keeps a plan's order far below the bus's bound.
-const ATOMS_PER_PLAN: usize = 500;
+pub(super) const ATOMS_PER_PLAN: usize = 500;
 /// Packages in one request.
 const MAX_REQUEST: usize = 50_000;
 /// Lines of `package.use` in one request.
@@ -59,7 +59,8 @@ impl Core {
             duplicates: Vec::new(),
         };
         let mut fresh = Vec::new();
-        let mut waiting = self.waiting_atoms(session, &profile, &request.package_use);
+        let asked: BTreeSet<String> = atoms.iter().map(ToString::to_string).collect();
+        let mut waiting = self.waiting_atoms(session, &profile, &request.package_use, &asked);
         for atom in atoms {
             let asked = atom.to_string();
             if waiting.insert(asked.clone()) {
@@ -136,8 +137,14 @@ impl Core {
         Ok(atoms)
     }
 
-    /// Atoms with the same USE that wait or are being built in the same session.
-    fn waiting_atoms(&self, session: SessionId, profile: &str, package_use: &[String]) -> BTreeSet<String> {
+    /// Which of the atoms wait or are being built with the same USE in the same session.
+    fn waiting_atoms(
+        &self,
+        session: SessionId,
+        profile: &str,
+        package_use: &[String],
+        asked: &BTreeSet<String>,
+    ) -> BTreeSet<String> {
         let waits = |state: &BuildState| {
             matches!(state, BuildState::Planning { .. } | BuildState::Needed { .. } | BuildState::Delegated { .. })
         };
@@ -147,6 +154,7 @@ impl Core {
             .filter(|row| {
                 row.session == session && row.profile == profile && row.package_use == package_use && waits(&row.state)
             })
+            .filter(|row| asked.contains(&row.asked))
             .map(|row| row.asked.clone())
             .collect()
     }
@@ -262,7 +270,8 @@ pub(crate) fn invalid(error: String, hint: &str) -> Refusal {
     Refusal { kind: RefusalKind::Invalid, error, hint: Some(hint.to_owned()) }
 }
 
-fn is_label(text: &str, max: usize) -> bool {
+/// A word that may name a folder.
+pub(crate) fn is_label(text: &str, max: usize) -> bool {
     (1..=max).contains(&text.len())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
         && !text.starts_with('.')

@@ -1,6 +1,7 @@
 //! Results: what a drone reports of an attempt, and when it counts. A result is accepted only when every package it made is
 //! in a published index and its log is stored; until then the drone keeps it.
 
+use swarm_protocol::artifact::ArtifactRef;
 use swarm_protocol::report::{BuildAnswer, BuildNews, BuildReport, BuildResult, Failure, FailureClass};
 use swarm_protocol::{BuildId, Cpv, DroneId, Fence};
 
@@ -30,6 +31,9 @@ pub(crate) struct Finishing {
 impl Core {
     pub(crate) fn build_report(&mut self, drone: &DroneId, report: BuildReport, reply: ReplyTo) {
         let fence = report.fence;
+        if report.store_id == *self.store_id() && self.is_settled(drone, &report) {
+            return self.reply(reply, Answer::Build(BuildAnswer::Durable {}));
+        }
         if report.store_id != *self.store_id() || !self.is_current(drone, fence) {
             self.stale(drone, &report);
             let reason = format!("attempt {fence} is not current");
@@ -63,6 +67,24 @@ impl Core {
         self.reply(reply, Answer::Build(answer));
     }
 
+    /// A result that was counted and whose answer got lost, or came after it was told to ask again.
+    fn is_settled(&self, drone: &DroneId, report: &BuildReport) -> bool {
+        let Some(build) = self.rows.builds.get(&report.fence.build.0) else { return false };
+        if build.fence() != report.fence || !matches!(report.news, BuildNews::Finished { .. }) {
+            return false;
+        }
+        match &build.state {
+            BuildState::Received { received } => received.drone.as_ref() == Some(&self.drone_name(drone)),
+            BuildState::Delegated { .. } => false,
+            BuildState::Planning { .. }
+            | BuildState::Needed { .. }
+            | BuildState::Blocked { .. }
+            | BuildState::Failed { .. } => {
+                build.marks.last().is_some_and(|mark| mark.drone == *drone && mark.attempt == report.fence.attempt)
+            }
+        }
+    }
+
     /// A report of an older attempt is logged, answered "superseded", and changes nothing.
     fn stale(&mut self, drone: &DroneId, report: &BuildReport) {
         if !matches!(report.news, BuildNews::Finished { .. }) {
@@ -84,6 +106,8 @@ impl Core {
         let until = self.now.at + HOLD;
         match self.soft.finishing.get_mut(&fence.build) {
             Some(known) => {
+                // a drone that cannot deliver what it first reported may report a failure instead
+                known.result = result;
                 let old = known.reply.replace((reply, until));
                 if let Some((to, _)) = old {
                     self.reply(to, Answer::Build(BuildAnswer::Pending { retry_ms: ASK_AGAIN }));
@@ -117,23 +141,36 @@ impl Core {
     fn try_accept(&mut self, id: BuildId) {
         let Some(entry) = self.soft.finishing.get(&id) else { return };
         let Some(index) = self.index_of(&entry.drone) else { return };
+        // what is rebuilt is in the binhost already; only the new file counts
+        let again = self.rows.builds.get(&id.0).filter(|build| build.rebuild).and_then(|build| build.cpv.clone());
+        let older = |artifact: &ArtifactRef| Some(&artifact.cpv) != again.as_ref();
         let missing: Vec<String> = entry
             .result
             .artifacts
             .iter()
-            .filter(|artifact| !self.is_here(&index, artifact))
+            .filter(|artifact| !self.is_here(&index, artifact, older(artifact)))
             .map(|artifact| artifact.sha256.clone())
             .collect();
         if !missing.is_empty() {
             self.answer_finishing(id, BuildAnswer::NeedArtifacts { sha256: missing });
             return;
         }
-        let all_listed = entry.result.artifacts.iter().all(|artifact| self.is_listed(&index, artifact));
+        let all_listed =
+            entry.result.artifacts.iter().all(|artifact| self.is_listed(&index, artifact, older(artifact)));
         let (Some(log_complete), true) = (entry.log, all_listed) else { return };
-        let entry = entry.clone();
+        let Some(entry) = self.soft.finishing.remove(&id) else { return };
         self.accept(id, &entry, log_complete);
         if let Some((to, _)) = entry.reply {
             self.reply(to, Answer::Build(BuildAnswer::Durable {}));
+        }
+    }
+
+    /// An attempt ended while its result still waited: whoever reported it is told that it counts no more.
+    pub(crate) fn end_finishing(&mut self, id: BuildId) {
+        let Some(entry) = self.soft.finishing.remove(&id) else { return };
+        if let Some((to, _)) = entry.reply {
+            let reason = format!("attempt {} is not current", entry.fence);
+            self.reply(to, Answer::Build(BuildAnswer::Superseded { reason }));
         }
     }
 
@@ -178,7 +215,7 @@ impl Core {
         };
         let size = self.index_of(&entry.drone).and_then(|index| self.published_size(&index, made)).unwrap_or(made.size);
         let name = self.drone_name(&entry.drone);
-        self.learn(build.cpv.as_deref().unwrap_or_default(), &entry.result);
+        self.learn(build.cpv.as_deref().unwrap_or_default(), &entry.drone, &entry.result);
         self.record(id, &entry.drone, HistoryStatus::Success, Some((&entry.result, log_complete)), None);
         self.build_event(
             "complete",
@@ -195,6 +232,9 @@ impl Core {
             size,
         };
         self.set_state(id, BuildState::Received { received });
+        if build.assignment().is_some_and(|a| a.cancelling == Some(Cancelling::Remove {})) {
+            self.drop_build(id);
+        }
     }
 
     /// An attempt ended without a result, as ordered.
@@ -203,7 +243,11 @@ impl Core {
         let name = self.drone_name(&assignment.drone);
         self.record(id, &assignment.drone, HistoryStatus::Returned, None, Some(reason));
         self.build_event("return", id, format!("{name} gave it back: {reason}"), Some(name));
-        self.after_cancel(id, assignment.cancelling.unwrap_or(Cancelling::Return {}));
+        match assignment.cancelling {
+            Some(then) => self.after_cancel(id, then),
+            // nobody asked for it: at once it would come straight back
+            None => self.back_to_needed(id, self.now.at + self.settings.heartbeat),
+        }
     }
 
     /// What becomes of an entry whose attempt has ended by order.
@@ -257,12 +301,12 @@ impl Core {
             stats.drone = drone_name;
             stats.total += 1;
             stats.success += u64::from(status == HistoryStatus::Success);
-            stats.duration_ms += duration_ms;
+            stats.duration_ms = stats.duration_ms.saturating_add(duration_ms);
             self.rows.stats.put(stats);
         }
     }
 
-    fn learn(&mut self, cpv: &str, result: &BuildResult) {
+    fn learn(&mut self, cpv: &str, drone: &DroneId, result: &BuildResult) {
         let Ok(cpv) = cpv.parse::<Cpv>() else { return };
         let cp = cpv.cp();
         let empty = DurationRow { cp: cp.clone(), durations_ms: Vec::new(), memory_peak_bytes: 0 };
@@ -271,7 +315,9 @@ impl Core {
         if row.durations_ms.len() > KEEP_DURATIONS {
             row.durations_ms.remove(0);
         }
-        row.memory_peak_bytes = row.memory_peak_bytes.max(result.memory_peak_bytes);
+        // a wrong reading must not make a package too big for the very drone that built it
+        let ram = self.rows.drones.get(&drone.0).map_or(0, |row| row.ram_bytes);
+        row.memory_peak_bytes = row.memory_peak_bytes.max(result.memory_peak_bytes.min(ram));
         if let Some(median) = row.median_ms() {
             std::sync::Arc::make_mut(&mut self.soft.medians).insert(cp, median);
         }

@@ -1,11 +1,11 @@
 //! Sessions: which one a request joins, and when one ends.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use swarm_protocol::{BuildId, SessionId};
 
 use crate::input::QueueRequest;
-use crate::rows::{BuildState, SessionRow};
+use crate::rows::{BuildRow, BuildState, SessionRow};
 use crate::state::Core;
 
 impl Core {
@@ -99,27 +99,23 @@ impl Core {
         if counts.waiting == 0 {
             return false;
         }
-        let mut known = BTreeMap::new();
+        let stuck = self.stuck();
         self.rows
             .builds
             .iter()
             .filter(|row| row.session == id && matches!(row.state, BuildState::Needed { .. }))
-            .any(|row| !self.is_stuck(row.id, &mut known))
+            .any(|row| !stuck.contains(&row.id))
     }
 
-    /// Whether an entry waits, directly or not, for a blocked or failed one.
-    pub(crate) fn is_stuck(&self, id: BuildId, known: &mut BTreeMap<BuildId, bool>) -> bool {
-        if let Some(answer) = known.get(&id) {
-            return *answer;
+    /// Entries that wait, directly or not, for a blocked or failed one.
+    fn stuck(&self) -> BTreeSet<BuildId> {
+        let given_up = |row: &&BuildRow| matches!(row.state, BuildState::Blocked { .. } | BuildState::Failed { .. });
+        let mut open: Vec<BuildId> = self.rows.builds.iter().filter(given_up).map(|row| row.id).collect();
+        let mut found = BTreeSet::new();
+        while let Some(next) = open.pop() {
+            open.extend(self.soft.graph.dependents(next).filter(|dependent| found.insert(*dependent)));
         }
-        known.insert(id, false);
-        let answer = match self.rows.builds.get(&id.0).map(|row| &row.state) {
-            Some(BuildState::Blocked { .. } | BuildState::Failed { .. }) => true,
-            Some(BuildState::Needed { .. }) => self.soft.graph.unmet(id).any(|need| self.is_stuck(need, known)),
-            _ => false,
-        };
-        known.insert(id, answer);
-        answer
+        found
     }
 
     /// Entries of old ended sessions leave the tables; history and binhost keep what was built.

@@ -106,7 +106,7 @@ impl Row for BuildRow {
 }
 
 /// What makes two packages the same within a session (decision 1).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Identity {
     /// Build profile.
     pub profile: String,

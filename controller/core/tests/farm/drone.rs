@@ -1,0 +1,152 @@
+//! A scripted drone: it introduces itself, takes orders, keeps its results until they are durable. It never builds.
+
+use std::collections::BTreeMap;
+
+use swarm_protocol::artifact::ArtifactRef;
+use swarm_protocol::machine::{Machine, PortageState, TreeState, Vitals, WorkerState};
+use swarm_protocol::order::BuildJob;
+use swarm_protocol::report::{AttemptStatus, BuildResult, Heartbeat, Hello, Phase, Role};
+use swarm_protocol::{DroneId, Fence, InstanceId};
+
+/// A drone and everything it would keep on its disk.
+#[derive(Debug, Clone)]
+pub struct Drone {
+    pub id: DroneId,
+    pub name: String,
+    /// Counts its agent's starts.
+    pub starts: u32,
+    pub cores: u32,
+    pub ram_gib: u64,
+    pub slots: u32,
+    pub tags: Vec<String>,
+    pub profile: String,
+    pub cflags: String,
+    pub tree: String,
+    pub vitals: Vitals,
+    pub worker: WorkerState,
+    pub seq: u64,
+    pub orders_seen: u64,
+    /// Attempts it has and since when they build, on the core's clock.
+    pub running: BTreeMap<Fence, (BuildJob, Option<u64>)>,
+    /// Results that are not acknowledged.
+    pub finished: BTreeMap<Fence, BuildResult>,
+    /// Orders to it are lost.
+    pub deaf: bool,
+    /// It sends nothing by itself.
+    pub silent: bool,
+    /// It takes plan orders and does not answer them.
+    pub dull: bool,
+    /// It can't upload.
+    pub no_upload: bool,
+}
+
+pub const GIB: u64 = 1 << 30;
+
+impl Drone {
+    pub fn new(name: &str) -> Self {
+        let vitals = Vitals { disk_build_free: 50 * GIB, disk_packages_free: 50 * GIB, ..Vitals::default() };
+        Self {
+            id: DroneId(format!("U-{name}")),
+            name: name.to_owned(),
+            starts: 1,
+            cores: 8,
+            ram_gib: 16,
+            slots: 1,
+            tags: Vec::new(),
+            profile: "default".to_owned(),
+            cflags: "-O2".to_owned(),
+            tree: "tree-1".to_owned(),
+            vitals,
+            worker: WorkerState::Alive,
+            seq: 0,
+            orders_seen: 0,
+            running: BTreeMap::new(),
+            finished: BTreeMap::new(),
+            deaf: false,
+            silent: false,
+            dull: false,
+            no_upload: false,
+        }
+    }
+
+    pub fn instance(&self, role: Role) -> InstanceId {
+        InstanceId(format!("{}-{role:?}-{}", self.name, self.starts))
+    }
+
+    pub fn hello(&self, role: Role) -> Hello {
+        let tree = TreeState { id: self.tree.clone(), timestamp: None };
+        Hello {
+            instance: self.instance(role),
+            role,
+            name: self.name.clone(),
+            agent_version: "0.5.0".to_owned(),
+            proto_min: 1,
+            proto_max: 1,
+            machine: Machine {
+                arch: "amd64".to_owned(),
+                cores: self.cores,
+                ram_bytes: self.ram_gib * GIB,
+                ..Machine::default()
+            },
+            portage: PortageState {
+                version: "3.0.83".to_owned(),
+                build_profile: self.profile.clone(),
+                profile: "default/linux/amd64/23.0".to_owned(),
+                chost: "x86_64-pc-linux-gnu".to_owned(),
+                cflags: self.cflags.clone(),
+                installed_hash: "base".to_owned(),
+                tree,
+                ..PortageState::default()
+            },
+            tags: self.tags.clone(),
+            slots: self.slots,
+            orders_seen: self.orders_seen,
+            running: self.running.keys().copied().collect(),
+            finished: self.finished.keys().copied().collect(),
+            ..Hello::default()
+        }
+    }
+
+    pub fn heartbeat(&mut self, now: u64) -> Heartbeat {
+        self.seq += 1;
+        let status = |(fence, (job, since)): (&Fence, &(BuildJob, Option<u64>))| AttemptStatus {
+            fence: *fence,
+            cpv: job.cpv.clone(),
+            phase: if since.is_some() { Phase::Compile } else { Phase::Queued },
+            elapsed_ms: since.map_or(0, |since| now - since),
+            ..AttemptStatus::default()
+        };
+        Heartbeat {
+            instance: self.instance(Role::Supervisor),
+            seq: self.seq,
+            orders_seen: self.orders_seen,
+            vitals: self.vitals.clone(),
+            worker: self.worker,
+            worker_instance: Some(self.instance(Role::Worker)),
+            attempts: self.running.iter().map(status).collect(),
+            finished: self.finished.keys().copied().collect(),
+            tree: TreeState { id: self.tree.clone(), timestamp: None },
+        }
+    }
+}
+
+/// The package an attempt makes.
+pub fn binary(job: &BuildJob) -> ArtifactRef {
+    ArtifactRef {
+        cpv: job.cpv.clone(),
+        slot: job.slot.clone(),
+        repository: job.repository.clone(),
+        sha256: sha(&format!("{} {} {:?}", job.cpv, job.fence, job.use_flags)),
+        size: 1000,
+        use_flags: job.use_flags.clone(),
+    }
+}
+
+/// Something that looks like a SHA-256 and differs for different texts.
+pub fn sha(text: &str) -> String {
+    let mut sum: u64 = 0xcbf2_9ce4_8422_2325;
+    for byte in text.bytes() {
+        sum = (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    format!("{sum:016x}").repeat(4)
+}

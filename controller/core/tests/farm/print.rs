@@ -1,0 +1,193 @@
+//! Lines of the transcript: one for each input, effect and event.
+
+use swarm_core::{Answer, Effect, Input, Request};
+use swarm_protocol::DroneId;
+use swarm_protocol::artifact::ArtifactAnswer;
+use swarm_protocol::order::Task;
+use swarm_protocol::plan::PlanAnswer;
+use swarm_protocol::report::{BuildAnswer, BuildNews, HelloAnswer};
+
+use super::{BEGIN, Farm};
+
+impl Farm {
+    pub(super) fn print(&mut self, line: &str, effects: &[Effect], first_event: usize) {
+        let s = (self.now.at - BEGIN) / 1000;
+        let mut text = format!("{}:{:02}:{:02} {line}\n", s / 3600, s / 60 % 60, s % 60);
+        for event in &self.events[first_event..] {
+            text.push_str(&format!("        ! {}: {}\n", event.kind, event.message));
+        }
+        for effect in effects {
+            text.push_str(&format!("        {}\n", self.effect(effect)));
+        }
+        self.transcript.push_str(&text);
+    }
+
+    fn name(&self, drone: &DroneId) -> String {
+        drone.0.strip_prefix("U-").unwrap_or(&drone.0).to_owned()
+    }
+
+    pub(super) fn describe(&self, input: &Input) -> String {
+        match input {
+            Input::Hello { drone, hello, .. } => format!("{}: hello of the {:?}", self.name(drone), hello.role),
+            Input::Heartbeat { drone, .. } => format!("{}: heartbeat", self.name(drone)),
+            Input::Build { drone, report, .. } => {
+                let news = match &report.news {
+                    BuildNews::Taken {} => "taken".to_owned(),
+                    BuildNews::Started { .. } => "started".to_owned(),
+                    BuildNews::Finished { result } => match &result.failure {
+                        None => format!("finished, {} package(s)", result.artifacts.len()),
+                        Some(failure) => format!("failed, {}: {}", failure.class.name(), failure.message),
+                    },
+                    BuildNews::Dropped { reason } => format!("dropped: {reason}"),
+                    BuildNews::Refused { failure } => {
+                        format!("refused, {}: {}", failure.class.name(), failure.message)
+                    }
+                    BuildNews::Unknown => "unknown news".to_owned(),
+                };
+                format!("{}: {} {news}", self.name(drone), report.fence)
+            }
+            Input::Artifact { drone, ask, .. } => {
+                format!("{}: {} wants to upload {}", self.name(drone), ask.fence, ask.artifact.cpv)
+            }
+            Input::Planned { drone, plan, attempt, result, .. } => {
+                let what = match &result.complaint {
+                    Some(complaint) => format!("{:?}", complaint.kind),
+                    None => result.packages.iter().map(|p| p.cpv.clone()).collect::<Vec<_>>().join(" "),
+                };
+                format!("{}: plan {plan}.{attempt} is {what}", self.name(drone))
+            }
+            Input::Request { actor, request, .. } => format!("{actor}: {}", describe_request(request)),
+            Input::Uploaded { artifact, file, .. } => format!("upload {artifact} is here: {}", file.cpv),
+            Input::Signed { artifact, .. } => format!("artifact {artifact} is signed"),
+            Input::SigningFailed { artifact, reason } => format!("artifact {artifact} is not signed: {reason}"),
+            Input::IndexWritten { index, timestamp } => format!("index {index} {timestamp} is written"),
+            Input::IndexFailed { index, reason } => format!("index {index} is not written: {reason}"),
+            Input::LogStored { fence, complete } => format!("log of {fence} is stored, complete: {complete}"),
+        }
+    }
+
+    fn effect(&self, effect: &Effect) -> String {
+        match effect {
+            Effect::Reply { answer, .. } => format!("= {}", describe_answer(answer)),
+            Effect::Order { drone, order } => {
+                let what = match &order.task {
+                    Task::Build { job } => {
+                        let flags =
+                            if job.use_flags.is_empty() { String::new() } else { format!(" {:?}", job.use_flags) };
+                        format!("build {} ={}{flags}, index {}", job.fence, job.cpv, job.min_index_timestamp)
+                    }
+                    Task::Cancel { fence, reason } => format!("cancel {fence}: {reason}"),
+                    Task::Plan { job } => {
+                        format!("plan {}.{} {:?} {:?}", job.plan, job.attempt, job.atoms, job.package_use)
+                    }
+                    other => format!("{other:?}"),
+                };
+                format!("-> {} #{}: {what}", self.name(drone), order.number)
+            }
+            Effect::Sign { artifact, path, .. } => format!("sign {artifact} as {path}"),
+            Effect::WriteIndex { index, timestamp, add, .. } => {
+                format!("write index {index} {timestamp}, {} new", add.len())
+            }
+            Effect::DropUpload { artifact } => format!("drop upload {artifact}"),
+            Effect::CompleteLog { fence, drone, bytes } => {
+                format!("fetch log of {fence} from {}, {bytes} bytes", self.name(drone))
+            }
+            Effect::TrimHistory { up_to } => format!("trim history up to {up_to}"),
+        }
+    }
+}
+
+fn describe_request(request: &Request) -> String {
+    match request {
+        Request::Queue(queue) => {
+            let mut text = format!("queue {}", queue.packages.join(" "));
+            for (what, value) in [("session", &queue.session_name), ("key", &queue.idempotency_key)] {
+                if let Some(value) = value {
+                    text.push_str(&format!(", {what} {value}"));
+                }
+            }
+            if !queue.package_use.is_empty() {
+                text.push_str(&format!(", use {:?}", queue.package_use));
+            }
+            if queue.rebuild {
+                text.push_str(", rebuild");
+            }
+            if queue.fresh {
+                text.push_str(", fresh");
+            }
+            text
+        }
+        Request::Remove { package } => format!("remove {package}"),
+        Request::Control { action, package, drone } => {
+            let target = package.iter().chain(drone).map(|name| format!(" {name}")).collect::<String>();
+            format!("{action:?}{target}")
+        }
+        Request::Drone { drone, action } => format!("{action:?} drone {drone}"),
+        Request::Why { package } => format!("why {package}"),
+        Request::Ticket { artifact } => format!("ticket of {artifact}"),
+    }
+}
+
+fn describe_answer(answer: &Answer) -> String {
+    match answer {
+        Answer::Hello(HelloAnswer::Welcome { superseded, .. }) if superseded.is_empty() => "welcome".to_owned(),
+        Answer::Hello(HelloAnswer::Welcome { superseded, .. }) => {
+            let fences: Vec<String> = superseded.iter().map(ToString::to_string).collect();
+            format!("welcome, superseded: {}", fences.join(" "))
+        }
+        Answer::Hello(HelloAnswer::Refused { reason, hint }) => format!("refused: {reason} ({hint})"),
+        Answer::Hello(HelloAnswer::Unknown) => "unknown".to_owned(),
+        Answer::Build(answer) => match answer {
+            BuildAnswer::Durable {} => "durable".to_owned(),
+            BuildAnswer::Superseded { reason } => format!("superseded: {reason}"),
+            BuildAnswer::Pending { .. } => "ask again".to_owned(),
+            BuildAnswer::NeedArtifacts { sha256 } => format!("{} package(s) must be uploaded", sha256.len()),
+            BuildAnswer::NotUnderstood { reason } => format!("not understood: {reason}"),
+            BuildAnswer::Unknown => "unknown".to_owned(),
+        },
+        Answer::Artifact(answer) => match answer {
+            ArtifactAnswer::Ticket { artifact, .. } => format!("ticket for {artifact}"),
+            ArtifactAnswer::Have {} => "have it".to_owned(),
+            ArtifactAnswer::Superseded { reason } | ArtifactAnswer::Refused { reason } => format!("no: {reason}"),
+            ArtifactAnswer::Unknown => "unknown".to_owned(),
+        },
+        Answer::Plan(answer) => match answer {
+            PlanAnswer::Durable {} | PlanAnswer::Next {} => "durable".to_owned(),
+            PlanAnswer::Superseded { reason } => format!("superseded: {reason}"),
+            PlanAnswer::Refused { reason } => format!("refused: {reason}"),
+            PlanAnswer::Unknown => "unknown".to_owned(),
+        },
+        Answer::Queued(queued) => {
+            let twice = if queued.duplicates.is_empty() {
+                String::new()
+            } else {
+                format!("; waiting already: {}", queued.duplicates.join(" "))
+            };
+            format!("session {} ({}): {}{twice}", queued.session, queued.session_name, queued.packages.join(" "))
+        }
+        Answer::Done(done) => format!("{} touched: {}", done.touched, done.what.join(" ")),
+        Answer::Why(all) => {
+            let mut lines = Vec::new();
+            for why in all {
+                lines.push(format!("{} is {}: {}", why.package, why.state, why.summary));
+                lines.extend(why.reasons.iter().map(|reason| format!("          because {reason}")));
+                for need in &why.waiting_for {
+                    lines.push(format!("          waits for {} ({})", need.package, need.state));
+                }
+                for drone in &why.drones {
+                    let against: Vec<String> =
+                        drone.against.iter().map(|r| format!("{}: {}", r.rule.name(), r.text)).collect();
+                    let against = if against.is_empty() { "may".to_owned() } else { against.join("; ") };
+                    lines.push(format!("          {}: {against}", drone.name));
+                }
+            }
+            lines.join("\n")
+        }
+        Answer::Ticket(ticket) => format!("{ticket:?}"),
+        Answer::Upload { taken: true, .. } => "taken".to_owned(),
+        Answer::Upload { taken: false, reason } => format!("not taken: {reason}"),
+        Answer::Refused(refusal) => {
+            format!("refused, {:?}: {} ({})", refusal.kind, refusal.error, refusal.hint.as_deref().unwrap_or("no hint"))
+        }
+    }
+}
