@@ -85,10 +85,16 @@ pub fn render(detail: &SessionDetail, screen: &Screen) -> String {
     for package in &detail.packages {
         table.add_row([
             comfy_table::Cell::new(&package.package),
-            comfy_table::Cell::new(if package.use_flags.is_empty() { "-".to_owned() } else { package.use_flags.join(" ") }),
+            comfy_table::Cell::new(if package.use_flags.is_empty() {
+                "-".to_owned()
+            } else {
+                package.use_flags.join(" ")
+            }),
             screen::state(&package.status),
             comfy_table::Cell::new(place(package)),
-            comfy_table::Cell::new(screen::or_dash(package.duration_s.filter(|seconds| *seconds > 0.0).map(screen::duration))),
+            comfy_table::Cell::new(screen::or_dash(
+                package.duration_s.filter(|seconds| *seconds > 0.0).map(screen::duration),
+            )),
             comfy_table::Cell::new(screen::or_dash(package.size_bytes.map(screen::size))),
         ]);
     }

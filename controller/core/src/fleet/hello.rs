@@ -11,6 +11,8 @@ use crate::queue::is_label;
 use crate::rows::{DroneRow, IndexKey, IndexRow, PlanState, Streaks};
 use crate::state::Core;
 
+/// The build profile of who names none, drones and requests alike.
+pub(crate) const DEFAULT_PROFILE: &str = "default";
 /// Longest name of a drone.
 const MAX_NAME: usize = 63;
 
@@ -183,7 +185,9 @@ impl Core {
 
 fn described(drone: &DroneId, hello: &Hello, known: Option<DroneRow>, wall: u64) -> DroneRow {
     let (machine, portage) = (&hello.machine, &hello.portage);
-    let base = [&portage.build_profile, &portage.profile, &portage.chost, &portage.cflags, &portage.installed_hash];
+    let build_profile =
+        if portage.build_profile.is_empty() { DEFAULT_PROFILE } else { &portage.build_profile }.to_owned();
+    let base = [&build_profile, &portage.profile, &portage.chost, &portage.cflags, &portage.installed_hash];
     let base = base.map(String::as_str).join("|");
     let mut row = known.unwrap_or_else(|| DroneRow {
         id: drone.clone(),
@@ -226,7 +230,7 @@ fn described(drone: &DroneId, hello: &Hello, known: Option<DroneRow>, wall: u64)
     row.evidence.clone_from(&machine.evidence);
     row.tags.clone_from(&hello.tags);
     row.slots = hello.slots.clamp(1, 64);
-    row.build_profile.clone_from(&portage.build_profile);
+    row.build_profile = build_profile;
     row.chost.clone_from(&portage.chost);
     row.base = base;
     row.tree.clone_from(&portage.tree.id);

@@ -5,4 +5,5 @@ mod hello;
 mod orders;
 mod presence;
 
+pub(crate) use hello::DEFAULT_PROFILE;
 pub(crate) use presence::Pulse;

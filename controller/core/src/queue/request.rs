@@ -6,6 +6,7 @@ use swarm_protocol::atom::{AtomError, is_package_use_line};
 use swarm_protocol::{Atom, Attempt, BuildId, Cpv, PlanId, SessionId};
 
 use crate::effect::{Answer, Done, Queued, Refusal, RefusalKind};
+use crate::fleet::DEFAULT_PROFILE;
 use crate::input::{QueueRequest, ReplyTo, Request};
 use crate::rows::{BuildRow, BuildState, IdempotencyRow, Origin, PlanRow, PlanState};
 use crate::state::Core;
@@ -49,7 +50,7 @@ impl Core {
             });
         }
         let atoms = self.checked_atoms(request)?;
-        let profile = request.profile.clone().unwrap_or_else(|| "default".to_owned());
+        let profile = request.profile.clone().unwrap_or_else(|| DEFAULT_PROFILE.to_owned());
         let session = self.session_for(actor, request);
         let mut queued = Queued {
             session,
