@@ -57,7 +57,8 @@ impl Core {
             );
         }
         let (arch, portage) = (&hello.machine.arch, &hello.portage);
-        let parts = [("ARCH", arch), ("build profile", &portage.build_profile), ("CHOST", &portage.chost)];
+        let parts =
+            [("ARCH", arch.as_str()), ("build profile", or_default(&portage.build_profile)), ("CHOST", &portage.chost)];
         if let Some((what, bad)) = parts.into_iter().find(|(_, part)| !is_label(part, 64)) {
             return refuse(
                 format!("{bad:?} is no {what}"),
@@ -240,6 +241,10 @@ fn described(drone: &DroneId, hello: &Hello, known: Option<DroneRow>, wall: u64)
     row.last_order = row.last_order.max(hello.orders_seen);
     row.last_seen = wall;
     row
+}
+
+fn or_default(build_profile: &str) -> &str {
+    if build_profile.is_empty() { DEFAULT_PROFILE } else { build_profile }
 }
 
 fn is_name(name: &str) -> bool {
