@@ -50,9 +50,10 @@ pub async fn serve(config: Config) -> Result<()> {
         warn!("{warning}");
     }
     let data = config.data_dir();
-    private_folder(&data)?;
-    private_folder(&data.join("keys"))?;
-    private_folder(&data.join("drones"))?;
+    // others may pass, not look: drones of this machine may have their roots below it, and Portage verifies as nobody
+    folder(&data, 0o711)?;
+    folder(&data.join("keys"), 0o700)?;
+    folder(&data.join("drones"), 0o700)?;
     let mut signals = Signals::listen()?;
     let address = SocketAddr::new(config.http.listen, config.http.port);
     let listener = tokio::net::TcpListener::bind(address).await.with_context(|| {
@@ -303,10 +304,10 @@ impl Signals {
     }
 }
 
-fn private_folder(path: &Path) -> Result<()> {
+fn folder(path: &Path, mode: u32) -> Result<()> {
     std::fs::DirBuilder::new()
         .recursive(true)
-        .mode(0o700)
+        .mode(mode)
         .create(path)
         .with_context(|| format!("make {}", path.display()))
 }

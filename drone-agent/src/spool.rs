@@ -45,7 +45,8 @@ impl Spool {
     /// Opens the directory, making it if need be; nobody else may read it.
     pub fn open(dir: &Path) -> Result<Self, SpoolError> {
         fs::create_dir_all(dir)?;
-        fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
+        // others may pass, not look: Portage verifies signatures as nobody, below this directory
+        fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(0o711))?;
         Ok(Self { dir: dir.to_owned() })
     }
 

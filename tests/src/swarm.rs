@@ -51,6 +51,8 @@ impl Swarm {
         fs_err::create_dir_all(&parent)?;
         // short, because unix sockets below it have at most 108 bytes of path
         let dir = tempfile::Builder::new().prefix("s").tempdir_in(&parent)?;
+        // Portage verifies signatures as nobody, who must be able to pass
+        fs_err::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711))?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let http = Http::new(format!("http://127.0.0.1:{port}"), String::new());
         let mut swarm = Self { dir, http, port, rules: rules.to_owned(), controller: None, drones: Vec::new() };
@@ -155,7 +157,7 @@ impl Swarm {
             bail!("root create: {}{}", String::from_utf8_lossy(&made.stdout), String::from_utf8_lossy(&made.stderr));
         }
         let credentials = self.data().join("drones").join(format!("{name}.nk"));
-        let url = fs_err::read_to_string(self.data().join("nats").join("url")).unwrap_or_default();
+        let url = fs_err::read_to_string(self.data().join("bus.url")).unwrap_or_default();
         let text = format!(
             "name = {name:?}\nstate_dir = {:?}\ncredentials = {credentials:?}\n[bus]\nurl = {:?}\n[root]\npath = {root:?}\n\
              venv = {venv:?}\nrepository = {:?}\ndistfiles = [{:?}]\n",

@@ -90,11 +90,6 @@ impl Client {
         Ok(Self { base, key: address.admin_key()?, actor: format!("{user}@{host}"), agent })
     }
 
-    /// Where it talks to.
-    pub fn base(&self) -> &str {
-        &self.base
-    }
-
     /// Reads.
     ///
     /// # Errors
@@ -204,9 +199,4 @@ pub fn package_path(package: &str) -> Result<String, Problem> {
         Problem::usage(format!("{package:?} has no category")).next("write category/name or category/name-version")
     })?;
     Ok(format!("{}/{}", segment(category), segment(name)))
-}
-
-/// JSON as it is printed by `--json`.
-pub fn pretty(value: &Value) -> String {
-    serde_json::to_string_pretty(value).unwrap_or_default()
 }

@@ -277,8 +277,8 @@ fn well_formed(plan: &Plan, atoms: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// For each package what must be in the binhost before it is built: its build-time dependencies and their run-time
-/// closure, as far as they come earlier in the merge order (that breaks cycles as Portage does; decision 16).
+/// For each package what must be in the binhost before it is built: its build-time and run-time dependencies (emerge merges
+/// the package, so a missing run-time dependency would be compiled on the side, one after the other) and their run-time closure, as far as they come earlier in the merge order (that breaks cycles as Portage does; decision 16).
 fn waits(plan: &Plan) -> Vec<BTreeSet<u32>> {
     let mut place = vec![0usize; plan.packages.len()];
     for (at, index) in plan.order.iter().enumerate() {
@@ -296,7 +296,7 @@ fn waits(plan: &Plan) -> Vec<BTreeSet<u32>> {
     }
     let closure = |package: usize| {
         let mut found = BTreeSet::new();
-        let mut open: Vec<u32> = build_time[package].clone();
+        let mut open: Vec<u32> = build_time[package].iter().chain(&run_time[package]).copied().collect();
         while let Some(need) = open.pop() {
             if found.insert(need) {
                 open.extend(&run_time[need as usize]);
@@ -343,8 +343,8 @@ mod tests {
         let waits = waits(&plan);
         assert_eq!(
             waits[3],
-            BTreeSet::from([1, 2]),
-            "the tool and what it needs to run, not what the app needs to run"
+            BTreeSet::from([0, 1, 2]),
+            "the tool and what it needs to run, and what the app needs to run: emerge would build it on the side"
         );
     }
 
