@@ -209,6 +209,7 @@ impl Link {
 }
 
 /// Reads an order; the error is what to answer.
+#[expect(clippy::result_large_err, reason = "the error is the answer that is sent")]
 pub fn read_order(message: &Message) -> Result<Order, OrderAnswer> {
     open::<Order>(&message.payload)
         .map(|envelope| envelope.body)

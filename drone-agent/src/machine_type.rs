@@ -150,7 +150,8 @@ mod tests {
     fn each_kind_of_machine_is_told_by_its_marks() {
         const HYPERVISOR: (&str, &str) = ("/proc/cpuinfo", "processor : 0\nflags\t\t: fpu vme hypervisor sse2\n");
         const VENDOR: &str = "/sys/class/dmi/id/sys_vendor";
-        let cases: &[(&str, &[(&str, &str)], DroneType)] = &[
+        type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], DroneType);
+        let cases: &[Case<'_>] = &[
             ("LXC by PID 1", &[("/proc/1/environ", "TERM=x\0container=lxc\0")], DroneType::Lxc),
             ("LXC by systemd", &[("/run/systemd/container", "lxc\n"), (VENDOR, "QEMU")], DroneType::Lxc),
             ("nspawn", &[("/run/systemd/container", "systemd-nspawn")], DroneType::Lxc),

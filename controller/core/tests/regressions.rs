@@ -493,7 +493,7 @@ fn nobody_is_forgotten_before_the_controller_can_tell_who_is_online() {
 fn a_drone_cannot_name_a_folder_outside_the_binhost() {
     let mut farm = Farm::of(&[]);
     let mut eve = Drone::new("eve");
-    for bad in ["../../etc", "a/b", "", ".hidden", "x y"] {
+    for bad in ["../../etc", "a/b", ".hidden", "x y"] {
         eve.profile = bad.to_owned();
         farm.drones.insert("eve".to_owned(), eve.clone());
         let answer = farm.hello("eve", Role::Supervisor);

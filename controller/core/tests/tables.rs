@@ -22,7 +22,7 @@ fn explain(farm: &mut Farm, package: &str) -> Explanation {
 
 fn against(farm: &mut Farm, drone: &str, package: &str) -> Vec<&'static str> {
     let why = explain(farm, package);
-    let drone = why.drones.iter().find(|one| one.name == drone).unwrap();
+    let drone = why.drones.iter().find(|one| one.name == drone).expect("the test names a drone of the farm");
     drone.against.iter().map(|reason| reason.rule.name()).collect()
 }
 

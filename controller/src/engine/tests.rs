@@ -1,3 +1,4 @@
+#![expect(clippy::await_holding_lock, reason = "the lock is the gate that holds the engine's commit up")]
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};

@@ -1,7 +1,6 @@
 //! A farm without machines: the real core, a store in memory, virtual time and scripted drones. Every input, effect and
 //! event becomes a line of a transcript that a person can read and a test can keep.
 
-#![expect(clippy::allow_attributes, reason = "an expectation that only some test files fulfil cannot be expected")]
 #![allow(dead_code, unused_imports, missing_docs, reason = "each test file uses its part of the farm")]
 
 mod check;
