@@ -87,7 +87,7 @@ title "6/6  A fresh client installs $program from the binhost alone"
 url=$("$(find_python)" -c 'import json, sys; print(json.load(open(sys.argv[1]))["url"])' "$demo/binhost.json")
 "$swarm" binhost show --key > "$demo/binhost.asc"
 "$agent" root create --prefix "$client" --repository "$demo/repository" --distfiles "$demo/distfiles" \
-	--portage "$portage" --binhost-url "$url" --binhost-key "$demo/binhost.asc"
+	--portage "$portage" --profile "default/$(case $(uname -m) in aarch64) echo arm64 ;; *) echo amd64 ;; esac)" --binhost-url "$url" --binhost-key "$demo/binhost.asc"
 install=(emerge --getbinpkgonly --binpkg-respect-use=y --oneshot "$program")
 
 # First with a keyring that does not know the swarm's key: this must be refused, or nothing was verified.

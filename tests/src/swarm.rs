@@ -14,6 +14,8 @@ use tempfile::TempDir;
 
 use crate::{Http, processes, tools, until};
 
+/// Portage profile of the demo repository for this machine.
+const PROFILE: &str = if cfg!(target_arch = "aarch64") { "default/arm64" } else { "default/amd64" };
 /// How long a controller may take to answer.
 const START: Duration = Duration::from_secs(30);
 /// How long a fleet may take to be online.
@@ -152,6 +154,7 @@ impl Swarm {
             .arg(material.join("distfiles"))
             .arg("--portage")
             .arg(&venv)
+            .args(["--profile", PROFILE])
             .output()?;
         if !made.status.success() {
             bail!("root create: {}{}", String::from_utf8_lossy(&made.stdout), String::from_utf8_lossy(&made.stderr));
@@ -160,7 +163,7 @@ impl Swarm {
         let url = fs_err::read_to_string(self.data().join("bus.url")).unwrap_or_default();
         let text = format!(
             "name = {name:?}\nstate_dir = {:?}\ncredentials = {credentials:?}\n[bus]\nurl = {:?}\n[root]\npath = {root:?}\n\
-             venv = {venv:?}\nrepository = {:?}\ndistfiles = [{:?}]\n",
+             venv = {venv:?}\nrepository = {:?}\nprofile = {PROFILE:?}\ndistfiles = [{:?}]\n",
             dir.join("state"),
             url.trim(),
             material.join("repository"),

@@ -43,7 +43,7 @@ fn builds_go_on_while_the_controller_is_killed_and_every_result_arrives_once() -
 
 #[test]
 fn a_drone_that_is_gone_loses_its_package_after_the_lease_and_its_late_result_changes_nothing() -> Result<()> {
-    let mut swarm = Swarm::start(2, "lease = \"12s\"\nstart_grace = \"1s\"\noffline_after = \"6s\"")?;
+    let mut swarm = Swarm::start(2, "heartbeat = \"2s\"\nlease = \"12s\"\nstart_grace = \"1s\"\noffline_after = \"6s\"")?;
     swarm.queue(&["app-misc/honeydrip"])?;
     let first = swarm.until_building("=app-misc/honeydrip", BUILD)?;
     // The agent vanishes, the build itself goes on: its result will come late.

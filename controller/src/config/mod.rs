@@ -393,7 +393,8 @@ fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<Strin
         let last = candidate.rsplit('.').next().unwrap_or(candidate);
         strsim::jaro_winkler(name, candidate).max(strsim::jaro_winkler(name, last))
     };
-    let best = known.map(|candidate| (likeness(candidate), candidate)).max_by(|a, b| a.0.total_cmp(&b.0));
+    // of equals the first, which stands first in the example
+    let best = known.map(|candidate| (likeness(candidate), candidate)).min_by(|a, b| b.0.total_cmp(&a.0));
     best.filter(|(likeness, _)| *likeness > 0.75).map(|(_, candidate)| candidate.to_owned())
 }
 
