@@ -299,6 +299,12 @@ impl Drone {
         processes::with(&["drone-agent attempt", &state]).into_iter().map(|process| process.pid).collect()
     }
 
+    /// Attempts on the drone's disk: running, or finished and not yet acknowledged.
+    pub fn held(&self) -> Vec<PathBuf> {
+        let entries = fs_err::read_dir(self.dir.join("state/attempts")).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).filter(|path| path.join("job.msgpack").exists()).collect()
+    }
+
     /// Kills the supervisor, the worker and every attempt with all its processes, as a power cut would.
     ///
     /// # Errors
