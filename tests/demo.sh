@@ -8,9 +8,10 @@
 #   EXIT=1          end the swarm after the checks (also without a terminal); else it stays up until Ctrl-C
 #   DEMO_SECONDS=N  give up after that many seconds of building (900)
 #   DEMO_PORT=N     the controller's HTTP port (its own choice)
+#   DEMO_DIR=DIR    where it all lies (.demo below the project); what an earlier demo left there is removed
 . "$(dirname "$0")/tools/common.sh"
 
-demo=$project/.demo
+demo=$(realpath -m "${DEMO_DIR:-$project/.demo}")
 roots=$demo/roots
 limit=${DEMO_SECONDS:-900}
 swarm=$project/target/debug/swarm
@@ -37,7 +38,7 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-case $project in *[[:space:]]*) fail "Portage cannot build below a path with spaces: $project" "move the project and try again" ;; esac
+case $project$demo in *[[:space:]]*) fail "Portage cannot build below a path with spaces: $project, $demo" "move the project and try again" ;; esac
 
 # Run a Portage command in the client's prefix, with nothing of this shell's environment.
 client=$roots/c1
@@ -47,7 +48,7 @@ in_client() {
 		timeout 180 "$@" </dev/null
 }
 
-title "1/6  What is needed and missing"
+title "1/5  What is needed and missing"
 "$project/tests/tools/system.sh"
 nats=$("$project/tests/tools/nats.sh")
 portage=$("$project/tests/tools/portage.sh")
@@ -56,34 +57,37 @@ export BUILD_SWARM_NATS_SERVER=$nats
 echo "nats-server  $("$nats" --version | sed 's/.*v//')   $nats"
 echo "Portage      ${portage##*-}   $portage"
 
-title "2/6  Building Build Swarm"
+title "2/5  Building Build Swarm"
 (cd "$project" && cargo build --workspace --bins)
 
-if [ -e "$demo" ]; then
+mine=$demo/.build-swarm-demo
+if [ -e "$mine" ]; then
 	# an earlier demo: end it if it is still up, then start from nothing
 	timeout 60 "$swarm" down --data "$demo" >/dev/null 2>&1 || true
 	rm -rf "$demo"
+elif [ -n "$(ls -A "$demo" 2>/dev/null)" ]; then
+	fail "$demo is not empty, and no demo of ours" "choose another DEMO_DIR, or remove what is in it"
 fi
+mkdir -p "$demo"
+touch "$mine"
 "$project/tests/tools/repository.sh" "$demo" >/dev/null
 
-title "3/6  Starting a controller and three drones"
+title "3/5  Starting a controller and three drones"
 up=yes
 timeout --foreground 120 "$swarm" up --data "$demo" --drones 3 --detach \
 	--repository "$demo/repository" --distfiles "$demo/distfiles" --portage "$portage" \
 	${DEMO_PORT:+--http-port "$DEMO_PORT"}
 export SWARM_DATA=$demo
 
-title "4/6  Ordering: ${meta[*]}, and nectar once more with USE=sweet"
+title "4/5  Ordering: ${meta[*]}, and nectar once more with USE=sweet"
 "$swarm" fresh "${meta[@]}"
 # blocked packages are part of the show: the checks below say whether the right ones were
 timeout --foreground "$limit" "$swarm" queue add "${variant[@]}" --wait || echo "(not everything could be built)"
 
-title "5/6  What came of it"
-"$swarm" session show
 "$swarm" --json session show > "$demo/session.json"
 "$swarm" --json binhost show > "$demo/binhost.json"
 
-title "6/6  A fresh client installs $program from the binhost alone"
+title "5/5  A fresh client installs $program from the binhost alone"
 url=$("$(find_python)" -c 'import json, sys; print(json.load(open(sys.argv[1]))["url"])' "$demo/binhost.json")
 "$swarm" binhost show --key > "$demo/binhost.asc"
 "$agent" root create --prefix "$client" --repository "$demo/repository" --distfiles "$demo/distfiles" \

@@ -10,7 +10,7 @@ use swarm_protocol::report::BinhostAccess;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, EXAMPLE};
-use crate::portage::{RootConfig, RootSpec, create};
+use crate::portage::{RootConfig, RootSpec, create, fingerprint_of};
 
 /// `drone-agent config …`
 #[derive(Debug, Subcommand)]
@@ -56,8 +56,8 @@ pub struct RootArguments {
     #[arg(long, value_name = "FILE", requires = "binhost_url")]
     binhost_key: Option<PathBuf>,
     /// Fingerprint of that key; default: taken from the key itself.
-    #[arg(long, value_name = "HEX", requires = "binhost_key", default_value = "")]
-    binhost_fingerprint: String,
+    #[arg(long, value_name = "HEX", requires = "binhost_key")]
+    binhost_fingerprint: Option<String>,
 }
 
 /// Runs one of the long-lived processes to its end.
@@ -114,11 +114,11 @@ fn spec(arguments: RootArguments) -> anyhow::Result<RootSpec> {
         None => only_profile(&repository)?,
     };
     let binhost = match (arguments.binhost_url, arguments.binhost_key) {
-        (Some(url), Some(key)) => Some(BinhostAccess {
-            url,
-            fingerprint: arguments.binhost_fingerprint,
-            public_key: fs::read_to_string(key).context("read the binhost's key")?,
-        }),
+        (Some(url), Some(key)) => {
+            let public_key = fs::read_to_string(key).context("read the binhost's key")?;
+            let fingerprint = arguments.binhost_fingerprint.map_or_else(|| fingerprint_of(&public_key), Ok)?;
+            Some(BinhostAccess { url, fingerprint, public_key })
+        }
         _ => None,
     };
     let config = RootConfig {

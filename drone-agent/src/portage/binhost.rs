@@ -92,6 +92,23 @@ pub fn configure_binhost(root: &RootConfig, access: &BinhostAccess) -> Result<()
     Ok(())
 }
 
+/// Fingerprint of the one key in an ASCII-armoured text, for a person who has the key and nothing else.
+///
+/// # Errors
+/// When it holds no key, or several.
+pub fn fingerprint_of(key: &str) -> Result<String, BinhostError> {
+    let home = tempfile::tempdir()?;
+    let listing = gpg(home.path(), "read the key", &["--show-keys", "--with-colons"], key.as_bytes())?;
+    let mut prints = primary_fingerprints(&listing);
+    match (prints.pop(), prints.len()) {
+        (Some(only), 0) => Ok(only),
+        (_, others) => Err(BinhostError::Gpg {
+            action: "read the key",
+            text: format!("it holds {} keys, not one; name the right one's fingerprint", others + 1),
+        }),
+    }
+}
+
 /// Makes a GnuPG home that trusts the keys in `access`.
 fn key_ring(home: &Path, access: &BinhostAccess) -> Result<(), BinhostError> {
     remove_tree(home)?;

@@ -15,7 +15,7 @@ pub mod root;
 mod script;
 pub mod state;
 
-pub use binhost::configure_binhost;
+pub use binhost::{configure_binhost, fingerprint_of};
 pub use plan::plan;
 pub use root::{RootConfig, RootKind, RootSpec, create, environment};
 pub use state::inspect;

@@ -2,10 +2,10 @@
 
 use std::process::Command;
 
-use drone_agent::portage::{RootSpec, create, environment, inspect};
+use drone_agent::portage::{RootSpec, create, environment, fingerprint_of, inspect};
 use fs_err as fs;
 
-use crate::farm::Farm;
+use crate::farm::{Binhost, Farm};
 
 #[test]
 fn two_roots_set_up_alike_are_one_base_and_making_one_again_changes_nothing() {
@@ -48,4 +48,17 @@ fn the_index_header_is_the_one_portage_writes() {
         assert!(written.contains_key("ARCH") && written.len() > 10, "{written:?}");
         assert_eq!(inspect(&root).unwrap().index_header, written, "{version}");
     }
+}
+
+#[test]
+fn the_fingerprint_of_a_key_is_read_from_the_key_and_of_no_key_or_two_it_is_refused() {
+    let farm = Farm::new();
+    let access = Binhost::new(&farm).access.clone();
+    assert_eq!(fingerprint_of(&access.public_key).unwrap(), access.fingerprint);
+    assert!(fingerprint_of("no key").is_err());
+    let other = tempfile::tempdir_in(farm.path()).unwrap();
+    fs::rename(farm.path().join("gpg"), other.path().join("gpg")).unwrap();
+    fs::remove_dir_all(farm.path().join("binhost")).unwrap();
+    let two = format!("{}\n{}", access.public_key, Binhost::new(&farm).access.public_key);
+    assert!(fingerprint_of(&two).unwrap_err().to_string().contains("2 keys"));
 }
