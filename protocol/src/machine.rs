@@ -148,6 +148,8 @@ pub enum WorkerState {
     Hung,
     /// It ended and is being started again.
     Down,
+    /// It keeps ending soon after each start; starts are ever further apart.
+    Failing,
     /// Not known.
     #[default]
     #[serde(other)]

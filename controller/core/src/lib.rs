@@ -15,7 +15,7 @@
 //! `input` and `effect`: all that can happen, all we can do · `rows`: what is stored · `table`: tables that remember what
 //! changed · `fleet`: who is there, leases, orders · `queue`: requests, plans, graph, sessions, results · `publish`: the
 //! way of a binary into an index · `placement`: which drone builds what, and why not · `failure`: whose fault, what next ·
-//! `check`: invariants, as notes with severity.
+//! `healing`: pings, and the ladder for drones that do not work · `check`: invariants, as notes with severity.
 
 pub mod check;
 pub mod effect;
@@ -28,6 +28,7 @@ pub mod view;
 
 mod failure;
 mod fleet;
+mod healing;
 mod publish;
 mod queue;
 mod state;

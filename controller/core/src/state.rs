@@ -9,6 +9,7 @@ use swarm_protocol::{ArtifactId, BuildId, DroneId, SessionId, StoreId};
 use crate::check;
 use crate::effect::{Answer, Effect};
 use crate::fleet::Pulse;
+use crate::healing::Probe;
 use crate::input::{Input, Now, ReplyTo};
 use crate::publish::Generation;
 use crate::queue::{Finishing, Graph};
@@ -40,6 +41,9 @@ pub(crate) struct Rows {
     pub idempotency: Table<IdempotencyRow>,
     pub artifacts: Table<ArtifactRow>,
     pub indexes: Table<IndexRow>,
+    pub healing: Table<HealingRow>,
+    pub wishes: Table<WishesRow>,
+    pub notices: Table<NoticeRow>,
     pub events: Journal<EventRow>,
     pub history: Journal<HistoryRow>,
 }
@@ -97,6 +101,18 @@ pub(crate) struct Soft {
     pub touched: BTreeSet<DroneId>,
     /// Learned medians, published as they are.
     pub medians: Arc<BTreeMap<String, u64>>,
+    /// What pinging tells of each drone.
+    pub probes: BTreeMap<DroneId, Probe>,
+    /// Who is pinged when.
+    pub pings_due: BTreeSet<(u64, DroneId)>,
+    /// Drones that gave a sign of trouble or are being helped.
+    pub ailing: BTreeSet<DroneId>,
+    /// After a silence of the fleet: nobody is helped before this moment.
+    pub settled_at: u64,
+    /// When the ailing are looked at next.
+    pub next_look_healing: u64,
+    /// Notices by the moment they are tried.
+    pub notices_due: BTreeSet<(u64, u64)>,
 }
 
 impl Core {
@@ -113,6 +129,9 @@ impl Core {
             idempotency: Table::load(source)?,
             artifacts: Table::load(source)?,
             indexes: Table::load(source)?,
+            healing: Table::load(source)?,
+            wishes: Table::load(source)?,
+            notices: Table::load(source)?,
             events: Journal::default(),
             history: Journal::default(),
         };
@@ -146,6 +165,7 @@ impl Core {
         self.soft = Soft { started: now.at, assign_due: true, ..Soft::default() };
         self.mend();
         self.rebuild();
+        self.rebuild_healing();
         self.restart_publishing();
         self.resend_untaken(None);
         self.settle();
@@ -170,6 +190,10 @@ impl Core {
             Input::IndexWritten { index, timestamp } => self.index_written(&index, timestamp),
             Input::IndexFailed { index, reason } => self.index_failed(&index, &reason),
             Input::LogStored { fence, complete } => self.log_stored(fence, complete),
+            Input::Pong { drone, seq, latency_us, pong } => self.pong(&drone, seq, latency_us, &pong),
+            Input::PingLost { drone, seq, why } => self.ping_lost(&drone, seq, why),
+            Input::Escalated { drone, generation, outcome } => self.escalated(&drone, generation, outcome),
+            Input::Notified { notice, delivered, failed } => self.notified(notice, delivered, &failed),
         }
         self.settle();
         std::mem::take(&mut self.effects)
@@ -181,13 +205,14 @@ impl Core {
         self.wake_fleet();
         self.wake_queue();
         self.wake_publishing();
+        self.wake_healing();
         self.settle();
         std::mem::take(&mut self.effects)
     }
 
     /// The core-clock moment of the next rule that is due.
     pub fn next_wake(&self) -> Option<u64> {
-        [self.next_fleet(), self.next_queue(), self.next_publishing()].into_iter().flatten().min()
+        [self.next_fleet(), self.next_queue(), self.next_publishing(), self.next_healing()].into_iter().flatten().min()
     }
 
     /// Whether any row waits to be stored.
@@ -203,6 +228,9 @@ impl Core {
             || rows.idempotency.is_changed()
             || rows.artifacts.is_changed()
             || rows.indexes.is_changed()
+            || rows.healing.is_changed()
+            || rows.wishes.is_changed()
+            || rows.notices.is_changed()
             || !rows.events.fresh().is_empty()
             || !rows.history.fresh().is_empty()
     }
@@ -221,6 +249,9 @@ impl Core {
         self.rows.idempotency.drain(sink);
         self.rows.artifacts.drain(sink);
         self.rows.indexes.drain(sink);
+        self.rows.healing.drain(sink);
+        self.rows.wishes.drain(sink);
+        self.rows.notices.drain(sink);
         self.rows.events.drain(sink);
         self.rows.history.drain(sink);
     }
@@ -242,6 +273,8 @@ impl Core {
             last_event: self.meta().last_event,
             last_history: self.meta().last_history,
             in_grace: self.in_grace(),
+            cut_off: self.meta().cut_off,
+            healing: self.settings.healing.enabled,
             medians: Arc::clone(&self.soft.medians),
         }
     }

@@ -8,7 +8,8 @@ use swarm_protocol::machine::{Vitals, WorkerState};
 use swarm_protocol::report::{AttemptStatus, Phase};
 use swarm_protocol::{BuildId, Cpv, DroneId, Fence, SessionId};
 
-use crate::rows::{BuildState, DroneRow, Fact};
+pub use crate::healing::Latency;
+use crate::rows::{BuildState, DroneRow, Fact, HealingRow, WishesRow};
 use crate::state::Core;
 
 /// What readers see.
@@ -30,6 +31,10 @@ pub struct View {
     pub last_history: u64,
     /// When the controller still judges nobody after its own start.
     pub in_grace: bool,
+    /// More than half of the fleet is silent: since when, wall clock, Unix milliseconds.
+    pub cut_off: Option<u64>,
+    /// Something is done about drones that do not work.
+    pub healing: bool,
     /// Learned medians of durations by `category/name`, milliseconds.
     pub medians: Arc<BTreeMap<String, u64>>,
 }
@@ -111,6 +116,36 @@ pub struct DroneView {
     pub completed: u64,
     /// Builds that failed, ever.
     pub failed: u64,
+    /// Proof of life and the ladder.
+    pub health: Health,
+    /// What the operator wishes for it.
+    pub wishes: Option<WishesRow>,
+}
+
+/// Proof of life, and where a drone stands on the ladder.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Health {
+    /// Wall clock of the last ping, Unix milliseconds; 0 if none.
+    pub last_ping: u64,
+    /// Wall clock of the last answer, Unix milliseconds; 0 if none since the controller's start.
+    pub last_pong: u64,
+    /// The last round trip, microseconds.
+    pub latency_us: Option<u64>,
+    /// Round trips of the last hour.
+    pub latency: Latency,
+    /// The drone's clock less the controller's, milliseconds.
+    pub skew_ms: Option<i64>,
+    /// Pings missed in a row.
+    pub misses: u32,
+    /// What is stored of incidents, acts and recoveries; `None` for a drone that never gave reason.
+    pub row: Option<HealingRow>,
+}
+
+impl Health {
+    /// Where it stands on the ladder.
+    pub fn level(&self) -> u8 {
+        self.row.as_ref().map_or(0, HealingRow::level)
+    }
 }
 
 /// A package in a drone's hands.
@@ -150,8 +185,24 @@ impl Core {
                 tasks,
                 completed: stats.map_or(0, |stats| stats.success),
                 failed: stats.map_or(0, |stats| stats.total - stats.success),
+                health: self.health(&id),
+                wishes: self.rows.wishes.get(&id.0).cloned(),
             };
             self.soft.views.insert(id, Arc::new(view));
+        }
+    }
+
+    fn health(&self, drone: &DroneId) -> Health {
+        let row = self.rows.healing.get(&drone.0).cloned();
+        let Some(probe) = self.soft.probes.get(drone) else { return Health { row, ..Health::default() } };
+        Health {
+            last_ping: probe.last_ping,
+            last_pong: probe.last_pong,
+            latency_us: probe.latency_us,
+            latency: probe.latency,
+            skew_ms: probe.skew_ms,
+            misses: probe.misses,
+            row,
         }
     }
 

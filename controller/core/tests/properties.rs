@@ -8,7 +8,8 @@ use farm::*;
 use proptest::prelude::*;
 use swarm_core::input::{Control, DroneAction, QueueRequest};
 use swarm_core::rows::{BuildRow, BuildState};
-use swarm_core::{Input, Request};
+use swarm_core::settings::Healing;
+use swarm_core::{Input, Request, Settings};
 use swarm_protocol::artifact::ArtifactAsk;
 use swarm_protocol::plan::Plan;
 use swarm_protocol::report::{BuildNews, BuildReport, BuildResult, FailureClass, Heartbeat, Hello, Role};
@@ -104,7 +105,10 @@ enum Past {
 
 impl Journey {
     fn new() -> Self {
-        Self { farm: Farm::of(&NAMES), past: Vec::new() }
+        // these journeys are about the queue: few pings, so that long waits stay quick
+        let healing = Healing { ping_every: 60 * SECOND, ..Healing::default() };
+        let settings = Settings { healing, ..Settings::default() };
+        Self { farm: Farm::of_with(&NAMES, settings), past: Vec::new() }
     }
 
     fn first(&self, drone: usize) -> Option<(Fence, swarm_protocol::order::BuildJob)> {
@@ -210,7 +214,7 @@ impl Journey {
                 let agent = self.drone(*drone);
                 agent.tree = if agent.tree == "tree-1" { "tree-2".to_owned() } else { "tree-1".to_owned() };
             }
-            Step::Hold => self.farm.hold = Hold { sign: true, index: true, log: true },
+            Step::Hold => self.farm.hold = Hold { sign: true, index: true, log: true, escalate: true, notify: true },
             Step::Release => self.farm.release(),
             Step::SignFails => {
                 for row in self.farm.artifacts() {

@@ -11,7 +11,7 @@ use swarm_protocol::envelope::open;
 use swarm_protocol::event::Event;
 use swarm_protocol::log::LogChunk;
 use swarm_protocol::machine::{DroneType, Machine, PortageState, TreeState, Vitals, WorkerState};
-use swarm_protocol::order::{BuildJob, Limits, Order, OrderAnswer, PlanJob, Task};
+use swarm_protocol::order::{BuildJob, Escalated, EscalationRefusal, Limits, Order, OrderAnswer, PlanJob, Rung, Task};
 use swarm_protocol::plan::{Complaint, ComplaintKind, Plan, PlanAnswer, PlanChunk, PlannedEdge, PlannedPackage};
 use swarm_protocol::report::{
     AttemptStatus, BinhostAccess, BuildAnswer, BuildNews, BuildReport, BuildResult, Failure, FailureClass, Heartbeat,
@@ -132,12 +132,19 @@ pub fn samples() -> Vec<Sample> {
             Task::Plan { .. } => "order.plan",
             Task::Ping { .. } => "order.ping",
             Task::Logs { .. } => "order.logs",
+            Task::Escalate { .. } => "order.escalate",
             Task::Unknown => "order.unknown",
         };
         sample(name, name, Order { number: 12, store_id: store(), instance: instance(), task })
     }));
     all.extend(order_answers().into_iter().map(|answer| {
         let name = match &answer {
+            OrderAnswer::Escalated { outcome, .. } => match outcome {
+                Escalated::Done { .. } => "answer.order.escalated.done",
+                Escalated::DryRun { .. } => "answer.order.escalated.dry_run",
+                Escalated::Refused { .. } => "answer.order.escalated.refused",
+                Escalated::Unknown => "answer.order.escalated.unknown",
+            },
             OrderAnswer::Accepted { .. } => "answer.order.accepted",
             OrderAnswer::Refused { .. } => "answer.order.refused",
             OrderAnswer::Pong { .. } => "answer.order.pong",
@@ -447,6 +454,7 @@ fn tasks() -> Vec<Task> {
         },
         Task::Ping { seq: 77, sent_at: 1_795_450_961_000 },
         Task::Logs { fence: fence(), offset: 16_384, max: 65_536 },
+        Task::Escalate { rung: Rung::HardRestart, reason: text("3 pings in a row were not answered"), generation: 4 },
         Task::Unknown,
     ]
 }
@@ -464,6 +472,22 @@ fn order_answers() -> Vec<OrderAnswer> {
             attempts: vec![status()],
         },
         OrderAnswer::Log { chunk: log() },
+        OrderAnswer::Escalated {
+            generation: 4,
+            outcome: Escalated::Done { detail: text("the worker was killed and started anew") },
+        },
+        OrderAnswer::Escalated {
+            generation: 4,
+            outcome: Escalated::DryRun { detail: text("would run systemctl reboot") },
+        },
+        OrderAnswer::Escalated {
+            generation: 4,
+            outcome: Escalated::Refused {
+                why: EscalationRefusal::Type,
+                detail: text("this is bare metal: DMI sys_vendor is \"Supermicro\""),
+            },
+        },
+        OrderAnswer::Escalated { generation: 4, outcome: Escalated::Unknown },
         OrderAnswer::NotUnderstood { reason: text("an order of a later version") },
         OrderAnswer::Unknown,
     ]

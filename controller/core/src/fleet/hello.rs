@@ -103,6 +103,7 @@ impl Core {
             (row.name.clone(), format!("{}/binhost/{index}", self.settings.http_url.trim_end_matches('/')));
         self.rows.drones.put(row);
         self.soft.touched.insert(drone.clone());
+        self.welcome_to_healing(drone);
         if hello.role == Role::Supervisor {
             let pulse = self.soft.pulses.entry(drone.clone()).or_insert_with(|| Pulse::at(self.now));
             pulse.hello(self.now);

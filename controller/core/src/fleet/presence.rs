@@ -67,7 +67,7 @@ impl Core {
             row.tree_timestamp = beat.tree.timestamp;
         }
         let before = self.rules_against(drone);
-        let now = self.now;
+        let (now, worker) = (self.now, beat.worker);
         let pulse = self.soft.pulses.entry(drone.clone()).or_default();
         let came_back = pulse.presence == Presence::Offline;
         *pulse = Pulse {
@@ -85,6 +85,7 @@ impl Core {
             self.event("register", format!("{name} is online"), |event| event.drone = Some(name));
         }
         self.soft.touched.insert(drone.clone());
+        self.worker_is(drone, worker);
         // a heartbeat that changes nothing must not walk the whole line
         self.soft.assign_due |= tree_moved || before != self.rules_against(drone);
         let finished: BTreeSet<_> = beat.finished.into_iter().collect();

@@ -15,6 +15,8 @@ pub enum Rule {
     Online,
     /// Its worker must answer.
     WorkerReady,
+    /// Nothing is wrong with it.
+    Healthy,
     /// No person has paused it.
     NotPaused,
     /// No person drains it.
@@ -46,6 +48,7 @@ impl Rule {
     pub fn name(self) -> &'static str {
         match self {
             Self::Online => "online",
+            Self::Healthy => "healthy",
             Self::WorkerReady => "worker-ready",
             Self::NotPaused => "not-paused",
             Self::NotDraining => "not-draining",
@@ -86,7 +89,11 @@ impl Core {
             _ if row.worker.is_none() => say(Rule::WorkerReady, "its worker has not said hello".to_owned()),
             Some(WorkerState::Hung) => say(Rule::WorkerReady, "its worker does not answer".to_owned()),
             Some(WorkerState::Down) => say(Rule::WorkerReady, "its worker is down".to_owned()),
+            Some(WorkerState::Failing) => say(Rule::WorkerReady, "its worker ends again and again".to_owned()),
             _ => {}
+        }
+        if let Some(incident) = self.rows.healing.get(&drone.0).and_then(|row| row.incident.as_ref()) {
+            say(Rule::Healthy, format!("unhealthy: {}", incident.why));
         }
         let facts = [
             (Rule::NotPaused, "paused", &row.paused),

@@ -64,8 +64,9 @@ impl Core {
 
     /// Everything that speaks against a drone as planner.
     pub(crate) fn against_planning(&self, drone: &DroneId, profile: &str) -> Vec<Reason> {
-        let matters =
-            |rule: Rule| matches!(rule, Rule::Online | Rule::WorkerReady | Rule::NotPaused | Rule::NotSweeper);
+        let matters = |rule: Rule| {
+            matches!(rule, Rule::Online | Rule::WorkerReady | Rule::Healthy | Rule::NotPaused | Rule::NotSweeper)
+        };
         let mut against: Vec<Reason> =
             self.against_drone(drone).into_iter().filter(|reason| matters(reason.rule)).collect();
         if let Some(row) = self.rows.drones.get(&drone.0)

@@ -5,13 +5,19 @@
 mod artifact;
 mod build;
 mod drone;
+mod healing;
 mod journal;
+mod notice;
 mod session;
+mod wishes;
 
 pub use artifact::{ArtifactRow, ArtifactState, IndexKey, IndexRow};
 pub use build::{
     Assignment, BlockedBy, BuildRow, BuildState, Cancelling, Culprit, FailureMark, Identity, Origin, Outcome, Received,
 };
 pub use drone::{DroneRow, Fact, Streaks};
+pub use healing::{Acting, Deed, DeedOutcome, HealingRow, Incident, ProbeRecord, Recovered, RouteKind};
 pub use journal::{EventRow, HistoryRow, HistoryStatus};
+pub use notice::{NoticeKind, NoticeRow, NoticeState};
 pub use session::{DurationRow, IdempotencyRow, MetaRow, PlanRow, PlanState, SessionRow, StatsRow};
+pub use wishes::WishesRow;

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use swarm_core::Now;
+use swarm_core::input::{PingLoss, Pong, RouteOutcome};
+use swarm_core::rows::RouteKind;
 use swarm_protocol::artifact::ArtifactRef;
-use swarm_protocol::machine::{Machine, PortageState, TreeState, Vitals, WorkerState};
-use swarm_protocol::order::BuildJob;
+use swarm_protocol::machine::{DroneType, Machine, PortageState, TreeState, Vitals, WorkerState};
+use swarm_protocol::order::{BuildJob, EscalationRefusal, Rung};
 use swarm_protocol::report::{AttemptStatus, BuildResult, Heartbeat, Hello, Phase, Role};
 use swarm_protocol::{DroneId, Fence, InstanceId};
 
@@ -38,6 +41,14 @@ pub struct Drone {
     pub dull: bool,
     /// It can't upload.
     pub no_upload: bool,
+    /// Its supervisor answers no ping and takes no order.
+    pub mute: bool,
+    /// The rung that makes it well again, if one does.
+    pub cure: Option<Rung>,
+    /// By its own detection.
+    pub kind: DroneType,
+    /// SSH and hypervisor commands reach it.
+    pub ways: bool,
 }
 
 pub const GIB: u64 = 1 << 30;
@@ -66,6 +77,10 @@ impl Drone {
             silent: false,
             dull: false,
             no_upload: false,
+            mute: false,
+            cure: None,
+            kind: DroneType::Lxc,
+            ways: true,
         }
     }
 
@@ -86,6 +101,7 @@ impl Drone {
                 arch: "amd64".to_owned(),
                 cores: self.cores,
                 ram_bytes: self.ram_gib * GIB,
+                drone_type: self.kind,
                 ..Machine::default()
             },
             portage: PortageState {
@@ -105,6 +121,46 @@ impl Drone {
             finished: self.finished.keys().copied().collect(),
             ..Hello::default()
         }
+    }
+
+    /// Answers a ping, or does not.
+    pub fn ping(&self, now: Now) -> Result<Pong, PingLoss> {
+        if self.mute {
+            return Err(PingLoss::Absent);
+        }
+        Ok(Pong {
+            instance: self.instance(Role::Supervisor),
+            at: now.wall,
+            middle: now.wall,
+            vitals: self.vitals.clone(),
+            worker: self.worker,
+            attempts: self.running.keys().copied().collect(),
+        })
+    }
+
+    /// Carries out a rung that came by a route, or says why not.
+    pub fn escalate(&mut self, rung: Rung, route: RouteKind) -> RouteOutcome {
+        let failed = |detail: &str| RouteOutcome::Failed { detail: detail.to_owned() };
+        match route {
+            RouteKind::Bus if self.mute => return failed("its supervisor is not on the bus"),
+            RouteKind::Ssh | RouteKind::Hypervisor if !self.ways => return failed("no route to host"),
+            RouteKind::Bus
+                if rung == Rung::RebootContainer && !matches!(self.kind, DroneType::Lxc | DroneType::Qemu) =>
+            {
+                let detail = format!("this is {}", self.kind.name());
+                return RouteOutcome::Refused { why: EscalationRefusal::Type, detail };
+            }
+            RouteKind::Bus | RouteKind::Ssh | RouteKind::Hypervisor => {}
+        }
+        if rung == Rung::RebootContainer {
+            self.running.clear();
+            self.starts += 1;
+            self.seq = 0;
+        }
+        if self.cure == Some(rung) {
+            (self.mute, self.silent, self.worker) = (false, false, WorkerState::Alive);
+        }
+        RouteOutcome::Done { detail: format!("{} carried out", rung.name()) }
     }
 
     pub fn heartbeat(&mut self, now: u64) -> Heartbeat {
