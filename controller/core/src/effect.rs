@@ -117,6 +117,8 @@ pub enum Route {
         port: u16,
         /// Private key on the controller; its user's own if `None`.
         key: Option<String>,
+        /// The host keys it is known by, `type base64`; any other is refused. With none nothing is said to it.
+        host_keys: Vec<String>,
     },
     /// The operator's command on the hypervisor, as an argument list; no shell.
     Hypervisor {

@@ -224,6 +224,11 @@ pub enum RouteOutcome {
         /// Why, for people.
         detail: String,
     },
+    /// The host shows another SSH key than the one it is known by; nothing was said to it.
+    Distrusted {
+        /// What it showed, for people.
+        detail: String,
+    },
     /// No answer in time.
     TimedOut {},
 }
@@ -396,6 +401,8 @@ pub struct Wishes {
     pub ssh_port: Option<Option<u16>>,
     /// SSH private key.
     pub ssh_key_path: Option<Option<String>>,
+    /// SSH host keys, `type base64`.
+    pub ssh_host_keys: Option<Option<Vec<String>>>,
     /// Name for people.
     pub display_name: Option<Option<String>>,
     /// Notes.

@@ -9,7 +9,8 @@ use swarm_core::input::{DroneAction, HealAction, PingLoss, Wishes};
 use swarm_core::rows::{DeedOutcome, NoticeKind, RouteKind};
 use swarm_core::settings::Healing;
 use swarm_core::{Answer, Effect, Input, Request, Settings};
-use swarm_protocol::machine::{DroneType, WorkerState};
+use swarm_protocol::DroneId;
+use swarm_protocol::machine::{DroneType, RebootPolicy, WorkerState};
 use swarm_protocol::order::{EscalationRefusal, Rung};
 
 macro_rules! golden {
@@ -388,6 +389,109 @@ fn an_order_without_an_answer_is_given_up_for_the_next_route() {
 }
 
 #[test]
+fn an_act_is_broken_off_when_something_comes_up_against_it_between_two_routes() {
+    let mut farm = Farm::of(&["anna", "ben"]);
+    wishes(&mut farm, "anna", Wishes { ssh_user: Some(Some("root".to_owned())), ..Wishes::default() });
+    farm.drones.get_mut("anna").unwrap().worker = WorkerState::Down;
+    farm.hold.escalate = true;
+    farm.pass(70 * SECOND);
+    assert_eq!(farm.healing("anna").acting.unwrap().route, 0);
+    farm.order_drone("anna", DroneAction::Pause);
+    farm.pass(MINUTE);
+    let row = farm.healing("anna");
+    assert!(row.acting.is_none(), "{row:?}");
+    let incident = row.incident.unwrap();
+    assert_eq!((incident.level, incident.deeds.len()), (0, 1), "the second route was not tried: {:?}", incident.deeds);
+    assert!(incident.held.unwrap().contains("paused by kim"));
+    farm.order_drone("anna", DroneAction::Resume);
+    farm.pass(5 * SECOND);
+    assert_eq!(farm.healing("anna").acting.unwrap().rung, Rung::RestartService, "the same rung comes again");
+}
+
+#[test]
+fn what_the_drones_own_configuration_forbids_is_not_asked_of_the_hypervisor() {
+    for (policy, rebooted, by) in [
+        (RebootPolicy::Auto, 1, vec![RouteKind::Bus, RouteKind::Hypervisor]),
+        (RebootPolicy::Unknown, 1, vec![RouteKind::Bus, RouteKind::Hypervisor]),
+        (RebootPolicy::DryRun, 1, vec![RouteKind::Bus]),
+        (RebootPolicy::Never, 0, vec![]),
+    ] {
+        let command = ["pct", "reboot", "{vmid}"].map(str::to_owned).to_vec();
+        let healing = Healing { hypervisor: [(Rung::RebootContainer, command)].into(), ..Healing::default() };
+        let mut farm = Farm::with(Settings { healing, ..Settings::default() });
+        let mut anna = Drone::new("anna");
+        anna.reboot = policy;
+        farm.join(anna);
+        farm.join(Drone::new("ben"));
+        wishes(&mut farm, "anna", Wishes { vmid: Some(Some("104".to_owned())), ..Wishes::default() });
+        farm.pass(farm.settings.start_grace);
+        farm.dies("anna", None);
+        farm.pass(3 * MINUTE);
+        let tried = farm.escalations.iter().filter(|order| order.rung == Rung::RebootContainer);
+        assert_eq!(tried.map(|order| order.route).collect::<Vec<_>>(), by, "{policy:?}");
+        assert_eq!(farm.healing("anna").reboots.len(), rebooted, "{policy:?}");
+    }
+}
+
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMwkdS0xLyL9oUXJYnVWq6TD1xMKPyPMlS2bOYh6eUmd";
+const OTHER_KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB0hL7QbXAgrOkJZW9XoS4MNWVsNCiWFkV6z0ynoOWTH";
+
+fn with_host_key() -> Farm {
+    let mut farm = Farm::new();
+    let mut anna = Drone::new("anna");
+    anna.host_keys = vec![KEY.to_owned()];
+    farm.join(anna);
+    farm.join(Drone::new("ben"));
+    farm.pass(farm.settings.start_grace);
+    wishes(&mut farm, "anna", Wishes { ssh_user: Some(Some("root".to_owned())), ..Wishes::default() });
+    farm
+}
+
+fn told(farm: &Farm) -> Vec<(NoticeKind, bool)> {
+    farm.notices.iter().map(|notice| (notice.kind, notice.key.starts_with("host-key/"))).collect()
+}
+
+#[test]
+fn a_host_key_is_pinned_when_a_drone_joins_and_another_one_is_never_believed() {
+    let mut farm = with_host_key();
+    let pinned = |farm: &mut Farm| farm.view().drones[&DroneId::from("U-anna")].row.ssh_host_keys.clone();
+    assert_eq!(pinned(&mut farm), [KEY]);
+    farm.drones.get_mut("anna").unwrap().host_keys = vec![OTHER_KEY.to_owned()];
+    for _ in 0..3 {
+        farm.greet("anna");
+    }
+    assert_eq!(pinned(&mut farm), [KEY], "what it says later changes nothing");
+    assert_eq!(told(&farm), [(NoticeKind::Alert, true)], "and a person is told once");
+    farm.restart();
+    farm.greet("anna");
+    assert_eq!(told(&farm).len(), 1, "also over a restart");
+    farm.dies("anna", None);
+    farm.pass(3 * MINUTE);
+    let tried = deeds(&farm, "anna");
+    let by_ssh = tried.iter().filter(|(_, route, _)| *route == RouteKind::Ssh);
+    assert!(by_ssh.clone().count() > 1 && by_ssh.clone().all(|(_, _, how)| *how == DeedOutcome::Failed), "{tried:?}");
+    assert!(!told(&farm)[1..].contains(&(NoticeKind::Alert, true)), "still once");
+    let keys = Some(Some(vec![OTHER_KEY.to_owned()]));
+    wishes(&mut farm, "anna", Wishes { ssh_host_keys: keys, ..Wishes::default() });
+    assert_eq!(told(&farm).last(), Some(&(NoticeKind::Resolved, true)));
+    farm.heal("anna", HealAction::HardRestart);
+    assert_eq!(farm.healing("anna").last.unwrap().outcome, DeedOutcome::Done, "the operator's word counts");
+}
+
+#[test]
+fn a_host_that_shows_another_key_is_told_to_a_person_and_again_when_it_shows_the_right_one() {
+    let mut farm = with_host_key();
+    // a machine in its place: the drone itself says nothing of it
+    farm.drones.get_mut("anna").unwrap().mute = true;
+    farm.drones.get_mut("anna").unwrap().host_keys = vec![OTHER_KEY.to_owned()];
+    farm.heal("anna", HealAction::Restart);
+    assert_eq!(told(&farm), [(NoticeKind::Alert, true)]);
+    farm.drones.get_mut("anna").unwrap().host_keys = vec![KEY.to_owned()];
+    farm.heal("anna", HealAction::Restart);
+    assert_eq!(told(&farm).last(), Some(&(NoticeKind::Resolved, true)));
+}
+
+#[test]
 fn an_outcome_counts_for_its_own_order_only() {
     let mut farm = Farm::of(&["anna", "ben"]);
     let id = farm.drones["anna"].id.clone();
@@ -437,6 +541,7 @@ fn wishes_that_could_become_options_or_paths_are_refused() {
         Wishes { vmid: text("1 2"), ..Wishes::default() },
         Wishes { ssh_key_path: text("id_rsa"), ..Wishes::default() },
         Wishes { display_name: text("a\nb"), ..Wishes::default() },
+        Wishes { ssh_host_keys: Some(Some(vec!["* ssh-rsa AAAA".to_owned()])), ..Wishes::default() },
     ] {
         assert_eq!(refused(wishes(&mut farm, "anna", bad.clone())).kind, RefusalKind::Invalid, "{bad:?}");
     }

@@ -43,7 +43,7 @@ impl Worker {
                 self.saw(order.number, effects);
             }
             Task::Plan { job } => self.plan(reply, order.number, job, effects),
-            Task::Ping { .. } | Task::Logs { .. } => {
+            Task::Ping { .. } | Task::Logs { .. } | Task::Escalate { .. } => {
                 effects.push(Effect::refused(reply, "an order for the supervisor"));
             }
             Task::Unknown => effects.push(Effect::Answer {

@@ -20,11 +20,20 @@ pub struct Bounds {
     pub backoff_max_ms: Millis,
     /// A worker that lived so long did not end early.
     pub stable_ms: Millis,
+    /// So many early ends or hangs in a row, and it is failing.
+    pub failing_after: u32,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { silence_ms: 10_000, grace_ms: 3_000, backoff_min_ms: 1_000, backoff_max_ms: 30_000, stable_ms: 60_000 }
+        Self {
+            silence_ms: 10_000,
+            grace_ms: 3_000,
+            backoff_min_ms: 1_000,
+            backoff_max_ms: 30_000,
+            stable_ms: 60_000,
+            failing_after: 3,
+        }
     }
 }
 
@@ -39,6 +48,10 @@ pub enum Sign {
     Exited,
     /// It is to end and not to be started again.
     Stop,
+    /// By order: it is asked to end, and started.
+    Restart,
+    /// By order: it is ended at once, what it left half-made is removed, and it is started.
+    HardRestart,
 }
 
 /// What is to be done to the worker.
@@ -47,9 +60,11 @@ pub enum Sign {
 pub enum Act {
     /// Start it.
     Start,
+    /// Remove what the last one left half-made, then start it.
+    SweepAndStart,
     /// Ask it to end.
     Terminate,
-    /// End it.
+    /// End it and everything it started for itself; running attempts are not among that.
     Kill,
 }
 
@@ -76,12 +91,29 @@ pub struct Watchdog {
     life: Life,
     backoff: Millis,
     stopping: bool,
+    /// When the last one was started.
+    started: Millis,
+    /// Lives in a row that were short.
+    short: u32,
+    /// It ends because it was to be started anew.
+    ordered: bool,
+    /// What it leaves is removed before the next start.
+    sweep: bool,
 }
 
 impl Watchdog {
     /// A watchdog without a worker; the first [`Watchdog::wake`] starts one.
     pub fn new(now: Millis, bounds: Bounds) -> Self {
-        Self { bounds, life: Life::Down { at: now }, backoff: 0, stopping: false }
+        Self {
+            bounds,
+            life: Life::Down { at: now },
+            backoff: 0,
+            stopping: false,
+            started: now,
+            short: 0,
+            ordered: false,
+            sweep: false,
+        }
     }
 
     /// A sign of the worker.
@@ -89,18 +121,19 @@ impl Watchdog {
         match (sign, self.life) {
             (Sign::Answered, Life::Starting { since } | Life::Alive { since, .. }) => {
                 self.life = Life::Alive { since, heard: now };
+                if now >= since + self.bounds.stable_ms {
+                    self.short = 0;
+                }
                 None
             }
             (Sign::Exited, Life::Over | Life::Down { .. }) => None,
             (Sign::Exited, life) => {
-                let lived = match life {
-                    Life::Alive { since, .. } => now.saturating_sub(since),
-                    Life::Terminated { hung: true, .. } | Life::Killed { hung: true } => self.bounds.stable_ms,
-                    _ => 0,
-                };
-                self.life = if self.stopping { Life::Over } else { Life::Down { at: now + self.wait(lived) } };
+                self.exited(now, life);
                 self.wake(now)
             }
+            (Sign::Restart | Sign::HardRestart, _) if self.stopping => None,
+            (Sign::Restart, life) => self.restart(now, life),
+            (Sign::HardRestart, life) => self.hard_restart(now, life),
             (Sign::Stop, life) => {
                 self.stopping = true;
                 match life {
@@ -121,7 +154,8 @@ impl Watchdog {
         match self.life {
             Life::Down { at } if at <= now => {
                 self.life = Life::Starting { since: now };
-                Some(Act::Start)
+                self.started = now;
+                Some(if std::mem::take(&mut self.sweep) { Act::SweepAndStart } else { Act::Start })
             }
             Life::Starting { since: heard } | Life::Alive { heard, .. } if heard + self.bounds.silence_ms <= now => {
                 Some(self.terminate(now, true))
@@ -151,10 +185,12 @@ impl Watchdog {
 
     /// The worker as heartbeats show it.
     pub fn state(&self) -> WorkerState {
+        let failing = self.short >= self.bounds.failing_after;
         match self.life {
+            Life::Terminated { hung: true, .. } | Life::Killed { hung: true } => WorkerState::Hung,
+            Life::Starting { .. } | Life::Alive { .. } | Life::Down { .. } if failing => WorkerState::Failing,
             Life::Starting { .. } => WorkerState::Starting,
             Life::Alive { .. } => WorkerState::Alive,
-            Life::Terminated { hung: true, .. } | Life::Killed { hung: true } => WorkerState::Hung,
             Life::Down { .. } | Life::Terminated { .. } | Life::Killed { .. } | Life::Over => WorkerState::Down,
         }
     }
@@ -162,6 +198,59 @@ impl Watchdog {
     /// Whether it was told to stop and the worker is gone.
     pub fn is_over(&self) -> bool {
         self.life == Life::Over
+    }
+
+    fn exited(&mut self, now: Millis, life: Life) {
+        if self.stopping {
+            self.life = Life::Over;
+            return;
+        }
+        if std::mem::take(&mut self.ordered) {
+            (self.backoff, self.short) = (0, 0);
+            self.life = Life::Down { at: now };
+            return;
+        }
+        // one that hangs soon after each start fails as much as one that ends
+        let stable = now >= self.started + self.bounds.stable_ms;
+        self.short = if stable { 0 } else { self.short.saturating_add(1) };
+        let lived = match life {
+            Life::Alive { since, .. } => now.saturating_sub(since),
+            Life::Terminated { hung: true, .. } | Life::Killed { hung: true } => self.bounds.stable_ms,
+            _ => 0,
+        };
+        self.life = Life::Down { at: now + self.wait(lived) };
+    }
+
+    /// What was counted against the worker so far is forgotten: it gets a new chance.
+    fn restart(&mut self, now: Millis, life: Life) -> Option<Act> {
+        match life {
+            Life::Down { .. } => {
+                (self.backoff, self.short) = (0, 0);
+                self.life = Life::Down { at: now };
+                self.wake(now)
+            }
+            Life::Starting { .. } | Life::Alive { .. } => {
+                self.ordered = true;
+                Some(self.terminate(now, false))
+            }
+            Life::Terminated { .. } | Life::Killed { .. } => {
+                self.ordered = true;
+                None
+            }
+            Life::Over => None,
+        }
+    }
+
+    fn hard_restart(&mut self, now: Millis, life: Life) -> Option<Act> {
+        self.sweep = life != Life::Over;
+        match life {
+            Life::Starting { .. } | Life::Alive { .. } | Life::Terminated { .. } => {
+                self.ordered = true;
+                self.life = Life::Killed { hung: false };
+                Some(Act::Kill)
+            }
+            Life::Down { .. } | Life::Killed { .. } | Life::Over => self.restart(now, life),
+        }
     }
 
     fn terminate(&mut self, now: Millis, hung: bool) -> Act {
@@ -192,6 +281,16 @@ mod tests {
         assert_eq!(dog.handle(100, Sign::Answered), None);
         assert_eq!(dog.state(), WorkerState::Alive);
         dog
+    }
+
+    /// Its end, and when the next one is started.
+    fn ends_and_starts(dog: &mut Watchdog, now: Millis) -> Millis {
+        if dog.handle(now, Sign::Exited) == Some(Act::Start) {
+            return now;
+        }
+        let at = dog.next_wake().unwrap();
+        assert_eq!(dog.wake(at), Some(Act::Start));
+        at
     }
 
     #[test]
@@ -237,6 +336,66 @@ mod tests {
         let mut dog = Watchdog::new(0, Bounds::default());
         assert_eq!(dog.wake(0), Some(Act::Start));
         assert_eq!(dog.wake(10_000), Some(Act::Terminate));
+    }
+
+    #[test]
+    fn a_worker_that_keeps_ending_or_hanging_soon_after_its_start_is_failing_until_it_lives_for_a_minute() {
+        let mut dog = alive();
+        let mut now = 1_000;
+        for ends in 1..=3 {
+            assert_ne!(dog.state(), WorkerState::Failing, "after {} short lives", ends - 1);
+            now = ends_and_starts(&mut dog, now) + 500;
+            assert_eq!(dog.handle(now, Sign::Answered), None);
+        }
+        assert_eq!(dog.state(), WorkerState::Failing, "also while it lives for a moment");
+        now += 10_000;
+        assert_eq!(dog.wake(now), Some(Act::Terminate));
+        assert_eq!(dog.state(), WorkerState::Hung, "what it is just now is the more exact word");
+        assert_eq!(dog.handle(now, Sign::Exited), Some(Act::Start));
+        assert_eq!(dog.state(), WorkerState::Failing, "hanging soon after the start counts, too");
+        assert_eq!(dog.handle(now + 59_000, Sign::Answered), None);
+        assert_eq!(dog.state(), WorkerState::Failing);
+        assert_eq!(dog.handle(now + 60_000, Sign::Answered), None);
+        assert_eq!(dog.state(), WorkerState::Alive);
+    }
+
+    #[test]
+    fn a_restart_by_order_is_graceful_at_once_and_a_new_chance() {
+        let mut dog = alive();
+        assert_eq!(dog.handle(1_000, Sign::Restart), Some(Act::Terminate));
+        assert_eq!(dog.handle(1_100, Sign::Restart), None, "it is being ended already");
+        assert_eq!(dog.wake(4_000), Some(Act::Kill), "one that does not heed it is killed");
+        assert_eq!(dog.handle(4_100, Sign::Exited), Some(Act::Start));
+        let mut now = 4_100;
+        for _ in 0..3 {
+            now = ends_and_starts(&mut dog, now);
+        }
+        assert_eq!(dog.handle(now, Sign::Exited), None);
+        assert_eq!(dog.state(), WorkerState::Failing);
+        assert!(dog.next_wake().unwrap() > now + 1_000, "it would wait");
+        assert_eq!(dog.handle(now + 1, Sign::Restart), Some(Act::Start), "an order does not wait");
+        assert_eq!(dog.state(), WorkerState::Starting, "and nothing is held against the new one");
+    }
+
+    #[test]
+    fn a_hard_restart_kills_at_once_and_sweeps_before_the_next_start() {
+        let mut dog = alive();
+        assert_eq!(dog.handle(1_000, Sign::HardRestart), Some(Act::Kill));
+        assert_eq!(dog.handle(1_001, Sign::HardRestart), None, "it is killed already");
+        assert_eq!(dog.handle(1_100, Sign::Exited), Some(Act::SweepAndStart));
+        assert_eq!(dog.handle(1_200, Sign::Exited), Some(Act::Start), "swept once");
+        assert_eq!(dog.wake(11_200), Some(Act::Terminate));
+        assert_eq!(dog.handle(11_300, Sign::HardRestart), Some(Act::Kill), "one that hangs in its end, too");
+        assert_eq!(dog.handle(11_400, Sign::Exited), Some(Act::SweepAndStart));
+    }
+
+    #[test]
+    fn a_drone_that_ends_starts_no_worker_by_order() {
+        let mut dog = alive();
+        assert_eq!(dog.handle(200, Sign::Stop), Some(Act::Terminate));
+        assert_eq!((dog.handle(201, Sign::Restart), dog.handle(202, Sign::HardRestart)), (None, None));
+        assert_eq!(dog.handle(300, Sign::Exited), None);
+        assert!(dog.is_over());
     }
 
     #[test]

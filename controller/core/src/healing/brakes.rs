@@ -1,7 +1,7 @@
 //! What holds the ladder back: a person's pause, a build, the fleet's silence, reboots enough for one day. Each is a sentence.
 
 use swarm_protocol::DroneId;
-use swarm_protocol::machine::DroneType;
+use swarm_protocol::machine::{DroneType, RebootPolicy};
 use swarm_protocol::order::Rung;
 
 use crate::rows::{DroneRow, NoticeKind};
@@ -40,6 +40,17 @@ impl Core {
         Verdict::Go
     }
 
+    /// What has come up against an act since it began; a person's own act is held back by the rules for reboots alone.
+    pub(super) fn against_going_on(&self, drone: &DroneId, rung: Rung, by_swarm: bool) -> Option<String> {
+        let row = self.rows.drones.get(&drone.0)?;
+        let held = by_swarm.then(|| self.held_back(row)).flatten();
+        let reboot = || match rung {
+            Rung::RebootContainer => self.never_rebooted(row).or_else(|| self.reboot_harms(row)),
+            Rung::RestartService | Rung::HardRestart | Rung::Unknown => None,
+        };
+        held.or_else(reboot)
+    }
+
     /// A person is told whatever builds and whoever is rebooted, but not of drones a person put aside.
     pub(super) fn alert_verdict(&self, drone: &DroneId) -> Verdict {
         let held = self.rows.drones.get(&drone.0).and_then(|row| self.held_back(row));
@@ -76,15 +87,17 @@ impl Core {
         if rebooted >= limit {
             return Verdict::Never(format!("it was rebooted {rebooted} times within a day, {limit} are allowed"));
         }
+        self.reboot_harms(row).map_or(Verdict::Go, Verdict::Hold)
+    }
+
+    /// Why a reboot would do harm just now.
+    fn reboot_harms(&self, row: &DroneRow) -> Option<String> {
         if let Some(other) = self.being_rebooted(&row.id) {
-            return Verdict::Hold(format!("{other} is being rebooted; one at a time"));
+            return Some(format!("{other} is being rebooted; one at a time"));
         }
         // attempts whose lease has ended are not held any more: they are lost already
         let builds = self.held_by(&row.id).len();
-        if builds > 0 {
-            return Verdict::Hold(format!("it has {builds} build(s), and a reboot would end them"));
-        }
-        Verdict::Go
+        (builds > 0).then(|| format!("it has {builds} build(s), and a reboot would end them"))
     }
 
     /// Why a drone is never rebooted: by its own detection, by the operator's word, or by the operator's wish.
@@ -96,6 +109,9 @@ impl Core {
         if !may(row.detected_type) {
             let detected = row.detected_type.name();
             return Some(format!("by its own detection it is {detected}, whatever its type was set to"));
+        }
+        if row.own_reboot == RebootPolicy::Never {
+            return Some("its own configuration forbids it".to_owned());
         }
         let wishes = self.rows.wishes.get(&row.id.0)?;
         if wishes.protected {

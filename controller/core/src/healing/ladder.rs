@@ -8,7 +8,7 @@ use swarm_protocol::order::{EscalationRefusal, Rung};
 use super::brakes::Verdict;
 use crate::effect::Effect;
 use crate::input::{PingLoss, RouteOutcome};
-use crate::rows::{Acting, Deed, DeedOutcome, HealingRow, Incident, NoticeKind, Recovered};
+use crate::rows::{Acting, Deed, DeedOutcome, HealingRow, Incident, NoticeKind, Recovered, RouteKind};
 use crate::state::Core;
 
 /// On top of a route's own bound, before an act without an answer is given up; milliseconds.
@@ -198,6 +198,9 @@ impl Core {
         match outcome {
             RouteOutcome::Done { detail } => {
                 self.note(drone, deed(DeedOutcome::Done, detail));
+                if route == RouteKind::Ssh {
+                    self.trust(drone, "its SSH server shows the key it is known by");
+                }
                 self.acted(drone, true);
             }
             RouteOutcome::DryRun { detail } => {
@@ -217,6 +220,11 @@ impl Core {
                 self.note(drone, deed(DeedOutcome::Failed, detail));
                 self.next_route(drone);
             }
+            RouteOutcome::Distrusted { detail } => {
+                self.note(drone, deed(DeedOutcome::Failed, detail.clone()));
+                self.distrust(drone, &detail);
+                self.next_route(drone);
+            }
             RouteOutcome::TimedOut {} => {
                 self.note(drone, deed(DeedOutcome::TimedOut, "no answer in time".to_owned()));
                 self.next_route(drone);
@@ -228,9 +236,26 @@ impl Core {
         let mut row = self.healing_row(drone);
         let Some(acting) = &mut row.acting else { return };
         acting.route += 1;
+        let (rung, by_swarm) = (acting.rung, acting.by == "swarm");
+        // much may have happened while the last route was tried
+        if let Some(reason) = self.against_going_on(drone, rung, by_swarm) {
+            row.acting = None;
+            self.rows.healing.put(row);
+            return self.broken_off(drone, rung, &reason);
+        }
         let reason = row.incident.as_ref().map_or_else(|| "by hand".to_owned(), |incident| incident.why.clone());
         self.rows.healing.put(row);
         self.try_route(drone, &reason);
+    }
+
+    /// An act is not tried by its further routes. Its level is not reached: it comes again when nothing holds it back.
+    fn broken_off(&mut self, drone: &DroneId, rung: Rung, reason: &str) {
+        self.soft.touched.insert(drone.clone());
+        if self.healing_row(drone).incident.is_some() {
+            return self.hold(drone, reason);
+        }
+        let name = self.drone_name(drone);
+        self.drone_event("heal", drone, format!("{} of {name} is tried by no further route: {reason}", rung.name()));
     }
 
     /// Writes down what was done or tried, and says so.
@@ -333,7 +358,7 @@ impl Core {
             let detail = "the controller was started anew meanwhile".to_owned();
             let deed = Deed {
                 rung: acting.rung,
-                route: route.unwrap_or(crate::rows::RouteKind::Bus),
+                route: route.unwrap_or(RouteKind::Bus),
                 outcome: DeedOutcome::Unknown,
                 detail,
                 by: acting.by.clone(),

@@ -97,6 +97,13 @@ impl Core {
         row.protected = wishes.protected.unwrap_or(row.protected);
         row.auto_reboot = wishes.auto_reboot.unwrap_or(row.auto_reboot);
         row.ssh_port = wishes.ssh_port.unwrap_or(row.ssh_port);
+        let keys_given = wishes.ssh_host_keys.is_some();
+        if let Some(keys) = wishes.ssh_host_keys {
+            for key in keys.iter().flatten() {
+                well_said("ssh_host_keys", key)?;
+            }
+            row.ssh_host_keys = keys.filter(|keys| !keys.is_empty());
+        }
         let texts = [
             ("vmid", &mut row.vmid, wishes.vmid),
             ("ssh_user", &mut row.ssh_user, wishes.ssh_user),
@@ -119,6 +126,9 @@ impl Core {
             self.soft.touched.insert(id.clone());
             self.drone_event("control", &id, format!("{actor} changed what is wished for {name}"));
         }
+        if keys_given {
+            self.given_host_keys(actor, &id);
+        }
         Ok(Done { touched: 1, what: vec![name] })
     }
 }
@@ -140,7 +150,15 @@ fn well_said(what: &str, text: &str) -> Result<(), Refusal> {
         "vmid" | "ssh_user" => !text.starts_with('-') && text.chars().all(word),
         "ssh_host" => !text.starts_with('-') && text.chars().all(|c| word(c) || ":[]%".contains(c)),
         "ssh_key_path" => text.is_empty() || text.starts_with('/'),
+        "ssh_host_keys" => super::trust::is_host_key(text),
         _ => true,
     };
-    if fits { Ok(()) } else { invalid("letters, digits, dot, underscore and hyphen; a path begins with /") }
+    if fits {
+        Ok(())
+    } else {
+        invalid(match what {
+            "ssh_host_keys" => "a public host key as in /etc/ssh/ssh_host_ed25519_key.pub: its type and its base64",
+            _ => "letters, digits, dot, underscore and hyphen; a path begins with /",
+        })
+    }
 }

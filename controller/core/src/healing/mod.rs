@@ -1,7 +1,8 @@
 //! A drone that stops working comes back by itself, and nothing that works is harmed (rules.md §4).
 //!
 //! `probe`: pings and what their answers mean · `ladder`: from trouble to recovery, rung by rung · `brakes`: what holds the
-//! ladder back · `routes`: the ways to a drone · `manual`: what people do · `notice`: what people are told.
+//! ladder back · `routes`: the ways to a drone · `trust`: the SSH host keys it is known by · `manual`: what people do · `notice`: what
+//! people are told.
 //!
 //! Every decision is an event that says why, and so is every decision not to act that a person would wonder about. It never
 //! touches a build: the lower rungs leave running attempts alive, and the highest waits for them.
@@ -12,6 +13,7 @@ mod manual;
 mod notice;
 mod probe;
 mod routes;
+mod trust;
 
 pub use probe::Latency;
 pub(crate) use probe::Probe;
@@ -42,8 +44,8 @@ impl Core {
             return;
         }
         self.soft.next_look_healing = self.now.at + LOOK;
-        self.end_late_acts();
         self.look_for_cut_off();
+        self.end_late_acts();
         for drone in self.soft.ailing.clone() {
             self.judge(&drone);
         }

@@ -29,6 +29,7 @@ impl Core {
             text,
             at: self.now.wall,
             delivered: Default::default(),
+            failures: Default::default(),
             tries: 0,
             state: NoticeState::Due { at: self.now.at },
         });
@@ -78,6 +79,7 @@ impl Core {
         let NoticeState::Due { at } = row.state else { return };
         self.soft.notices_due.remove(&(at, id));
         row.delivered.extend(delivered);
+        row.failures = failed.iter().cloned().collect();
         if failed.is_empty() {
             row.state = NoticeState::Sent {};
             return;

@@ -1,6 +1,7 @@
 //! The ways to a drone, in order: its supervisor over the bus, SSH, the operator's command on the hypervisor.
 
 use swarm_protocol::DroneId;
+use swarm_protocol::machine::RebootPolicy;
 use swarm_protocol::order::Rung;
 
 use crate::effect::Route;
@@ -18,7 +19,12 @@ impl Core {
                 host: wishes.ssh_host.clone().unwrap_or_else(|| row.address.clone()),
                 port: wishes.ssh_port.unwrap_or(22),
                 key: wishes.ssh_key_path.clone(),
+                host_keys: self.host_keys(drone),
             });
+        }
+        // the hypervisor does not ask the drone, so what the drone itself forbids is kept to here
+        if rung == Rung::RebootContainer && !matches!(row.own_reboot, RebootPolicy::Auto | RebootPolicy::Unknown) {
+            return routes;
         }
         let vmid = wishes.and_then(|wishes| wishes.vmid.as_deref());
         let command = self.settings.healing.hypervisor.get(&rung).and_then(|words| filled(words, vmid, &row.name));

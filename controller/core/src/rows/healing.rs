@@ -32,6 +32,9 @@ pub struct HealingRow {
     /// Moments of its reboots on the core's clock, at most those of the last day.
     #[serde(default)]
     pub reboots: Vec<u64>,
+    /// It shows another SSH host key than the one it is known by, and a person was told.
+    #[serde(default)]
+    pub distrusted: bool,
     /// Its last answer to a ping that was stored, at most a minute older than the newest.
     #[serde(default)]
     pub probe: Option<ProbeRecord>,

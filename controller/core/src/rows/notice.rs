@@ -1,6 +1,6 @@
 //! What people are told outside the swarm: by mail, webhook, command. Kept until every channel has it, and a while longer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,9 @@ pub struct NoticeRow {
     /// Channels that have it.
     #[serde(default)]
     pub delivered: BTreeSet<String>,
+    /// Channels that do not have it, and why, as last heard.
+    #[serde(default)]
+    pub failures: BTreeMap<String, String>,
     /// Times it was tried.
     #[serde(default)]
     pub tries: u32,

@@ -31,6 +31,9 @@ pub struct WishesRow {
     /// Private key on the controller; its user's own if not set.
     #[serde(default)]
     pub ssh_key_path: Option<String>,
+    /// SSH host keys by the operator's word, `type base64`; win over those the drone named.
+    #[serde(default)]
+    pub ssh_host_keys: Option<Vec<String>>,
     /// Name for people.
     #[serde(default)]
     pub display_name: Option<String>,

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use swarm_core::Now;
+use swarm_core::effect::Route;
 use swarm_core::input::{PingLoss, Pong, RouteOutcome};
 use swarm_core::rows::RouteKind;
 use swarm_protocol::artifact::ArtifactRef;
-use swarm_protocol::machine::{DroneType, Machine, PortageState, TreeState, Vitals, WorkerState};
+use swarm_protocol::machine::{DroneType, Machine, PortageState, RebootPolicy, TreeState, Vitals, WorkerState};
 use swarm_protocol::order::{BuildJob, EscalationRefusal, Rung};
 use swarm_protocol::report::{AttemptStatus, BuildResult, Heartbeat, Hello, Phase, Role};
 use swarm_protocol::{DroneId, Fence, InstanceId};
@@ -49,6 +50,10 @@ pub struct Drone {
     pub kind: DroneType,
     /// SSH and hypervisor commands reach it.
     pub ways: bool,
+    /// By its own configuration.
+    pub reboot: RebootPolicy,
+    /// The SSH host keys it names, and shows.
+    pub host_keys: Vec<String>,
 }
 
 pub const GIB: u64 = 1 << 30;
@@ -81,6 +86,8 @@ impl Drone {
             cure: None,
             kind: DroneType::Lxc,
             ways: true,
+            reboot: RebootPolicy::Auto,
+            host_keys: Vec::new(),
         }
     }
 
@@ -102,6 +109,8 @@ impl Drone {
                 cores: self.cores,
                 ram_bytes: self.ram_gib * GIB,
                 drone_type: self.kind,
+                reboot: self.reboot,
+                ssh_host_keys: self.host_keys.clone(),
                 ..Machine::default()
             },
             portage: PortageState {
@@ -139,9 +148,14 @@ impl Drone {
     }
 
     /// Carries out a rung that came by a route, or says why not.
-    pub fn escalate(&mut self, rung: Rung, route: RouteKind) -> RouteOutcome {
+    pub fn escalate(&mut self, rung: Rung, route: &Route) -> RouteOutcome {
         let failed = |detail: &str| RouteOutcome::Failed { detail: detail.to_owned() };
-        match route {
+        if let Route::Ssh { host_keys, .. } = route
+            && !self.host_keys.iter().all(|key| host_keys.contains(key))
+        {
+            return RouteOutcome::Distrusted { detail: "it shows another host key".to_owned() };
+        }
+        match route.kind() {
             RouteKind::Bus if self.mute => return failed("its supervisor is not on the bus"),
             RouteKind::Ssh | RouteKind::Hypervisor if !self.ways => return failed("no route to host"),
             RouteKind::Bus

@@ -17,7 +17,7 @@ use swarm_core::input::{
     Control, DroneAction, HealAction, PingLoss, QueueRequest, RouteOutcome, SignedFile, UploadedFile,
 };
 use swarm_core::rows::{
-    ArtifactRow, BuildRow, DroneRow, EventRow, HealingRow, HistoryRow, MetaRow, NoticeRow, WishesRow,
+    ArtifactRow, BuildRow, DroneRow, EventRow, HealingRow, HistoryRow, MetaRow, NoticeRow, RouteKind, WishesRow,
 };
 use swarm_core::{Answer, Core, Effect, Input, Now, ReplyTo, Request, Settings, View};
 use swarm_protocol::artifact::{ArtifactAnswer, ArtifactAsk, ArtifactRef};
@@ -86,6 +86,7 @@ pub struct Farm {
 pub struct Escalation {
     pub drone: DroneId,
     pub rung: Rung,
+    pub route: RouteKind,
     pub by_hand: bool,
     pub protected: bool,
     pub override_forbids: bool,
@@ -521,9 +522,9 @@ impl Farm {
                 (input, false)
             }
             Effect::Escalate { drone, generation, rung, route, .. } => {
-                self.escalations.push(self.seen_escalation(&drone, rung));
+                self.escalations.push(self.seen_escalation(&drone, rung, route.kind()));
                 let known = self.drones.values_mut().find(|known| known.id == drone);
-                let outcome = known.map(|known| known.escalate(rung, route.kind()));
+                let outcome = known.map(|known| known.escalate(rung, &route));
                 let gone = || RouteOutcome::Failed { detail: "nobody is there".to_owned() };
                 let rebooted = rung == Rung::RebootContainer && matches!(outcome, Some(RouteOutcome::Done { .. }));
                 let name = self.drones.values().find(|known| known.id == drone).map(|known| known.name.clone());
@@ -549,7 +550,7 @@ impl Farm {
     }
 
     /// From the stored rows, which are on disk before the order leaves.
-    fn seen_escalation(&self, drone: &DroneId, rung: Rung) -> Escalation {
+    fn seen_escalation(&self, drone: &DroneId, rung: Rung, route: RouteKind) -> Escalation {
         let row = self.store.get::<DroneRow>(&drone.0).expect("a known drone");
         let healing = self.store.get::<HealingRow>(&drone.0).unwrap_or_default();
         let wishes = self.store.get::<WishesRow>(&drone.0).unwrap_or_default();
@@ -565,6 +566,7 @@ impl Farm {
         Escalation {
             drone: drone.clone(),
             rung,
+            route,
             by_hand: healing.acting.as_ref().is_some_and(|acting| acting.by != "swarm"),
             protected: wishes.protected || wishes.auto_reboot == Some(false),
             override_forbids: row.type_override.is_some_and(|kind| !may(kind)),
