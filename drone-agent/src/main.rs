@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use drone_agent::cli::{ConfigCommand, RootCommand};
 use drone_agent::config::Config;
+use drone_agent::rescue::command::{self, EscalateArguments};
 use drone_agent::{attempt, cli, supervisor, worker};
 
 /// The agent of a Build Swarm drone: builds what the controller orders.
@@ -32,6 +33,8 @@ enum Command {
         /// The attempt's directory.
         dir: PathBuf,
     },
+    /// Do something about this drone when it does not work: what the controller orders over the bus, here by hand or by SSH.
+    Escalate(EscalateArguments),
     /// Make a root to build in.
     #[command(subcommand)]
     Root(RootCommand),
@@ -46,7 +49,7 @@ fn main() -> ExitCode {
     // clap ends with 2 on a wrong command line; everything else that fails ends with 1
     let arguments = Arguments::parse();
     match run(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -54,9 +57,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Arguments) -> anyhow::Result<()> {
+fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let given: Option<&Path> = arguments.config.as_deref();
-    match arguments.command {
+    let done = match arguments.command {
+        Command::Escalate(escalate) => return command::run(&Config::load(given)?, &escalate),
         Command::Run => cli::start(Config::load(given)?, supervisor::run),
         Command::Worker => cli::start(Config::load(given)?, worker::run),
         Command::Attempt { dir } => attempt::run(&dir),
@@ -66,5 +70,6 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             println!("drone-agent {}", env!("CARGO_PKG_VERSION"));
             Ok(())
         }
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }

@@ -52,6 +52,8 @@ pub enum Sign {
     Restart,
     /// By order: it is ended at once, what it left half-made is removed, and it is started.
     HardRestart,
+    /// [`Act::Sweep`] is over, well or not.
+    Swept,
 }
 
 /// What is to be done to the worker.
@@ -60,8 +62,8 @@ pub enum Sign {
 pub enum Act {
     /// Start it.
     Start,
-    /// Remove what the last one left half-made, then start it.
-    SweepAndStart,
+    /// Remove what the last one left half-made; then [`Sign::Swept`].
+    Sweep,
     /// Ask it to end.
     Terminate,
     /// End it and everything it started for itself; running attempts are not among that.
@@ -72,6 +74,8 @@ pub enum Act {
 enum Life {
     /// No process; start it at `at`.
     Down { at: Millis },
+    /// No process; what the last one left half-made is being removed.
+    Sweeping,
     /// Being started, or running and silent since the start.
     Starting { since: Millis },
     /// It answered last at `heard`.
@@ -126,7 +130,8 @@ impl Watchdog {
                 }
                 None
             }
-            (Sign::Exited, Life::Over | Life::Down { .. }) => None,
+            (Sign::Exited, Life::Over | Life::Down { .. } | Life::Sweeping) => None,
+            (Sign::Swept, Life::Sweeping) => Some(self.start(now)),
             (Sign::Exited, life) => {
                 self.exited(now, life);
                 self.wake(now)
@@ -137,7 +142,7 @@ impl Watchdog {
             (Sign::Stop, life) => {
                 self.stopping = true;
                 match life {
-                    Life::Down { .. } | Life::Over => {
+                    Life::Down { .. } | Life::Sweeping | Life::Over => {
                         self.life = Life::Over;
                         None
                     }
@@ -145,7 +150,7 @@ impl Watchdog {
                     Life::Terminated { .. } | Life::Killed { .. } => None,
                 }
             }
-            (Sign::Started | Sign::Answered, _) => None,
+            (Sign::Started | Sign::Answered | Sign::Swept, _) => None,
         }
     }
 
@@ -153,9 +158,11 @@ impl Watchdog {
     pub fn wake(&mut self, now: Millis) -> Option<Act> {
         match self.life {
             Life::Down { at } if at <= now => {
-                self.life = Life::Starting { since: now };
-                self.started = now;
-                Some(if std::mem::take(&mut self.sweep) { Act::SweepAndStart } else { Act::Start })
+                if std::mem::take(&mut self.sweep) {
+                    self.life = Life::Sweeping;
+                    return Some(Act::Sweep);
+                }
+                Some(self.start(now))
             }
             Life::Starting { since: heard } | Life::Alive { heard, .. } if heard + self.bounds.silence_ms <= now => {
                 Some(self.terminate(now, true))
@@ -165,6 +172,7 @@ impl Watchdog {
                 Some(Act::Kill)
             }
             Life::Down { .. }
+            | Life::Sweeping
             | Life::Starting { .. }
             | Life::Alive { .. }
             | Life::Terminated { .. }
@@ -179,7 +187,7 @@ impl Watchdog {
             Life::Down { at } => Some(at),
             Life::Starting { since: heard } | Life::Alive { heard, .. } => Some(heard + self.bounds.silence_ms),
             Life::Terminated { kill_at, .. } => Some(kill_at),
-            Life::Killed { .. } | Life::Over => None,
+            Life::Sweeping | Life::Killed { .. } | Life::Over => None,
         }
     }
 
@@ -188,16 +196,26 @@ impl Watchdog {
         let failing = self.short >= self.bounds.failing_after;
         match self.life {
             Life::Terminated { hung: true, .. } | Life::Killed { hung: true } => WorkerState::Hung,
-            Life::Starting { .. } | Life::Alive { .. } | Life::Down { .. } if failing => WorkerState::Failing,
+            Life::Starting { .. } | Life::Alive { .. } | Life::Down { .. } | Life::Sweeping if failing => {
+                WorkerState::Failing
+            }
             Life::Starting { .. } => WorkerState::Starting,
             Life::Alive { .. } => WorkerState::Alive,
-            Life::Down { .. } | Life::Terminated { .. } | Life::Killed { .. } | Life::Over => WorkerState::Down,
+            Life::Down { .. } | Life::Sweeping | Life::Terminated { .. } | Life::Killed { .. } | Life::Over => {
+                WorkerState::Down
+            }
         }
     }
 
     /// Whether it was told to stop and the worker is gone.
     pub fn is_over(&self) -> bool {
         self.life == Life::Over
+    }
+
+    fn start(&mut self, now: Millis) -> Act {
+        self.life = Life::Starting { since: now };
+        self.started = now;
+        Act::Start
     }
 
     fn exited(&mut self, now: Millis, life: Life) {
@@ -237,19 +255,19 @@ impl Watchdog {
                 self.ordered = true;
                 None
             }
-            Life::Over => None,
+            Life::Sweeping | Life::Over => None,
         }
     }
 
     fn hard_restart(&mut self, now: Millis, life: Life) -> Option<Act> {
-        self.sweep = life != Life::Over;
+        self.sweep = !matches!(life, Life::Sweeping | Life::Over);
         match life {
             Life::Starting { .. } | Life::Alive { .. } | Life::Terminated { .. } => {
                 self.ordered = true;
                 self.life = Life::Killed { hung: false };
                 Some(Act::Kill)
             }
-            Life::Down { .. } | Life::Killed { .. } | Life::Over => self.restart(now, life),
+            Life::Down { .. } | Life::Sweeping | Life::Killed { .. } | Life::Over => self.restart(now, life),
         }
     }
 
@@ -382,11 +400,21 @@ mod tests {
         let mut dog = alive();
         assert_eq!(dog.handle(1_000, Sign::HardRestart), Some(Act::Kill));
         assert_eq!(dog.handle(1_001, Sign::HardRestart), None, "it is killed already");
-        assert_eq!(dog.handle(1_100, Sign::Exited), Some(Act::SweepAndStart));
+        assert_eq!(dog.handle(1_100, Sign::Exited), Some(Act::Sweep));
+        assert_eq!(
+            (dog.next_wake(), dog.handle(1_110, Sign::HardRestart)),
+            (None, None),
+            "nothing before that is done"
+        );
+        assert_eq!(dog.handle(1_150, Sign::Swept), Some(Act::Start));
+        assert_eq!(dog.handle(1_160, Sign::Swept), None);
         assert_eq!(dog.handle(1_200, Sign::Exited), Some(Act::Start), "swept once");
         assert_eq!(dog.wake(11_200), Some(Act::Terminate));
         assert_eq!(dog.handle(11_300, Sign::HardRestart), Some(Act::Kill), "one that hangs in its end, too");
-        assert_eq!(dog.handle(11_400, Sign::Exited), Some(Act::SweepAndStart));
+        assert_eq!(dog.handle(11_400, Sign::Exited), Some(Act::Sweep));
+        assert_eq!(dog.handle(11_500, Sign::Stop), None, "told to end meanwhile");
+        assert_eq!(dog.handle(11_600, Sign::Swept), None);
+        assert!(dog.is_over());
     }
 
     #[test]

@@ -59,7 +59,7 @@ impl Host {
             name: config.name.clone(),
             tags: config.tags.clone(),
             roots: config.roots.clone(),
-            machine: crate::machine::describe(&config.bus.url),
+            machine: crate::machine::describe(&config.bus.url, config.healing.reboot),
             link,
             tell,
             greeting: Greeting::default(),
