@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use futures::future::BoxFuture;
-use swarm_core::rows::EventRow;
+use swarm_core::rows::{EventRow, NoticeRow};
 use swarm_core::{Answer, Input, ReplyTo, Settings};
 use swarm_protocol::order::Order;
 use swarm_protocol::{DroneId, Subjects};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::binhost::gpkg::Limits;
 use crate::binhost::service::{Places, Service};
@@ -27,10 +27,12 @@ use crate::bus::link::{Intake, Link, LinkSettings};
 use crate::bus::permissions::{self, Members};
 use crate::bus::server::{BusServer, ManagedServer, ServerSettings, find_server};
 use crate::config::Config;
-use crate::engine::{BinhostWork, EngineHandle, EngineThread, Loaded, Options, Outlets, WantedLog};
+use crate::engine::{BinhostWork, EngineHandle, EngineThread, Escalation, Loaded, Options, Outlets, WantedLog};
+use crate::healing::{Medic, MedicSettings, Pings};
 use crate::http::adapters::Door;
 use crate::http::{AdminKey, AppState, Parts, router};
 use crate::logs::{LogBounds, LogCollector};
+use crate::notices::Notices;
 use crate::store::Store;
 use crate::store::outbox::{EventSource, Outbox, OutboxSettings};
 
@@ -38,6 +40,12 @@ use crate::store::outbox::{EventSource, Outbox, OutboxSettings};
 const ORDERS: usize = 16 * 1024;
 /// Logs that may wait for the collector; one that does not fit is asked for again with its result.
 const LOGS: usize = 4096;
+/// Pings that may wait for the bus: three for each of 10,000 drones' ticks; one that does not fit is sent later by the core.
+const PINGS: usize = 32 * 1024;
+/// Orders of the ladder that may wait; a drone has at most one, and the core gives up one that is lost.
+const ESCALATIONS: usize = 4096;
+/// Notices that may wait; the core sends again what is not answered.
+const NOTICES: usize = 256;
 /// How long open requests may take when the controller ends.
 const GOODBYE: Duration = Duration::from_secs(5);
 
@@ -115,6 +123,8 @@ struct Running {
     link: Link,
     bus: BusServer,
     door: Door,
+    pings: Pings,
+    notices: Arc<Notices>,
 }
 
 async fn start(config: &Config, data: &Path) -> Result<Running> {
@@ -147,9 +157,12 @@ async fn start(config: &Config, data: &Path) -> Result<Running> {
 
     let (orders, mut order_queue) = tokio::sync::mpsc::channel(ORDERS);
     let (wanted, mut log_queue) = tokio::sync::mpsc::channel::<WantedLog>(LOGS);
+    let (pings, ping_queue) = tokio::sync::mpsc::channel(PINGS);
+    let (escalations, escalation_queue) = tokio::sync::mpsc::channel(ESCALATIONS);
+    let (notices, notice_queue) = tokio::sync::mpsc::channel(NOTICES);
     let (work, work_queue) = mpsc::channel();
     let options = Options { keep_events: config.events.keep, keep_history: config.history.keep, ..Options::default() };
-    let (engine, thread) = loaded.start(Doors { orders, work, wanted }, options)?;
+    let (engine, thread) = loaded.start(Doors { orders, work, wanted, pings, escalations, notices }, options)?;
     let signing = engine.clone();
     std::thread::Builder::new().name("binhost".to_owned()).spawn(move || service.run(&work_queue, &signing))?;
 
@@ -194,6 +207,19 @@ async fn start(config: &Config, data: &Path) -> Result<Running> {
     }));
     let chunks = logs.clone();
     link.listen(Arc::new(Ears(engine.clone())), Arc::new(move |drone, chunk| chunks.offer(drone, chunk))).await?;
+    let healing = Pings::new(Arc::new(link.clone()), Arc::new(engine.clone()));
+    let pings = healing.clone();
+    drop(crate::watch::spawn("pings", async move { pings.run(ping_queue).await }));
+    let medic = MedicSettings {
+        data: data.to_owned(),
+        store_id: store_id.clone(),
+        ssh_command: config.healing.ssh_command.clone(),
+    };
+    let medic = Medic::new(Arc::new(link.clone()), Arc::new(engine.clone()), medic);
+    drop(crate::watch::spawn("medic", medic.run(escalation_queue)));
+    let notices = Arc::new(Notices::new(&config.notify.settings(), &config.name, store_id.as_str()));
+    let (postman, told) = (notices.clone(), engine.clone());
+    drop(crate::watch::spawn("notices", async move { postman.run(notice_queue, &told).await }));
     let outbox = OutboxSettings {
         max_age: Duration::from_millis(config.events.stream_age),
         max_bytes: i64::try_from(config.events.stream_size).unwrap_or(i64::MAX),
@@ -202,7 +228,7 @@ async fn start(config: &Config, data: &Path) -> Result<Running> {
     };
     let outbox = Outbox::new(link.client(), outbox, Arc::new(Committed(store.clone())), engine.events());
     drop(crate::watch::spawn("outbox", outbox.run()));
-    Ok(Running { store, engine, thread, logs, link, bus, door })
+    Ok(Running { store, engine, thread, logs, link, bus, door, pings: healing, notices })
 }
 
 /// The bus with its users: the controller, and the drones of this machine, enrolled by file.
@@ -240,6 +266,9 @@ struct Doors {
     orders: tokio::sync::mpsc::Sender<(DroneId, Box<Order>)>,
     work: mpsc::Sender<BinhostWork>,
     wanted: tokio::sync::mpsc::Sender<WantedLog>,
+    pings: tokio::sync::mpsc::Sender<(DroneId, u64, u64)>,
+    escalations: tokio::sync::mpsc::Sender<Escalation>,
+    notices: tokio::sync::mpsc::Sender<Box<NoticeRow>>,
 }
 
 impl Outlets for Doors {
@@ -259,6 +288,24 @@ impl Outlets for Doors {
     fn complete_log(&self, work: WantedLog) {
         if self.wanted.try_send(work).is_err() {
             warn!("a log's completion waits for its result to be reported again");
+        }
+    }
+
+    fn ping(&self, drone: DroneId, seq: u64, within: u64) {
+        if self.pings.try_send((drone, seq, within)).is_err() {
+            debug!("a ping waits for the bus; the next one comes later");
+        }
+    }
+
+    fn escalate(&self, work: Escalation) {
+        if self.escalations.try_send(work).is_err() {
+            warn!("an order of the ladder found no room; the core gives it up and goes on");
+        }
+    }
+
+    fn notify(&self, notice: Box<NoticeRow>) {
+        if self.notices.try_send(notice).is_err() {
+            warn!("a notice found no room; it comes again");
         }
     }
 }

@@ -68,9 +68,29 @@ fn every_number_of_the_core_is_a_key() {
         keep_sessions: _,
         max_queue: _,
         limits: _,
+        healing,
     } = Settings::default();
-    // 29 fields, less the four that are no numbers, and three limits for one.
-    assert_eq!(KEYS.iter().filter(|key| key.name.starts_with("rules.")).count(), 30 - 4 - 1 + 3);
+    // 31 fields, less the four that are no numbers and healing, and three limits for one.
+    assert_eq!(KEYS.iter().filter(|key| key.name.starts_with("rules.")).count(), 31 - 4 - 1 - 1 + 3);
+    let swarm_core::settings::Healing {
+        enabled: _,
+        ping_every: _,
+        ping_within: _,
+        misses: _,
+        judge_after: _,
+        worker_unrevived_after: _,
+        good_pongs: _,
+        wait_restart: _,
+        wait_hard_restart: _,
+        wait_reboot: _,
+        route_within: _,
+        cooldown: _,
+        reboots_per_day: _,
+        alert_repeat: _,
+        hypervisor: _,
+    } = healing;
+    // 15 fields, three commands for one, and what SSH runs.
+    assert_eq!(KEYS.iter().filter(|key| key.name.starts_with("healing.")).count(), 15 - 1 + 3 + 1);
 }
 
 #[test]
@@ -78,8 +98,17 @@ fn keys_are_set_each_in_its_own_place() {
     // Every key gets a value unlike its default; each must change the configuration, and no two in the same way.
     let mut seen = Vec::new();
     for key in KEYS {
-        let values =
-            ["\"1h 7s\"", "\"77MiB\"", "77", "true", "\"127.0.0.9\"", "[\"x1\"]", "\"warn\"", "\"/some/text\""];
+        let values = [
+            "\"1h 7s\"",
+            "\"77MiB\"",
+            "77",
+            "true",
+            "\"127.0.0.9\"",
+            "[\"x1\"]",
+            "\"warn\"",
+            "\"tls\"",
+            "\"/some/text\"",
+        ];
         let changed = values.iter().find_map(|value| {
             let mut config = Config::default();
             let table: toml::Table = format!("key = {value}").parse().unwrap();
@@ -180,6 +209,26 @@ fn settings_that_contradict_each_other_are_refused() {
     assert!(!errors("[bus]\nurl = \"nats://user:secret@a\"").contains("secret"), "a password is not repeated");
     assert!(errors("[rules]\nlease = \"5s\"").contains("rules.lease must not be shorter"));
     assert!(errors("[http]\npublic_url = \"swarm\"").contains("begins with http://"));
+    assert!(errors("[healing]\nping_within = \"5s\"").contains("must be shorter than healing.ping_every"));
+    let mail = "mail_server = \"m\"\nmail_from = \"a@b.c\"\nmail_to = [\"d@e.f\"]";
+    for (lines, told) in [
+        ("mail_server = \"m\"".to_owned(), "needs notify.mail_from"),
+        ("mail_to = [\"d@e.f\"]".to_owned(), "without notify.mail_server"),
+        (format!("{mail}\nmail_user = \"u\""), "belong together"),
+        (
+            format!("{mail}\nmail_user = \"u\"\nmail_password_file = \"/p\"\nmail_security = \"none\""),
+            "the password in the clear",
+        ),
+        (mail.replace("d@e.f", "nobody"), "\"nobody\" is no address"),
+        ("webhook_url = \"http://a\"\nwebhook_url_file = \"/u\"".to_owned(), "drop one"),
+        ("webhook_token_file = \"/t\"".to_owned(), "without an address"),
+    ] {
+        let found = errors(&format!("[notify]\n{lines}"));
+        assert!(found.contains(told), "{lines}: {found}");
+    }
+    let secret = errors("[notify]\nwebhook_url = \"https://user:secret@chat\"");
+    assert!(secret.contains("webhook_token_file") && !secret.contains("secret@"), "{secret}");
+    parse(&format!("[notify]\n{mail}")).unwrap();
 }
 
 #[test]

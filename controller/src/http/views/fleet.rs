@@ -66,7 +66,7 @@ pub struct Drone {
     pub builds_failed: u64,
     /// What holds for it, with who, why and since when.
     pub facts: DroneFacts,
-    /// `alive`, `starting`, `hung`, `down` or `unknown`.
+    /// `alive`, `starting`, `hung`, `down`, `failing` (it keeps ending) or `unknown`.
     pub worker: String,
     /// The build profile it serves.
     pub build_profile: String,
@@ -302,6 +302,7 @@ fn worker_name(worker: WorkerState) -> &'static str {
         WorkerState::Starting => "starting",
         WorkerState::Hung => "hung",
         WorkerState::Down => "down",
+        WorkerState::Failing => "failing",
         WorkerState::Unknown => "unknown",
     }
 }
