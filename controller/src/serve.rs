@@ -30,6 +30,7 @@ use crate::config::Config;
 use crate::engine::{BinhostWork, EngineHandle, EngineThread, Escalation, Loaded, Options, Outlets, WantedLog};
 use crate::healing::{Medic, MedicSettings, Pings};
 use crate::http::adapters::Door;
+use crate::http::ports::Care;
 use crate::http::{AdminKey, AppState, Parts, router};
 use crate::logs::{LogBounds, LogCollector};
 use crate::notices::Notices;
@@ -75,6 +76,11 @@ pub async fn serve(config: Config) -> Result<()> {
         logs: Arc::new(running.logs.clone()),
         binhost: Arc::new(running.door),
         ready: Arc::new(running.link.clone()),
+        care: Care {
+            pings: Arc::new(running.pings),
+            channels: running.notices.channels(),
+            rules: config.rules.healing.clone(),
+        },
         admin_key,
         base_url: config.public_url(),
         name: config.name.clone(),

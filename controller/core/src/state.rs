@@ -265,6 +265,7 @@ impl Core {
             None => self.soft.counts.values().fold(Counts::default(), |sum, one| sum.plus(one)),
         };
         View {
+            now: self.now,
             drones: self.soft.views.clone(),
             session,
             counts,

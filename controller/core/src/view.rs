@@ -9,12 +9,15 @@ use swarm_protocol::report::{AttemptStatus, Phase};
 use swarm_protocol::{BuildId, Cpv, DroneId, Fence, SessionId};
 
 pub use crate::healing::Latency;
+use crate::input::Now;
 use crate::rows::{BuildState, DroneRow, Fact, HealingRow, WishesRow};
 use crate::state::Core;
 
 /// What readers see.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct View {
+    /// When it was made; moments of the core's clock in rows mean wall time by it, see [`View::wall_of`].
+    pub now: Now,
     /// The fleet.
     pub drones: BTreeMap<DroneId, Arc<DroneView>>,
     /// The active session, if one is open.
@@ -37,6 +40,13 @@ pub struct View {
     pub healing: bool,
     /// Learned medians of durations by `category/name`, milliseconds.
     pub medians: Arc<BTreeMap<String, u64>>,
+}
+
+impl View {
+    /// A moment of the core's clock as wall time, Unix milliseconds; before it was made it is not exact over a restart.
+    pub fn wall_of(&self, at: u64) -> u64 {
+        (self.now.wall + at).saturating_sub(self.now.at)
+    }
 }
 
 /// Entries per state, as the HTTP contract counts them.

@@ -24,6 +24,9 @@ impl Outlets for Kept {
     }
     fn binhost(&self, _: BinhostWork) {}
     fn complete_log(&self, _: WantedLog) {}
+    fn ping(&self, _: DroneId, _: u64, _: u64) {}
+    fn escalate(&self, _: Escalation) {}
+    fn notify(&self, _: Box<swarm_core::rows::NoticeRow>) {}
 }
 
 impl Kept {

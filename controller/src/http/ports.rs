@@ -8,11 +8,15 @@ use std::sync::Arc;
 use axum::body::BodyDataStream;
 use futures::future::BoxFuture;
 use swarm_core::input::UploadedFile;
-use swarm_core::rows::{ArtifactRow, BuildRow, EventRow, HistoryRow, IndexKey, IndexRow, SessionRow, StatsRow};
+use swarm_core::rows::{
+    ArtifactRow, BuildRow, EventRow, HistoryRow, IndexKey, IndexRow, NoticeRow, SessionRow, StatsRow,
+};
 use swarm_core::{Answer, Input, ReplyTo, View};
 use swarm_protocol::{ArtifactId, Fence};
 use thiserror::Error;
 use tokio::sync::watch;
+
+use crate::healing::PingNow;
 
 /// Makes the input once the engine has said where its answer goes.
 pub type MakeInput = Box<dyn FnOnce(ReplyTo) -> Input + Send>;
@@ -81,6 +85,8 @@ pub trait Rows {
     fn artifacts(&self) -> Result<Vec<ArtifactRow>, ReadError>;
     /// All indexes, by name.
     fn indexes(&self) -> Result<Vec<IndexRow>, ReadError>;
+    /// All notices, by number.
+    fn notices(&self) -> Result<Vec<NoticeRow>, ReadError>;
 }
 
 /// A piece of a build log.
@@ -148,6 +154,17 @@ pub trait Binhost: Send + Sync {
     ) -> BoxFuture<'_, Result<UploadedFile, UploadError>>;
     /// Removes what [`Binhost::receive`] left for an artifact that was refused.
     fn discard(&self, artifact: ArtifactId);
+}
+
+/// What the façade needs to look after drones.
+#[derive(Clone)]
+pub struct Care {
+    /// People's pings.
+    pub pings: Arc<dyn PingNow>,
+    /// Names of the channels by which notices go out.
+    pub channels: Vec<String>,
+    /// The numbers of the ladder, for people.
+    pub rules: swarm_core::settings::Healing,
 }
 
 /// Whether the controller can do its work.

@@ -5,13 +5,12 @@
 
 mod command;
 mod mail;
-#[cfg(test)]
-mod tests;
+
 mod webhook;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -168,8 +167,8 @@ impl Notices {
             .await;
     }
 
-    /// One try on each channel that lacks it.
-    async fn send(&self, notice: &NoticeRow) -> (Vec<String>, Vec<(String, String)>) {
+    /// One try on each channel that lacks it: who has it now, and who does not, with why.
+    pub async fn send(&self, notice: &NoticeRow) -> (Vec<String>, Vec<(String, String)>) {
         let wanted = self.channels.iter().filter(|channel| !notice.delivered.contains(channel.name()));
         let tries = wanted.map(|channel| async {
             let sent = tokio::time::timeout(WITHIN, channel.send(notice)).await;

@@ -47,4 +47,6 @@ pub fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(binhost::show))
         .routes(routes!(binhost::key))
         .merge(artifacts::api())
+        .merge(super::healing::public::api())
+        .merge(super::healing::admin::api())
 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod errors;
+mod healing;
 mod shapes;
 mod streams;
 mod uploads;

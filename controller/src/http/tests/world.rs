@@ -9,16 +9,18 @@ use axum::http::{Method, Request, StatusCode};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use serde_json::Value;
-use swarm_core::input::UploadedFile;
+use swarm_core::input::{PingLoss, Pong, UploadedFile};
 use swarm_core::rows::*;
-use swarm_core::view::{Counts, DroneView, Presence, TaskView};
+use swarm_core::view::{Counts, DroneView, Health, Presence, TaskView};
 use swarm_core::{Answer, Input, ReplyTo, View};
-use swarm_protocol::machine::{DroneType, Vitals, WorkerState};
+use swarm_protocol::machine::{DroneType, RebootPolicy, Vitals, WorkerState};
 use swarm_protocol::report::{FailureClass, Phase};
 use swarm_protocol::*;
 use tokio::sync::watch;
 use tower::ServiceExt;
 
+use crate::bus::link::Answered;
+use crate::healing::{PingNow, Pinged};
 use crate::http::ports::*;
 use crate::http::{AdminKey, AppState, Parts, router};
 
@@ -34,6 +36,7 @@ pub struct Store {
     pub stats: Vec<StatsRow>,
     pub artifacts: Vec<ArtifactRow>,
     pub indexes: Vec<IndexRow>,
+    pub notices: Vec<NoticeRow>,
     pub broken: bool,
 }
 
@@ -75,6 +78,9 @@ impl Rows for Store {
     }
     fn indexes(&self) -> Result<Vec<IndexRow>, ReadError> {
         Ok(self.indexes.clone())
+    }
+    fn notices(&self) -> Result<Vec<NoticeRow>, ReadError> {
+        Ok(self.notices.clone())
     }
 }
 
@@ -164,6 +170,30 @@ impl crate::http::ports::Binhost for Binhost {
     }
 }
 
+/// Drones called alpha answer; others do not.
+pub struct Pings;
+
+impl PingNow for Pings {
+    fn ping(&self, drone: DroneId) -> BoxFuture<'_, Option<Pinged>> {
+        let vitals = Vitals { load_1m: 0.5, mem_percent: 40.0, uptime_s: 77, ..Vitals::default() };
+        let pong = Pong { at: NOW + 7, middle: NOW, vitals, worker: WorkerState::Alive, ..Pong::default() };
+        let outcome = match drone.as_str() {
+            "UALPHA" => Ok(Answered { pong, latency_us: 1_250 }),
+            _ => Err(PingLoss::Silent),
+        };
+        Box::pin(std::future::ready((drone.as_str() != "UBUSY").then_some(Pinged { drone, seq: 3, outcome })))
+    }
+    fn ping_all(&self, view: Arc<View>) -> BoxFuture<'_, Arc<Vec<Pinged>>> {
+        Box::pin(async move {
+            let mut pinged = Vec::new();
+            for drone in view.drones.keys() {
+                pinged.extend(self.ping(drone.clone()).await);
+            }
+            Arc::new(pinged)
+        })
+    }
+}
+
 struct Ready(Vec<String>);
 
 impl Readiness for Ready {
@@ -214,6 +244,7 @@ impl World {
             logs: logs.clone(),
             binhost: binhost.clone(),
             ready: Arc::new(Ready(missing)),
+            care: Care { pings: Arc::new(Pings), channels: vec!["mail".to_owned()], rules: Default::default() },
             admin_key: AdminKey::new(KEY),
             base_url: "http://127.0.0.1:8100/".to_owned(),
             name: "hive".to_owned(),
@@ -364,7 +395,10 @@ pub fn drone(id: &str, name: &str, presence: Presence) -> Arc<DroneView> {
         ram_bytes: 16 << 30,
         address: "10.0.0.7".to_owned(),
         detected_type: DroneType::Lxc,
-        evidence: Vec::new(),
+        evidence: vec!["PID 1 runs with container=lxc".to_owned()],
+        own_reboot: RebootPolicy::Auto,
+        ssh_host_keys: Vec::new(),
+        ssh_host_keys_offered: Vec::new(),
         type_override: None,
         tags: Vec::new(),
         slots: 1,
@@ -387,7 +421,20 @@ pub fn drone(id: &str, name: &str, presence: Presence) -> Arc<DroneView> {
     };
     let vitals = Vitals { load_1m: f64::NAN, cpu_percent: 12.5, ..Vitals::default() };
     let (worker, last_heartbeat) = (WorkerState::Alive, 0);
-    Arc::new(DroneView { row, presence, last_heartbeat, vitals, worker, tasks: Vec::new(), completed: 4, failed: 1 })
+    let (health, wishes) = (Health::default(), None);
+    let tasks = Vec::new();
+    Arc::new(DroneView {
+        row,
+        presence,
+        last_heartbeat,
+        vitals,
+        worker,
+        tasks,
+        completed: 4,
+        failed: 1,
+        health,
+        wishes,
+    })
 }
 
 /// Two drones, one of them building; one session with an entry in each state.

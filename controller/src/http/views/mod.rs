@@ -6,11 +6,15 @@ mod build;
 mod control;
 mod event;
 mod fleet;
+mod healing;
 mod history;
+mod notice;
+mod ping;
 mod queue;
 mod session;
 mod status;
 mod why;
+mod wishes;
 
 pub use artifact::{ArtifactAnswer, BinhostAnswer, BinhostIndex};
 pub use build::{BuildAnswer, BuildAttempt};
@@ -18,13 +22,20 @@ pub use control::{ControlBody, DroneDone, Removed};
 pub use event::{Event, EventHistory, Events};
 pub use fleet::{
     BuildProgress, Capabilities, ControllerVersion, Drone, DroneFact, DroneFacts, DroneMetrics, LegacyDrones, Version,
-    Versions,
+    Versions, is_online,
+};
+pub use healing::{
+    ActOrdered, DeedView, DroneDeed, DroneEscalation, DroneHealthEntry, DroneHealthList, Escalation, Escalations,
+    HealingStatus, ProbeView, ResetDone, RestartBody, TypeBody, TypeDone, last_deeds,
 };
 pub use history::{DroneTiming, History, HistoryEntry, Timing};
+pub use notice::{NoticeList, NoticeView, TestNotice};
+pub use ping::{LastPing, LastPings, Latency, PingAllAnswer, PingAnswer, PingMetrics};
 pub use queue::{QueueBody, QueueEntry, QueuedAnswer};
 pub use session::{Session, SessionDetail, SessionPackage, Sessions};
 pub use status::{DelegatedTo, DroneHealth, Health, Ready, Status, StatusDrone, StatusPackages};
 pub use why::{WhyAnswer, WhyDrone, WhyEntry, WhyPoints, WhyReason, WhyWaiting};
+pub use wishes::{AllWishes, DroneWishes};
 
 /// Unix milliseconds as Unix seconds.
 #[expect(clippy::cast_precision_loss, reason = "milliseconds fit into 53 bits until the year 287396")]
