@@ -7,3 +7,12 @@ mod shapes;
 mod streams;
 mod uploads;
 mod world;
+
+use std::sync::Arc;
+
+use swarm_core::view::{DroneView, Presence};
+
+/// A drone that is online, for tests elsewhere.
+pub(crate) fn drone(id: &str, name: &str) -> Arc<DroneView> {
+    world::drone(id, name, Presence::Online)
+}
