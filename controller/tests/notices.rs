@@ -1,5 +1,6 @@
 //! Notices against a real mail server (aiosmtpd), real HTTP servers with and without TLS, and real commands: what arrives, what
 //! is refused, and that a channel that has a notice does not get it twice.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};

@@ -60,11 +60,14 @@ impl Address {
 }
 
 /// Talks to one controller.
+#[derive(Clone)]
 pub struct Client {
     base: String,
     key: Option<String>,
     actor: String,
     agent: Agent,
+    /// The key goes with reads, too.
+    always_signed: bool,
 }
 
 impl Client {
@@ -86,7 +89,18 @@ impl Client {
         let user = std::env::var("USER").unwrap_or_else(|_| "admin".to_owned());
         let host = nix::unistd::gethostname().ok().and_then(|host| host.into_string().ok()).unwrap_or_default();
         let agent = config.build().new_agent();
-        Ok(Self { base, key: address.admin_key()?, actor: format!("{user}@{host}"), agent })
+        Ok(Self { base, key: address.admin_key()?, actor: format!("{user}@{host}"), agent, always_signed: false })
+    }
+
+    /// A client of what only administrators may see.
+    ///
+    /// # Errors
+    /// Without a key.
+    pub fn admin(&self) -> Result<Self, Problem> {
+        if self.key.is_none() {
+            return Err(self.not_admitted());
+        }
+        Ok(Self { always_signed: true, ..self.clone() })
     }
 
     /// Reads.
@@ -95,6 +109,7 @@ impl Client {
     /// When the controller can't be reached, refuses, or answers something else.
     pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Problem> {
         let request = self.agent.get(format!("{}{path}", self.base)).config().timeout_global(Some(PATIENCE)).build();
+        let request = if self.always_signed { self.signed(request) } else { request };
         self.finish(request.call())
     }
 

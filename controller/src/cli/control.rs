@@ -4,6 +4,7 @@ use clap::Subcommand;
 use serde_json::Value;
 
 use super::client::segment;
+use super::drone::DroneCare;
 use super::{Context, Problem};
 use crate::http::views::{ControlBody, Drone, DroneDone};
 
@@ -34,6 +35,11 @@ pub enum ControlCommand {
         /// Only this drone
         drone: Option<String>,
     },
+    /// End upload impairments
+    ResetUpload {
+        /// Only this drone
+        drone: Option<String>,
+    },
     /// Everything not received back to needed, failures forgotten
     Reset,
     /// Take back work that has not begun
@@ -61,6 +67,7 @@ impl ControlCommand {
             Self::Block { package } => ("block", Some(package.clone()), None),
             Self::Reclaim { drone } => ("reclaim", None, drone.clone()),
             Self::Unground { drone } => ("unground", None, drone.clone()),
+            Self::ResetUpload { drone } => ("reset_upload", None, drone.clone()),
             Self::Reset => ("reset", None, None),
             Self::Rebalance => ("rebalance", None, None),
             Self::ClearFailures { package } => ("clear_failures", package.clone(), None),
@@ -80,7 +87,7 @@ pub fn run(context: &Context, command: &ControlCommand) -> Result<(), Problem> {
 
 /// What a control did, as text.
 pub fn render(body: &ControlBody, answer: &Value) -> String {
-    let counts = ["unblocked", "blocked", "affected", "reclaimed", "cleared", "requeued", "ungrounded"];
+    let counts = ["unblocked", "blocked", "affected", "reclaimed", "cleared", "requeued", "ungrounded", "reset"];
     let count = counts.iter().find_map(|name| Some((*name, answer.get(*name)?.as_u64()?)));
     let of = body.package.as_ref().or(body.drone.as_ref()).map(|of| format!(" {of}")).unwrap_or_default();
     match (count, answer["status"].as_str()) {
@@ -117,10 +124,16 @@ pub enum DroneCommand {
         /// Name or identity
         name: String,
     },
+    /// Its health.
+    #[command(flatten)]
+    Care(DroneCare),
 }
 
 /// Runs `swarm drone …`.
 pub fn drone(context: &Context, command: &DroneCommand) -> Result<(), Problem> {
+    if let DroneCommand::Care(care) = command {
+        return super::drone::run(context, care);
+    }
     let client = context.client()?;
     let node = |name: &str| format!("/api/v1/nodes/{}", segment(name));
     let done: DroneDone = match command {
@@ -134,6 +147,7 @@ pub fn drone(context: &Context, command: &DroneCommand) -> Result<(), Problem> {
             done
         }
         DroneCommand::Forget { name } => client.delete(&node(name))?,
+        DroneCommand::Care(_) => return Ok(()),
     };
     context.screen.show(&done, |done| format!("{} is {}", done.name, done.status))
 }

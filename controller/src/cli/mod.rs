@@ -6,10 +6,13 @@ mod binhost;
 mod client;
 mod config;
 mod control;
+mod drone;
 mod events;
 mod fleet;
+mod healing;
 mod history;
 mod log;
+mod notify;
 mod portage;
 mod problem;
 mod queue;
@@ -96,9 +99,14 @@ enum Command {
     /// Control the whole swarm, or packages
     #[command(subcommand)]
     Control(control::ControlCommand),
-    /// Pause, resume, empty or forget a drone
+    /// Ping, show, pause, empty, restart or forget a drone, and what is wished for it
     #[command(subcommand)]
     Drone(control::DroneCommand),
+    /// The ladder of the fleet: which drones do not work, what is done about them, what holds it back
+    Healing,
+    /// What people are told outside the swarm
+    #[command(subcommand)]
+    Notify(notify::NotifyCommand),
     /// Use the binhost
     #[command(subcommand)]
     Binhost(binhost::BinhostCommand),
@@ -157,6 +165,8 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
         Command::Events(args) => events::run(&context, &args),
         Command::Control(command) => control::run(&context, &command),
         Command::Drone(command) => control::drone(&context, &command),
+        Command::Healing => healing::run(&context),
+        Command::Notify(command) => notify::run(&context, &command),
         Command::Binhost(command) => binhost::run(&context, &command),
         Command::Config(command) => config::run(&context, &command),
         Command::Openapi => context.screen.line(crate::http::openapi::text().trim_end()),

@@ -52,8 +52,11 @@ pub struct Pings {
     engine: Arc<dyn Tell>,
     numbers: Arc<AtomicU64>,
     by_hand: Arc<Semaphore>,
-    last: Arc<Mutex<Option<(Instant, Arc<Vec<Pinged>>)>>>,
+    last: Arc<Mutex<Option<Broadcast>>>,
 }
+
+/// The last broadcast: when its answers were in, and what they were.
+type Broadcast = (Instant, Arc<Vec<Pinged>>);
 
 impl Pings {
     /// Pings by `bus`, telling `engine`.

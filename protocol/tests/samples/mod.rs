@@ -10,7 +10,7 @@ use swarm_protocol::artifact::{ArtifactAnswer, ArtifactAsk, ArtifactRef};
 use swarm_protocol::envelope::open;
 use swarm_protocol::event::Event;
 use swarm_protocol::log::LogChunk;
-use swarm_protocol::machine::{DroneType, Machine, PortageState, TreeState, Vitals, WorkerState};
+use swarm_protocol::machine::{DroneType, Machine, PortageState, RebootPolicy, TreeState, Vitals, WorkerState};
 use swarm_protocol::order::{BuildJob, Escalated, EscalationRefusal, Limits, Order, OrderAnswer, PlanJob, Rung, Task};
 use swarm_protocol::plan::{Complaint, ComplaintKind, Plan, PlanAnswer, PlanChunk, PlannedEdge, PlannedPackage};
 use swarm_protocol::report::{
@@ -200,6 +200,8 @@ fn hello() -> Hello {
             boot_id: text("2f1d7c1e-94c7-4e0c-8b68-0a8f7f1f2c4d"),
             kernel: text("6.18.2"),
             addresses: texts(&["192.0.2.7"]),
+            reboot: RebootPolicy::DryRun,
+            ssh_host_keys: texts(&["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMwkdS0xLyL9oUXJYnVWq6TD1xMKPyPMlS2bOYh6eUmd"]),
         },
         portage: PortageState {
             version: text("3.0.83"),
