@@ -2,12 +2,15 @@
 //!
 //! Everything a test starts is ended by pid when its [`Swarm`] is dropped. Waiting is polling for a condition, bounded.
 
+pub mod chance;
 pub mod http;
 pub mod processes;
+pub mod standing_in;
 pub mod swarm;
 pub mod tools;
 pub mod wait;
 
+pub use chance::Chance;
 pub use http::Http;
-pub use swarm::{Drone, Swarm};
+pub use swarm::{Drone, Setup, Swarm};
 pub use wait::until;

@@ -1,6 +1,7 @@
 //! A swarm of real processes: one controller with its nats-server, drones with a prefix root each. The test holds every
-//! process by pid and may kill any of them.
+//! process by pid and may kill any of them. What the drones build with is real Portage or a stand-in ([`Setup::stand_in`]).
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::standing_in::{self, StandIn};
 use crate::{Http, processes, tools, until};
 
 /// Portage profile of the demo repository for this machine.
@@ -23,13 +25,50 @@ const JOIN: Duration = Duration::from_secs(60);
 /// How long a process may take to end after TERM.
 const END: Duration = Duration::from_secs(15);
 
+/// How a swarm is made. `Setup { drones: 3, ..Setup::default() }.start()`.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// How many drones.
+    pub drones: usize,
+    /// Builds each of them does at a time.
+    pub slots: usize,
+    /// Stand-in builds instead of real Portage; see [`standing_in`].
+    pub stand_in: bool,
+    /// Lines for the controller's `[rules]` table.
+    pub rules: String,
+    /// Further tables of the controller's configuration.
+    pub tables: String,
+    /// Where the controller's data are to be, if not in the swarm's directory.
+    pub data: Option<PathBuf>,
+    /// Environment of the controller: each of its keys can be set here, too.
+    pub environment: Vec<(String, String)>,
+    /// Lines at the top of each drone's configuration.
+    pub drone: String,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            drones: 1,
+            slots: 1,
+            stand_in: false,
+            rules: String::new(),
+            tables: String::new(),
+            data: None,
+            environment: Vec::new(),
+            drone: String::new(),
+        }
+    }
+}
+
 /// A swarm in a directory of its own.
 pub struct Swarm {
     dir: TempDir,
     /// The façade.
     pub http: Http,
     port: u16,
-    rules: String,
+    setup: Setup,
+    stand_in: Option<StandIn>,
     controller: Option<Child>,
     drones: Vec<Drone>,
 }
@@ -38,17 +77,36 @@ pub struct Swarm {
 pub struct Drone {
     /// Its name.
     pub name: String,
+    /// Program its agent is started as.
+    pub agent: PathBuf,
+    /// Words before the agent's command line: a program that executes the rest in a place of its own.
+    pub within: Vec<String>,
+    /// Environment of its agent: each key of its configuration can be set here, too.
+    pub environment: Vec<(String, String)>,
     dir: PathBuf,
     supervisor: Option<Child>,
 }
 
-impl Swarm {
-    /// Starts a controller and `drones` drones and waits until all are online. `rules` are lines for the controller's
-    /// `[rules]` table.
+impl Setup {
+    /// Starts a controller and the drones and waits until all are online.
     ///
     /// # Errors
     /// When something does not start; the logs' ends are in the error.
-    pub fn start(drones: usize, rules: &str) -> Result<Self> {
+    pub fn start(self) -> Result<Swarm> {
+        let drones = self.drones;
+        let mut swarm = self.make()?;
+        for index in 0..drones {
+            swarm.start_drone(index)?;
+        }
+        swarm.until_online(drones)?;
+        Ok(swarm)
+    }
+
+    /// Starts a controller and makes the drones, but starts none of them.
+    ///
+    /// # Errors
+    /// When something does not start; the logs' ends are in the error.
+    pub fn make(self) -> Result<Swarm> {
         let parent = tools::project().join("target/e2e");
         fs_err::create_dir_all(&parent)?;
         // short, because unix sockets below it have at most 108 bytes of path
@@ -57,18 +115,43 @@ impl Swarm {
         fs_err::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711))?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let http = Http::new(format!("http://127.0.0.1:{port}"), String::new());
-        let mut swarm = Self { dir, http, port, rules: rules.to_owned(), controller: None, drones: Vec::new() };
-        let names: Vec<String> = (1..=drones).map(|n| format!("d{n}")).collect();
+        let stand_in = if self.stand_in { Some(StandIn::make(&dir.path().join("stand-in"))?) } else { None };
+        let width = if self.drones > 9 { 2 } else { 1 };
+        let names: Vec<String> = (1..=self.drones).map(|n| format!("d{n:0width$}")).collect();
+        let mut swarm = Swarm { dir, http, port, setup: self, stand_in, controller: None, drones: Vec::new() };
         swarm.configure(&names)?;
         swarm.start_controller()?;
         for name in names {
             swarm.make_drone(&name)?;
         }
-        for index in 0..swarm.drones.len() {
-            swarm.start_drone(index)?;
-        }
-        swarm.until_online(drones)?;
         Ok(swarm)
+    }
+}
+
+impl Swarm {
+    /// A controller and `drones` drones with real Portage, all online. `rules` are lines for the controller's `[rules]`
+    /// table. [`Setup`] can do more.
+    ///
+    /// # Errors
+    /// When something does not start; the logs' ends are in the error.
+    pub fn start(drones: usize, rules: &str) -> Result<Self> {
+        Setup { drones, rules: rules.to_owned(), ..Setup::default() }.start()
+    }
+
+    /// The same with stand-in builds; see [`standing_in`].
+    ///
+    /// # Errors
+    /// When something does not start; the logs' ends are in the error.
+    pub fn standing_in(drones: usize, rules: &str) -> Result<Self> {
+        Setup { drones, rules: rules.to_owned(), stand_in: true, ..Setup::default() }.start()
+    }
+
+    /// What stands in for Portage in this swarm.
+    ///
+    /// # Panics
+    /// When it builds with real Portage.
+    pub fn stand_in(&self) -> &StandIn {
+        self.stand_in.as_ref().expect("the test made a swarm of stand-in builds")
     }
 
     /// The swarm's directory.
@@ -86,14 +169,19 @@ impl Swarm {
         writeln!(text, "data_dir = {:?}\nlocal_drones = {names:?}", self.data())?;
         writeln!(text, "[http]\nlisten = \"127.0.0.1\"\nport = {}", self.port)?;
         writeln!(text, "[bus]\nserver = {:?}", tools::tool("nats.sh", &[])?)?;
-        writeln!(text, "[rules]\nmin_free_disk = \"64MiB\"\n{}", self.rules)?;
+        writeln!(text, "[rules]\nmin_free_disk = \"64MiB\"\n{}\n{}", self.setup.rules, self.setup.tables)?;
         fs_err::write(self.dir().join("controller.toml"), text)?;
         Ok(())
     }
 
     /// The controller's data.
     pub fn data(&self) -> PathBuf {
-        self.dir().join("data")
+        self.setup.data.clone().unwrap_or_else(|| self.dir().join("data"))
+    }
+
+    /// All drones' names.
+    pub fn names(&self) -> Vec<String> {
+        self.drones.iter().map(|drone| drone.name.clone()).collect()
     }
 
     /// Starts the controller and waits until it answers.
@@ -104,6 +192,7 @@ impl Swarm {
         let log = self.dir().join("controller.log");
         let mut command = Command::new(tools::program("swarm")?);
         command.arg("serve").arg("--config").arg(self.dir().join("controller.toml"));
+        command.envs(self.setup.environment.iter().map(|(key, value)| (key, value)));
         self.controller = Some(spawn(&mut command, &log)?);
         let http = self.http.clone();
         let answered = until("the controller to answer", START, || Ok(http.get("/api/v1/health").ok()));
@@ -143,35 +232,60 @@ impl Swarm {
     fn make_drone(&mut self, name: &str) -> Result<()> {
         let dir = self.dir().join("drones").join(name);
         fs_err::create_dir_all(&dir)?;
-        let material = tools::repository()?;
-        let (root, venv) = (self.dir().join("roots").join(name), tools::tool("portage.sh", &[])?);
+        let roots = (0..self.setup.slots).map(|slot| match slot {
+            0 => self.dir().join("roots").join(name),
+            more => self.dir().join("roots").join(format!("slot{more}")).join(name),
+        });
+        let roots: Vec<String> = roots.map(|root| self.make_root(&root)).collect::<Result<_>>()?;
+        let credentials = self.data().join("drones").join(format!("{name}.nk"));
+        let url = fs_err::read_to_string(self.data().join("bus.url")).unwrap_or_default();
+        let mut text = format!(
+            "name = {name:?}\nstate_dir = {:?}\ncredentials = {credentials:?}\nslots = {}\n{}\n[bus]\nurl = {:?}\n",
+            dir.join("state"),
+            self.setup.slots,
+            self.setup.drone,
+            url.trim(),
+        );
+        for (slot, root) in roots.iter().enumerate() {
+            let table = if slot == 0 { "[root]" } else { "[[more_roots]]" };
+            writeln!(text, "{table}\n{root}")?;
+        }
+        fs_err::write(dir.join("drone.toml"), text)?;
+        let agent = tools::program("drone-agent")?;
+        let (within, environment) = (Vec::new(), Vec::new());
+        self.drones.push(Drone { name: name.to_owned(), agent, within, environment, dir, supervisor: None });
+        Ok(())
+    }
+
+    /// Makes a root and gives the lines that configure it.
+    fn make_root(&self, root: &Path) -> Result<String> {
+        let (venv, repository, distfiles, profile) = match &self.stand_in {
+            Some(stand_in) => {
+                (stand_in.venv().to_owned(), stand_in.repository(), stand_in.venv().to_owned(), standing_in::PROFILE)
+            }
+            None => {
+                let material = tools::repository()?;
+                (tools::tool("portage.sh", &[])?, material.join("repository"), material.join("distfiles"), PROFILE)
+            }
+        };
         let made = Command::new(tools::program("drone-agent")?)
             .args(["root", "create", "--prefix"])
-            .arg(&root)
+            .arg(root)
             .arg("--repository")
-            .arg(material.join("repository"))
+            .arg(&repository)
             .arg("--distfiles")
-            .arg(material.join("distfiles"))
+            .arg(&distfiles)
             .arg("--portage")
             .arg(&venv)
-            .args(["--profile", PROFILE])
+            .args(["--profile", profile])
             .output()?;
         if !made.status.success() {
             bail!("root create: {}{}", String::from_utf8_lossy(&made.stdout), String::from_utf8_lossy(&made.stderr));
         }
-        let credentials = self.data().join("drones").join(format!("{name}.nk"));
-        let url = fs_err::read_to_string(self.data().join("bus.url")).unwrap_or_default();
-        let text = format!(
-            "name = {name:?}\nstate_dir = {:?}\ncredentials = {credentials:?}\n[bus]\nurl = {:?}\n[root]\npath = {root:?}\n\
-             venv = {venv:?}\nrepository = {:?}\nprofile = {PROFILE:?}\ndistfiles = [{:?}]\n",
-            dir.join("state"),
-            url.trim(),
-            material.join("repository"),
-            material.join("distfiles"),
-        );
-        fs_err::write(dir.join("drone.toml"), text)?;
-        self.drones.push(Drone { name: name.to_owned(), dir, supervisor: None });
-        Ok(())
+        Ok(format!(
+            "path = {root:?}\nvenv = {venv:?}\nrepository = {repository:?}\nprofile = {profile:?}\n\
+             distfiles = [{distfiles:?}]\n"
+        ))
     }
 
     /// Starts a drone's supervisor.
@@ -257,6 +371,17 @@ impl Swarm {
         Ok(events["events"].as_array().cloned().unwrap_or_default())
     }
 
+    /// The text of the binhost's index; empty while there is none.
+    ///
+    /// # Errors
+    /// When the controller does not answer.
+    pub fn index(&self) -> Result<String> {
+        let shown = self.http.get("/api/v1/binhost")?;
+        let Some(index) = shown["indexes"][0]["index"].as_str() else { return Ok(String::new()) };
+        let path = self.data().join("binhost").join(index).join("Packages");
+        Ok(if path.exists() { fs_err::read_to_string(path)? } else { String::new() })
+    }
+
     /// The ends of all logs, for errors.
     pub fn logs(&self) -> String {
         let mut text = tail(&self.dir().join("controller.log"));
@@ -273,8 +398,10 @@ impl Drone {
     /// # Errors
     /// When it can't be started.
     pub fn start(&mut self) -> Result<()> {
-        let mut command = Command::new(tools::program("drone-agent")?);
-        command.arg("run").arg("--config").arg(self.dir.join("drone.toml"));
+        let mut words = self.within.iter().map(OsStr::new).chain([self.agent.as_os_str()]);
+        let mut command = Command::new(words.next().context("a program")?);
+        command.args(words).arg("run").arg("--config").arg(self.dir.join("drone.toml"));
+        command.envs(self.environment.iter().map(|(key, value)| (key, value)));
         self.supervisor = Some(spawn(&mut command, &self.dir.join("agent.log"))?);
         Ok(())
     }
