@@ -2,7 +2,10 @@
 //!
 //! Everything a test starts is ended by pid when its [`Swarm`] is dropped. Waiting is polling for a condition, bounded.
 
+pub mod bus;
 pub mod chance;
+pub mod feed;
+pub mod figures;
 pub mod http;
 pub mod processes;
 pub mod standing_in;
@@ -10,7 +13,10 @@ pub mod swarm;
 pub mod tools;
 pub mod wait;
 
+pub use bus::{Bus, Tapper};
 pub use chance::Chance;
+pub use feed::Feed;
+pub use figures::Times;
 pub use http::Http;
 pub use swarm::{Drone, Setup, Swarm};
 pub use wait::until;

@@ -3,9 +3,10 @@
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -189,16 +190,59 @@ impl Swarm {
     /// # Errors
     /// When it does not.
     pub fn start_controller(&mut self) -> Result<()> {
-        let log = self.dir().join("controller.log");
+        self.spawn_controller()?;
+        let http = self.http.clone();
+        let answered = until("the controller to answer", START, || Ok(http.get("/api/v1/health").ok()));
+        answered.map_err(|error| error.context(tail(&self.controller_log())))?;
+        let key = fs_err::read_to_string(self.data().join("admin.key"))?;
+        self.http = Http::new(self.http.url.clone(), key.trim().to_owned());
+        Ok(())
+    }
+
+    /// Starts the controller and waits for nothing.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn spawn_controller(&mut self) -> Result<()> {
         let mut command = Command::new(tools::program("swarm")?);
         command.arg("serve").arg("--config").arg(self.dir().join("controller.toml"));
         command.envs(self.setup.environment.iter().map(|(key, value)| (key, value)));
-        self.controller = Some(spawn(&mut command, &log)?);
-        let http = self.http.clone();
-        let answered = until("the controller to answer", START, || Ok(http.get("/api/v1/health").ok()));
-        answered.map_err(|error| error.context(tail(&log)))?;
-        let key = fs_err::read_to_string(self.data().join("admin.key"))?;
-        self.http = Http::new(self.http.url.clone(), key.trim().to_owned());
+        self.controller = Some(spawn(&mut command, &self.controller_log())?);
+        Ok(())
+    }
+
+    /// Where the controller's log is.
+    pub fn controller_log(&self) -> PathBuf {
+        self.dir().join("controller.log")
+    }
+
+    /// Waits until the controller ends by itself, and gives its exit status.
+    ///
+    /// # Errors
+    /// When it does not in time.
+    pub fn until_controller_ends(&mut self, within: Duration) -> Result<ExitStatus> {
+        let log = self.controller_log();
+        let controller = self.controller.as_mut().context("the controller runs")?;
+        let ended = until("the controller to end", within, || Ok(controller.try_wait()?));
+        let status = ended.map_err(|error| error.context(tail(&log)))?;
+        self.controller = None;
+        Ok(status)
+    }
+
+    /// Fails if the controller or a supervisor that was started and not killed by the test has ended.
+    ///
+    /// # Errors
+    /// Which one, with the end of its log.
+    pub fn none_ended(&mut self) -> Result<()> {
+        let log = self.controller_log();
+        if let Some(status) = self.controller.as_mut().map(Child::try_wait).transpose()?.flatten() {
+            bail!("the controller ended by itself: {status}{}", tail(&log));
+        }
+        for drone in &mut self.drones {
+            if let Some(status) = drone.supervisor.as_mut().map(Child::try_wait).transpose()?.flatten() {
+                bail!("the supervisor of {} ended by itself: {status}{}", drone.name, tail(&drone.log()));
+            }
+        }
         Ok(())
     }
 
@@ -384,9 +428,9 @@ impl Swarm {
 
     /// The ends of all logs, for errors.
     pub fn logs(&self) -> String {
-        let mut text = tail(&self.dir().join("controller.log"));
+        let mut text = tail(&self.controller_log());
         for drone in &self.drones {
-            text += &tail(&drone.dir.join("agent.log"));
+            text += &tail(&drone.log());
         }
         text
     }
@@ -402,7 +446,40 @@ impl Drone {
         let mut command = Command::new(words.next().context("a program")?);
         command.args(words).arg("run").arg("--config").arg(self.dir.join("drone.toml"));
         command.envs(self.environment.iter().map(|(key, value)| (key, value)));
-        self.supervisor = Some(spawn(&mut command, &self.dir.join("agent.log"))?);
+        self.supervisor = Some(spawn(&mut command, &self.log())?);
+        Ok(())
+    }
+
+    /// Where the log of its supervisor and worker is.
+    pub fn log(&self) -> PathBuf {
+        self.dir.join("agent.log")
+    }
+
+    /// Length of that log now.
+    pub fn log_end(&self) -> u64 {
+        fs_err::metadata(self.log()).map_or(0, |meta| meta.len())
+    }
+
+    /// What that log says from `offset` on.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn log_since(&self, offset: u64) -> Result<String> {
+        let mut file = fs_err::File::open(self.log())?;
+        file.seek(SeekFrom::Start(offset))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Kills the supervisor at once and waits until it is gone. Its worker ends itself, attempts live on.
+    ///
+    /// # Errors
+    /// When it can't be killed.
+    pub fn kill_supervisor(&mut self) -> Result<()> {
+        let mut supervisor = self.supervisor.take().context("the supervisor runs")?;
+        supervisor.kill()?;
+        supervisor.wait()?;
         Ok(())
     }
 
@@ -458,6 +535,10 @@ impl Drop for Swarm {
     fn drop(&mut self) {
         for drone in &mut self.drones {
             let _ = drone.cut_power();
+        }
+        // what attempts killed by the test may have left
+        for process in processes::marked("BUILD_SWARM_ATTEMPT", self.dir.path()) {
+            let _ = processes::signal(process.pid, Signal::SIGKILL);
         }
         if let Some(mut controller) = self.controller.take() {
             let _ = processes::signal(controller.id() as i32, Signal::SIGTERM);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
+use swarm_tests::standing_in::{Behaviour, End};
 use swarm_tests::{Swarm, processes, until};
 
 /// A build with its dependencies on two busy cores.
@@ -98,4 +99,27 @@ fn a_killed_bus_server_comes_back_and_everyone_with_it() -> Result<()> {
     ensure!(successes(&swarm, "=app-misc/honeydrip")? == 1);
     ensure!(swarm.events("fail")?.is_empty(), "nothing failed");
     swarm.until_online(2)
+}
+
+#[test]
+fn a_killed_attempt_takes_its_silent_emerge_with_it_before_the_next_one_begins() -> Result<()> {
+    let mut swarm = Swarm::standing_in(1, "drone_retry_after = \"0s\"\nheartbeat = \"500ms\"")?;
+    // one that prints would end by itself when nobody reads it any more
+    swarm.stand_in().change(|set| set.usual = Behaviour { end: End::Hangs, ms: 0, ..Behaviour::default() })?;
+    swarm.queue(&["=stand-in/silent-1"])?;
+    until("the compiler's silence", BUILD, || {
+        let nodes = swarm.http.get("/api/v1/nodes")?;
+        Ok((nodes[0]["build_progress"][0]["phase"] == "compile").then_some(()))
+    })?;
+    let emerge = swarm.stand_in().journal()?.first().context("emerge began")?.pid;
+    let attempt = *swarm.drone("d1").attempts().first().context("an attempt runs")?;
+    swarm.stand_in().change(|set| set.usual.end = End::Built)?;
+    processes::signal(attempt, Signal::SIGKILL)?;
+    until("the next emerge", AGAIN, || Ok((swarm.stand_in().journal()?.len() > 1).then_some(())))
+        .map_err(|error| error.context(swarm.logs()))?;
+    ensure!(!processes::lives(emerge), "two emerges run in one root");
+    swarm.until_state("=stand-in/silent", "received", AGAIN)?;
+    let history = swarm.http.get("/api/v1/history?limit=10")?;
+    ensure!(history["history"][1]["culprit"] == "drone", "the package is not to blame: {history}");
+    Ok(())
 }
