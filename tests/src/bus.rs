@@ -159,9 +159,9 @@ impl Tapper {
         Ok(heard.events.clone())
     }
 
-    /// Number of the newest event heard; 0 before the first.
-    pub fn newest(&self) -> u64 {
-        lock(&self.heard).events.iter().map(|event| event.seq).max().unwrap_or(0)
+    /// The event heard last.
+    pub fn last(&self) -> Option<Event> {
+        lock(&self.heard).events.last().cloned()
     }
 }
 

@@ -53,7 +53,7 @@ struct Wound {
 /// By what it is known that it works again.
 #[derive(Debug)]
 enum Cure {
-    /// An event committed after the kill reached the tapper.
+    /// An event committed after this moment (Unix milliseconds) reached the tapper.
     Event { after: u64 },
     /// A worker that was not there before was welcomed: the log grew by that line.
     Welcome { log_from: u64 },
@@ -173,16 +173,15 @@ impl Rounds {
         let since = Instant::now();
         let (drone, cure) = match victim {
             Victim::Controller => {
-                let after = self.tapper.newest();
                 self.swarm.kill_controller()?;
+                let after = wall_ms();
                 self.swarm.spawn_controller()?;
                 (None, Cure::Event { after })
             }
             Victim::Server => {
                 let Ok(pid) = self.swarm.nats_pid() else { return Ok(false) };
-                let after = self.tapper.newest();
                 processes::signal(pid, Signal::SIGKILL)?;
-                (None, Cure::Event { after })
+                (None, Cure::Event { after: wall_ms() })
             }
             Victim::Supervisor | Victim::Worker | Victim::Attempt => {
                 let is_whole = |name: &String| !self.wounds.iter().any(|wound| wound.drone.as_ref() == Some(name));
@@ -247,7 +246,7 @@ impl Rounds {
 
     fn is_cured(&mut self, wound: &Wound) -> Result<bool> {
         match &wound.cure {
-            Cure::Event { after } => Ok(self.tapper.newest() > *after),
+            Cure::Event { after } => Ok(self.tapper.last().is_some_and(|event| event.at > *after)),
             Cure::Welcome { log_from } => {
                 let name = wound.drone.as_deref().context("a drone's wound")?;
                 let new = self.swarm.drone(name).log_since(*log_from)?;
@@ -297,6 +296,11 @@ impl Rounds {
         });
         drained.map_err(|error| error.context(self.swarm.logs()))
     }
+}
+
+fn wall_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn split(fence: &str) -> Result<(u64, u64)> {
@@ -385,7 +389,9 @@ fn every_event_was_told_once(swarm: &Swarm, bus: &Bus, tapper: &Tapper) -> Resul
     let numbers: Vec<u64> = told.iter().filter_map(|event| event["id"].as_u64()).collect();
     ensure!(numbers.iter().copied().eq(1..=told.len() as u64), "the history has gaps or doubles");
     let newest = told.len() as u64;
-    until("the stream to be complete", AGAIN, || Ok((tapper.newest() >= newest).then_some(())))?;
+    until("the stream to be complete", AGAIN, || {
+        Ok(tapper.last().is_some_and(|event| event.seq >= newest).then_some(()))
+    })?;
     let stream = bus.stream()?;
     ensure!(
         stream.iter().map(|(number, _)| *number).eq(1..=newest),
