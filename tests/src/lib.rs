@@ -7,6 +7,7 @@ pub mod chance;
 pub mod feed;
 pub mod figures;
 pub mod http;
+pub mod network;
 pub mod processes;
 pub mod standing_in;
 pub mod swarm;

@@ -345,7 +345,15 @@ impl Swarm {
     /// # Errors
     /// When they are not in time; the logs' ends are in the error.
     pub fn until_online(&self, count: usize) -> Result<()> {
-        let joined = until(format!("{count} drones to be online"), JOIN, || {
+        self.until_online_within(count, JOIN)
+    }
+
+    /// The same with another patience.
+    ///
+    /// # Errors
+    /// When they are not in time; the logs' ends are in the error.
+    pub fn until_online_within(&self, count: usize, within: Duration) -> Result<()> {
+        let joined = until(format!("{count} drones to be online"), within, || {
             let status = self.http.get("/api/v1/status")?;
             Ok((status["nodes_online"].as_u64() == Some(count as u64)).then_some(()))
         });

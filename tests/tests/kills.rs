@@ -1,12 +1,13 @@
 //! A real process killed in the middle of real builds: nothing acknowledged is lost, nothing counts twice, nothing that
 //! works is harmed.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use swarm_tests::standing_in::{Behaviour, End};
-use swarm_tests::{Swarm, processes, until};
+use swarm_tests::{Setup, Swarm, processes, tools, until};
 
 /// A build with its dependencies on two busy cores.
 const BUILD: Duration = Duration::from_secs(150);
@@ -84,6 +85,47 @@ fn a_running_emerge_is_adopted_when_its_worker_is_killed() -> Result<()> {
         .count();
     ensure!(times == 1, "ordered once, built once: {assigned:?}");
     ensure!(successes(&swarm, "=app-misc/honeydrip")? == 1);
+    Ok(())
+}
+
+#[test]
+fn an_agent_upgraded_and_killed_under_a_running_emerge_adopts_it() -> Result<()> {
+    let mut swarm = Setup::default().make()?;
+    let place = swarm.dir().join("agent");
+    fs_err::create_dir(&place)?;
+    let agent = place.join("drone-agent");
+    fs_err::copy(tools::program("drone-agent")?, &agent)?;
+    swarm.drone("d1").agent = agent.clone();
+    swarm.start_drone(0)?;
+    swarm.until_online(1)?;
+    swarm.queue(&["app-misc/honeydrip"])?;
+    swarm.until_building("=app-misc/honeydrip", BUILD)?;
+
+    // as a package manager does it: another file takes the name; who runs keeps the old one
+    let next = place.join("drone-agent.new");
+    let mut bytes = fs_err::read(&agent)?;
+    bytes.extend_from_slice(b"the next version");
+    fs_err::write(&next, bytes)?;
+    fs_err::set_permissions(&next, fs_err::metadata(&agent)?.permissions())?;
+    fs_err::rename(&next, &agent)?;
+    let drone = swarm.drone("d1");
+    let (attempts, worker) = (drone.attempts(), drone.worker_pid().context("a worker runs")?);
+    ensure!(attempts.len() == 1, "one attempt runs: {attempts:?}");
+    drone.kill_supervisor()?;
+    // it may have noticed already that its supervisor is gone
+    let _ = processes::signal(worker, Signal::SIGKILL);
+    drone.start()?;
+    let anew = until("a new worker", AGAIN, || Ok(swarm.drone("d1").worker_pid().filter(|pid| *pid != worker)))?;
+    let upgraded = fs_err::metadata(&agent)?.ino();
+    let runs = |pid: i32| Ok::<_, anyhow::Error>(fs_err::metadata(format!("/proc/{pid}/exe"))?.ino());
+    ensure!(runs(swarm.drone("d1").pid())? == upgraded && runs(anew)? == upgraded, "both run the new file");
+    ensure!(runs(attempts[0])? != upgraded, "the attempt runs on with the old one");
+    ensure!(swarm.drone("d1").attempts() == attempts, "the same attempt runs on");
+    swarm.until_state("=app-misc/honeydrip", "received", BUILD)?;
+    let assigned = swarm.events("assign")?;
+    ensure!(assigned.len() == 1, "ordered once, built once: {assigned:?}");
+    ensure!(successes(&swarm, "=app-misc/honeydrip")? == 1);
+    ensure!(swarm.events("fail")?.is_empty(), "nothing failed");
     Ok(())
 }
 
