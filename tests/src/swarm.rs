@@ -170,7 +170,9 @@ impl Swarm {
         writeln!(text, "data_dir = {:?}\nlocal_drones = {names:?}", self.data())?;
         writeln!(text, "[http]\nlisten = \"127.0.0.1\"\nport = {}", self.port)?;
         writeln!(text, "[bus]\nserver = {:?}", tools::tool("nats.sh", &[])?)?;
-        writeln!(text, "[rules]\nmin_free_disk = \"64MiB\"\n{}\n{}", self.setup.rules, self.setup.tables)?;
+        let rules = &self.setup.rules;
+        let usual = if rules.contains("min_free_disk") { "" } else { "min_free_disk = \"64MiB\"" };
+        writeln!(text, "[rules]\n{usual}\n{rules}\n{}", self.setup.tables)?;
         fs_err::write(self.dir().join("controller.toml"), text)?;
         Ok(())
     }
