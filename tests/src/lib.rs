@@ -4,6 +4,7 @@
 
 pub mod bus;
 pub mod chance;
+pub mod clock;
 pub mod disk;
 pub mod feed;
 pub mod figures;

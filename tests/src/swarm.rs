@@ -194,7 +194,13 @@ impl Swarm {
     pub fn start_controller(&mut self) -> Result<()> {
         self.spawn_controller()?;
         let http = self.http.clone();
-        let answered = until("the controller to answer", START, || Ok(http.get("/api/v1/health").ok()));
+        let controller = self.controller.as_mut().context("a controller that was started")?;
+        let answered = until("the controller to answer", START, || {
+            if let Some(status) = controller.try_wait()? {
+                bail!("the controller ended: {status}");
+            }
+            Ok(http.get("/api/v1/health").ok())
+        });
         answered.map_err(|error| error.context(tail(&self.controller_log())))?;
         let key = fs_err::read_to_string(self.data().join("admin.key"))?;
         self.http = Http::new(self.http.url.clone(), key.trim().to_owned());
@@ -208,6 +214,8 @@ impl Swarm {
     pub fn spawn_controller(&mut self) -> Result<()> {
         let mut command = Command::new(tools::program("swarm")?);
         command.arg("serve").arg("--config").arg(self.dir().join("controller.toml"));
+        // tests shall not depend on how full the machine's disk is
+        command.env("BUILD_SWARM_BINHOST_MIN_FREE_PERCENT", "0");
         command.envs(self.setup.environment.iter().map(|(key, value)| (key, value)));
         self.controller = Some(spawn(&mut command, &self.controller_log())?);
         Ok(())
