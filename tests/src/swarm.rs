@@ -43,6 +43,8 @@ pub struct Setup {
     pub data: Option<PathBuf>,
     /// Environment of the controller: each of its keys can be set here, too.
     pub environment: Vec<(String, String)>,
+    /// Port of the façade; without it a free one.
+    pub port: Option<u16>,
     /// Lines at the top of each drone's configuration.
     pub drone: String,
 }
@@ -57,6 +59,7 @@ impl Default for Setup {
             tables: String::new(),
             data: None,
             environment: Vec::new(),
+            port: None,
             drone: String::new(),
         }
     }
@@ -114,7 +117,10 @@ impl Setup {
         let dir = tempfile::Builder::new().prefix("s").tempdir_in(&parent)?;
         // Portage verifies signatures as nobody, who must be able to pass
         fs_err::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711))?;
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = match self.port {
+            Some(port) => port,
+            None => TcpListener::bind("127.0.0.1:0")?.local_addr()?.port(),
+        };
         let http = Http::new(format!("http://127.0.0.1:{port}"), String::new());
         let stand_in = if self.stand_in { Some(StandIn::make(&dir.path().join("stand-in"))?) } else { None };
         let width = if self.drones > 9 { 2 } else { 1 };
@@ -219,6 +225,12 @@ impl Swarm {
         command.envs(self.setup.environment.iter().map(|(key, value)| (key, value)));
         self.controller = Some(spawn(&mut command, &self.controller_log())?);
         Ok(())
+    }
+
+    /// Sets a variable of the controller's environment for its next start.
+    pub fn set(&mut self, key: &str, value: &str) {
+        self.setup.environment.retain(|(other, _)| other != key);
+        self.setup.environment.push((key.to_owned(), value.to_owned()));
     }
 
     /// Where the controller's log is.
