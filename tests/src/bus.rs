@@ -76,6 +76,22 @@ impl Bus {
         })
     }
 
+    /// The same, saying where an answer is to go.
+    ///
+    /// # Errors
+    /// When the bus is away.
+    pub fn publish_with_reply(&self, subject: &str, reply: &str, bytes: Vec<u8>) -> Result<()> {
+        self.runtime.block_on(async {
+            self.client.publish_with_reply(subject.to_owned(), reply.to_owned(), bytes.into()).await?;
+            Ok(self.client.flush().await?)
+        })
+    }
+
+    /// A place of its own for answers.
+    pub fn inbox(&self) -> String {
+        format!("{}.test", Subjects::inbox(self.id.as_str()))
+    }
+
     /// Asks and waits for the answer's bytes; `None` if none comes in time.
     pub fn ask(&self, subject: &str, bytes: Vec<u8>, within: Duration) -> Option<Vec<u8>> {
         let request = async_nats::Request::new().payload(bytes.into()).timeout(Some(within));
@@ -103,15 +119,36 @@ impl Bus {
         })
     }
 
+    /// Keeps whatever is said on these subjects from now on.
+    ///
+    /// # Errors
+    /// When the bus refuses.
+    pub fn overhear(&self, subjects: &str) -> Result<Overheard> {
+        let mut messages = self.runtime.block_on(self.client.subscribe(subjects.to_owned()))?;
+        self.settled();
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&heard);
+        let task = self.runtime.spawn(async move {
+            while let Some(message) = messages.next().await {
+                lock(&kept).push((message.subject.to_string(), message.payload.to_vec()));
+            }
+        });
+        Ok(Overheard { heard, task })
+    }
+
+    /// What was asked of the server before, it has done: it refuses a request nobody serves, in order.
+    fn settled(&self) {
+        let unserved = format!("{}.settled", self.subjects.prefix());
+        let _ = self.ask(&unserved, Vec::new(), Duration::from_secs(5));
+    }
+
     /// Taps the events from now on.
     ///
     /// # Errors
     /// When the bus refuses.
     pub fn tap(&self) -> Result<Tapper> {
         let events = self.runtime.block_on(self.client.subscribe(self.subjects.all_events()))?;
-        // what is said before this request comes back is said to a server that knows of the subscription
-        let unserved = format!("{}.settled", self.subjects.prefix());
-        let _ = self.ask(&unserved, Vec::new(), Duration::from_secs(5));
+        self.settled();
         let heard = Arc::new(Mutex::new(Heard::default()));
         let task = self.runtime.spawn(hear(events, Arc::clone(&heard)));
         Ok(Tapper { heard, task })
@@ -135,8 +172,28 @@ async fn hear(mut events: Subscriber, heard: Arc<Mutex<Heard>>) {
     }
 }
 
-fn lock(heard: &Mutex<Heard>) -> MutexGuard<'_, Heard> {
+fn lock<T>(heard: &Mutex<T>) -> MutexGuard<'_, T> {
     heard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What was overheard.
+#[derive(Debug)]
+pub struct Overheard {
+    heard: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    task: JoinHandle<()>,
+}
+
+impl Overheard {
+    /// Subjects and bytes so far, in their order.
+    pub fn heard(&self) -> Vec<(String, Vec<u8>)> {
+        lock(&self.heard).clone()
+    }
+}
+
+impl Drop for Overheard {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 /// Hears every event as it is published; what is published while the bus is away it misses, as any tapper.

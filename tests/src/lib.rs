@@ -8,6 +8,7 @@ pub mod clock;
 pub mod disk;
 pub mod feed;
 pub mod figures;
+pub mod garbage;
 pub mod http;
 pub mod network;
 pub mod processes;
