@@ -176,16 +176,19 @@ fn lock<T>(heard: &Mutex<T>) -> MutexGuard<'_, T> {
     heard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A message's subject and its bytes.
+pub type Said = (String, Vec<u8>);
+
 /// What was overheard.
 #[derive(Debug)]
 pub struct Overheard {
-    heard: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    heard: Arc<Mutex<Vec<Said>>>,
     task: JoinHandle<()>,
 }
 
 impl Overheard {
-    /// Subjects and bytes so far, in their order.
-    pub fn heard(&self) -> Vec<(String, Vec<u8>)> {
+    /// Messages so far, in their order.
+    pub fn heard(&self) -> Vec<Said> {
         lock(&self.heard).clone()
     }
 }

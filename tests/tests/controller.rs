@@ -62,6 +62,63 @@ fn a_wall_clock_set_back_by_a_day_ends_no_lease_delays_no_retry_and_stops_no_ind
 }
 
 #[test]
+fn a_controller_that_stood_still_takes_no_work_from_anybody() -> Result<()> {
+    let rules = "heartbeat = \"500ms\"\noffline_after = \"2s\"\nlease = \"4s\"\nstart_grace = \"2s\"";
+    let swarm = Swarm::standing_in(3, rules)?;
+    for name in ["a", "b", "c"] {
+        swarm.queue(&[&format!("=stand-in/{name}_ms14000-1")])?;
+    }
+    for name in ["a", "b", "c"] {
+        swarm.until_building(&format!("=stand-in/{name}"), SOON)?;
+    }
+    let controller = swarm.controller_pid().context("the controller runs")?;
+    // as a virtual machine that is paused, or one that swaps: its clock goes on, and everybody's heartbeats pile up
+    processes::signal(controller, Signal::SIGSTOP)?;
+    std::thread::sleep(Duration::from_secs(7));
+    processes::signal(controller, Signal::SIGCONT)?;
+    for name in ["a", "b", "c"] {
+        swarm.until_state(&format!("=stand-in/{name}"), "received", SOON)?;
+    }
+    let history = swarm.http.get("/api/v1/history?limit=10")?;
+    let rows = history["history"].as_array().context("history is a list")?;
+    ensure!(rows.len() == 3, "each was built once, where it was: {history}");
+    for kind in ["offline", "return", "reclaim", "stale", "fail"] {
+        ensure!(swarm.events(kind)?.is_empty(), "nobody was judged: {:?}", swarm.events(kind)?);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_damaged_store_is_refused_and_named() -> Result<()> {
+    let mut swarm = Setup { stand_in: true, ..Setup::default() }.make()?;
+    swarm.queue(&["=stand-in/kept-1"])?;
+    swarm.kill_controller()?;
+    let path = swarm.data().join("state.redb");
+    let sound = fs_err::read(&path)?;
+    let mut chance = Chance::new(7);
+    let noise = chance.bytes(sound.len());
+    let damages: [(&str, Vec<u8>); 4] = [
+        ("cut in its middle", sound[..sound.len() / 2].to_vec()),
+        ("without its head", [&noise[..4096], &sound[4096..]].concat()),
+        ("with noise from its first page on", [&sound[..4096], &noise[4096..]].concat()),
+        ("of another kind", b"SQLite format 3\0".repeat(1_000)),
+    ];
+    for (what, bytes) in damages {
+        fs_err::write(&path, &bytes)?;
+        let from = fs_err::metadata(swarm.controller_log())?.len();
+        swarm.spawn_controller()?;
+        let status = swarm.until_controller_ends(SOON)?;
+        let log = fs_err::read_to_string(swarm.controller_log())?.split_off(usize::try_from(from)?);
+        ensure!(!status.success(), "{what}: it does not pretend to work");
+        ensure!(log.contains("state.redb") && !log.contains("panicked"), "{what}: it says which file, and why: {log}");
+    }
+    fs_err::write(&path, sound)?;
+    swarm.start_controller()?;
+    ensure!(swarm.entry("=stand-in/kept")?.is_some(), "with its store put back, it goes on");
+    Ok(())
+}
+
+#[test]
 fn a_store_of_a_later_version_is_refused_by_name_and_left_as_it_is() -> Result<()> {
     let mut swarm = Setup { stand_in: true, ..Setup::default() }.make()?;
     swarm.queue(&["=stand-in/kept-1"])?;
@@ -86,11 +143,14 @@ fn a_store_of_a_later_version_is_refused_by_name_and_left_as_it_is() -> Result<(
     Ok(())
 }
 
+/// Rows by table and key.
+type Rows = BTreeMap<(String, Vec<u8>), Vec<u8>>;
+
 /// Every row of a store.
-fn rows(path: &Path) -> Result<BTreeMap<(String, Vec<u8>), Vec<u8>>> {
+fn rows(path: &Path) -> Result<Rows> {
     let store = Database::open(path)?;
     let read = store.begin_read()?;
-    let mut rows = BTreeMap::new();
+    let mut rows = Rows::new();
     for table in read.list_tables()? {
         let name = table.name().to_owned();
         if name == "_schema" || name == "_floors" {

@@ -20,7 +20,8 @@ fn a_drone_whose_disk_runs_full_is_blamed_and_the_package_built_elsewhere() -> R
     // honeypot has 16 MB that don't compress: once as image, once as package
     let Some(disk) = SmallDisk::mount(&swarm.dir().join("small"), 24 << 20)? else { return Ok(()) };
     let small = swarm.drone("d1");
-    small.environment = vec![("BUILD_SWARM_BUILD_DIR".to_owned(), disk.dir().display().to_string())];
+    // builds lie below it, beside the drone's memory
+    small.environment = vec![("BUILD_SWARM_STATE_DIR".to_owned(), disk.dir().display().to_string())];
     swarm.start_drone(0)?;
     swarm.start_drone(1)?;
     swarm.until_online(2)?;
@@ -39,8 +40,7 @@ fn a_drone_whose_disk_runs_full_is_blamed_and_the_package_built_elsewhere() -> R
     ensure!(health["d1"]["failures"] == 1 && health["d2"].is_null(), "{health}");
     until("the disk to be cleared", BUILD, || Ok((disk.free()? > 20 << 20).then_some(())))?;
 
-    // while its disk is full it gets nothing, and says why; when there is room again, it works on
-    swarm.http.post("/api/v1/nodes/d2/pause", &json!({}))?;
+    // while its disk is full it gets nothing, and `why` says so
     disk.fill()?;
     let free = |name: &str| -> Result<Option<f64>> {
         let nodes = swarm.http.get("/api/v1/nodes")?;
@@ -49,17 +49,31 @@ fn a_drone_whose_disk_runs_full_is_blamed_and_the_package_built_elsewhere() -> R
     };
     until("the full disk to be seen", BUILD, || Ok((free("d1")? == Some(0.0)).then_some(())))?;
     swarm.queue(&["app-misc/moody"])?;
-    until("the full disk to be the reason", BUILD, || {
+    until("the full disk to be a reason", BUILD, || {
         let Ok(why) = swarm.http.get("/api/v1/packages/app-misc/moody/why") else { return Ok(None) };
         let drones = why["entries"][0]["drones"].as_array().context("drones")?.clone();
         let d1 = drones.into_iter().find(|drone| drone["name"] == "d1").context("d1")?;
         let against = d1["against"].as_array().context("reasons")?.clone();
         Ok(against.iter().any(|reason| reason["rule"] == "disk").then_some(()))
     })?;
-    ensure!(swarm.entry("=app-misc/moody")?.context("the entry")?["status"] == "needed");
-    disk.clear()?;
     swarm.until_state("=app-misc/moody", "received", BUILD)?;
+    ensure!(built_by(&swarm, "=app-misc/moody")? == ["d2"], "elsewhere, at once");
+
+    // and when there is room again, it works on
+    disk.clear()?;
+    swarm.http.post("/api/v1/nodes/d2/pause", &json!({}))?;
+    swarm.queue(&["dev-util/hexgen"])?;
+    swarm.until_state("=dev-util/hexgen", "received", BUILD)?;
+    ensure!(built_by(&swarm, "=dev-util/hexgen")? == ["d1"], "{}", swarm.logs());
     Ok(())
+}
+
+/// Drones that tried a package, newest first.
+fn built_by(swarm: &Swarm, package: &str) -> Result<Vec<String>> {
+    let history = swarm.http.get("/api/v1/history?limit=100")?;
+    let rows = history["history"].as_array().context("history is a list")?;
+    let its = rows.iter().filter(|row| row["package"].as_str().is_some_and(|atom| atom.starts_with(package)));
+    Ok(its.filter_map(|row| row["drone_name"].as_str().map(str::to_owned)).collect())
 }
 
 #[test]

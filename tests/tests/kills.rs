@@ -89,6 +89,30 @@ fn a_running_emerge_is_adopted_when_its_worker_is_killed() -> Result<()> {
 }
 
 #[test]
+fn a_hung_worker_is_replaced_and_its_emerge_adopted() -> Result<()> {
+    let mut swarm = Setup { stand_in: true, ..Setup::default() }.make()?;
+    swarm.drone("d1").environment = vec![("BUILD_SWARM_WATCHDOG_SILENCE".to_owned(), "2s".to_owned())];
+    swarm.start_drone(0)?;
+    swarm.until_online(1)?;
+    swarm.queue(&["=stand-in/long_ms15000-1"])?;
+    swarm.until_building("=stand-in/long", BUILD)?;
+    let drone = swarm.drone("d1");
+    let (attempts, worker) = (drone.attempts(), drone.worker_pid().context("a worker runs")?);
+    // a stopped process takes no TERM either
+    processes::signal(worker, Signal::SIGSTOP)?;
+    until("a new worker", AGAIN, || Ok(swarm.drone("d1").worker_pid().filter(|pid| *pid != worker)))?;
+    ensure!(!processes::lives(worker), "no two workers run");
+    ensure!(swarm.drone("d1").attempts() == attempts, "the same attempt runs on");
+    swarm.until_state("=stand-in/long", "received", BUILD)?;
+    ensure!(
+        successes(&swarm, "=stand-in/long")? == 1 && swarm.events("fail")?.is_empty(),
+        "{:?}",
+        swarm.events("fail")?
+    );
+    Ok(())
+}
+
+#[test]
 fn an_agent_upgraded_and_killed_under_a_running_emerge_adopts_it() -> Result<()> {
     let mut swarm = Setup::default().make()?;
     let place = swarm.dir().join("agent");

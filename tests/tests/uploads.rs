@@ -234,39 +234,7 @@ fn a_wrong_upload_is_refused_with_its_reason_and_the_right_one_taken_afterwards(
     let held = gate.caught()?;
     ensure!(held.body == cut.body && held.ticket != cut.ticket, "the same file under a fresh ticket");
 
-    let (path, ticket, body) = (held.path.as_str(), held.ticket.as_str(), held.body.as_slice());
-    let whole = Some(body.len());
-    let mut damaged = body.to_vec();
-    damaged[body.len() / 2] ^= 1;
-    let long = [body, &[0]].concat();
-    let short = &body[..body.len() - 1];
-    let other = ticket.chars().rev().collect::<String>();
-    let cases: [(&str, Option<&str>, Option<usize>, &[u8], u16, &str); 9] = [
-        ("without a ticket", None, whole, body, 401, "no valid ticket"),
-        ("with a ticket of nobody", Some(&other), whole, body, 401, "no valid ticket"),
-        ("with the ticket before", Some(&cut.ticket), whole, body, 401, "no valid ticket"),
-        ("of a damaged file", Some(ticket), whole, &damaged, 422, "SHA-256"),
-        ("of a longer file, announced", Some(ticket), Some(long.len()), &long, 422, "the ticket is for"),
-        ("of a longer file, by chunks", Some(ticket), None, &long, 422, "more than the"),
-        ("of a shorter file, announced", Some(ticket), Some(short.len()), short, 422, "the ticket is for"),
-        ("of a shorter file, by chunks", Some(ticket), None, short, 422, "bytes were sent"),
-        ("of the package before", Some(ticket), Some(former.body.len()), &former.body, 422, "the ticket is for"),
-    ];
-    for (what, ticket, length, bytes, status, reason) in cases {
-        let (told, answer) = put(&swarm, path, ticket, length, bytes)?.context("an answer")?;
-        ensure!(told == status && answer.contains(reason), "{what}: {answer}");
-        ensure!(!answer.contains(held.ticket.as_str()), "{what}: the answer tells the ticket");
-        untouched(what)?;
-    }
-    for (id, status) in [("999999", 401), ("nonsense", 400), ("-1", 400)] {
-        let (told, answer) =
-            put(&swarm, &format!("/api/v1/artifacts/{id}"), Some(ticket), whole, body)?.context("an answer")?;
-        ensure!(told == status, "artifact {id}: {answer}");
-    }
-    for part in [0, 1, body.len() / 2, body.len() - 1] {
-        let _ = put(&swarm, path, Some(ticket), whole, &body[..part])?;
-        untouched("that broke off")?;
-    }
+    refuse_what_is_wrong(&swarm, &held, &cut, &former, untouched)?;
 
     gate.decide(Fate::Pass);
     swarm.until_state("=stand-in/second", "received", SOON)?;
@@ -279,6 +247,62 @@ fn a_wrong_upload_is_refused_with_its_reason_and_the_right_one_taken_afterwards(
     }
     ensure!(files(&swarm.data().join("binhost"))? == after, "a repeated upload changed the binhost");
     ensure!(swarm.events("fail")?.is_empty(), "nothing failed: {:?}", swarm.events("fail")?);
+    Ok(())
+}
+
+/// An upload that must be refused, and how.
+struct Wrong<'a> {
+    what: &'static str,
+    ticket: Option<&'a str>,
+    /// Bytes announced; none: sent by chunks.
+    length: Option<usize>,
+    body: &'a [u8],
+    status: u16,
+    reason: &'static str,
+}
+
+/// Everything that can be wrong with the upload `held`, which the drone waits to make. `cut` is its former try, `former` an
+/// upload of another package.
+fn refuse_what_is_wrong(
+    swarm: &Swarm,
+    held: &Caught,
+    cut: &Caught,
+    former: &Caught,
+    untouched: impl Fn(&str) -> Result<()>,
+) -> Result<()> {
+    let (path, ticket, body) = (held.path.as_str(), held.ticket.as_str(), held.body.as_slice());
+    let mut damaged = body.to_vec();
+    damaged[body.len() / 2] ^= 1;
+    let long = [body, &[0]].concat();
+    let short = &body[..body.len() - 1];
+    let nobodys = ticket.chars().rev().collect::<String>();
+    let wrong = |what, ticket, reason| Wrong { what, ticket, length: Some(body.len()), body, status: 401, reason };
+    let other = |what, body, reason| Wrong { body, status: 422, ..wrong(what, Some(ticket), reason) };
+    for Wrong { what, ticket, length, body, status, reason } in [
+        wrong("without a ticket", None, "no valid ticket"),
+        wrong("with a ticket of nobody", Some(&nobodys), "no valid ticket"),
+        wrong("with the ticket before", Some(&cut.ticket), "no valid ticket"),
+        other("of a damaged file", &damaged, "SHA-256"),
+        Wrong { length: Some(long.len()), ..other("of a longer file, announced", &long, "the ticket is for") },
+        Wrong { length: None, ..other("of a longer file, by chunks", &long, "more than the") },
+        Wrong { length: Some(short.len()), ..other("of a shorter file, announced", short, "the ticket is for") },
+        Wrong { length: None, ..other("of a shorter file, by chunks", short, "bytes were sent") },
+        Wrong { length: Some(former.body.len()), ..other("of another package", &former.body, "the ticket is for") },
+    ] {
+        let (told, answer) = put(swarm, path, ticket, length, body)?.context("an answer")?;
+        ensure!(told == status && answer.contains(reason), "{what}: {answer}");
+        ensure!(!answer.contains(held.ticket.as_str()), "{what}: the answer tells the ticket");
+        untouched(what)?;
+    }
+    for (id, status) in [("999999", 401), ("nonsense", 400), ("-1", 400)] {
+        let path = format!("/api/v1/artifacts/{id}");
+        let (told, answer) = put(swarm, &path, Some(ticket), Some(body.len()), body)?.context("an answer")?;
+        ensure!(told == status, "artifact {id}: {answer}");
+    }
+    for part in [0, 1, body.len() / 2, body.len() - 1] {
+        let _ = put(swarm, path, Some(ticket), Some(body.len()), &body[..part])?;
+        untouched("that broke off")?;
+    }
     Ok(())
 }
 
