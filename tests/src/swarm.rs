@@ -1,10 +1,6 @@
 //! A swarm of real processes: one controller with its nats-server, drones with a prefix root each. The test holds every
 //! process by pid and may kill any of them. What the drones build with is real Portage or a stand-in ([`Setup::stand_in`]).
 
-use std::ffi::OsStr;
-use std::fmt::Write as _;
-use std::io::{Read as _, Seek as _, SeekFrom};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -14,11 +10,9 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::standing_in::{self, StandIn};
-use crate::{Http, processes, tools, until};
+use crate::standing_in::StandIn;
+use crate::{Drone, Http, Setup, processes, tools, until};
 
-/// Portage profile of the demo repository for this machine.
-const PROFILE: &str = if cfg!(target_arch = "aarch64") { "default/arm64" } else { "default/amd64" };
 /// How long a controller may take to answer.
 const START: Duration = Duration::from_secs(30);
 /// How long a fleet may take to be online.
@@ -26,113 +20,16 @@ const JOIN: Duration = Duration::from_secs(60);
 /// How long a process may take to end after TERM.
 const END: Duration = Duration::from_secs(15);
 
-/// How a swarm is made. `Setup { drones: 3, ..Setup::default() }.start()`.
-#[derive(Debug, Clone)]
-pub struct Setup {
-    /// How many drones.
-    pub drones: usize,
-    /// Builds each of them does at a time.
-    pub slots: usize,
-    /// Stand-in builds instead of real Portage; see [`standing_in`].
-    pub stand_in: bool,
-    /// Lines for the controller's `[rules]` table.
-    pub rules: String,
-    /// Further tables of the controller's configuration.
-    pub tables: String,
-    /// Where the controller's data are to be, if not in the swarm's directory.
-    pub data: Option<PathBuf>,
-    /// Environment of the controller: each of its keys can be set here, too.
-    pub environment: Vec<(String, String)>,
-    /// Port of the façade; without it a free one.
-    pub port: Option<u16>,
-    /// Lines at the top of each drone's configuration.
-    pub drone: String,
-}
-
-impl Default for Setup {
-    fn default() -> Self {
-        Self {
-            drones: 1,
-            slots: 1,
-            stand_in: false,
-            rules: String::new(),
-            tables: String::new(),
-            data: None,
-            environment: Vec::new(),
-            port: None,
-            drone: String::new(),
-        }
-    }
-}
-
 /// A swarm in a directory of its own.
 pub struct Swarm {
-    dir: TempDir,
+    pub(crate) dir: TempDir,
     /// The façade.
     pub http: Http,
-    port: u16,
-    setup: Setup,
-    stand_in: Option<StandIn>,
-    controller: Option<Child>,
-    drones: Vec<Drone>,
-}
-
-/// One drone: its supervisor is a child of the test.
-pub struct Drone {
-    /// Its name.
-    pub name: String,
-    /// Program its agent is started as.
-    pub agent: PathBuf,
-    /// Words before the agent's command line: a program that executes the rest in a place of its own.
-    pub within: Vec<String>,
-    /// Environment of its agent: each key of its configuration can be set here, too.
-    pub environment: Vec<(String, String)>,
-    dir: PathBuf,
-    supervisor: Option<Child>,
-}
-
-impl Setup {
-    /// Starts a controller and the drones and waits until all are online.
-    ///
-    /// # Errors
-    /// When something does not start; the logs' ends are in the error.
-    pub fn start(self) -> Result<Swarm> {
-        let drones = self.drones;
-        let mut swarm = self.make()?;
-        for index in 0..drones {
-            swarm.start_drone(index)?;
-        }
-        swarm.until_online(drones)?;
-        Ok(swarm)
-    }
-
-    /// Starts a controller and makes the drones, but starts none of them.
-    ///
-    /// # Errors
-    /// When something does not start; the logs' ends are in the error.
-    pub fn make(self) -> Result<Swarm> {
-        let parent = tools::project().join("target/e2e");
-        fs_err::create_dir_all(&parent)?;
-        // short, because unix sockets below it have at most 108 bytes of path
-        let dir = tempfile::Builder::new().prefix("s").tempdir_in(&parent)?;
-        // Portage verifies signatures as nobody, who must be able to pass
-        fs_err::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711))?;
-        let port = match self.port {
-            Some(port) => port,
-            None => TcpListener::bind("127.0.0.1:0")?.local_addr()?.port(),
-        };
-        let http = Http::new(format!("http://127.0.0.1:{port}"), String::new());
-        let stand_in = if self.stand_in { Some(StandIn::make(&dir.path().join("stand-in"))?) } else { None };
-        let width = if self.drones > 9 { 2 } else { 1 };
-        let names: Vec<String> = (1..=self.drones).map(|n| format!("d{n:0width$}")).collect();
-        let mut swarm = Swarm { dir, http, port, setup: self, stand_in, controller: None, drones: Vec::new() };
-        swarm.configure(&names)?;
-        swarm.start_controller()?;
-        for name in names {
-            swarm.make_drone(&name)?;
-        }
-        Ok(swarm)
-    }
+    pub(crate) port: u16,
+    pub(crate) setup: Setup,
+    pub(crate) stand_in: Option<StandIn>,
+    pub(crate) controller: Option<Child>,
+    pub(crate) drones: Vec<Drone>,
 }
 
 impl Swarm {
@@ -169,18 +66,6 @@ impl Swarm {
     /// A drone.
     pub fn drone(&mut self, name: &str) -> &mut Drone {
         self.drones.iter_mut().find(|drone| drone.name == name).expect("the test knows its drones")
-    }
-
-    fn configure(&self, names: &[String]) -> Result<()> {
-        let mut text = String::new();
-        writeln!(text, "data_dir = {:?}\nlocal_drones = {names:?}", self.data())?;
-        writeln!(text, "[http]\nlisten = \"127.0.0.1\"\nport = {}", self.port)?;
-        writeln!(text, "[bus]\nserver = {:?}", tools::tool("nats.sh", &[])?)?;
-        let rules = &self.setup.rules;
-        let usual = if rules.contains("min_free_disk") { "" } else { "min_free_disk = \"64MiB\"" };
-        writeln!(text, "[rules]\n{usual}\n{rules}\n{}", self.setup.tables)?;
-        fs_err::write(self.dir().join("controller.toml"), text)?;
-        Ok(())
     }
 
     /// The controller's data.
@@ -295,65 +180,6 @@ impl Swarm {
         servers.first().map(|process| process.pid).context("a nats-server runs")
     }
 
-    fn make_drone(&mut self, name: &str) -> Result<()> {
-        let dir = self.dir().join("drones").join(name);
-        fs_err::create_dir_all(&dir)?;
-        let roots = (0..self.setup.slots).map(|slot| match slot {
-            0 => self.dir().join("roots").join(name),
-            more => self.dir().join("roots").join(format!("slot{more}")).join(name),
-        });
-        let roots: Vec<String> = roots.map(|root| self.make_root(&root)).collect::<Result<_>>()?;
-        let credentials = self.data().join("drones").join(format!("{name}.nk"));
-        let url = fs_err::read_to_string(self.data().join("bus.url")).unwrap_or_default();
-        let mut text = format!(
-            "name = {name:?}\nstate_dir = {:?}\ncredentials = {credentials:?}\nslots = {}\n{}\n[bus]\nurl = {:?}\n",
-            dir.join("state"),
-            self.setup.slots,
-            self.setup.drone,
-            url.trim(),
-        );
-        for (slot, root) in roots.iter().enumerate() {
-            let table = if slot == 0 { "[root]" } else { "[[more_roots]]" };
-            writeln!(text, "{table}\n{root}")?;
-        }
-        fs_err::write(dir.join("drone.toml"), text)?;
-        let agent = tools::program("drone-agent")?;
-        let (within, environment) = (Vec::new(), Vec::new());
-        self.drones.push(Drone { name: name.to_owned(), agent, within, environment, dir, supervisor: None });
-        Ok(())
-    }
-
-    /// Makes a root and gives the lines that configure it.
-    fn make_root(&self, root: &Path) -> Result<String> {
-        let (venv, repository, distfiles, profile) = match &self.stand_in {
-            Some(stand_in) => {
-                (stand_in.venv().to_owned(), stand_in.repository(), stand_in.venv().to_owned(), standing_in::PROFILE)
-            }
-            None => {
-                let material = tools::repository()?;
-                (tools::tool("portage.sh", &[])?, material.join("repository"), material.join("distfiles"), PROFILE)
-            }
-        };
-        let made = Command::new(tools::program("drone-agent")?)
-            .args(["root", "create", "--prefix"])
-            .arg(root)
-            .arg("--repository")
-            .arg(&repository)
-            .arg("--distfiles")
-            .arg(&distfiles)
-            .arg("--portage")
-            .arg(&venv)
-            .args(["--profile", profile])
-            .output()?;
-        if !made.status.success() {
-            bail!("root create: {}{}", String::from_utf8_lossy(&made.stdout), String::from_utf8_lossy(&made.stderr));
-        }
-        Ok(format!(
-            "path = {root:?}\nvenv = {venv:?}\nrepository = {repository:?}\nprofile = {profile:?}\n\
-             distfiles = [{distfiles:?}]\n"
-        ))
-    }
-
     /// Starts a drone's supervisor.
     ///
     /// # Errors
@@ -466,101 +292,6 @@ impl Swarm {
     }
 }
 
-impl Drone {
-    /// Starts the supervisor.
-    ///
-    /// # Errors
-    /// When it can't be started.
-    pub fn start(&mut self) -> Result<()> {
-        let mut words = self.within.iter().map(OsStr::new).chain([self.agent.as_os_str()]);
-        let mut command = Command::new(words.next().context("a program")?);
-        command.args(words).arg("run").arg("--config").arg(self.dir.join("drone.toml"));
-        command.envs(self.environment.iter().map(|(key, value)| (key, value)));
-        self.supervisor = Some(spawn(&mut command, &self.log())?);
-        Ok(())
-    }
-
-    /// Where the log of its supervisor and worker is.
-    pub fn log(&self) -> PathBuf {
-        self.dir.join("agent.log")
-    }
-
-    /// Length of that log now.
-    pub fn log_end(&self) -> u64 {
-        fs_err::metadata(self.log()).map_or(0, |meta| meta.len())
-    }
-
-    /// What that log says from `offset` on.
-    ///
-    /// # Errors
-    /// When it can't be read.
-    pub fn log_since(&self, offset: u64) -> Result<String> {
-        let mut file = fs_err::File::open(self.log())?;
-        file.seek(SeekFrom::Start(offset))?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
-    }
-
-    /// Kills the supervisor at once and waits until it is gone. Its worker ends itself, attempts live on.
-    ///
-    /// # Errors
-    /// When it can't be killed.
-    pub fn kill_supervisor(&mut self) -> Result<()> {
-        let mut supervisor = self.supervisor.take().context("the supervisor runs")?;
-        supervisor.kill()?;
-        supervisor.wait()?;
-        Ok(())
-    }
-
-    /// The supervisor's pid.
-    pub fn pid(&self) -> i32 {
-        self.supervisor.as_ref().map_or(0, |child| child.id() as i32)
-    }
-
-    /// The worker's pid.
-    pub fn worker_pid(&self) -> Option<i32> {
-        let children = processes::below(self.pid());
-        children
-            .into_iter()
-            .find(|process| process.parent == self.pid() && process.command.contains(" worker"))
-            .map(|process| process.pid)
-    }
-
-    /// Pids of this drone's attempt processes, wherever they hang now.
-    pub fn attempts(&self) -> Vec<i32> {
-        let state = self.dir.to_string_lossy().into_owned();
-        processes::with(&["drone-agent attempt", &state]).into_iter().map(|process| process.pid).collect()
-    }
-
-    /// Attempts on the drone's disk: running, or finished and not yet acknowledged.
-    pub fn held(&self) -> Vec<PathBuf> {
-        let entries = fs_err::read_dir(self.dir.join("state/attempts")).into_iter().flatten().flatten();
-        entries.map(|entry| entry.path()).filter(|path| path.join("job.msgpack").exists()).collect()
-    }
-
-    /// Kills the supervisor, the worker and every attempt with all its processes, as a power cut would.
-    ///
-    /// # Errors
-    /// When the supervisor can't be killed.
-    pub fn cut_power(&mut self) -> Result<()> {
-        let mut doomed: Vec<i32> = self.worker_pid().into_iter().collect();
-        for attempt in self.attempts() {
-            doomed.push(attempt);
-            doomed.extend(processes::below(attempt).into_iter().map(|process| process.pid));
-        }
-        if let Some(mut supervisor) = self.supervisor.take() {
-            supervisor.kill()?;
-            supervisor.wait()?;
-        }
-        for pid in doomed {
-            // it may have ended by itself meanwhile
-            let _ = processes::signal(pid, Signal::SIGKILL);
-        }
-        Ok(())
-    }
-}
-
 impl Drop for Swarm {
     fn drop(&mut self) {
         for drone in &mut self.drones {
@@ -584,7 +315,7 @@ impl Drop for Swarm {
     }
 }
 
-fn spawn(command: &mut Command, log: &Path) -> Result<Child> {
+pub(crate) fn spawn(command: &mut Command, log: &Path) -> Result<Child> {
     let file = fs_err::OpenOptions::new().create(true).append(true).open(log)?.into_parts().0;
     command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).env_remove("ADMIN_KEY");
     command.spawn().with_context(|| format!("start {command:?}"))

@@ -50,8 +50,9 @@ impl Record {
         let is_ours = |pid: &i32| {
             let line = fs_err::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             let mut words = line.split(|byte| *byte == 0);
-            let program = words.next().is_some_and(|word| word.ends_with(b"nats-server"));
-            program && words.next() == Some(b"-c") && words.next() == Some(config.as_os_str().as_encoded_bytes())
+            // an editor may have the same file open
+            let is_server = words.next().is_some_and(|word| word.windows(4).any(|part| part == b"nats"));
+            is_server && words.next() == Some(b"-c") && words.next() == Some(config.as_os_str().as_encoded_bytes())
         };
         let entries = fs_err::read_dir("/proc").ok()?;
         let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
