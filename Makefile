@@ -41,6 +41,7 @@ setup: ## what the tests need and is missing: system packages, nats-server, Port
 	@$(TOOLS)/nats.sh >/dev/null
 	@$(TOOLS)/portage.sh 3.0.83 >/dev/null
 	@$(TOOLS)/portage.sh 3.0.82.2 >/dev/null
+	@$(TOOLS)/mail.sh >/dev/null
 
 clean: ## remove what was built and fetched, and stop a demo that is still up
 	@if [ -e .demo ] && [ -x target/debug/swarm ]; then target/debug/swarm down --data .demo; fi
