@@ -20,11 +20,14 @@ pub enum ReportKind {
     Artifact,
     /// A planner's result, by chunks.
     Plan,
+    /// How a sync of the ebuild repositories ended.
+    Sync,
 }
 
 impl ReportKind {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Hello, Self::Heartbeat, Self::Build, Self::Artifact, Self::Plan];
+    pub const ALL: [Self; 6] =
+        [Self::Hello, Self::Heartbeat, Self::Build, Self::Artifact, Self::Plan, Self::Sync];
 
     /// The token in the subject.
     pub fn token(self) -> &'static str {
@@ -34,6 +37,7 @@ impl ReportKind {
             Self::Build => "build",
             Self::Artifact => "artifact",
             Self::Plan => "plan",
+            Self::Sync => "sync",
         }
     }
 }

@@ -8,7 +8,7 @@ use farm::*;
 use swarm_core::effect::RefusalKind;
 use swarm_core::input::{Control, DroneAction, QueueRequest};
 use swarm_core::placement::{Explanation, Rule, ScoreRule};
-use swarm_core::rows::DurationRow;
+use swarm_core::rows::{DurationRow, Run};
 use swarm_core::{Answer, Request, Settings, Sink};
 use swarm_protocol::machine::WorkerState;
 use swarm_protocol::report::FailureClass;
@@ -119,7 +119,8 @@ fn a_full_drone_a_failed_one_and_one_too_small_are_named() {
     assert_eq!(against(&mut farm, &name, "app-misc/hello"), ["not-failed-here"]);
 
     // 17 GiB were needed elsewhere once
-    let learned = DurationRow { cp: "app-misc/other".to_owned(), durations_ms: vec![1], memory_peak_bytes: 17 * GIB };
+    let run = Run { drone: "U-far".into(), duration_ms: 1, usual_ms: 1, memory_bytes: 17 * GIB };
+    let learned = DurationRow { cp: "app-misc/other".to_owned(), runs: vec![run] };
     farm.store.put(&learned);
     farm.restart();
     farm.beats();
@@ -136,7 +137,7 @@ fn out_of_memory_asks_for_more_memory_and_no_other_failure_of_a_drone_does() {
     farm.fails("anna", "app-misc/hello-1.0", FailureClass::OutOfMemory, "killed for want of memory");
     assert_eq!(
         against(&mut farm, "ben", "app-misc/hello"),
-        ["not-failed-here"],
+        ["more-of-what-lacked"],
         "it has less than what was too little"
     );
     farm.pass(11 * MINUTE);
@@ -150,26 +151,11 @@ fn out_of_memory_asks_for_more_memory_and_no_other_failure_of_a_drone_does() {
 
 #[test]
 fn names_of_rules_and_scores_are_stable() {
-    let rules = [
-        Rule::Online,
-        Rule::WorkerReady,
-        Rule::NotPaused,
-        Rule::NotDraining,
-        Rule::NotGrounded,
-        Rule::UploadsWork,
-        Rule::FreeSlot,
-        Rule::Profile,
-        Rule::Base,
-        Rule::Tree,
-        Rule::Disk,
-        Rule::Memory,
-        Rule::NotFailedHere,
-        Rule::NotSweeper,
-    ];
-    insta::assert_snapshot!(rules.map(Rule::name).join(" "), @"online worker-ready not-paused not-draining not-grounded uploads-work free-slot build-profile base tree disk memory not-failed-here not-sweeper");
-    let scores = [ScoreRule::Cores, ScoreRule::Calm, ScoreRule::MemoryFit, ScoreRule::Trust];
-    insta::assert_snapshot!(scores.map(ScoreRule::name).join(" "), @"cores calm memory-fit trust");
-    assert!(scores.iter().all(|rule| !rule.description().is_empty()));
+    insta::assert_snapshot!(Rule::ALL.map(Rule::name).join(" "), @"online worker-ready not-paused not-draining not-grounded uploads-work not-syncing free-slot build-profile arch base tree tags features disk memory more-of-what-lacked not-failed-here not-sweeper not-blocked");
+    insta::assert_snapshot!(ScoreRule::ALL.map(ScoreRule::name).join(" "), @"speed big-for-big calm memory-fit warm trust soon");
+    assert!(ScoreRule::ALL.iter().all(|rule| !rule.description().is_empty()));
+    let names: BTreeSet<&str> = Rule::ALL.map(Rule::name).into_iter().collect();
+    assert_eq!(names.len(), Rule::ALL.len());
 }
 
 #[test]

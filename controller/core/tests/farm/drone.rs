@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use swarm_protocol::artifact::ArtifactRef;
 use swarm_protocol::machine::{Machine, PortageState, TreeState, Vitals, WorkerState};
-use swarm_protocol::order::BuildJob;
+use swarm_protocol::order::{BuildJob, SyncJob};
 use swarm_protocol::report::{AttemptStatus, BuildResult, Heartbeat, Hello, Phase, Role};
 use swarm_protocol::{DroneId, Fence, InstanceId};
 
@@ -22,6 +22,14 @@ pub struct Drone {
     pub profile: String,
     pub cflags: String,
     pub tree: String,
+    /// When its tree was made; `None` for a tree that does not say.
+    pub tree_timestamp: Option<u64>,
+    pub features: Vec<String>,
+    pub sources: Vec<u32>,
+    /// Orders it takes beyond its slots, as it says.
+    pub waiting: Option<u32>,
+    /// The order to bring its tree up to date, not yet carried out.
+    pub syncing: Option<(u64, SyncJob)>,
     pub vitals: Vitals,
     pub worker: WorkerState,
     pub seq: u64,
@@ -56,6 +64,11 @@ impl Drone {
             profile: "default".to_owned(),
             cflags: "-O2".to_owned(),
             tree: "tree-1".to_owned(),
+            tree_timestamp: None,
+            features: Vec::new(),
+            sources: Vec::new(),
+            waiting: None,
+            syncing: None,
             vitals,
             worker: WorkerState::Alive,
             seq: 0,
@@ -73,8 +86,11 @@ impl Drone {
         InstanceId(format!("{}-{role:?}-{}", self.name, self.starts))
     }
 
+    pub fn tree_state(&self) -> TreeState {
+        TreeState { id: self.tree.clone(), timestamp: self.tree_timestamp }
+    }
+
     pub fn hello(&self, role: Role) -> Hello {
-        let tree = TreeState { id: self.tree.clone(), timestamp: None };
         Hello {
             instance: self.instance(role),
             role,
@@ -95,11 +111,14 @@ impl Drone {
                 chost: "x86_64-pc-linux-gnu".to_owned(),
                 cflags: self.cflags.clone(),
                 installed_hash: "base".to_owned(),
-                tree,
+                features: self.features.clone(),
+                tree: self.tree_state(),
                 ..PortageState::default()
             },
             tags: self.tags.clone(),
             slots: self.slots,
+            waiting: self.waiting,
+            sources: self.sources.clone(),
             orders_seen: self.orders_seen,
             running: self.running.keys().copied().collect(),
             finished: self.finished.keys().copied().collect(),
@@ -125,7 +144,7 @@ impl Drone {
             worker_instance: Some(self.instance(Role::Worker)),
             attempts: self.running.iter().map(status).collect(),
             finished: self.finished.keys().copied().collect(),
-            tree: TreeState { id: self.tree.clone(), timestamp: None },
+            tree: self.tree_state(),
         }
     }
 }

@@ -18,7 +18,9 @@ use swarm_core::rows::{ArtifactRow, BuildRow, EventRow, HistoryRow};
 use swarm_core::{Answer, Core, Effect, Input, Now, ReplyTo, Request, Settings, View};
 use swarm_protocol::artifact::{ArtifactAnswer, ArtifactAsk, ArtifactRef};
 use swarm_protocol::order::{Order, Task};
-use swarm_protocol::report::{BuildAnswer, BuildNews, BuildReport, BuildResult, Failure, FailureClass, Phase, Role};
+use swarm_protocol::report::{
+    BuildAnswer, BuildNews, BuildReport, BuildResult, Failure, FailureClass, Phase, Role, SyncReport,
+};
 use swarm_protocol::{ArtifactId, BuildId, DroneId, Fence, PlanId, StoreId};
 pub use tree::{Ebuild, Tree, cp, plan, tree};
 
@@ -67,8 +69,9 @@ pub struct Farm {
 }
 
 impl Farm {
+    /// Drones get no orders beyond their slots, so that each story tells one thing; see [`Farm::with`] for the others.
     pub fn new() -> Self {
-        Self::with(Settings::default())
+        Self::with(Settings { prefetch: 0, ..Settings::default() })
     }
 
     pub fn with(settings: Settings) -> Self {
@@ -523,12 +526,41 @@ impl Farm {
                     self.report(&name, fence, BuildNews::Dropped { reason: "cancelled".to_owned() });
                 }
             }
+            Task::Release { fence, .. } => {
+                // as drone-core does: what has begun goes on
+                let begun = drone.running.get(&fence).is_some_and(|(_, since)| since.is_some());
+                if !begun && !drone.finished.contains_key(&fence) {
+                    drone.running.remove(&fence);
+                    self.report(&name, fence, BuildNews::Dropped { reason: "asked back".to_owned() });
+                }
+            }
+            Task::Sync { job } => drone.syncing = Some((order.number, job)),
             Task::Plan { job } if !drone.dull => {
                 let result = plan(&self.tree, &job.atoms, &job.package_use);
                 self.planned(&name, job.plan, job.attempt, result);
             }
             Task::Plan { .. } | Task::Ping { .. } | Task::Logs { .. } | Task::Unknown => {}
         }
+    }
+
+    /// The drone has carried out the sync it was told, and has this tree now.
+    pub fn syncs(&mut self, name: &str, tree: u64, failure: Option<&str>) -> Answer {
+        let reply = self.ask(Asked::Other);
+        let drone = self.drones.get_mut(name).expect("a drone of the farm");
+        let (number, _) = drone.syncing.take().expect("it was told to");
+        drone.tree = format!("tree-{tree}");
+        drone.tree_timestamp = Some(tree);
+        let report = SyncReport {
+            instance: drone.instance(Role::Worker),
+            store_id: self.core.store_id().clone(),
+            number,
+            failure: failure.map(str::to_owned),
+            tree: drone.tree_state(),
+            duration_ms: 3_000,
+        };
+        let id = drone.id.clone();
+        self.input(Input::Synced { drone: id, report: Box::new(report), reply });
+        self.answers[&reply.0].clone()
     }
 
     pub fn planned(&mut self, name: &str, id: PlanId, attempt: u32, result: swarm_protocol::plan::Plan) -> Answer {
