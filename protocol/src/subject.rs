@@ -26,8 +26,7 @@ pub enum ReportKind {
 
 impl ReportKind {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Hello, Self::Heartbeat, Self::Build, Self::Artifact, Self::Plan, Self::Sync];
+    pub const ALL: [Self; 6] = [Self::Hello, Self::Heartbeat, Self::Build, Self::Artifact, Self::Plan, Self::Sync];
 
     /// The token in the subject.
     pub fn token(self) -> &'static str {

@@ -40,7 +40,8 @@ impl Core {
             self.mark(charged, &drone, build.attempt, failure, culprit, assignment.disk_free);
         }
         if let Some(sweep) = assignment.sweep {
-            let reason = (culprit == Culprit::Package).then(|| reason(&self.drone_name(&drone), &failure.message, failure.log_line.as_ref()));
+            let reason = (culprit == Culprit::Package)
+                .then(|| reason(&self.drone_name(&drone), &failure.message, failure.log_line.as_ref()));
             if charged != id {
                 self.decide(charged, failure, culprit, false);
             }

@@ -112,7 +112,8 @@ impl Core {
         for id in plans {
             self.send_plan(id);
         }
-        let syncing = self.rows.drones.iter().filter(|row| row.syncing.is_some() && drone.is_none_or(|one| *one == row.id));
+        let syncing =
+            self.rows.drones.iter().filter(|row| row.syncing.is_some() && drone.is_none_or(|one| *one == row.id));
         for drone in syncing.map(|row| row.id.clone()).collect::<Vec<_>>() {
             self.send_sync(&drone);
         }

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use swarm_protocol::DroneId;
 use swarm_protocol::machine::TreeState;
 use swarm_protocol::order::{SyncJob, Task};
 use swarm_protocol::report::{SyncAnswer, SyncReport};
-use swarm_protocol::DroneId;
 
 use crate::effect::Answer;
 use crate::input::ReplyTo;
@@ -118,7 +118,12 @@ impl Core {
             None if report.tree.id == syncing.expected => {
                 ("control", format!("{name} has the expected ebuild tree, after {seconds} s"))
             }
-            None => ("control", format!("{name} has brought its ebuild tree up to date in {seconds} s; it is another one than expected")),
+            None => (
+                "control",
+                format!(
+                    "{name} has brought its ebuild tree up to date in {seconds} s; it is another one than expected"
+                ),
+            ),
         };
         self.event(kind, message, |event| event.drone = Some(name));
     }

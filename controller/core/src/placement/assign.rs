@@ -77,7 +77,8 @@ impl Core {
             self.give(id, &drone);
             let left = seats.get(&drone).map_or(0, |room| room - 1);
             // what this one has just got may be long: whether it is to have more is looked at anew
-            let more = left > 0 && self.rows.drones.get(&drone.0).is_some_and(|row| self.free_slots(row) + self.free_places(row) > 0);
+            let more = left > 0
+                && self.rows.drones.get(&drone.0).is_some_and(|row| self.free_slots(row) + self.free_places(row) > 0);
             if more {
                 seats.insert(drone, left);
             } else {

@@ -215,7 +215,12 @@ impl Core {
         for mark in &build.marks {
             if self.lacks_the_same(row, mark) {
                 say(Rule::MoreOfWhatLacked, &|| {
-                    format!("{} on {} with {}; another drone has more", mark.class.name(), mark.drone_name, bytes(mark.had_bytes))
+                    format!(
+                        "{} on {} with {}; another drone has more",
+                        mark.class.name(),
+                        mark.drone_name,
+                        bytes(mark.had_bytes)
+                    )
                 });
             } else if self.rules_out(row, mark) {
                 say(Rule::NotFailedHere, &|| format!("failed here: {}", mark.message));
@@ -276,7 +281,10 @@ impl Core {
     /// Other drones that are there and could take a package from this one.
     fn others<'a>(&'a self, row: &'a DroneRow) -> impl Iterator<Item = &'a DroneRow> {
         self.rows.drones.iter().filter(|other| {
-            other.id != row.id && other.base == row.base && other.is_sweeper() == row.is_sweeper() && self.is_around(other)
+            other.id != row.id
+                && other.base == row.base
+                && other.is_sweeper() == row.is_sweeper()
+                && self.is_around(other)
         })
     }
 

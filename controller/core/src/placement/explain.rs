@@ -147,7 +147,9 @@ impl Core {
                     (Some(Cancelling::GiveBack {}), _) => format!("asked back from {name}, which has not begun it"),
                     (Some(_), _) => format!("{name} is to end it"),
                     (None, Some(_)) => format!("{name} builds it{last_resort}"),
-                    (None, None) if assignment.taken => format!("{name} has it in its line and has not begun{last_resort}"),
+                    (None, None) if assignment.taken => {
+                        format!("{name} has it in its line and has not begun{last_resort}")
+                    }
                     (None, None) => format!("ordered from {name}, which has not taken it yet"),
                 }
             }

@@ -63,7 +63,12 @@ impl Core {
                     row.moved = true;
                 }
                 let (from, to) = (self.holder_name(id), self.drone_name(&drone));
-                self.build_event("rebalance", id, format!("asked back from {from}: {to} has nothing to do"), Some(from));
+                self.build_event(
+                    "rebalance",
+                    id,
+                    format!("asked back from {from}: {to} has nothing to do"),
+                    Some(from),
+                );
                 self.cancel(id, Cancelling::GiveBack {});
             }
         }
@@ -93,7 +98,8 @@ impl Core {
             let own = (holder.slots as usize).saturating_sub(self.held_count(&holder.id) - waiting.len());
             waiting.drain(..own.min(waiting.len()));
             let sooner = |build: &BuildRow| self.is_sooner(build, holder, row);
-            let fits = |build: &&BuildRow| !build.moved && !is_leaving(build) && self.is_fit(row, build) && sooner(build);
+            let fits =
+                |build: &&BuildRow| !build.moved && !is_leaving(build) && self.is_fit(row, build) && sooner(build);
             waiting.into_iter().rev().find(fits).map(|build| build.id)
         });
         self.soft.candidates += steps;
@@ -135,7 +141,8 @@ impl Core {
         let since = assignment.building_since?;
         let told = self.soft.pulses.get(&assignment.drone).and_then(|pulse| {
             let status = pulse.attempts.iter().find(|status| status.fence == build.fence())?;
-            (status.elapsed_ms > 0).then(|| status.elapsed_ms.saturating_add(self.now.at.saturating_sub(pulse.last_beat)))
+            (status.elapsed_ms > 0)
+                .then(|| status.elapsed_ms.saturating_add(self.now.at.saturating_sub(pulse.last_beat)))
         });
         Some(told.unwrap_or_else(|| self.now.wall.saturating_sub(since)))
     }

@@ -36,9 +36,8 @@ impl Core {
             }
             let has = |reasons: &[Reason], rules: &[Rule]| reasons.iter().any(|reason| rules.contains(&reason.rule));
             // one that brings its tree up to date may have the right one in a moment
-            let outdated = |reasons: &[Reason]| {
-                has(reasons, &[Rule::Base, Rule::Tree]) && !has(reasons, &[Rule::NotSyncing])
-            };
+            let outdated =
+                |reasons: &[Reason]| has(reasons, &[Rule::Base, Rule::Tree]) && !has(reasons, &[Rule::NotSyncing]);
             let present = |reasons: &[Reason]| !has(reasons, &[Rule::Online, Rule::Profile, Rule::NotSweeper]);
             let mut present = against.iter().filter(|(_, reasons)| present(reasons)).peekable();
             if present.peek().is_some() && present.all(|(_, reasons)| outdated(reasons)) {

@@ -47,7 +47,9 @@ impl ScoreRule {
     pub fn description(self) -> &'static str {
         match self {
             Self::Speed => "how fast it was on packages others have built, too; by its processors until that is known",
-            Self::BigForBig => "keeps fast drones for long packages: takes the speed off again, and more, if this one is short",
+            Self::BigForBig => {
+                "keeps fast drones for long packages: takes the speed off again, and more, if this one is short"
+            }
             Self::Calm => "minus load per processor and pressure (PSI some avg60)",
             Self::MemoryFit => "keeps drones with much memory for packages that need it",
             Self::Warm => "built this package lately, has its sources or a compiler cache",
@@ -106,7 +108,8 @@ impl Core {
         let cp = build.cpv.as_deref().and_then(|cpv| cpv.parse::<Cpv>().ok()).map(|cpv| cpv.cp());
         let known = cp.and_then(|cp| self.rows.durations.get(&cp));
         let built = known.is_some_and(|known| known.runs.iter().any(|run| run.drone == row.id));
-        let sources = !build.sources.is_empty() && build.sources.iter().all(|file| row.sources.binary_search(file).is_ok());
+        let sources =
+            !build.sources.is_empty() && build.sources.iter().all(|file| row.sources.binary_search(file).is_ok());
         let cache = built && row.features.iter().any(|feature| feature == "ccache");
         4 * i64::from(built) + 4 * i64::from(sources) + 8 * i64::from(cache)
     }

@@ -61,12 +61,10 @@ impl Core {
     fn scope(&self, package: Option<&str>) -> Result<Vec<BuildId>, Refusal> {
         match package {
             Some(name) => self.named(name),
-            None => {
-                Ok(match self.active_session() {
-                    Some(session) => self.soft.names.in_session(session).collect(),
-                    None => self.rows.builds.iter().map(|row| row.id).collect(),
-                })
-            }
+            None => Ok(match self.active_session() {
+                Some(session) => self.soft.names.in_session(session).collect(),
+                None => self.rows.builds.iter().map(|row| row.id).collect(),
+            }),
         }
     }
 
@@ -171,7 +169,8 @@ impl Core {
 
     /// What drones hold, as far as it is meant: of a package, of a drone, of all.
     fn held_of(&self, package: Option<&str>, drone: Option<&DroneId>) -> Result<Vec<(DroneId, BuildId)>, Refusal> {
-        let named: Option<BTreeSet<BuildId>> = package.map(|name| self.named(name)).transpose()?.map(BTreeSet::from_iter);
+        let named: Option<BTreeSet<BuildId>> =
+            package.map(|name| self.named(name)).transpose()?.map(BTreeSet::from_iter);
         let held = self.soft.held.iter().flat_map(|(who, builds)| builds.iter().map(|id| (who.clone(), *id)));
         let meant = |(who, id): &(DroneId, BuildId)| {
             drone.is_none_or(|drone| drone == who) && named.as_ref().is_none_or(|named| named.contains(id))

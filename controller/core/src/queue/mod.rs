@@ -154,7 +154,11 @@ impl Core {
         let taken = self.soft.graph.set_needs(id, open.iter().copied());
         let refused = |need: &BuildId| *need == id || (!taken.contains(need) && open.contains(need));
         if let Some(row) = self.rows.builds.change(&id.0) {
-            row.after = if taken.len() == open.len() { after } else { after.into_iter().filter(|need| !refused(need)).collect() };
+            row.after = if taken.len() == open.len() {
+                after
+            } else {
+                after.into_iter().filter(|need| !refused(need)).collect()
+            };
         }
     }
 

@@ -140,7 +140,12 @@ impl Core {
     fn wishes_of(&self, builds: &[BuildId]) -> Wishes {
         let first = builds.iter().find_map(|id| self.rows.builds.get(&id.0));
         // how long the packages asked for may take says nothing of what they need
-        first.map_or_else(Wishes::default, |row| Wishes { memory_bytes: 0, total_ms: None, silence_ms: None, ..row.wishes.clone() })
+        first.map_or_else(Wishes::default, |row| Wishes {
+            memory_bytes: 0,
+            total_ms: None,
+            silence_ms: None,
+            ..row.wishes.clone()
+        })
     }
 
     /// The entry that stands for a planned package, and whether this plan made or resolved it; `None` if the binhost has it
@@ -431,9 +436,13 @@ mod tests {
     #[test]
     fn what_comes_late_in_a_cycle_is_waited_for_by_whoever_needs_the_cycle() {
         // one is built without two, which it needs to run: the app must wait for two as well
-        let plan = plan(&["a/one-1", "a/two-1", "a/app-1"], &[(0, 1, false, true), (1, 0, true, true), (2, 0, true, true)]);
+        let plan =
+            plan(&["a/one-1", "a/two-1", "a/app-1"], &[(0, 1, false, true), (1, 0, true, true), (2, 0, true, true)]);
         let waits = waits(&plan, &all_new(&plan));
-        assert_eq!((waits[&0].len(), waits[&1].clone(), waits[&2].clone()), (0, BTreeSet::from([0]), BTreeSet::from([0, 1])));
+        assert_eq!(
+            (waits[&0].len(), waits[&1].clone(), waits[&2].clone()),
+            (0, BTreeSet::from([0]), BTreeSet::from([0, 1]))
+        );
     }
 
     #[test]
@@ -469,7 +478,10 @@ mod tests {
                         open.extend(&reduced[&need]);
                     }
                 }
-                assert!(reached.is_superset(&full), "{package} of {edges:?}, new {new:?}: {reached:?} lacks of {full:?}");
+                assert!(
+                    reached.is_superset(&full),
+                    "{package} of {edges:?}, new {new:?}: {reached:?} lacks of {full:?}"
+                );
             }
         }
     }

@@ -143,7 +143,13 @@ impl Core {
     }
 
     /// Which of the atoms wait or are being built with the same USE in the same session.
-    fn waiting_atoms(&self, session: SessionId, profile: &str, package_use: &[String], atoms: &[Atom]) -> BTreeSet<String> {
+    fn waiting_atoms(
+        &self,
+        session: SessionId,
+        profile: &str,
+        package_use: &[String],
+        atoms: &[Atom],
+    ) -> BTreeSet<String> {
         let waits = |state: &BuildState| {
             matches!(state, BuildState::Planning { .. } | BuildState::Needed { .. } | BuildState::Delegated { .. })
         };
@@ -271,7 +277,10 @@ fn bad_wish(wishes: &Wishes) -> Option<(String, &'static str)> {
         return Some((format!("{} tags and features", all().count()), "at most 16 of each"));
     }
     if let Some(bad) = all().find(|tag| !is_label(tag, 64)) {
-        return Some((format!("{bad:?} is no tag or feature"), "letters, digits, dot, underscore and hyphen, at most 64"));
+        return Some((
+            format!("{bad:?} is no tag or feature"),
+            "letters, digits, dot, underscore and hyphen, at most 64",
+        ));
     }
     if wishes.total_ms == Some(0) || wishes.silence_ms == Some(0) {
         return Some(("a timeout of nothing".to_owned(), "more than 0, or leave it out"));

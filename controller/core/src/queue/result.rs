@@ -110,13 +110,8 @@ impl Core {
     }
 
     fn finished(&mut self, drone: &DroneId, fence: Fence, result: BuildResult, reply: ReplyTo) {
-        self.change_assignment(fence.build, |assignment| {
-            assignment.taken = true;
-            // it had begun after all
-            if assignment.cancelling == Some(Cancelling::GiveBack {}) {
-                assignment.cancelling = None;
-            }
-        });
+        // a later report implies the earlier ones
+        self.began(fence.build, self.now.wall.saturating_sub(result.duration_ms));
         let until = self.now.at + HOLD;
         match self.soft.finishing.get_mut(&fence.build) {
             Some(known) => {

@@ -10,8 +10,8 @@ mod session;
 
 pub use artifact::{ArtifactRow, ArtifactState, IndexKey, IndexRow};
 pub use build::{
-    Assignment, BlockedBy, BuildRow, BuildState, Cancelling, Culprit, FailureMark, Identity, Origin, Outcome, Received, Sweep,
-    Wishes,
+    Assignment, BlockedBy, BuildRow, BuildState, Cancelling, Culprit, FailureMark, Identity, Origin, Outcome, Received,
+    Sweep, Wishes,
 };
 pub use drone::{DroneRow, Fact, Streaks, Syncing};
 pub use journal::{EventRow, HistoryRow, HistoryStatus};

@@ -36,6 +36,8 @@ pub struct Drone {
     pub orders_seen: u64,
     /// Attempts it has and since when they build, on the core's clock.
     pub running: BTreeMap<Fence, (BuildJob, Option<u64>)>,
+    /// Numbers of the orders it got, which is the order it begins in.
+    pub line: BTreeMap<Fence, u64>,
     /// Results that are not acknowledged.
     pub finished: BTreeMap<Fence, BuildResult>,
     /// Orders to it are lost.
@@ -74,6 +76,7 @@ impl Drone {
             seq: 0,
             orders_seen: 0,
             running: BTreeMap::new(),
+            line: BTreeMap::new(),
             finished: BTreeMap::new(),
             deaf: false,
             silent: false,

@@ -14,10 +14,10 @@ use std::collections::{BTreeMap, VecDeque};
 pub use drone::{Drone, GIB, binary, sha};
 pub use store::Store;
 use swarm_core::input::{Control, DroneAction, QueueRequest, SignedFile, UploadedFile};
-use swarm_core::rows::{ArtifactRow, BuildRow, EventRow, HistoryRow};
-use swarm_core::{Answer, Core, Effect, Input, Now, ReplyTo, Request, Settings, View};
+use swarm_core::rows::{ArtifactRow, BuildRow, DurationRow, EventRow, HistoryRow, Run};
+use swarm_core::{Answer, Core, Effect, Input, Now, ReplyTo, Request, Settings, Sink, View};
 use swarm_protocol::artifact::{ArtifactAnswer, ArtifactAsk, ArtifactRef};
-use swarm_protocol::order::{Order, Task};
+use swarm_protocol::order::{BuildJob, Order, Task};
 use swarm_protocol::report::{
     BuildAnswer, BuildNews, BuildReport, BuildResult, Failure, FailureClass, Phase, Role, SyncReport,
 };
@@ -64,6 +64,8 @@ pub struct Farm {
     mail: VecDeque<(DroneId, Order)>,
     last_reply: u64,
     pub lives: u32,
+    /// Times a drone was asked back what had begun.
+    pub begun_released: usize,
     pub transcript: String,
     pub events: Vec<EventRow>,
 }
@@ -94,6 +96,7 @@ impl Farm {
             mail: VecDeque::new(),
             last_reply: 0,
             lives: 1,
+            begun_released: 0,
             transcript: String::new(),
             events: Vec::new(),
         };
@@ -246,6 +249,24 @@ impl Farm {
         let hit = running.iter().find(|(_, (job, _))| job.cpv == cpv);
         let have = || running.values().map(|(job, _)| job.cpv.clone()).collect::<Vec<_>>();
         *hit.unwrap_or_else(|| panic!("{name} does not have {cpv}; it has {:?}\n{}", have(), self.transcript)).0
+    }
+
+    /// What a drone with so many slots would begin now, in the order it got it.
+    pub fn may_begin(&self, name: &str, slots: usize) -> Vec<(Fence, BuildJob)> {
+        let drone = &self.drones[name];
+        let begun = drone.running.values().filter(|(_, since)| since.is_some()).count();
+        let mut waiting: Vec<(&u64, &Fence)> = drone.line.iter().map(|(fence, number)| (number, fence)).collect();
+        waiting.sort_unstable();
+        let waiting = waiting.into_iter().filter_map(|(_, fence)| {
+            drone.running.get(fence).filter(|(_, since)| since.is_none()).map(|(job, _)| (*fence, job.clone()))
+        });
+        waiting.take(slots.saturating_sub(begun)).collect()
+    }
+
+    /// What a package took before, on an ordinary drone; counts from the next start of the controller.
+    pub fn teach(&mut self, cpv: &str, usual_ms: u64) {
+        let run = Run { drone: "U-elsewhere".into(), duration_ms: usual_ms, usual_ms, memory_bytes: 0 };
+        self.store.put(&DurationRow { cp: cp(cpv), runs: vec![run] });
     }
 
     /// Whoever has a package.
@@ -515,6 +536,7 @@ impl Farm {
                     return;
                 }
                 let news = !drone.running.contains_key(&fence);
+                drone.line.entry(fence).or_insert(order.number);
                 drone.running.entry(fence).or_insert((job, None));
                 if news {
                     self.report(&name, fence, BuildNews::Taken {});
@@ -529,6 +551,7 @@ impl Farm {
             Task::Release { fence, .. } => {
                 // as drone-core does: what has begun goes on
                 let begun = drone.running.get(&fence).is_some_and(|(_, since)| since.is_some());
+                self.begun_released += usize::from(begun);
                 if !begun && !drone.finished.contains_key(&fence) {
                     drone.running.remove(&fence);
                     self.report(&name, fence, BuildNews::Dropped { reason: "asked back".to_owned() });

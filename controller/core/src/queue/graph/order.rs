@@ -31,7 +31,9 @@ impl Graph {
 
     /// Moves `need` and what it needs below `id` and who waits for it, as far as they stand between the two.
     fn make_room(&mut self, need: BuildId, id: BuildId, low: u64, high: u64) -> bool {
-        let Some(above) = self.reach(id, |graph, node| graph.waiters_up_to(node, high), Some(need)) else { return false };
+        let Some(above) = self.reach(id, |graph, node| graph.waiters_up_to(node, high), Some(need)) else {
+            return false;
+        };
         let below = self.reach(need, |graph, node| graph.needs_down_to(node, low), None).unwrap_or_default();
         let ranked = |graph: &Self, ids: &BTreeSet<BuildId>| {
             let mut ids: Vec<(u64, BuildId)> = ids.iter().map(|id| (graph.nodes[id].rank, *id)).collect();
