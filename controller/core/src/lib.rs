@@ -15,10 +15,12 @@
 //! `input` and `effect`: all that can happen, all we can do · `rows`: what is stored · `table`: tables that remember what
 //! changed · `fleet`: who is there, leases, orders, trees · `queue`: requests, plans, graph, sessions, results · `publish`:
 //! the way of a binary into an index · `learned`: what past builds taught · `placement`: which drone builds what, and why
-//! not · `failure`: whose fault, what next · `check`: invariants, as notes with severity.
+//! not · `failure`: whose fault, what next · `forecast`: when what will be built · `check`: invariants, as notes with
+//! severity.
 
 pub mod check;
 pub mod effect;
+pub mod forecast;
 pub mod input;
 pub mod placement;
 pub mod rows;

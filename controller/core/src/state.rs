@@ -288,6 +288,7 @@ impl Core {
                 priority_step: self.settings.priority_step,
                 age_weight: self.settings.age_weight,
             },
+            now: self.now,
         }
     }
 

@@ -8,6 +8,7 @@ use swarm_protocol::machine::{Vitals, WorkerState};
 use swarm_protocol::report::{AttemptStatus, Phase};
 use swarm_protocol::{BuildId, DroneId, Fence, SessionId};
 
+use crate::input::Now;
 use crate::rows::{BuildState, DroneRow, Fact};
 use crate::state::Core;
 
@@ -36,6 +37,8 @@ pub struct View {
     pub cut_off: Option<u64>,
     /// The numbers forecasts rest on.
     pub assumed: Assumed,
+    /// When this was so.
+    pub now: Now,
 }
 
 /// What is assumed where nothing was learned, and what the order of the line comes from.
@@ -149,8 +152,9 @@ pub struct TaskView {
     pub building_since: Option<u64>,
     /// Milliseconds it is likely to take there, if it was ever built.
     pub estimated_ms: Option<u64>,
-    /// Milliseconds it has run, by the drone's own measure; `None` before it begins.
-    pub elapsed_ms: Option<u64>,
+    /// When it began, by the drone's own measure of how long it has run and the controller's wall clock, Unix milliseconds;
+    /// `None` before that.
+    pub begun_at: Option<u64>,
     /// A sweeper tries it as the last resort.
     pub sweep: bool,
     /// Bytes of log so far.
@@ -195,7 +199,7 @@ impl Core {
             assigned_at: assignment.assigned_at,
             building_since: assignment.building_since,
             estimated_ms: self.estimate_ms(row, drone),
-            elapsed_ms: self.elapsed_ms(row, assignment),
+            begun_at: self.elapsed_ms(row, assignment).map(|elapsed| self.now.wall.saturating_sub(elapsed)),
             sweep: assignment.sweep.is_some(),
             log_bytes: status.map_or(0, |status| status.log_bytes),
         })

@@ -370,15 +370,6 @@ proptest! {
     }
 }
 
-/// A queue and a fleet: packages with what they need, how long they take, and drones with their speed and slots.
-#[derive(Debug, Clone)]
-struct Days {
-    packages: Vec<(Vec<usize>, u64)>,
-    drones: Vec<(u64, u32)>,
-    requests: usize,
-    known: bool,
-}
-
 fn days() -> impl Strategy<Value = Days> {
     let package = (prop::collection::vec(0..100usize, 0..3), prop_oneof![1..30u64, 30..200u64, 200..1_500u64]);
     let packages = prop::collection::vec(package, 1..25);
@@ -391,81 +382,13 @@ fn days() -> impl Strategy<Value = Days> {
     })
 }
 
-fn package(n: usize) -> &'static str {
-    Box::leak(format!("app-misc/p{n}x-1").into_boxed_str())
-}
-
-/// Drones build what they have, in the order they got it, until nothing is left.
-fn live_through(days: &Days) -> (Farm, Vec<String>) {
-    let mut unfairness = Vec::new();
-    let mut farm = Farm::with(Settings::default());
-    farm.tree.clear();
-    for (n, (needs, seconds)) in days.packages.iter().enumerate() {
-        let mut needs: Vec<&'static str> = needs.iter().filter(|_| n > 0).map(|need| package(need % n)).collect();
-        needs.dedup();
-        let needs: Vec<&'static str> = needs.iter().map(|need| &*Box::leak(cp(need).into_boxed_str())).collect();
-        let ebuild = Ebuild { cpv: package(n), build: Box::leak(needs.into_boxed_slice()), ..Ebuild::default() };
-        farm.tree.insert(cp(ebuild.cpv), ebuild);
-        if days.known {
-            farm.teach(package(n), seconds * SECOND);
-        }
-    }
-    farm.restart();
-    for (n, (_, slots)) in days.drones.iter().enumerate() {
-        farm.join(Drone { slots: *slots, ..Drone::new(&format!("d{n}")) });
-    }
-    farm.pass(farm.settings.start_grace);
-    let names: Vec<&str> = (0..days.packages.len()).map(package).collect();
-    for some in names.chunks(names.len().div_ceil(days.requests)) {
-        farm.queue(
-            &some
-                .iter()
-                .map(|cpv| format!("={cpv}"))
-                .collect::<Vec<_>>()
-                .iter()
-                .map(String::as_str)
-                .collect::<Vec<_>>(),
-        );
-    }
-    let begin = farm.now.at;
-    let mut ends: std::collections::BTreeMap<Fence, u64> = std::collections::BTreeMap::new();
-    while farm.view().session.is_some() {
-        assert!(farm.now.at < begin + 400 * 60 * MINUTE, "it does not end\n{}", farm.transcript);
-        for (n, (speed, slots)) in days.drones.iter().enumerate() {
-            let name = format!("d{n}");
-            for (fence, job) in farm.may_begin(&name, *slots as usize) {
-                let seconds =
-                    (0..days.packages.len()).find(|n| package(*n) == job.cpv).map_or(1, |n| days.packages[n].1);
-                farm.starts(&name, &job.cpv);
-                ends.insert(fence, farm.now.at + (seconds * SECOND * 10 / speed).max(1));
-            }
-        }
-        unfairness.extend(unfair(&farm, days));
-        let next = ends.values().min().copied().unwrap_or(u64::MAX).min(farm.now.at + 5 * SECOND);
-        farm.pass(next.saturating_sub(farm.now.at).max(1));
-        let over: Vec<Fence> = ends.iter().filter(|(_, at)| **at <= farm.now.at).map(|(fence, _)| *fence).collect();
-        for fence in over {
-            let at = ends.remove(&fence).unwrap();
-            let holder = farm.drones.values().find(|drone| drone.running.contains_key(&fence));
-            let (name, job) = holder
-                .map(|drone| (drone.name.clone(), drone.running[&fence].0.clone()))
-                .expect("what began is never taken");
-            let took = at - farm.drones[&name].running[&fence].1.unwrap();
-            let artifact = binary(&job);
-            farm.upload(&name, fence, artifact.clone());
-            farm.ends(&name, fence, BuildResult { artifacts: vec![artifact], duration_ms: took, ..done() });
-        }
-    }
-    (farm, unfairness)
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases(60), max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     /// 0.4 took queued work back from healthy drones every five minutes.
     #[test]
     fn a_healthy_fleet_loses_no_work_and_nothing_goes_to_and_fro(days in days()) {
-        let (mut farm, unfair) = live_through(&days);
+        let Life { mut farm, unfair, .. } = Life::new(days).run();
         farm.check();
         for row in farm.store.all::<BuildRow>() {
             prop_assert_eq!(row.state.name(), "received");
@@ -480,22 +403,6 @@ proptest! {
         prop_assert_eq!(farm.begun_released, 0, "nobody was asked for what had begun");
         prop_assert_eq!(unfair, Vec::<String>::new(), "somebody had nothing to do\n{}", farm.transcript);
     }
-}
-
-/// Drones with nothing to do while another one has more than one order waiting that was never moved.
-fn unfair(farm: &Farm, days: &Days) -> Vec<String> {
-    // where durations are known it may be right that a slow drone gets nothing
-    if days.known || !farm.drones.values().any(|drone| drone.running.is_empty()) {
-        return Vec::new();
-    }
-    let moved: Vec<Fence> = farm.store.all::<BuildRow>().iter().filter(|row| row.moved).map(BuildRow::fence).collect();
-    let too_much = |(n, (_, slots)): (usize, &(u64, u32))| {
-        let drone = &farm.drones[&format!("d{n}")];
-        let over = drone.running.len() > *slots as usize + 1;
-        let takes = drone.running.iter().any(|(fence, (_, since))| since.is_none() && !moved.contains(fence));
-        (over && takes).then(|| format!("{} has {} at {}", drone.name, drone.running.len(), farm.now.at))
-    };
-    days.drones.iter().enumerate().filter_map(too_much).collect()
 }
 
 /// Any message: valid shapes with arbitrary content, as a hostile or broken drone could send them.

@@ -291,11 +291,7 @@ impl Voice {
                 reply(link, message, OrderAnswer::Pong { seq, instance, at: wall_ms(), vitals, worker, attempts });
             }
             Task::Logs { fence, offset, max } => self.log(link, message, fence, offset, max),
-            Task::Build { .. }
-            | Task::Cancel { .. }
-            | Task::Release { .. }
-            | Task::Sync { .. }
-            | Task::Plan { .. } => {
+            Task::Build { .. } | Task::Cancel { .. } | Task::Release { .. } | Task::Sync { .. } | Task::Plan { .. } => {
                 reply(link, message, OrderAnswer::Refused { reason: "an order for the worker".to_owned() });
             }
             Task::Unknown => {

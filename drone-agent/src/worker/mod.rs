@@ -94,7 +94,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let hands = Hands::new(&config, spool, Arc::clone(&link), &dirs, tell.clone())?;
     let host = Host::new(&config, instance.clone(), Arc::clone(&link), tell);
     info!(drone = %config.drone, %instance, "the worker runs");
-    let mut worker = Worker { core, clock, instance, link, hands, host, replies: Replies::default(), to_supervisor, syncs: 0 };
+    let mut worker =
+        Worker { core, clock, instance, link, hands, host, replies: Replies::default(), to_supervisor, syncs: 0 };
     worker.carry_out(effects);
     worker.work(inbox, &mut stop).await
 }

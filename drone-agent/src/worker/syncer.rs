@@ -47,7 +47,9 @@ pub(crate) async fn sync_and_tell(
     let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     match &failure {
         None => info!(order = number, duration_ms, tree = tree.id, "the ebuild repositories are up to date"),
-        Some(reason) => warn!(order = number, duration_ms, reason, "the ebuild repositories can't be brought up to date"),
+        Some(reason) => {
+            warn!(order = number, duration_ms, reason, "the ebuild repositories can't be brought up to date")
+        }
     }
     let report = SyncReport { instance, store_id, number, failure, tree, duration_ms };
     let mut wait = WAIT_MIN;

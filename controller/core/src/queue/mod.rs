@@ -59,11 +59,9 @@ impl Core {
         }
     }
 
-    /// What priority and age add to the length of a package's path, milliseconds. The age of all rises alike, so only the
-    /// moment since which it waits is taken off: the order of the line stays right while time goes by.
+    /// What priority and age add to the length of a package's path, milliseconds.
     pub(crate) fn lead(&self, row: &BuildRow) -> i64 {
-        let priority = i64::from(row.wishes.priority).saturating_mul(signed(self.settings.priority_step));
-        priority.saturating_sub(signed(row.queued_at / 100 * u64::from(self.settings.age_weight)))
+        lead(row, self.settings.priority_step, self.settings.age_weight)
     }
 
     /// An entry's row changes in what it is found by or what its weight comes from.
@@ -308,6 +306,13 @@ impl Core {
 /// The place whose drones can build an entry.
 pub(crate) fn place_of(row: &BuildRow) -> Place {
     Place { profile: row.profile.clone(), base: row.base.clone(), tree: row.tree.clone() }
+}
+
+/// What priority and age add to the length of a package's path, milliseconds. The age of all rises alike, so only the moment
+/// since which it waits is taken off: the order of the line stays right while time goes by.
+pub(crate) fn lead(row: &BuildRow, priority_step: u64, age_weight: u32) -> i64 {
+    let priority = i64::from(row.wishes.priority).saturating_mul(signed(priority_step));
+    priority.saturating_sub(signed(row.queued_at / 100 * u64::from(age_weight)))
 }
 
 fn signed(value: u64) -> i64 {

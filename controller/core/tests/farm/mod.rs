@@ -4,6 +4,7 @@
 #![allow(dead_code, unused_imports, missing_docs, reason = "each test file uses its part of the farm")]
 
 mod check;
+mod days;
 mod drone;
 mod print;
 mod store;
@@ -11,6 +12,7 @@ mod tree;
 
 use std::collections::{BTreeMap, VecDeque};
 
+pub use days::{Days, Life, package};
 pub use drone::{Drone, GIB, binary, sha};
 pub use store::Store;
 use swarm_core::input::{Control, DroneAction, QueueRequest, SignedFile, UploadedFile};
