@@ -297,7 +297,12 @@ impl Core {
         Work {
             graph: self.soft.graph.work(),
             candidates: self.soft.candidates,
-            looked_through: self.soft.looked_through,
+            looked_through: self.soft.looked_through
+                + self.rows.builds.walked()
+                + self.rows.plans.walked()
+                + self.rows.artifacts.walked()
+                + self.rows.durations.walked()
+                + self.rows.idempotency.walked(),
         }
     }
 

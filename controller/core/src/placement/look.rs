@@ -4,7 +4,7 @@
 use swarm_protocol::BuildId;
 
 use super::eligible::{Reason, Rule};
-use crate::rows::{Culprit, FailureMark};
+use crate::rows::{Culprit, DroneRow, FailureMark};
 use crate::state::Core;
 
 /// Between two looks for packages nobody can build, milliseconds.
@@ -90,10 +90,11 @@ impl Core {
             .collect()
     }
 
+    /// While something waits, in a line or with a sweeper's rest, time alone may let it be given out.
     pub(crate) fn next_look(&self) -> Option<u64> {
-        self.soft
-            .graph
-            .has_ready()
-            .then(|| (self.soft.last_look + LOOK_EVERY).max(self.soft.started + self.settings.start_grace))
+        let has_line = |row: &DroneRow| self.held_count(&row.id) > row.slots as usize;
+        let waits =
+            self.soft.graph.has_ready() || !self.soft.swept_until.is_empty() || self.rows.drones.iter().any(has_line);
+        waits.then(|| (self.soft.last_look + LOOK_EVERY).max(self.soft.started + self.settings.start_grace))
     }
 }

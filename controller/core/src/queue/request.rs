@@ -263,13 +263,13 @@ pub(crate) fn invalid(error: String, hint: &str) -> Refusal {
 }
 
 /// Priorities there are: this many steps up and down.
-const MAX_PRIORITY: i32 = 100;
+const MAX_PRIORITY: u32 = 100;
 /// Tags and features of one request.
 const MAX_TAGS: usize = 16;
 
 /// What is wrong with what somebody wishes, and what to do instead.
 fn bad_wish(wishes: &Wishes) -> Option<(String, &'static str)> {
-    if wishes.priority.abs() > MAX_PRIORITY {
+    if wishes.priority.unsigned_abs() > MAX_PRIORITY {
         return Some((format!("priority {}", wishes.priority), "from -100 to 100; 0 is ordinary"));
     }
     let all = || wishes.tags.iter().chain(&wishes.features);

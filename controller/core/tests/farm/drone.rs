@@ -15,6 +15,7 @@ pub struct Drone {
     pub name: String,
     /// Counts its agent's starts.
     pub starts: u32,
+    pub arch: String,
     pub cores: u32,
     pub ram_gib: u64,
     pub slots: u32,
@@ -59,6 +60,7 @@ impl Drone {
             id: DroneId(format!("U-{name}")),
             name: name.to_owned(),
             starts: 1,
+            arch: "amd64".to_owned(),
             cores: 8,
             ram_gib: 16,
             slots: 1,
@@ -102,7 +104,7 @@ impl Drone {
             proto_min: 1,
             proto_max: 1,
             machine: Machine {
-                arch: "amd64".to_owned(),
+                arch: self.arch.clone(),
                 cores: self.cores,
                 ram_bytes: self.ram_gib * GIB,
                 ..Machine::default()
