@@ -3,7 +3,7 @@
 //! something blocked, or for drones that are not there, has no forecast.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use swarm_protocol::{BuildId, DroneId, SessionId};
 
@@ -224,32 +224,44 @@ impl<'a> Days<'a> {
 
     fn live(&mut self) {
         while let Some(Reverse((now, what))) = self.to_come.pop() {
-            let yard = match what {
-                Happening::Done(node) => {
-                    for dependent in std::mem::take(&mut self.nodes[node].dependents) {
-                        let next = &mut self.nodes[dependent];
-                        next.missing = next.missing.saturating_sub(1);
-                        if next.missing == 0 && next.span.is_none() {
-                            let ready = (now + PUBLISHING).max(next.not_before);
-                            self.later(ready, Happening::Ready(dependent));
-                        }
+            let mut yards = BTreeSet::from_iter(self.happens(now, what));
+            // everything of a moment happens before anything is given out
+            while self.to_come.peek().is_some_and(|Reverse((at, _))| *at == now) {
+                let Some(Reverse((_, what))) = self.to_come.pop() else { break };
+                yards.extend(self.happens(now, what));
+            }
+            for yard in yards {
+                self.give_out(yard, now);
+            }
+        }
+    }
+
+    /// Something happens; returns the yard in which something can be given out now.
+    fn happens(&mut self, now: u64, what: Happening) -> Option<usize> {
+        match what {
+            Happening::Done(node) => {
+                for dependent in std::mem::take(&mut self.nodes[node].dependents) {
+                    let next = &mut self.nodes[dependent];
+                    next.missing = next.missing.saturating_sub(1);
+                    if next.missing == 0 && next.span.is_none() {
+                        let ready = (now + PUBLISHING).max(next.not_before);
+                        self.later(ready, Happening::Ready(dependent));
                     }
-                    continue;
                 }
-                Happening::Free(yard, drone) => {
-                    let speed = self.yards[yard].speeds.get(&drone).copied().unwrap_or(ORDINARY);
-                    let free = &mut self.yards[yard].free;
-                    let place = free.partition_point(|(other, _)| *other < speed);
-                    free.insert(place, (speed, drone));
-                    yard
-                }
-                Happening::Ready(node) => {
-                    let Some(yard) = self.nodes[node].place else { continue };
-                    self.yards[yard].line.push((self.nodes[node].weight, Reverse(node)));
-                    yard
-                }
-            };
-            self.give_out(yard, now);
+                None
+            }
+            Happening::Free(yard, drone) => {
+                let speed = self.yards[yard].speeds.get(&drone).copied().unwrap_or(ORDINARY);
+                let free = &mut self.yards[yard].free;
+                let place = free.partition_point(|(other, _)| *other < speed);
+                free.insert(place, (speed, drone));
+                Some(yard)
+            }
+            Happening::Ready(node) => {
+                let yard = self.nodes[node].place?;
+                self.yards[yard].line.push((self.nodes[node].weight, Reverse(node)));
+                Some(yard)
+            }
         }
     }
 

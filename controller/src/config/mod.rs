@@ -4,6 +4,7 @@
 //! `keys` is the list everything is made from; `value` says how durations, sizes and the like are written. Called by `main`.
 
 mod keys;
+mod packages;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -328,6 +329,14 @@ impl Config {
             rules.lease < rules.offline_after,
             "rules.lease must not be shorter than rules.offline_after, or work is taken from drones that are online"
                 .to_owned(),
+        );
+        wrong(
+            rules.prefetch > 64,
+            format!("rules.prefetch is {}: more than 64 orders wait better in the controller's line", rules.prefetch),
+        );
+        wrong(
+            rules.sync && rules.sync_timeout == 0,
+            "rules.sync_timeout is nothing: no tree is synced in that".to_owned(),
         );
         wrong(self.binhost.min_free_percent > 100, "binhost.min_free_percent is more than 100".to_owned());
         let url = self.http.public_url.as_deref().unwrap_or("http://");

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::super::views::{
-    DelegatedTo, DroneHealth, Health, Ready, Session, Status, StatusDrone, StatusPackages, Timing,
+    DelegatedTo, DroneHealth, Health, Ready, Session, Status, StatusDrone, StatusPackages, Timing, seconds,
 };
 use super::super::{AppState, error::ApiError, reads, wall};
 use swarm_core::View;
@@ -53,14 +53,15 @@ pub async fn status(State(state): State<AppState>) -> Result<Json<Status>, ApiEr
         .await?;
     let session = session.map(|row| {
         let counts = view.sessions.get(&row.id).copied().unwrap_or_default();
-        Session::new(&row, &counts)
+        Session::new(&row, &counts).with(&overview.forecast)
     });
     let packages = StatusPackages {
         needed: overview.needed.clone(),
         delegated: delegated(&view),
         blocked: overview.blocked.clone(),
     };
-    Ok(Json(assemble(&view, session, packages, Timing::new(&stats))))
+    let eta_s = overview.forecast.end_ms().map(seconds);
+    Ok(Json(Status { eta_s, ..assemble(&view, session, packages, Timing::new(&stats)) }))
 }
 
 fn delegated(view: &View) -> std::collections::BTreeMap<String, DelegatedTo> {
@@ -88,6 +89,8 @@ fn assemble(view: &View, session: Option<Session>, packages: StatusPackages, tim
         nodes_online: online().count(),
         total_cores: online().map(|drone| u64::from(drone.row.cores)).sum(),
         paused: view.paused.is_some(),
+        cut_off: view.cut_off.map(seconds),
+        eta_s: None,
         session,
         packages,
         drones: by_name.collect(),

@@ -62,6 +62,10 @@ pub struct Status {
     pub total_cores: u64,
     /// The swarm is paused.
     pub paused: bool,
+    /// Since when most of the fleet is not heard, so that nobody is judged; null otherwise.
+    pub cut_off: Option<f64>,
+    /// Seconds until everything that is not blocked is likely to be built, in all sessions; null if that can't be told.
+    pub eta_s: Option<f64>,
     /// The active session.
     pub session: Option<Session>,
     /// Some of the queue by state.
