@@ -589,3 +589,80 @@ fn whoever_waited_for_what_was_removed_waits_for_what_that_waited_for() {
     farm.pass(2 * SECOND);
     assert_eq!(farm.holder("app-misc/top-1").as_deref(), Some("anna"));
 }
+
+fn touched(answer: Answer) -> u64 {
+    match answer {
+        Answer::Done(done) => done.touched,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn control(farm: &mut Farm, action: Control, package: Option<&str>, drone: Option<&str>) -> u64 {
+    let (package, drone) = (package.map(str::to_owned), drone.map(str::to_owned));
+    touched(farm.request(Request::Control { action, package, drone }))
+}
+
+#[test]
+fn rebalance_asks_back_what_has_not_begun_and_gives_it_out_anew() {
+    let mut farm = farm_with_lines(&["anna"]);
+    farm.queue(&["app-misc/hello", "app-misc/other", "app-misc/fancy"]);
+    farm.starts("anna", "app-misc/hello-1.0");
+    assert_eq!(control(&mut farm, Control::Rebalance, Some("app-misc/hello"), None), 0, "it has begun");
+    assert_eq!(control(&mut farm, Control::Rebalance, Some("app-misc/other"), None), 1);
+    assert_eq!(control(&mut farm, Control::Rebalance, None, Some("anna")), 2);
+    assert_eq!(farm.entry("app-misc/hello-1.0").attempt.0, 1);
+    assert_eq!(farm.entry("app-misc/other-2").attempt.0, 3);
+    assert_eq!(holders(&farm, &["anna"])[0].len(), 3, "there is nobody else");
+}
+
+#[test]
+fn reclaim_takes_from_who_is_offline_and_from_nobody_else_unless_named() {
+    let mut farm = Farm::of(&["anna", "ben"]);
+    farm.queue(&["app-misc/hello", "app-misc/other"]);
+    for (name, cpv) in [("anna", "app-misc/hello-1.0"), ("ben", "app-misc/other-2")] {
+        farm.starts(name, cpv);
+    }
+    assert_eq!(control(&mut farm, Control::Reclaim, None, None), 0, "both are there");
+    farm.drones.get_mut("anna").unwrap().silent = true;
+    farm.pass(MINUTE);
+    assert_eq!(control(&mut farm, Control::Reclaim, None, None), 1);
+    assert_eq!(farm.state("app-misc/hello-1.0"), "needed", "it need not wait for the lease");
+    assert_eq!(
+        control(&mut farm, Control::Reclaim, Some("app-misc/other"), None),
+        1,
+        "named, it is taken from who is there"
+    );
+    assert_eq!(farm.entry("app-misc/other-2").attempt.0, 1);
+    assert!(farm.told("return").iter().any(|text| text.starts_with("ben gave it back")));
+}
+
+#[test]
+fn failures_that_are_cleared_let_a_drone_try_again_at_once() {
+    let mut farm = Farm::of(&["anna", "ben"]);
+    farm.queue(&["app-misc/broken", "app-misc/other"]);
+    farm.starts("ben", "app-misc/other-2");
+    farm.fails("anna", "app-misc/broken-1", FailureClass::Killed, "killed");
+    farm.pass(MINUTE);
+    assert_eq!(farm.holder("app-misc/broken-1"), None, "not there again for a while, and ben is busy");
+    assert_eq!(control(&mut farm, Control::ClearFailures, Some("app-misc/broken"), None), 1);
+    assert_eq!(farm.holder("app-misc/broken-1").as_deref(), Some("anna"));
+    assert_eq!(control(&mut farm, Control::ClearFailures, None, None), 0, "there are none left");
+}
+
+#[test]
+fn retry_and_reset_bring_back_what_was_given_up_and_history_is_forgotten_without_what_was_learned() {
+    let mut farm = Farm::of(&["anna"]);
+    farm.queue(&["app-misc/broken", "app-misc/other"]);
+    farm.fails("anna", "app-misc/broken-1", FailureClass::Phase, "compile failed");
+    assert_eq!(farm.state("app-misc/broken-1"), "blocked");
+    assert_eq!(control(&mut farm, Control::RetryFailures, None, None), 1);
+    assert_eq!((farm.state("app-misc/broken-1"), farm.entry("app-misc/broken-1").marks.len()), ("needed", 0));
+    farm.builds("anna", "app-misc/other-2");
+    farm.pass(2 * SECOND);
+    farm.fails("anna", "app-misc/broken-1", FailureClass::Phase, "compile failed");
+    assert_eq!(control(&mut farm, Control::Reset, None, None), 1, "what was received stays so");
+    assert_eq!((farm.state("app-misc/broken-1"), farm.state("app-misc/other-2")), ("delegated", "received"));
+    assert_eq!(control(&mut farm, Control::ClearHistory, None, None), 3);
+    assert_eq!(farm.store.all::<swarm_core::rows::StatsRow>(), vec![]);
+    assert_eq!(farm.store.all::<swarm_core::rows::DurationRow>().len(), 1);
+}
