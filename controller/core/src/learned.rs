@@ -80,17 +80,6 @@ impl Core {
     pub(crate) fn estimate_ms(&self, build: &BuildRow, drone: &DroneRow) -> Option<u64> {
         self.usual_ms(build).map(|usual| on(usual, speed(drone)))
     }
-
-    /// Memory a package is known or declared to take, bytes; 0 if nothing is known.
-    pub(crate) fn memory_of(&self, build: &BuildRow) -> u64 {
-        if build.wishes.memory_bytes > 0 {
-            return build.wishes.memory_bytes;
-        }
-        let Some(cp) = build.cp() else { return 0 };
-        let declared = self.settings.packages.get(&cp).map_or(0, |rule| rule.memory_bytes);
-        let learned = || self.rows.durations.get(&cp).map_or(0, DurationRow::memory_bytes);
-        if declared > 0 { declared } else { learned() }
-    }
 }
 
 /// A drone's speed in thousandths, as far as it is known.

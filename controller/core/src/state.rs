@@ -111,6 +111,8 @@ pub(crate) struct Soft {
     pub generations: BTreeMap<String, Generation>,
     /// Drones for which nothing in the line of their place is, and how far the line had grown when that was seen.
     pub vain: BTreeMap<DroneId, u64>,
+    /// Drones whose base or tree may have moved since what they have was given out.
+    pub moved_homes: BTreeSet<DroneId>,
     /// Blocked entries a sweeper did not manage: no other try before this moment.
     pub swept_until: BTreeMap<BuildId, u64>,
     /// Most of the fleet fell silent at once: nobody is judged.
@@ -309,15 +311,15 @@ impl Core {
     /// What follows from any change: indexes written, plans sent, work given out, sessions ended.
     fn settle(&mut self) {
         self.write_indexes();
-        if self.soft.assign_due || std::mem::take(&mut self.soft.plans_due) {
+        if self.soft.assign_due || self.soft.plans_due {
             self.soft.plans_due = false;
             self.send_plans();
+            if std::mem::take(&mut self.soft.assign_due) {
+                self.assign();
+                self.send_syncs();
+            }
+            self.end_drains();
         }
-        if std::mem::take(&mut self.soft.assign_due) {
-            self.assign();
-            self.send_syncs();
-        }
-        self.end_drains();
         self.end_sessions();
     }
 

@@ -35,6 +35,7 @@ impl Core {
         if welcome {
             self.resend_untaken(Some(&drone));
             self.soft.vain.remove(&drone);
+            self.soft.moved_homes.insert(drone.clone());
             self.soft.assign_due = true;
         }
     }

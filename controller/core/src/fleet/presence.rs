@@ -64,6 +64,7 @@ impl Core {
         if tree_moved && let Some(row) = self.rows.drones.change(&drone.0) {
             row.tree.clone_from(&beat.tree.id);
             row.tree_timestamp = beat.tree.timestamp;
+            self.soft.moved_homes.insert(drone.clone());
         }
         let rules = |core: &Self| core.rows.drones.get(&drone.0).map(|row| core.rules_against(row));
         let before = rules(self);

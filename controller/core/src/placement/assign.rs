@@ -5,12 +5,22 @@ use std::collections::BTreeMap;
 
 use swarm_protocol::{Attempt, BuildId, DroneId};
 
-use crate::queue::{Place, place_of};
-use crate::rows::{Assignment, BlockedBy, BuildState, DroneRow, Sweep};
+use super::score::{Standing, total};
+use crate::queue::Place;
+use crate::rows::{Assignment, BlockedBy, BuildRow, BuildState, DroneRow, Sweep};
 use crate::state::Core;
 
-/// What a free drone has room for.
-pub(super) type Seats = BTreeMap<DroneId, usize>;
+/// A drone with room for so many orders.
+#[derive(Debug, Clone)]
+pub(super) struct Seat {
+    pub drone: DroneId,
+    pub room: usize,
+    standing: Standing,
+}
+
+/// Of so many drones with the highest score and as many with the lowest the best is chosen: the fastest for what is long, the
+/// slowest for what is short, and no package is compared with a whole fleet.
+const COMPARED: usize = 32;
 
 impl Core {
     /// Gives out as much as fits.
@@ -23,7 +33,7 @@ impl Core {
         for (place, drones) in self.able_drones(false) {
             let idle = self.give_out(&place, self.seats(&drones, |core, row| core.free_slots(row)));
             self.give_out(&place, self.seats(&drones, |core, row| core.free_places(row)));
-            self.even_out(&place, &idle, &drones);
+            self.even_out(&idle, &drones);
         }
         self.sweep();
     }
@@ -44,9 +54,14 @@ impl Core {
         self.rules_against(row).iter().all(|rule| *rule == super::Rule::FreeSlot)
     }
 
-    fn seats(&self, drones: &[DroneId], room: impl Fn(&Self, &DroneRow) -> usize) -> Seats {
+    /// Seats, the highest score first.
+    fn seats(&self, drones: &[DroneId], room: impl Fn(&Self, &DroneRow) -> usize) -> Vec<Seat> {
         let rows = drones.iter().filter_map(|drone| self.rows.drones.get(&drone.0));
-        rows.map(|row| (row.id.clone(), room(self, row))).filter(|(_, room)| *room > 0).collect()
+        let free = rows.map(|row| (row, room(self, row))).filter(|(_, room)| *room > 0);
+        let seat = |(row, room): (&DroneRow, usize)| Seat { drone: row.id.clone(), room, standing: self.standing(row) };
+        let mut seats: Vec<Seat> = free.map(seat).collect();
+        seats.sort_by_key(|seat| std::cmp::Reverse(seat.standing.total()));
+        seats
     }
 
     pub(super) fn free_slots(&self, row: &DroneRow) -> usize {
@@ -63,41 +78,61 @@ impl Core {
         if far { 0 } else { room }
     }
 
-    /// Gives out the line of a place to these seats; returns who has some left, since nothing in the line is for them.
-    fn give_out(&mut self, place: &Place, mut seats: Seats) -> Seats {
+    /// Gives out the line of a place to these seats; returns those that have room left, since nothing in the line is for them.
+    fn give_out(&mut self, place: &Place, seats: Vec<Seat>) -> Vec<Seat> {
         let grown = self.soft.graph.grown(place);
-        let (vain, mut known): (Seats, Seats) =
-            seats.into_iter().partition(|(drone, _)| self.soft.vain.get(drone).is_some_and(|seen| *seen >= grown));
-        seats = std::mem::take(&mut known);
+        let in_vain = |seat: &Seat| self.soft.vain.get(&seat.drone).is_some_and(|seen| *seen >= grown);
+        let (vain, mut seats): (Vec<Seat>, Vec<Seat>) = seats.into_iter().partition(in_vain);
         let mut last = None;
         while !seats.is_empty() {
-            let Some((key, id)) = self.soft.graph.after(place, last) else { break };
-            last = Some((key, id));
-            let Some(drone) = self.best(id, &seats) else { continue };
-            self.give(id, &drone);
-            let left = seats.get(&drone).map_or(0, |room| room - 1);
-            // what this one has just got may be long: whether it is to have more is looked at anew
-            let more = left > 0
-                && self.rows.drones.get(&drone.0).is_some_and(|row| self.free_slots(row) + self.free_places(row) > 0);
-            if more {
-                seats.insert(drone, left);
-            } else {
-                seats.remove(&drone);
-            }
+            last = self.soft.graph.after(place, last);
+            let Some((_, id)) = last else { break };
+            let Some(at) = self.best(id, &seats) else { continue };
+            self.give(id, &seats[at].drone.clone());
+            self.renew_seat(&mut seats, at);
         }
-        for drone in seats.keys() {
-            self.soft.vain.insert(drone.clone(), grown);
+        for seat in &seats {
+            self.soft.vain.insert(seat.drone.clone(), grown);
         }
         seats.extend(vain);
         seats
     }
 
-    fn best(&mut self, id: BuildId, seats: &Seats) -> Option<DroneId> {
-        self.soft.candidates += seats.len() as u64;
+    /// A seat has been given an order, which may be a long one: whether it is to have more is looked at anew.
+    fn renew_seat(&self, seats: &mut Vec<Seat>, at: usize) {
+        let mut seat = seats.remove(at);
+        seat.room -= 1;
+        let Some(row) = self.rows.drones.get(&seat.drone.0) else { return };
+        if seat.room == 0 || self.free_slots(row) + self.free_places(row) == 0 {
+            return;
+        }
+        seat.standing = self.standing(row);
+        let place = seats.partition_point(|other| other.standing.total() >= seat.standing.total());
+        seats.insert(place, seat);
+    }
+
+    /// The best of the seats for an entry, if any may build it.
+    fn best(&mut self, id: BuildId, seats: &[Seat]) -> Option<usize> {
         let build = self.rows.builds.get(&id.0)?;
-        let rows = seats.keys().filter_map(|drone| self.rows.drones.get(&drone.0));
-        let able = rows.filter(|row| self.is_fit(row, build));
-        able.max_by_key(|row| (self.total(row, build), std::cmp::Reverse(row.name.clone()))).map(|row| row.id.clone())
+        let want = self.want(build);
+        let steps = std::cell::Cell::new(0);
+        let fits = |at: &usize| {
+            steps.set(steps.get() + 1);
+            self.rows.drones.get(&seats[*at].drone.0).is_some_and(|row| self.is_fit(row, &want))
+        };
+        let mut able: Vec<usize> = (0..seats.len()).filter(fits).take(COMPARED).collect();
+        if let Some(rest) = able.last().filter(|_| able.len() == COMPARED).map(|last| last + 1..seats.len()) {
+            able.extend(rest.clone().rev().filter(fits).take(COMPARED));
+            let built = |at: &usize| want.runs.iter().any(|run| run.drone == seats[*at].drone);
+            able.extend(rest.filter(built).filter(fits));
+        }
+        let total = |at: &usize| {
+            let row = self.rows.drones.get(&seats[*at].drone.0)?;
+            Some((total(row, seats[*at].standing, &want), std::cmp::Reverse(&row.name)))
+        };
+        let best = able.into_iter().max_by_key(total);
+        self.soft.candidates += steps.get();
+        best
     }
 
     pub(super) fn give(&mut self, id: BuildId, drone: &DroneId) {
@@ -137,7 +172,7 @@ pub(super) fn home(row: &DroneRow) -> Place {
 
 impl Core {
     /// Whether an entry belongs to the place a drone is in.
-    pub(super) fn is_at_home(&self, id: BuildId, row: &DroneRow) -> bool {
-        self.rows.builds.get(&id.0).is_some_and(|build| place_of(build) == home(row))
+    pub(super) fn is_at_home(&self, build: &BuildRow, row: &DroneRow) -> bool {
+        build.profile == row.build_profile && build.base == row.base && build.tree == row.tree
     }
 }

@@ -4,6 +4,7 @@ use swarm_protocol::DroneId;
 use swarm_protocol::machine::WorkerState;
 use swarm_protocol::report::FailureClass;
 
+use super::score::Want;
 use crate::rows::{BlockedBy, BuildRow, BuildState, Culprit, DroneRow, Fact, FailureMark};
 use crate::state::Core;
 use crate::view::Presence;
@@ -136,14 +137,14 @@ impl Core {
     /// Everything that speaks against this drone for this package.
     pub(crate) fn against_package(&self, row: &DroneRow, build: &BuildRow) -> Vec<Reason> {
         let mut against = Vec::new();
-        self.check_package(row, build, &mut |rule, text| against.push(Reason { rule, text: text() }));
+        self.check_package(row, &self.want(build), &mut |rule, text| against.push(Reason { rule, text: text() }));
         against
     }
 
     /// Nothing speaks against this drone for this package.
-    pub(crate) fn is_fit(&self, row: &DroneRow, build: &BuildRow) -> bool {
+    pub(super) fn is_fit(&self, row: &DroneRow, want: &Want<'_>) -> bool {
         let mut fit = true;
-        self.check_package(row, build, &mut |_, _| fit = false);
+        self.check_package(row, want, &mut |_, _| fit = false);
         fit
     }
 
@@ -181,7 +182,8 @@ impl Core {
         }
     }
 
-    fn check_package(&self, row: &DroneRow, build: &BuildRow, say: &mut Say<'_>) {
+    fn check_package(&self, row: &DroneRow, want: &Want<'_>, say: &mut Say<'_>) {
+        let build = want.build;
         match (row.is_sweeper(), is_for_sweepers(build)) {
             (true, false) => say(Rule::NotSweeper, &|| "a sweeper takes blocked packages only".to_owned()),
             (false, true) => say(Rule::NotBlocked, &|| "it is blocked: only a sweeper may try it".to_owned()),
@@ -198,8 +200,8 @@ impl Core {
         } else if row.tree != build.tree {
             say(Rule::Tree, &|| "its ebuild tree is not the one the package was planned on".to_owned());
         }
-        let lacks = self.tags_for(build).filter(|tag| !row.tags.iter().any(|has| has == tag));
-        let lacking: Vec<&str> = lacks.collect();
+        let lacks = |tag: &&&str| !row.tags.iter().any(|has| has == **tag);
+        let lacking: Vec<&str> = want.tags.iter().filter(lacks).copied().collect();
         if !lacking.is_empty() {
             say(Rule::Tags, &|| format!("lacks the tags {}", lacking.join(" ")));
         }
@@ -208,7 +210,7 @@ impl Core {
         if !lacking.is_empty() {
             say(Rule::Features, &|| format!("its Portage lacks FEATURES {}", lacking.join(" ")));
         }
-        let memory = self.memory_of(build);
+        let memory = want.memory;
         if memory > row.ram_bytes && row.ram_bytes > 0 {
             say(Rule::Memory, &|| format!("it takes {}, the drone has {}", bytes(memory), bytes(row.ram_bytes)));
         }
@@ -226,15 +228,6 @@ impl Core {
                 say(Rule::NotFailedHere, &|| format!("failed here: {}", mark.message));
             }
         }
-    }
-
-    /// Tags a drone must have for a package: the request's, the package's, the build profile's.
-    fn tags_for<'a>(&'a self, build: &'a BuildRow) -> impl Iterator<Item = &'a str> {
-        let rules = &self.settings.packages;
-        let package = if rules.is_empty() { None } else { build.cp().and_then(|cp| rules.get(&cp)) };
-        let package = package.into_iter().flat_map(|rule| &rule.tags);
-        let profile = self.settings.profile_tags.get(&build.profile).into_iter().flatten();
-        build.wishes.tags.iter().chain(package).chain(profile).map(String::as_str)
     }
 
     /// Orders a drone gets beyond its slots: as many as the settings say and it takes. Sweepers get none.

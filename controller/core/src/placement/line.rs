@@ -2,23 +2,31 @@
 //! never taken, and a drone that may work is never asked for what it merely has not begun yet, unless another one has
 //! nothing to do.
 
+use std::cmp::Reverse;
+
 use swarm_protocol::{BuildId, DroneId};
 
-use super::assign::Seats;
+use super::assign::Seat;
 use super::eligible::facts;
-use crate::queue::Place;
 use crate::rows::{Assignment, BuildRow, Cancelling, DroneRow};
 use crate::state::Core;
+
+/// Idle drones for which nothing was found at a time, before the others are left for the next time.
+const TRIES: usize = 32;
 
 impl Core {
     /// Asks back what has not begun and may not begin where it is: on a drone that is paused, drained, grounded or can't
     /// upload, while the swarm is paused, or with a tree or base that moved since.
     pub(super) fn recall(&mut self) {
         let paused = self.meta().paused.is_some();
+        let moved = std::mem::take(&mut self.soft.moved_homes);
         let mut recalled = Vec::new();
         for row in self.rows.drones.iter().filter(|row| self.held_count(&row.id) > 0) {
             let kept = paused || facts(row).next().is_some();
-            let waiting = self.unbegun(&row.id).filter(|build| kept || !self.is_at_home(build.id, row));
+            if !kept && !moved.contains(&row.id) {
+                continue;
+            }
+            let waiting = self.unbegun(&row.id).filter(|build| kept || !self.is_at_home(build, row));
             recalled.extend(waiting.filter(|build| !is_leaving(build)).map(|build| build.id));
         }
         for id in recalled {
@@ -44,62 +52,69 @@ impl Core {
     /// A drone with nothing to do gets what waits in another one's line: of the one that has the most waiting, the last.
     /// One that waits alone stays, so that its drone begins it at once; only where no end of the build before it is in sight
     /// it is moved, too. Every entry is moved at most once, and ends there only when its drone says so (decision 12).
-    pub(super) fn even_out(&mut self, place: &Place, idle: &Seats, drones: &[DroneId]) {
+    pub(super) fn even_out(&mut self, idle: &[Seat], drones: &[DroneId]) {
         if idle.is_empty() {
             return;
         }
-        let on_the_way = drones.iter().flat_map(|drone| self.unbegun(drone)).filter(|build| is_leaving(build)).count();
-        let mut free: Vec<(DroneId, usize)> = idle.iter().map(|(drone, room)| (drone.clone(), *room)).collect();
-        let mut expected = on_the_way;
-        for (_, room) in &mut free {
-            let taken = expected.min(*room);
-            (expected, *room) = (expected - taken, *room - taken);
-        }
-        for (drone, room) in free {
-            for _ in 0..room {
-                let Some(id) = self.movable(&drone, drones) else { break };
-                debug_assert!(self.rows.drones.get(&drone.0).is_some_and(|row| super::assign::home(row) == *place));
-                if let Some(row) = self.rows.builds.change(&id.0) {
-                    row.moved = true;
+        // what is on its way back already is for the first of them
+        let unbegun = drones.iter().flat_map(|drone| self.unbegun(drone));
+        let mut expected = unbegun.filter(|build| is_leaving(build)).count();
+        let mut tries = TRIES;
+        for seat in idle {
+            let taken = expected.min(seat.room);
+            expected -= taken;
+            for _ in taken..seat.room {
+                let holders = self.holders(drones, &seat.drone);
+                if holders.is_empty() || tries == 0 {
+                    return;
                 }
-                let (from, to) = (self.holder_name(id), self.drone_name(&drone));
-                self.build_event(
-                    "rebalance",
-                    id,
-                    format!("asked back from {from}: {to} has nothing to do"),
-                    Some(from),
-                );
-                self.cancel(id, Cancelling::GiveBack {});
+                let Some(id) = self.movable(&seat.drone, &holders) else {
+                    tries -= 1;
+                    break;
+                };
+                self.move_to(id, &seat.drone);
             }
         }
     }
 
-    fn holder_name(&self, id: BuildId) -> String {
-        let holder = self.rows.builds.get(&id.0).and_then(|build| build.assignment()).map(|a| a.drone.clone());
-        holder.map_or_else(String::new, |drone| self.drone_name(&drone))
+    fn move_to(&mut self, id: BuildId, idle: &DroneId) {
+        let Some(row) = self.rows.builds.change(&id.0) else { return };
+        row.moved = true;
+        let holder = row.assignment().map(|assignment| assignment.drone.clone());
+        let from = holder.map_or_else(String::new, |drone| self.drone_name(&drone));
+        let message = format!("asked back from {from}: {} has nothing to do", self.drone_name(idle));
+        self.build_event("rebalance", id, message, Some(from));
+        self.cancel(id, Cancelling::GiveBack {});
     }
 
-    /// What a drone that has nothing to do may be given of what waits elsewhere.
-    fn movable(&mut self, idle: &DroneId, drones: &[DroneId]) -> Option<BuildId> {
+    /// Drones from whose lines something may be taken, the longest line first.
+    fn holders(&self, drones: &[DroneId], idle: &DroneId) -> Vec<DroneId> {
+        let others = drones.iter().filter(|drone| *drone != idle);
+        let rows = others.filter(|drone| self.held_count(drone) > 0).filter_map(|drone| self.rows.drones.get(&drone.0));
+        let lines = rows.map(|row| (self.in_line(row), row));
+        let long = |(count, row): &(usize, &DroneRow)| *count > 1 || (*count == 1 && self.is_stuck(row));
+        let mut holders: Vec<(Reverse<usize>, DroneId)> =
+            lines.filter(long).map(|(count, row)| (Reverse(count), row.id.clone())).collect();
+        holders.sort_unstable();
+        holders.into_iter().map(|(_, drone)| drone).collect()
+    }
+
+    /// What a drone that has nothing to do may be given of what waits with these.
+    fn movable(&mut self, idle: &DroneId, holders: &[DroneId]) -> Option<BuildId> {
         let row = self.rows.drones.get(&idle.0)?;
-        let mut holders: Vec<(usize, &DroneRow)> = drones
-            .iter()
-            .filter(|drone| *drone != idle)
-            .filter_map(|drone| self.rows.drones.get(&drone.0))
-            .map(|holder| (self.in_line(holder), holder))
-            .filter(|(count, holder)| *count > 1 || (*count == 1 && self.is_stuck(holder)))
-            .collect();
-        holders.sort_by_key(|(count, holder)| (std::cmp::Reverse(*count), holder.id.clone()));
         let mut steps = 0;
-        let found = holders.into_iter().find_map(|(_, holder)| {
+        let found = holders.iter().filter_map(|holder| self.rows.drones.get(&holder.0)).find_map(|holder| {
             let mut waiting: Vec<&BuildRow> = self.unbegun(&holder.id).collect();
             steps += waiting.len() as u64;
             // what is about to fill a slot of its own drone stays
             let own = (holder.slots as usize).saturating_sub(self.held_count(&holder.id) - waiting.len());
             waiting.drain(..own.min(waiting.len()));
-            let sooner = |build: &BuildRow| self.is_sooner(build, holder, row);
-            let fits =
-                |build: &&BuildRow| !build.moved && !is_leaving(build) && self.is_fit(row, build) && sooner(build);
+            let fits = |build: &&BuildRow| {
+                !build.moved
+                    && !is_leaving(build)
+                    && self.is_fit(row, &self.want(build))
+                    && self.is_sooner(build, holder, row)
+            };
             waiting.into_iter().rev().find(fits).map(|build| build.id)
         });
         self.soft.candidates += steps;

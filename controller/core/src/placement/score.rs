@@ -1,9 +1,9 @@
 //! Which of the eligible drones: a sum of named rules.
 
-use swarm_protocol::Cpv;
+use swarm_protocol::machine::Vitals;
 
 use crate::learned::ORDINARY;
-use crate::rows::{BuildRow, DroneRow};
+use crate::rows::{BuildRow, DroneRow, DurationRow, Run};
 use crate::state::Core;
 
 /// A named rule of the score.
@@ -77,42 +77,87 @@ const ORDINARY_CORES: u32 = 8;
 /// Packages that take longer than this on an ordinary drone are long, milliseconds.
 const LONG: u64 = 10 * 60_000;
 
+/// What a drone's score is as far as it does not depend on the package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Standing {
+    speed: i64,
+    calm: i64,
+    trust: i64,
+    soon: i64,
+}
+
+impl Standing {
+    /// All points together.
+    pub(super) fn total(self) -> i64 {
+        self.speed + self.calm + self.trust + self.soon
+    }
+}
+
+/// What a package wants, looked up once for all drones.
+pub(super) struct Want<'a> {
+    pub build: &'a BuildRow,
+    /// Memory it is known or declared to take, bytes; 0 if nothing is known.
+    pub memory: u64,
+    /// Tags a drone must have.
+    pub tags: Vec<&'a str>,
+    /// Milliseconds it takes on an ordinary drone, if it was ever built.
+    usual_ms: Option<u64>,
+    /// Its last successes.
+    pub runs: &'a [Run],
+}
+
 impl Core {
     /// The score of a drone for a package, rule by rule.
     pub(crate) fn score(&self, row: &DroneRow, build: &BuildRow) -> Vec<Points> {
-        let vitals = self.soft.pulses.get(&row.id).map(|pulse| pulse.vitals.clone()).unwrap_or_default();
-        let load = vitals.load_1m / f64::from(row.cores.max(1)) * 10.0;
-        let pressure = vitals.psi_cpu.max(vitals.psi_memory).max(vitals.psi_io) / 5.0;
-        let spare_gib = (row.ram_bytes.saturating_sub(self.memory_of(build)) >> 30).min(64) as i64;
-        let speed = speed_points(row);
-        let minutes = self.wait_ms(row) / 60_000;
+        let (standing, want) = (self.standing(row), self.want(build));
         let points = |rule, points| Points { rule, points };
         vec![
-            points(ScoreRule::Speed, speed),
-            points(ScoreRule::BigForBig, -(speed * shortness(self.usual_ms(build)) * 5 / 400)),
-            points(ScoreRule::Calm, -((load + pressure).clamp(0.0, 40.0) as i64)),
-            points(ScoreRule::MemoryFit, -(spare_gib / 8)),
-            points(ScoreRule::Warm, self.warmth(row, build)),
-            points(ScoreRule::Trust, -4 * i64::from(row.streaks.failures + row.streaks.uploads)),
-            points(ScoreRule::Soon, -i64::try_from(minutes.min(120)).unwrap_or(120)),
+            points(ScoreRule::Speed, standing.speed),
+            points(ScoreRule::BigForBig, big_for_big(standing, &want)),
+            points(ScoreRule::Calm, standing.calm),
+            points(ScoreRule::MemoryFit, memory_fit(row, &want)),
+            points(ScoreRule::Warm, warmth(row, &want)),
+            points(ScoreRule::Trust, standing.trust),
+            points(ScoreRule::Soon, standing.soon),
         ]
     }
 
-    /// All points together.
-    pub(crate) fn total(&self, row: &DroneRow, build: &BuildRow) -> i64 {
-        self.score(row, build).iter().map(|points| points.points).sum()
+    /// What does not depend on the package.
+    pub(super) fn standing(&self, row: &DroneRow) -> Standing {
+        let nothing = Vitals::default();
+        let vitals = self.soft.pulses.get(&row.id).map_or(&nothing, |pulse| &pulse.vitals);
+        let load = vitals.load_1m / f64::from(row.cores.max(1)) * 10.0;
+        let pressure = vitals.psi_cpu.max(vitals.psi_memory).max(vitals.psi_io) / 5.0;
+        Standing {
+            speed: speed_points(row),
+            calm: -((load + pressure).clamp(0.0, 40.0) as i64),
+            trust: -4 * i64::from(row.streaks.failures + row.streaks.uploads),
+            soon: -i64::try_from((self.wait_ms(row) / 60_000).min(120)).unwrap_or(120),
+        }
     }
 
-    /// The drone's last successes with the package, its sources, a compiler cache: what it need not do again.
-    fn warmth(&self, row: &DroneRow, build: &BuildRow) -> i64 {
-        let cp = build.cpv.as_deref().and_then(|cpv| cpv.parse::<Cpv>().ok()).map(|cpv| cpv.cp());
-        let known = cp.and_then(|cp| self.rows.durations.get(&cp));
-        let built = known.is_some_and(|known| known.runs.iter().any(|run| run.drone == row.id));
-        let sources =
-            !build.sources.is_empty() && build.sources.iter().all(|file| row.sources.binary_search(file).is_ok());
-        let cache = built && row.features.iter().any(|feature| feature == "ccache");
-        4 * i64::from(built) + 4 * i64::from(sources) + 8 * i64::from(cache)
+    /// What a package wants.
+    pub(super) fn want<'a>(&'a self, build: &'a BuildRow) -> Want<'a> {
+        let cp = build.cp();
+        let rule = cp.as_ref().and_then(|cp| self.settings.packages.get(cp));
+        let known = cp.as_ref().and_then(|cp| self.rows.durations.get(cp));
+        let declared = [build.wishes.memory_bytes, rule.map_or(0, |rule| rule.memory_bytes)];
+        let declared = declared.into_iter().find(|bytes| *bytes > 0);
+        let profile = self.settings.profile_tags.get(&build.profile).into_iter().flatten();
+        let tags = build.wishes.tags.iter().chain(rule.into_iter().flat_map(|rule| &rule.tags)).chain(profile);
+        Want {
+            build,
+            memory: declared.unwrap_or_else(|| known.map_or(0, DurationRow::memory_bytes)),
+            tags: tags.map(String::as_str).collect(),
+            usual_ms: known.and_then(DurationRow::median_ms),
+            runs: known.map_or(&[], |known| &known.runs),
+        }
     }
+}
+
+/// All points together.
+pub(super) fn total(row: &DroneRow, standing: Standing, want: &Want<'_>) -> i64 {
+    standing.total() + big_for_big(standing, want) + memory_fit(row, want) + warmth(row, want)
 }
 
 fn speed_points(row: &DroneRow) -> i64 {
@@ -121,8 +166,23 @@ fn speed_points(row: &DroneRow) -> i64 {
     (speed * SPEED_POINTS / i64::from(ORDINARY)).min(MAX_SPEED_POINTS)
 }
 
-/// How short a package is, percent: 100 for one that takes no time, 0 for a long one or one that was never built.
-fn shortness(usual_ms: Option<u64>) -> i64 {
-    let usual = usual_ms.unwrap_or(LONG).min(LONG);
-    i64::try_from((LONG - usual) * 100 / LONG).unwrap_or(0)
+/// The shorter a package, the more of the speed is taken off; for one that takes no time, a quarter more than it gave.
+fn big_for_big(standing: Standing, want: &Want<'_>) -> i64 {
+    let usual = want.usual_ms.unwrap_or(LONG).min(LONG);
+    let shortness = i64::try_from((LONG - usual) * 100 / LONG).unwrap_or(0);
+    -(standing.speed * shortness * 5 / 400)
+}
+
+fn memory_fit(row: &DroneRow, want: &Want<'_>) -> i64 {
+    let spare_gib = (row.ram_bytes.saturating_sub(want.memory) >> 30).min(64);
+    -i64::try_from(spare_gib / 8).unwrap_or(0)
+}
+
+/// The drone's last successes with the package, its sources, a compiler cache: what it need not do again.
+fn warmth(row: &DroneRow, want: &Want<'_>) -> i64 {
+    let built = want.runs.iter().any(|run| run.drone == row.id);
+    let files = &want.build.sources;
+    let sources = !files.is_empty() && files.iter().all(|file| row.sources.binary_search(file).is_ok());
+    let cache = built && row.features.iter().any(|feature| feature == "ccache");
+    4 * i64::from(built) + 4 * i64::from(sources) + 8 * i64::from(cache)
 }

@@ -28,7 +28,8 @@ impl Core {
             steps += 1;
             let rested = self.soft.swept_until.get(id).is_none_or(|until| *until <= self.now.at);
             let tried = |build: &crate::rows::BuildRow| build.marks.iter().any(|mark| mark.drone == row.id);
-            rested && self.rows.builds.get(&id.0).is_some_and(|build| !tried(build) && self.is_fit(row, build))
+            rested
+                && self.rows.builds.get(&id.0).is_some_and(|build| !tried(build) && self.is_fit(row, &self.want(build)))
         };
         let found = self.soft.graph.swept(place).find(fits);
         self.soft.candidates += steps;

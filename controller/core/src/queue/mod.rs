@@ -220,6 +220,7 @@ impl Core {
         }
         self.rebuild_stock();
         self.soft.touched = self.rows.drones.iter().map(|row| row.id.clone()).collect();
+        self.soft.moved_homes = self.soft.touched.clone();
         self.soft.sessions_due =
             self.rows.sessions.iter().filter(|row| row.ended_at.is_none()).map(|row| row.id).collect();
         self.soft.plans_due = true;
