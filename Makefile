@@ -3,7 +3,7 @@ CARGO ?= cargo
 TOOLS := tests/tools
 
 .NOTPARALLEL:
-.PHONY: help demo test build fmt lint unit e2e setup clean
+.PHONY: help demo test soak build fmt lint unit e2e setup clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | while IFS='	' read -r target text; do \
@@ -14,6 +14,9 @@ demo: ## a whole swarm on this machine: build, install, run; stays up (EXIT=1: c
 
 test: lint setup build ## what CI runs: format, clippy, all tests (under 25 minutes from nothing on two cores)
 	@$(TOOLS)/nextest.sh
+
+soak: setup build ## kills without end: 1,000 of them, or MINUTES=n long (SEED=n repeats one); prints the figures
+	@MINUTES='$(MINUTES)' ROUNDS='$(if $(MINUTES),,$(or $(ROUNDS),1000))' SEED='$(SEED)' $(TOOLS)/nextest.sh soak
 
 build: ## both programs and all tests, unoptimised
 	$(CARGO) build --workspace --bins --tests

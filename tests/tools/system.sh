@@ -25,6 +25,7 @@ need gnupg command -v gpg
 need pax-utils command -v scanelf
 need util-linux command -v flock
 need procps command -v ps
+need iproute2 command -v ip
 need python3-venv has_venv
 need ca-certificates test -d /etc/ssl/certs
 

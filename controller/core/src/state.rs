@@ -194,7 +194,7 @@ impl Core {
 
     /// Takes one input.
     pub fn handle(&mut self, now: Now, input: Input) -> Vec<Effect> {
-        self.now = Now { at: now.at.max(self.now.at), wall: now.wall };
+        self.pass(now);
         match input {
             Input::Hello { drone, hello, reply } => self.hello(drone, *hello, reply),
             Input::Heartbeat { drone, beat } => self.heartbeat(&drone, *beat),
@@ -218,12 +218,20 @@ impl Core {
 
     /// Lets time pass.
     pub fn wake(&mut self, now: Now) -> Vec<Effect> {
-        self.now = Now { at: now.at.max(self.now.at), wall: now.wall };
+        self.pass(now);
         self.wake_fleet();
         self.wake_queue();
         self.wake_publishing();
         self.settle();
         std::mem::take(&mut self.effects)
+    }
+
+    fn pass(&mut self, now: Now) {
+        let before = self.now.at;
+        self.now = Now { at: now.at.max(before), wall: now.wall };
+        if self.now.at > before + self.settings.heartbeat {
+            self.notice_standstill(before);
+        }
     }
 
     /// The core-clock moment of the next rule that is due.

@@ -170,6 +170,22 @@ impl Core {
         self.fail(id, &failed(FailureClass::AgentLost, message), None);
     }
 
+    /// Nobody looked since `before`, although somebody's silence was to be judged long ago: we stood still (a machine that
+    /// was paused, or swapped), and heartbeats wait to be read. As after our own start, nobody is judged for a while and
+    /// each lease begins anew.
+    pub(crate) fn notice_standstill(&mut self, before: u64) {
+        let now = self.now.at;
+        let late = self.next_fleet().map_or(0, |due| now.saturating_sub(due.max(before)));
+        if late <= self.settings.heartbeat {
+            return;
+        }
+        self.soft.started = now;
+        let lease = now + self.settings.lease;
+        self.soft.leases.values_mut().for_each(|until| *until = lease.max(*until));
+        let (still, grace) = ((now - before) / 1_000, self.settings.start_grace / 1_000);
+        self.event("warn", format!("the controller stood still for {still} s; nobody is judged for {grace} s"), |_| {});
+    }
+
     /// Drones fall silent, leases end, groundings end.
     pub(crate) fn wake_fleet(&mut self) {
         self.lapse_facts();
