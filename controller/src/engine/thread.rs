@@ -268,8 +268,11 @@ impl Running {
             self.stats.batch(inputs);
             self.finish(inputs, now, effects)?;
         }
-        // After the commit: an engine whose disk hangs does not answer. An asker may have gone.
-        pulses.into_iter().for_each(|waiter| drop(waiter.send(())));
+        // After the commit: an engine whose disk hangs does not answer.
+        for waiter in pulses {
+            // the asker may have given up
+            let _ = waiter.send(());
+        }
         Ok(())
     }
 
