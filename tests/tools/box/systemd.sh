@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # In a box: the controller's unit under a real systemd, from an installed tree.
 #
-#   systemd.sh TREE NATS-SERVER
+#   systemd.sh TREE NATS-SERVER CONTAINERFILE
 . "$(dirname "$0")/common.sh"
 . "$(dirname "$0")/units.sh"
 
@@ -22,6 +22,12 @@ same "without a capability, also for its children" 0000000000000000 "$(awk '/^Ca
 same "its directory is its own, and others may pass" "build-swarm 711" "$(stat -c '%U %a' $data)"
 same "the admin key is private" "build-swarm 600" "$(stat -c '%U %a' $data/admin.key)"
 check "it answers" swarm status
+# the container asks in its own way, without a program but bash
+health=$(python3 -c 'import json, re, sys
+print(json.loads(re.search(r"^HEALTHCHECK .* CMD (\[.*\])$", open(sys.argv[1]).read(), re.M)[1])[2])' "$3")
+check "the container would find it in good health" bash -c "$health"
+unserved() { ! bash -c "${health//8100/8101}"; }
+check "and not where nobody answers" unserved
 check "and takes orders from who has its key" swarm control pause
 same "the bus is its child, in its own cgroup" 2 "$(wc -l < /sys/fs/cgroup/system.slice/build-swarm.service/cgroup.procs)"
 same "nothing else of the machine can be written by it" ro \
