@@ -29,9 +29,9 @@ for package in controller drone; do
 	components="$package systemd"
 	[ "$package" = drone ] || components="$components docs"
 	DESTDIR=$top/$tree PREFIX=/usr SYSCONFDIR=/etc COMPONENTS=$components FROM=target/release packaging/install.sh install
-	# Debian keeps the licence of a package in one place, and its pages compressed
+	# Debian keeps a package's licence in one place, its pages compressed, and no file in two packages
+	[ "$package" = controller ] || mv "$tree/usr/share/doc/build-swarm" "$tree/usr/share/doc/build-swarm-$package"
 	rm -f "$tree/usr/share/doc/build-swarm/LICENSE"
-	mkdir -p "$tree/usr/share/doc/build-swarm-$package"
 	if [ -d "$tree/usr/share/man" ]; then find "$tree/usr/share/man" -name '*.1' -exec gzip -9n {} +; fi
 	sed "s/PACKAGE/build-swarm-$package/" packaging/debian/lintian-overrides > "$tree/lintian-overrides"
 	changelog "build-swarm-$package"

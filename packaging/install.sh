@@ -105,8 +105,7 @@ spoken() { # program
 	rm -rf "$work/man"
 }
 
-service() { # service, program's configuration, environment's file
-	settings 644 "$top/packaging/config/$2.toml" "$SYSCONFDIR/build-swarm/$2.toml"
+service() { # service, name of its configuration
 	settings 600 "$top/packaging/env/$2.env" "$SYSCONFDIR/build-swarm/$2.env"
 	if has systemd; then
 		put 644 "$(adapted "$top/packaging/systemd/$1.service")" "$PREFIX/lib/systemd/system/$1.service"
@@ -121,6 +120,7 @@ documents=$PREFIX/share/doc/build-swarm
 if has controller; then
 	put 755 "$FROM/swarm" "$PREFIX/bin/swarm"
 	spoken swarm
+	settings 644 "$top/packaging/config/controller.toml" "$SYSCONFDIR/build-swarm/controller.toml"
 	service build-swarm controller
 	if has systemd; then
 		put 644 "$top/packaging/systemd/sysusers.conf" "$PREFIX/lib/sysusers.d/build-swarm.conf"
@@ -129,13 +129,15 @@ fi
 if has drone; then
 	put 755 "$FROM/drone-agent" "$PREFIX/bin/drone-agent"
 	spoken drone-agent
+	# drone.toml is only where a drone has joined a swarm; the example is among the documents
+	put 644 "$top/packaging/config/drone.toml" "$documents/drone.toml"
 	service build-swarm-drone drone
 fi
 if has openrc; then
 	settings 644 "$top/packaging/openrc/logrotate.conf" "$SYSCONFDIR/logrotate.d/build-swarm"
 fi
 if has docs; then
-	for page in README.md CHANGELOG.md LICENSE packaging/config/controller.toml packaging/config/drone.toml; do
+	for page in README.md CHANGELOG.md LICENSE packaging/config/controller.toml; do
 		put 644 "$top/$page" "$documents/$(basename "$page")"
 	done
 	(cd "$top/docs" && find . -type f ! -name book.toml | sort) > "$work/pages"

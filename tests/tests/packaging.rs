@@ -87,7 +87,7 @@ fn make_install_puts_exactly_these_files_there_and_a_user_can_run_them() -> Resu
     succeed(Command::new(at("usr/bin/swarm")).args(["config", "check"]).arg(at("etc/build-swarm/controller.toml")))?;
     let check = || {
         let mut command = Command::new(at("usr/bin/drone-agent"));
-        command.args(["config", "check", "--config"]).arg(at("etc/build-swarm/drone.toml"));
+        command.args(["config", "check", "--config"]).arg(at("usr/share/doc/build-swarm/drone.toml"));
         command
     };
     let refused = run(&mut check().env("BUILD_SWARM_CREDENTIALS", at("drone.nk")))?;

@@ -11,7 +11,10 @@ configure() { # where repository and sources are, Portage's environment
 	local prefix=/var/lib/build-swarm-drone/roots/d1
 	check "a root to build in is made" drone-agent root create --prefix $prefix --repository "$1/repository" \
 		--distfiles "$1/distfiles" --portage "$2" --profile "$profile"
-	# what else differs from the example is in the environment's file
+	refused() { ! service build-swarm-drone start; }
+	check "a machine that has joined no swarm starts no drone" refused
+	cp /usr/share/doc/build-swarm/drone.toml /etc/build-swarm/drone.toml
+	# what differs from the example is in the environment's file
 	cat > /etc/build-swarm/drone.env <<-ENV
 		BUILD_SWARM_NAME=d1
 		BUILD_SWARM_CREDENTIALS=/var/lib/build-swarm/drones/d1.nk
@@ -23,6 +26,9 @@ configure() { # where repository and sources are, Portage's environment
 		BUILD_SWARM_ROOT_DISTFILES=$1/distfiles
 		BUILD_SWARM_ROOT_MAKE_CONF="DEMO_SLOW_SECONDS=\"15\""
 	ENV
+	if [ -e /var/lib/build-swarm/bus-ca.pem ]; then
+		echo "BUILD_SWARM_BUS_CA=/var/lib/build-swarm/bus-ca.pem" >> /etc/build-swarm/drone.env
+	fi
 	check "the drone starts" service build-swarm-drone start
 	until_true 60 "and joins" online
 }
