@@ -90,7 +90,7 @@ fn make_install_puts_exactly_these_files_there_and_a_user_can_run_them() -> Resu
         command.args(["config", "check", "--config"]).arg(at("usr/share/doc/build-swarm/drone.toml"));
         command
     };
-    let refused = run(&mut check().env("BUILD_SWARM_CREDENTIALS", at("drone.nk")))?;
+    let refused = run(check().env("BUILD_SWARM_CREDENTIALS", at("drone.nk")))?;
     ensure!(!refused.status.success(), "a drone without a key is not ready");
     let seed = nkeys::KeyPair::new_user().seed()?;
     fs_err::write(at("drone.nk"), seed)?;
@@ -300,7 +300,7 @@ fn licences_of_the_crates_are_named_by_the_ebuilds() -> Result<()> {
         let text = fs_err::read_to_string(ebuilds.join(name))?;
         let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("LICENSE")).collect();
         let named = lines.join(" ").replace(['"', '='], " ");
-        for licence in allowed.split('"').skip(1).step_by(2).map(|name| gentoo(name)) {
+        for licence in allowed.split('"').skip(1).step_by(2).map(gentoo) {
             if !named.split_whitespace().any(|word| word == licence) {
                 bail!("{package} does not name the licence {licence}");
             }

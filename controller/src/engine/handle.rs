@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::stats::{EngineStats, StatsNow};
 
 /// What is on its way to the engine.
+#[expect(clippy::large_enum_variant, reason = "nearly all are inputs; a box for each costs more than a pulse wastes")]
 pub(super) enum Message {
     /// One input, with whoever waits for its answer.
     Input { input: Input, waiter: Option<(ReplyTo, oneshot::Sender<Answer>)> },
