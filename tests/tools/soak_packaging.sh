@@ -74,7 +74,7 @@ deb() {
 	fi
 	rm -rf "$place/deb"
 	OUT=$place/deb packaging/deb.sh
-	lintian --no-tag-display-limit --allow-root --fail-on error "$place"/deb/*.deb || fail "lintian finds errors"
+	lintian --tag-display-limit 0 --allow-root --fail-on error "$place"/deb/*.deb || fail "lintian finds errors"
 	box --systemd tests/tools/box/deb.sh "$place/deb" "$("$project/tests/tools/nats.sh")"
 }
 

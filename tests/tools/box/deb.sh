@@ -14,9 +14,9 @@ settled() { ! systemctl is-active --quiet build-swarm && ! systemctl is-active -
 check "both install" env DEBIAN_FRONTEND=noninteractive dpkg -i "$controller" "$drone"
 check "the user is there" getent passwd build-swarm
 check "nothing was started" settled
-enabled() { systemctl is-enabled --quiet "$1"; }
-if enabled build-swarm || enabled build-swarm-drone; then fail "something was enabled"; fi
-ok "nothing was enabled"
+same "nothing was enabled" "" "$(find /etc/systemd/system -name 'build-swarm*')"
+if dpkg --verify build-swarm-controller build-swarm-drone | grep . > /box/last; then fail "not as packed: $(cat /box/last)"; fi
+ok "every file is as it was packed"
 check "swarm runs" swarm --version
 check "drone-agent runs" drone-agent --version
 same "the environment, which may hold the key, is private" "root 600" "$(stat -c '%U %a' /etc/build-swarm/controller.env)"
