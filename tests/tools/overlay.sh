@@ -44,10 +44,12 @@ cat > "$root/etc/portage/make.conf" <<-CONF
 	MAKEOPTS="-j$(nproc)"
 	FEATURES="-sandbox -usersandbox -userpriv -userfetch -usersync -merge-sync -news -ipc-sandbox -network-sandbox -pid-sandbox -mount-sandbox -qa-unresolved-soname-deps"
 CONF
+# the compiler itself: an ebuild's environment hides where a version switcher keeps its choice
+toolchain=$(cd "$project" && rustc --print sysroot 2>/dev/null || true)
 cat > "$dir/portage" <<-SH
 	#!/usr/bin/env bash
-	exec env -i HOME="\${HOME:-/root}" TERM=dumb LC_ALL=C.UTF-8 NO_COLOR=1 NOCOLOR=true CARGO_HOME="\${CARGO_HOME:-}" \\
-		\${RUSTUP_HOME:+RUSTUP_HOME="\$RUSTUP_HOME"} PATH="$venv/bin:$PATH" PORTAGE_OVERRIDE_EPREFIX="$root" "\$@" </dev/null
+	exec env -i HOME="\${HOME:-/root}" TERM=dumb LC_ALL=C.UTF-8 NO_COLOR=1 NOCOLOR=true \\
+		PATH="$venv/bin:${toolchain:+$toolchain/bin:}$PATH" PORTAGE_OVERRIDE_EPREFIX="$root" "\$@" </dev/null
 SH
 chmod 755 "$dir/portage"
 
