@@ -51,6 +51,11 @@ check "the key of the credential store counts" env ADMIN_KEY=a-key-of-ones-own s
 refused() { ! ADMIN_KEY=$(cat $data/admin.key) swarm control pause; }
 check "and the one in the directory no more" refused
 
+# the names of the environment that were there before this version
+printf 'ADMIN_KEY=of-the-environment\nCONTROL_PLANE_PORT=8111\nADMIN_PORT=8112\n' > /etc/build-swarm/controller.env
+check "it is restarted with an environment" timeout 90 systemctl restart build-swarm
+check "port and key of the environment win" env ADMIN_KEY=of-the-environment swarm --url http://127.0.0.1:8111 control resume
+
 check "it stops" timeout 90 systemctl stop build-swarm
 same "by itself, in order" "success 0" "$(show Result) $(show ExecMainStatus)"
 if pgrep -x nats-server > /box/last; then fail "the bus was left behind"; fi
