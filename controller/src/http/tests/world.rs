@@ -1,7 +1,9 @@
 //! A controller of which every answer is known.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, BodyDataStream};
@@ -84,6 +86,7 @@ pub struct Engine {
     pub answers: Mutex<VecDeque<Result<Answer, NoAnswer>>>,
     pub view: Mutex<Arc<View>>,
     pub newest: watch::Sender<u64>,
+    pub hangs: AtomicBool,
 }
 
 impl crate::http::ports::Engine for Engine {
@@ -97,6 +100,9 @@ impl crate::http::ports::Engine for Engine {
     }
     fn events(&self) -> watch::Receiver<u64> {
         self.newest.subscribe()
+    }
+    fn pulse(&self, _: Duration) -> BoxFuture<'_, bool> {
+        Box::pin(std::future::ready(!self.hangs.load(SeqCst)))
     }
 }
 
@@ -205,6 +211,7 @@ impl World {
             answers: Mutex::default(),
             newest: watch::channel(view.last_event).0,
             view: Mutex::new(Arc::new(view)),
+            hangs: AtomicBool::new(false),
         });
         let logs = Arc::new(Logs { fence: fence(1, 2), log: watch::channel(LogPiece::default()).0 });
         let binhost = Arc::new(Binhost::default());
