@@ -2,8 +2,12 @@
 //!
 //! Everything a test starts is ended by pid when its [`Swarm`] is dropped. Waiting is polling for a condition, bounded.
 
+pub mod bus;
+pub mod fleet;
 pub mod http;
+pub mod packages;
 pub mod processes;
+pub mod serve;
 pub mod swarm;
 pub mod tools;
 pub mod wait;

@@ -288,7 +288,7 @@ impl Running {
         self.forget(&mut writer, trim, view);
         let rows = writer.len();
         if let Some(hook) = &mut self.options.commit_hook {
-            hook(Pending { inputs, rows }).map_err(WriteError::Injected)?;
+            hook(Pending { inputs, changes: writer.changes() }).map_err(WriteError::Injected)?;
         }
         let began = Instant::now();
         writer.commit()?;
