@@ -30,11 +30,13 @@ mod failure;
 mod fleet;
 mod publish;
 mod queue;
+mod roster;
 mod state;
 mod stock;
 
 pub use effect::{Answer, Effect};
 pub use input::{Input, Now, ReplyTo, Request};
+pub use roster::Roster;
 pub use settings::Settings;
 pub use state::Core;
 pub use table::{Sink, Source};

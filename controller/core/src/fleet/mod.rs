@@ -6,4 +6,4 @@ mod orders;
 mod presence;
 
 pub(crate) use hello::DEFAULT_PROFILE;
-pub(crate) use presence::Pulse;
+pub(crate) use presence::{Outlook, Pulse};

@@ -44,6 +44,8 @@ impl Core {
         self.forget_identity(id);
         self.rows.builds.remove(&id.0);
         self.soft.sessions_due.insert(row.session);
+        // its drone has a free slot, or its dependents wait for nothing else
+        self.soft.assign_due = true;
     }
 
     /// A plan loses one of its atoms: the planner's answer would not fit any more, so it is asked again.

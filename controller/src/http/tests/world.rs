@@ -387,6 +387,7 @@ pub fn drone(id: &str, name: &str, presence: Presence) -> Arc<DroneView> {
     };
     let vitals = Vitals { load_1m: f64::NAN, cpu_percent: 12.5, ..Vitals::default() };
     let (worker, last_heartbeat) = (WorkerState::Alive, 0);
+    let row = Arc::new(row);
     Arc::new(DroneView { row, presence, last_heartbeat, vitals, worker, tasks: Vec::new(), completed: 4, failed: 1 })
 }
 
@@ -425,7 +426,7 @@ pub fn busy() -> (Store, View) {
         estimated_ms: Some(30_000),
         log_bytes: 7,
     }];
-    alpha.row.streaks.failures = 2;
+    Arc::make_mut(&mut alpha.row).streaks.failures = 2;
     let counts = Counts { needed: 1, delegated: 1, received: 1, blocked: 1, failed: 0, waiting: 1 };
     let view = View {
         drones: [
