@@ -10,6 +10,7 @@ pub mod healing;
 pub mod http;
 pub mod logs;
 pub mod notices;
+pub mod notify;
 pub mod program;
 pub mod serve;
 pub mod store;

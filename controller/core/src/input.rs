@@ -6,10 +6,10 @@ use swarm_protocol::artifact::ArtifactAsk;
 use swarm_protocol::machine::{DroneType, Vitals, WorkerState};
 use swarm_protocol::order::EscalationRefusal;
 use swarm_protocol::plan::Plan;
-use swarm_protocol::report::{BuildReport, Heartbeat, Hello};
+use swarm_protocol::report::{BuildReport, Heartbeat, Hello, SyncReport};
 use swarm_protocol::{ArtifactId, DroneId, Fence, InstanceId, PlanId};
 
-use crate::rows::IndexKey;
+use crate::rows::{IndexKey, Wishes};
 
 /// A moment. The core never asks a clock; it is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -74,6 +74,15 @@ pub enum Input {
         /// The result.
         result: Box<Plan>,
         /// Answered with [`crate::effect::Answer::Plan`].
+        reply: ReplyTo,
+    },
+    /// An order to bring the ebuild repositories up to date has ended.
+    Synced {
+        /// Who.
+        drone: DroneId,
+        /// What it says.
+        report: Box<SyncReport>,
+        /// Answered with [`crate::effect::Answer::Sync`].
         reply: ReplyTo,
     },
     /// A person, or a program of theirs, asks for something.
@@ -305,7 +314,7 @@ pub enum Request {
         /// Name or identity.
         drone: String,
         /// The changes.
-        wishes: Box<Wishes>,
+        wishes: Box<DroneWishes>,
     },
     /// Send a notice to see whether it arrives. Answered with [`crate::effect::Answer::Done`].
     TestNotice {},
@@ -336,6 +345,8 @@ pub struct QueueRequest {
     pub rebuild: bool,
     /// A session of its own that lists every dependency, also those the binhost has.
     pub fresh: bool,
+    /// What is wished of the builds.
+    pub wishes: Wishes,
     /// The same key within 24 h gets the same answer and queues nothing.
     pub idempotency_key: Option<String>,
 }
@@ -386,7 +397,7 @@ pub enum HealAction {
 
 /// Changes of the operator's wishes: the outer `None` leaves a wish as it is, an inner one takes it back.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Wishes {
+pub struct DroneWishes {
     /// Never rebooted.
     pub protected: Option<bool>,
     /// May be rebooted.

@@ -5,7 +5,7 @@ mod farm;
 use farm::*;
 use proptest::prelude::*;
 use swarm_core::effect::{Refusal, RefusalKind};
-use swarm_core::input::{DroneAction, HealAction, PingLoss, Wishes};
+use swarm_core::input::{DroneAction, DroneWishes, HealAction, PingLoss};
 use swarm_core::rows::{DeedOutcome, NoticeKind, RouteKind};
 use swarm_core::settings::Healing;
 use swarm_core::{Answer, Effect, Input, Request, Settings};
@@ -21,7 +21,7 @@ macro_rules! golden {
 
 const DAY: u64 = 24 * 60 * MINUTE;
 
-fn wishes(farm: &mut Farm, drone: &str, wishes: Wishes) -> Answer {
+fn wishes(farm: &mut Farm, drone: &str, wishes: DroneWishes) -> Answer {
     farm.request(Request::Wish { drone: drone.to_owned(), wishes: Box::new(wishes) })
 }
 
@@ -51,7 +51,7 @@ fn a_hung_worker_is_restarted_and_the_drone_recovers_at_level_1() {
 #[test]
 fn a_drone_whose_supervisor_is_gone_recovers_at_level_2_by_ssh() {
     let mut farm = Farm::of(&["anna", "ben"]);
-    wishes(&mut farm, "anna", Wishes { ssh_user: Some(Some("root".to_owned())), ..Wishes::default() });
+    wishes(&mut farm, "anna", DroneWishes { ssh_user: Some(Some("root".to_owned())), ..DroneWishes::default() });
     farm.dies("anna", Some(Rung::HardRestart));
     farm.pass(3 * MINUTE);
     golden!(farm);
@@ -64,7 +64,7 @@ fn a_container_nobody_can_log_into_is_rebooted_from_outside() {
         ..Default::default()
     };
     let mut farm = Farm::of_with(&["anna", "ben"], Settings { healing, ..Settings::default() });
-    wishes(&mut farm, "anna", Wishes { vmid: Some(Some("104".to_owned())), ..Wishes::default() });
+    wishes(&mut farm, "anna", DroneWishes { vmid: Some(Some("104".to_owned())), ..DroneWishes::default() });
     farm.dies("anna", Some(Rung::RebootContainer));
     farm.pass(4 * MINUTE);
     assert_eq!(farm.healing("anna").level(), 0);
@@ -164,7 +164,7 @@ fn a_controller_restarted_in_the_middle_goes_on_where_it_was_and_reboots_nothing
 #[test]
 fn ssh_that_fails_while_heartbeats_are_fresh_is_no_trouble() {
     let mut farm = Farm::of(&["anna", "ben"]);
-    wishes(&mut farm, "anna", Wishes { ssh_user: Some(Some("root".to_owned())), ..Wishes::default() });
+    wishes(&mut farm, "anna", DroneWishes { ssh_user: Some(Some("root".to_owned())), ..DroneWishes::default() });
     farm.drones.get_mut("anna").unwrap().ways = false;
     let anna = farm.drones.get_mut("anna").unwrap();
     (anna.vitals.load_1m, anna.vitals.disk_build_free) = (200.0, 0);
@@ -310,9 +310,9 @@ fn reboots_by_hand_keep_to_the_rules() {
     farm.heal("ben", HealAction::SetType(Some(DroneType::BareMetal)));
     assert!(refused(farm.heal("ben", HealAction::Reboot)).error.contains("its type is bare-metal"));
     farm.heal("ben", HealAction::SetType(None));
-    wishes(&mut farm, "ben", Wishes { protected: Some(true), ..Wishes::default() });
+    wishes(&mut farm, "ben", DroneWishes { protected: Some(true), ..DroneWishes::default() });
     assert!(refused(farm.heal("ben", HealAction::Reboot)).error.contains("protected"));
-    wishes(&mut farm, "ben", Wishes { protected: Some(false), ..Wishes::default() });
+    wishes(&mut farm, "ben", DroneWishes { protected: Some(false), ..DroneWishes::default() });
     farm.queue(&["app-misc/hello"]);
     let holder = farm.holder("app-misc/hello-1.0").unwrap();
     let other = if holder == "anna" { "ben" } else { "anna" };
@@ -359,7 +359,7 @@ fn two_dead_drones_are_rebooted_one_after_the_other() {
 #[test]
 fn the_drones_own_refusal_ends_the_rung_for_every_route() {
     let mut farm = Farm::of(&["anna", "ben"]);
-    wishes(&mut farm, "anna", Wishes { ssh_user: Some(Some("root".to_owned())), ..Wishes::default() });
+    wishes(&mut farm, "anna", DroneWishes { ssh_user: Some(Some("root".to_owned())), ..DroneWishes::default() });
     farm.drones.get_mut("anna").unwrap().worker = WorkerState::Down;
     // it was a container when it said hello, and is none any more
     farm.drones.get_mut("anna").unwrap().kind = DroneType::BareMetal;
@@ -373,7 +373,7 @@ fn the_drones_own_refusal_ends_the_rung_for_every_route() {
 #[test]
 fn an_order_without_an_answer_is_given_up_for_the_next_route() {
     let mut farm = Farm::of(&["anna", "ben"]);
-    wishes(&mut farm, "anna", Wishes { ssh_user: Some(Some("root".to_owned())), ..Wishes::default() });
+    wishes(&mut farm, "anna", DroneWishes { ssh_user: Some(Some("root".to_owned())), ..DroneWishes::default() });
     farm.drones.get_mut("anna").unwrap().worker = WorkerState::Down;
     farm.hold.escalate = true;
     farm.pass(2 * MINUTE);
@@ -391,7 +391,7 @@ fn an_order_without_an_answer_is_given_up_for_the_next_route() {
 #[test]
 fn an_act_is_broken_off_when_something_comes_up_against_it_between_two_routes() {
     let mut farm = Farm::of(&["anna", "ben"]);
-    wishes(&mut farm, "anna", Wishes { ssh_user: Some(Some("root".to_owned())), ..Wishes::default() });
+    wishes(&mut farm, "anna", DroneWishes { ssh_user: Some(Some("root".to_owned())), ..DroneWishes::default() });
     farm.drones.get_mut("anna").unwrap().worker = WorkerState::Down;
     farm.hold.escalate = true;
     farm.pass(70 * SECOND);
@@ -423,7 +423,7 @@ fn what_the_drones_own_configuration_forbids_is_not_asked_of_the_hypervisor() {
         anna.reboot = policy;
         farm.join(anna);
         farm.join(Drone::new("ben"));
-        wishes(&mut farm, "anna", Wishes { vmid: Some(Some("104".to_owned())), ..Wishes::default() });
+        wishes(&mut farm, "anna", DroneWishes { vmid: Some(Some("104".to_owned())), ..DroneWishes::default() });
         farm.pass(farm.settings.start_grace);
         farm.dies("anna", None);
         farm.pass(3 * MINUTE);
@@ -443,7 +443,7 @@ fn with_host_key() -> Farm {
     farm.join(anna);
     farm.join(Drone::new("ben"));
     farm.pass(farm.settings.start_grace);
-    wishes(&mut farm, "anna", Wishes { ssh_user: Some(Some("root".to_owned())), ..Wishes::default() });
+    wishes(&mut farm, "anna", DroneWishes { ssh_user: Some(Some("root".to_owned())), ..DroneWishes::default() });
     farm
 }
 
@@ -472,7 +472,7 @@ fn a_host_key_is_pinned_when_a_drone_joins_and_another_one_is_never_believed() {
     assert!(by_ssh.clone().count() > 1 && by_ssh.clone().all(|(_, _, how)| *how == DeedOutcome::Failed), "{tried:?}");
     assert!(!told(&farm)[1..].contains(&(NoticeKind::Alert, true)), "still once");
     let keys = Some(Some(vec![OTHER_KEY.to_owned()]));
-    wishes(&mut farm, "anna", Wishes { ssh_host_keys: keys, ..Wishes::default() });
+    wishes(&mut farm, "anna", DroneWishes { ssh_host_keys: keys, ..DroneWishes::default() });
     assert_eq!(told(&farm).last(), Some(&(NoticeKind::Resolved, true)));
     farm.heal("anna", HealAction::HardRestart);
     assert_eq!(farm.healing("anna").last.unwrap().outcome, DeedOutcome::Done, "the operator's word counts");
@@ -536,16 +536,19 @@ fn wishes_that_could_become_options_or_paths_are_refused() {
     let mut farm = Farm::of(&["anna"]);
     let text = |text: &str| Some(Some(text.to_owned()));
     for bad in [
-        Wishes { ssh_user: text("-oProxyCommand=x"), ..Wishes::default() },
-        Wishes { ssh_host: text("-x"), ..Wishes::default() },
-        Wishes { vmid: text("1 2"), ..Wishes::default() },
-        Wishes { ssh_key_path: text("id_rsa"), ..Wishes::default() },
-        Wishes { display_name: text("a\nb"), ..Wishes::default() },
-        Wishes { ssh_host_keys: Some(Some(vec!["* ssh-rsa AAAA".to_owned()])), ..Wishes::default() },
+        DroneWishes { ssh_user: text("-oProxyCommand=x"), ..DroneWishes::default() },
+        DroneWishes { ssh_host: text("-x"), ..DroneWishes::default() },
+        DroneWishes { vmid: text("1 2"), ..DroneWishes::default() },
+        DroneWishes { ssh_key_path: text("id_rsa"), ..DroneWishes::default() },
+        DroneWishes { display_name: text("a\nb"), ..DroneWishes::default() },
+        DroneWishes { ssh_host_keys: Some(Some(vec!["* ssh-rsa AAAA".to_owned()])), ..DroneWishes::default() },
     ] {
         assert_eq!(refused(wishes(&mut farm, "anna", bad.clone())).kind, RefusalKind::Invalid, "{bad:?}");
     }
-    assert!(matches!(wishes(&mut farm, "anna", Wishes { vmid: text("vm-104"), ..Wishes::default() }), Answer::Done(_)));
+    assert!(matches!(
+        wishes(&mut farm, "anna", DroneWishes { vmid: text("vm-104"), ..DroneWishes::default() }),
+        Answer::Done(_)
+    ));
 }
 
 #[test]
@@ -631,7 +634,7 @@ impl Watch {
             let mut drone = Drone::new(name);
             drone.kind = kind;
             farm.join(drone);
-            wishes(&mut farm, name, Wishes { ssh_user: Some(Some("root".to_owned())), ..Wishes::default() });
+            wishes(&mut farm, name, DroneWishes { ssh_user: Some(Some("root".to_owned())), ..DroneWishes::default() });
         }
         farm.pass(farm.settings.start_grace);
         Self { farm, seen: 0 }
@@ -669,7 +672,11 @@ impl Watch {
                 drop(self.farm.heal(FLEET[drone].0, HealAction::SetType(kinds[kind])));
             }
             Step::Protect { drone, on } => {
-                drop(wishes(&mut self.farm, FLEET[drone].0, Wishes { protected: Some(on), ..Wishes::default() }));
+                drop(wishes(
+                    &mut self.farm,
+                    FLEET[drone].0,
+                    DroneWishes { protected: Some(on), ..DroneWishes::default() },
+                ));
             }
             Step::Rung { drone, rung } => {
                 let rungs = [HealAction::Reset, HealAction::Restart, HealAction::HardRestart, HealAction::Reboot];

@@ -103,7 +103,7 @@ impl Pings {
             Err(loss) => Err(*loss),
         };
         let pinged: Vec<Pinged> =
-            view.drones.keys().map(|drone| Pinged { drone: drone.clone(), seq, outcome: of(drone) }).collect();
+            view.drones.iter().map(|(drone, _)| Pinged { drone: drone.clone(), seq, outcome: of(drone) }).collect();
         for Pinged { drone, outcome, .. } in &pinged {
             self.engine.offer(input(drone.clone(), 0, outcome.clone()));
         }

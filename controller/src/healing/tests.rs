@@ -135,7 +135,7 @@ async fn a_broadcast_is_shared_by_all_who_ask_at_the_time() {
     let mut view = View::default();
     for name in ["well", "silent"] {
         let mut drone = Arc::unwrap_or_clone(crate::http::tests::drone(name, name));
-        drone.row.supervisor = InstanceId(format!("run-{name}"));
+        Arc::make_mut(&mut drone.row).supervisor = InstanceId(format!("run-{name}"));
         view.drones.insert(DroneId::from(name), Arc::new(drone));
     }
     let view = Arc::new(view);

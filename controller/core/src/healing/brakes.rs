@@ -65,7 +65,7 @@ impl Core {
         if self.in_grace() {
             return Some("the controller has just started".to_owned());
         }
-        if self.meta().cut_off.is_some() {
+        if self.meta().cut_off.is_some() || self.soft.cut_off.is_some() {
             return Some("more than half of the fleet is silent: the controller itself may be cut off".to_owned());
         }
         if self.now.at < self.soft.settled_at {
@@ -141,9 +141,7 @@ impl Core {
             (None, true) => {
                 self.meta_mut().cut_off = Some(self.now.wall);
                 let subject = format!("the controller is cut off: {silent} of {fleet} drones are silent at once");
-                self.event("alert", subject.clone(), |event| {
-                    event.details.insert("cut_off".to_owned(), "true".to_owned());
-                });
+                self.cut_off_begins(subject.clone());
                 let text = "Nothing is done about single drones until more than half of them answer again.\n\
                             Next: look at the bus (`swarm status`), the network, the power of the rack.\n";
                 self.notify(CUT_OFF, NoticeKind::Alert, subject, text.to_owned());
@@ -154,9 +152,7 @@ impl Core {
                 self.soft.settled_at = self.now.at + 2 * rules.ping_every + rules.ping_within;
                 let seconds = self.now.wall.saturating_sub(since) / 1000;
                 let subject = format!("the controller is not cut off any more, after {seconds} s");
-                self.event("heal", subject.clone(), |event| {
-                    event.details.insert("cut_off".to_owned(), "false".to_owned());
-                });
+                self.cut_off_ends(subject.clone());
                 self.notify(CUT_OFF, NoticeKind::Resolved, subject, String::new());
             }
             (None, false) | (Some(_), true) => {}

@@ -25,7 +25,7 @@ pub(super) fn rung(level: u8) -> Option<Rung> {
 
 impl Core {
     /// Looks at a drone that gave a sign of trouble: opens an incident, goes on with one, or lets it be.
-    pub(super) fn judge(&mut self, drone: &DroneId) {
+    pub(super) fn look_at(&mut self, drone: &DroneId) {
         if self.rows.drones.get(&drone.0).is_none() {
             self.soft.ailing.remove(drone);
             return;

@@ -6,7 +6,7 @@ use swarm_protocol::order::Rung;
 
 use super::brakes::Verdict;
 use crate::effect::{Done, Healed, Refusal, RefusalKind};
-use crate::input::{HealAction, Wishes};
+use crate::input::{DroneWishes, HealAction};
 use crate::rows::WishesRow;
 use crate::state::Core;
 
@@ -89,7 +89,7 @@ impl Core {
         Ok(Healed { generation: Some(self.healing_row(drone).generation), ..answer })
     }
 
-    pub(crate) fn wish(&mut self, actor: &str, drone: &str, wishes: Wishes) -> Result<Done, Refusal> {
+    pub(crate) fn wish(&mut self, actor: &str, drone: &str, wishes: DroneWishes) -> Result<Done, Refusal> {
         let id = self.find_drone(drone)?;
         let fresh = || WishesRow { drone: id.clone(), ..WishesRow::default() };
         let mut row = self.rows.wishes.get(&id.0).cloned().unwrap_or_else(fresh);

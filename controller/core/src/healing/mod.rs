@@ -47,7 +47,7 @@ impl Core {
         self.look_for_cut_off();
         self.end_late_acts();
         for drone in self.soft.ailing.clone() {
-            self.judge(&drone);
+            self.look_at(&drone);
         }
     }
 

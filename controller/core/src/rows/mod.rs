@@ -14,10 +14,11 @@ mod wishes;
 pub use artifact::{ArtifactRow, ArtifactState, IndexKey, IndexRow};
 pub use build::{
     Assignment, BlockedBy, BuildRow, BuildState, Cancelling, Culprit, FailureMark, Identity, Origin, Outcome, Received,
+    Sweep, Wishes,
 };
-pub use drone::{DroneRow, Fact, Streaks};
+pub use drone::{DroneRow, Fact, Streaks, Syncing};
 pub use healing::{Acting, Deed, DeedOutcome, HealingRow, Incident, ProbeRecord, Recovered, RouteKind};
 pub use journal::{EventRow, HistoryRow, HistoryStatus};
 pub use notice::{NoticeKind, NoticeRow, NoticeState};
-pub use session::{DurationRow, IdempotencyRow, MetaRow, PlanRow, PlanState, SessionRow, StatsRow};
+pub use session::{DurationRow, IdempotencyRow, MetaRow, PlanRow, PlanState, Run, SessionRow, StatsRow};
 pub use wishes::WishesRow;

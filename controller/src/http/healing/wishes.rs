@@ -1,7 +1,7 @@
 //! What a body asks to change of the wishes for a drone.
 
 use serde_json::{Map, Value};
-use swarm_core::input::Wishes;
+use swarm_core::input::DroneWishes;
 
 use super::super::error::ApiError;
 
@@ -21,8 +21,8 @@ const SHOWN: [&str; 4] = ["node_name", "ssh_host_keys_learned", "ssh_host_keys_o
 ///
 /// # Errors
 /// A password, a field nobody knows, or a value of the wrong kind.
-pub fn changes(body: Map<String, Value>) -> Result<Wishes, ApiError> {
-    let mut wishes = Wishes::default();
+pub fn changes(body: Map<String, Value>) -> Result<DroneWishes, ApiError> {
+    let mut wishes = DroneWishes::default();
     for (name, value) in body {
         let blank = value.is_null() || value == "" || value == 0 || value == false;
         match name.as_str() {
@@ -89,7 +89,7 @@ mod tests {
 
     use super::*;
 
-    fn of(body: Value) -> Result<Wishes, ApiError> {
+    fn of(body: Value) -> Result<DroneWishes, ApiError> {
         let Value::Object(map) = body else { panic!("an object") };
         changes(map)
     }
@@ -115,7 +115,10 @@ mod tests {
     #[test]
     fn what_belongs_elsewhere_or_nowhere_is_told() {
         assert!(of(json!({"emerge_jobs": 4})).unwrap_err().body.hint.unwrap().contains("makeopts"));
-        assert_eq!(of(json!({"emerge_jobs": null, "locked": false, "node_name": "x"})).unwrap(), Wishes::default());
+        assert_eq!(
+            of(json!({"emerge_jobs": null, "locked": false, "node_name": "x"})).unwrap(),
+            DroneWishes::default()
+        );
         assert!(of(json!({"frobnicate": 1})).unwrap_err().body.error.contains("frobnicate"));
         assert!(of(json!({"ssh_port": 70_000})).unwrap_err().body.error.contains("70000"));
         assert!(of(json!({"ssh_user": {}})).is_err());

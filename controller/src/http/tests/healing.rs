@@ -70,8 +70,9 @@ fn troubled() -> View {
             ..HealingRow::default()
         }),
     };
-    alpha.row.type_override = Some(DroneType::Qemu);
-    alpha.row.grounded = Some(Fact {
+    let row = Arc::make_mut(&mut alpha.row);
+    row.type_override = Some(DroneType::Qemu);
+    row.grounded = Some(Fact {
         by: "swarm".to_owned(),
         reason: "8 failures".to_owned(),
         since: NOW + 50_000,

@@ -1,7 +1,9 @@
 //! A controller of which every answer is known.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, BodyDataStream};
@@ -90,6 +92,7 @@ pub struct Engine {
     pub answers: Mutex<VecDeque<Result<Answer, NoAnswer>>>,
     pub view: Mutex<Arc<View>>,
     pub newest: watch::Sender<u64>,
+    pub hangs: AtomicBool,
 }
 
 impl crate::http::ports::Engine for Engine {
@@ -103,6 +106,9 @@ impl crate::http::ports::Engine for Engine {
     }
     fn events(&self) -> watch::Receiver<u64> {
         self.newest.subscribe()
+    }
+    fn pulse(&self, _: Duration) -> BoxFuture<'_, bool> {
+        Box::pin(std::future::ready(!self.hangs.load(SeqCst)))
     }
 }
 
@@ -186,7 +192,7 @@ impl PingNow for Pings {
     fn ping_all(&self, view: Arc<View>) -> BoxFuture<'_, Arc<Vec<Pinged>>> {
         Box::pin(async move {
             let mut pinged = Vec::new();
-            for drone in view.drones.keys() {
+            for (drone, _) in view.drones.iter() {
                 pinged.extend(self.ping(drone.clone()).await);
             }
             Arc::new(pinged)
@@ -235,6 +241,7 @@ impl World {
             answers: Mutex::default(),
             newest: watch::channel(view.last_event).0,
             view: Mutex::new(Arc::new(view)),
+            hangs: AtomicBool::new(false),
         });
         let logs = Arc::new(Logs { fence: fence(1, 2), log: watch::channel(LogPiece::default()).0 });
         let binhost = Arc::new(Binhost::default());
@@ -289,6 +296,7 @@ pub fn build(id: u64, cpv: &str, state: BuildState) -> BuildRow {
         repository: "demo".to_owned(),
         use_flags: vec!["sweet".to_owned()],
         restrict: String::new(),
+        sources: Vec::new(),
         package_use: Vec::new(),
         origin: Origin::Asked,
         rebuild: false,
@@ -300,6 +308,10 @@ pub fn build(id: u64, cpv: &str, state: BuildState) -> BuildRow {
         marks: Vec::new(),
         auto_retries: 0,
         created_at: NOW,
+        queued_at: 0,
+        wishes: Wishes::default(),
+        arch: "amd64".to_owned(),
+        moved: false,
     }
 }
 
@@ -316,6 +328,8 @@ pub fn delegated() -> BuildState {
             taken: true,
             building_since: Some(NOW + 1_500),
             cancelling: None,
+            disk_free: 0,
+            sweep: None,
         },
     }
 }
@@ -348,6 +362,7 @@ pub fn mark(attempt: u32) -> FailureMark {
         log_line: Some("wasp.c:3: error: implicit declaration of function 'sting'".to_owned()),
         at: 5,
         wall: NOW + 2_000,
+        had_bytes: 0,
     }
 }
 
@@ -402,6 +417,9 @@ pub fn drone(id: &str, name: &str, presence: Presence) -> Arc<DroneView> {
         type_override: None,
         tags: Vec::new(),
         slots: 1,
+        waiting: None,
+        features: vec!["ccache".to_owned()],
+        sources: Vec::new(),
         build_profile: "default".to_owned(),
         chost: "x86_64-pc-linux-gnu".to_owned(),
         base: "base".to_owned(),
@@ -414,6 +432,9 @@ pub fn drone(id: &str, name: &str, presence: Presence) -> Arc<DroneView> {
         last_order: 3,
         paused: None,
         draining: None,
+        drained: None,
+        syncing: None,
+        speeds: vec![1_500],
         grounded: None,
         upload_impaired: None,
         streaks: Streaks::default(),
@@ -422,9 +443,9 @@ pub fn drone(id: &str, name: &str, presence: Presence) -> Arc<DroneView> {
     let vitals = Vitals { load_1m: f64::NAN, cpu_percent: 12.5, ..Vitals::default() };
     let (worker, last_heartbeat) = (WorkerState::Alive, 0);
     let (health, wishes) = (Health::default(), None);
-    let tasks = Vec::new();
+    let (tasks, speed) = (Vec::new(), row.learned_speed());
     Arc::new(DroneView {
-        row,
+        row: Arc::new(row),
         presence,
         last_heartbeat,
         vitals,
@@ -432,6 +453,8 @@ pub fn drone(id: &str, name: &str, presence: Presence) -> Arc<DroneView> {
         tasks,
         completed: 4,
         failed: 1,
+        speed,
+        wait_ms: 9_000,
         health,
         wishes,
     })
@@ -469,10 +492,13 @@ pub fn busy() -> (Store, View) {
         phase: Phase::Compile,
         assigned_at: NOW + 1_000,
         building_since: Some(NOW + 1_500),
+        order: 3,
+        begun_at: Some(NOW + 1_500),
+        sweep: false,
         estimated_ms: Some(30_000),
         log_bytes: 7,
     }];
-    alpha.row.streaks.failures = 2;
+    Arc::make_mut(&mut alpha.row).streaks.failures = 2;
     let counts = Counts { needed: 1, delegated: 1, received: 1, blocked: 1, failed: 0, waiting: 1 };
     let view = View {
         drones: [
