@@ -71,8 +71,6 @@ impl Core {
                 assignment.cancelling = None;
             }
         });
-        // its drone's line may be filled again, or looked at by others
-        self.soft.assign_due = true;
     }
 
     /// A result that was counted and whose answer got lost, or came after it was told to ask again.
