@@ -8,10 +8,11 @@ use swarm_protocol::{ArtifactId, BuildId, DroneId, SessionId, StoreId};
 
 use crate::check;
 use crate::effect::{Answer, Effect};
-use crate::fleet::{CutOff, Pulse};
+use crate::fleet::{CutOff, Outlook, Pulse};
 use crate::input::{Input, Now, ReplyTo};
 use crate::publish::Generation;
 use crate::queue::{Finishing, Graph, Names, PlanLine};
+use crate::roster::Roster;
 use crate::rows::*;
 use crate::settings::Settings;
 use crate::stock::Stock;
@@ -69,6 +70,8 @@ pub(crate) struct Soft {
     pub started: u64,
     /// Signs of life per drone.
     pub pulses: BTreeMap<DroneId, Pulse>,
+    /// What the last look through the fleet found to come.
+    pub outlook: Outlook,
     /// When each delegated attempt is lost, unless a heartbeat lists it.
     pub leases: BTreeMap<BuildId, u64>,
     /// Heartbeats in a row that should have listed an attempt and did not.
@@ -132,7 +135,7 @@ pub(crate) struct Soft {
     /// Sessions whose end must be checked.
     pub sessions_due: BTreeSet<SessionId>,
     /// Published drones; rebuilt where touched.
-    pub views: BTreeMap<DroneId, Arc<DroneView>>,
+    pub views: Roster<DroneView>,
     /// Drones whose view is stale.
     pub touched: BTreeSet<DroneId>,
     /// Learned medians, published as they are.
@@ -188,13 +191,14 @@ impl Core {
         self.rebuild();
         self.restart_publishing();
         self.resend_untaken(None);
+        self.look_ahead();
         self.settle();
         std::mem::take(&mut self.effects)
     }
 
     /// Takes one input.
     pub fn handle(&mut self, now: Now, input: Input) -> Vec<Effect> {
-        self.now = Now { at: now.at.max(self.now.at), wall: now.wall };
+        self.pass(now);
         match input {
             Input::Hello { drone, hello, reply } => self.hello(drone, *hello, reply),
             Input::Heartbeat { drone, beat } => self.heartbeat(&drone, *beat),
@@ -218,12 +222,20 @@ impl Core {
 
     /// Lets time pass.
     pub fn wake(&mut self, now: Now) -> Vec<Effect> {
-        self.now = Now { at: now.at.max(self.now.at), wall: now.wall };
+        self.pass(now);
         self.wake_fleet();
         self.wake_queue();
         self.wake_publishing();
         self.settle();
         std::mem::take(&mut self.effects)
+    }
+
+    fn pass(&mut self, now: Now) {
+        let before = self.now.at;
+        self.now = Now { at: now.at.max(before), wall: now.wall };
+        if self.now.at > before + self.settings.heartbeat {
+            self.notice_standstill(before);
+        }
     }
 
     /// The core-clock moment of the next rule that is due.
@@ -264,6 +276,16 @@ impl Core {
         self.rows.indexes.drain(sink);
         self.rows.events.drain(sink);
         self.rows.history.drain(sink);
+    }
+
+    /// The newest event's sequence number.
+    pub fn last_event(&self) -> u64 {
+        self.meta().last_event
+    }
+
+    /// The newest history row.
+    pub fn last_history(&self) -> u64 {
+        self.meta().last_history
     }
 
     /// What readers may see.

@@ -76,8 +76,8 @@ pub(super) const KEYS: &[Key] = &[
         "data_dir",
         data_dir,
         [
-            "Where everything is kept: the store, packages, logs, keys. Without it /var/lib/build-swarm for root,",
-            "$XDG_DATA_HOME/build-swarm for a user."
+            "Where everything is kept: the store, packages, logs, keys. Without it the service manager's $STATE_DIRECTORY, else",
+            "/var/lib/build-swarm for root, $XDG_DATA_HOME/build-swarm for a user."
         ],
         sample = "\"/var/lib/build-swarm\""
     ),

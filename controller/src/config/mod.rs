@@ -361,6 +361,10 @@ impl Config {
         if let Some(dir) = &self.data_dir {
             return dir.clone();
         }
+        // what the service manager made for us
+        if let Some(dir) = std::env::var_os("STATE_DIRECTORY").map(PathBuf::from).filter(|path| path.is_absolute()) {
+            return dir;
+        }
         match user_folder("XDG_DATA_HOME", ".local/share") {
             Some(folder) if !nix::unistd::geteuid().is_root() => folder.join("build-swarm"),
             _ => PathBuf::from("/var/lib/build-swarm"),

@@ -54,7 +54,7 @@ pub enum Input {
         /// How.
         result: BuildResult,
     },
-    /// A running attempt is gone without a result.
+    /// A running attempt's process is gone without a result; what it had started may still run.
     Vanished {
         /// Which.
         fence: Fence,

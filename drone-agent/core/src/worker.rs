@@ -71,7 +71,7 @@ pub struct Worker {
 
 impl Worker {
     /// A worker that finds `found` on disk: running attempts are adopted, finished ones reported again, vanished ones
-    /// reported as lost, waiting ones started.
+    /// cleared away and reported as lost, waiting ones started.
     pub fn restore(now: Millis, settings: Settings, saved: Saved, found: Vec<Found>) -> (Self, Vec<Effect>) {
         let mut worker = Self {
             settings: Settings { slots: settings.slots.max(1), ..settings },
@@ -112,7 +112,7 @@ impl Worker {
             Input::Started { fence, at } => self.started(now, fence, at, &mut effects),
             Input::NotStarted { fence, failure } => self.not_started(now, fence, failure, &mut effects),
             Input::Exited { fence, result } => self.exited(now, fence, result, &mut effects),
-            Input::Vanished { fence } => self.exited(now, fence, lost(), &mut effects),
+            Input::Vanished { fence } => self.vanished(fence, &mut effects),
             Input::Ended { fence } => self.ended(now, fence, &mut effects),
             Input::Uploaded { fence, sha256, outcome } => self.uploaded(now, fence, &sha256, outcome, &mut effects),
             Input::Forgotten { fence } => self.forgotten(now, fence),
@@ -204,7 +204,7 @@ impl Worker {
         self.attempts.insert(fence, held);
         match found.standing {
             Standing::Finished { result } => self.conclude(now, fence, result, effects),
-            Standing::Vanished => self.conclude(now, fence, lost(), effects),
+            Standing::Vanished => self.clear_away(fence, effects),
             Standing::Waiting | Standing::Running { .. } => {}
         }
     }
@@ -262,7 +262,7 @@ impl Worker {
                 held.stage = Stage::Dropped { reason };
                 held.tell(now, 3);
             }
-            None => {
+            Some(After::Lost) | None => {
                 held.stage = Stage::Refused { failure };
                 held.tell(now, 3);
             }
@@ -298,11 +298,29 @@ impl Worker {
         }
     }
 
+    fn vanished(&mut self, fence: Fence, effects: &mut Vec<Effect>) {
+        let runs = |held: &HeldAttempt| matches!(held.stage, Stage::Running { .. });
+        if self.attempts.get(&fence).is_some_and(runs) {
+            self.clear_away(fence, effects);
+        }
+    }
+
+    /// An attempt's process was killed from outside, its emerge perhaps not: that is ended before anything is told, for
+    /// the next one would build in the same root.
+    fn clear_away(&mut self, fence: Fence, effects: &mut Vec<Effect>) {
+        let Some(held) = self.attempts.get_mut(&fence) else { return };
+        held.stage = Stage::Ending { then: After::Lost };
+        held.flight = Flight::Quiet;
+        effects.push(Effect::End { fence });
+    }
+
     fn ended(&mut self, now: Millis, fence: Fence, effects: &mut Vec<Effect>) {
         let Some(held) = self.attempts.get_mut(&fence) else { return };
         let Stage::Ending { then } = &held.stage else { return };
-        let then = then.clone();
-        self.forget(now, fence, then, effects);
+        match then.clone() {
+            After::Lost => self.conclude(now, fence, lost(), effects),
+            then @ (After::Silence | After::Dropped(_)) => self.forget(now, fence, then, effects),
+        }
     }
 
     fn uploaded(&mut self, now: Millis, fence: Fence, sha256: &str, outcome: Uploaded, effects: &mut Vec<Effect>) {
@@ -334,7 +352,7 @@ impl Worker {
         let Some(held) = self.attempts.get_mut(&fence) else { return };
         let Stage::Forgetting { then } = &held.stage else { return };
         match then.clone() {
-            After::Silence => {
+            After::Silence | After::Lost => {
                 self.attempts.remove(&fence);
             }
             After::Dropped(reason) => {
@@ -389,7 +407,7 @@ impl Worker {
             Stage::Uploading { .. } | Stage::Finished { .. } | Stage::Dropped { .. } | Stage::Refused { .. } => {
                 match then {
                     After::Silence => self.forget(now, fence, then, effects),
-                    After::Dropped(_) => held.say_again(now),
+                    After::Dropped(_) | After::Lost => held.say_again(now),
                 }
             }
         }

@@ -78,6 +78,8 @@ struct World {
     cancelled: BTreeSet<Fence>,
     /// Attempts whose result the core was told.
     results: BTreeSet<Fence>,
+    /// Attempts whose process was killed and whose emerge lives on.
+    orphans: BTreeSet<Fence>,
 }
 
 fn fence(build: u64) -> Fence {
@@ -108,6 +110,7 @@ impl World {
             settled: BTreeSet::new(),
             cancelled: BTreeSet::new(),
             results: BTreeSet::new(),
+            orphans: BTreeSet::new(),
         };
         world.input(Input::Welcomed { store_id: store(), superseded: Vec::new() });
         world
@@ -182,6 +185,7 @@ impl World {
                 Input::Started { fence, at: self.now }
             }
             Effect::End { fence } => {
+                self.orphans.remove(&fence);
                 if let Some((_, standing @ Standing::Running { .. })) = self.disk.get_mut(&fence) {
                     *standing = Standing::Vanished;
                 }
@@ -246,6 +250,7 @@ impl World {
         }
         if !leaves_result {
             *standing = Standing::Vanished;
+            self.orphans.insert(fence);
             return self.input(Input::Vanished { fence });
         }
         let artifact = ArtifactRef { sha256: "aa".to_owned(), ..ArtifactRef::default() };
@@ -299,7 +304,7 @@ impl World {
             + self.pending.iter().filter(|e| matches!(e, Effect::Start { .. } | Effect::End { .. })).count();
         assert!(syncs <= 1 && (syncs == 0 || occupied == 0), "{syncs} syncs beside {occupied} builds");
         let runs = self.disk.values().filter(|(_, s)| matches!(s, Standing::Running { .. })).count();
-        assert!(runs <= 1, "{runs} emerges in one root");
+        assert!(runs + self.orphans.len() <= 1, "{runs} emerges and {:?} in one root", self.orphans);
     }
 
     /// Nothing is lost any more and the controller answers: everything must come to an end.

@@ -423,6 +423,33 @@ fn another_store_makes_everything_of_the_former_count_no_more() {
     assert_eq!(worker.handle(13, answer(2, 1, BuildAnswer::Superseded { reason: String::new() })), [], "of the former");
 }
 
+/// Builds of which these effects tell that they are lost.
+fn lost_of(effects: &[Effect]) -> Vec<u64> {
+    let is_lost = |news: &BuildNews| {
+        matches!(news, BuildNews::Finished { result }
+            if result.failure.as_ref().is_some_and(|failure| failure.class == FailureClass::AgentLost))
+    };
+    reports(effects).into_iter().filter(|(_, _, news)| is_lost(news)).map(|(build, ..)| build).collect()
+}
+
+#[test]
+fn what_a_vanished_attempt_left_running_is_ended_before_its_loss_is_told_and_its_slot_is_free() {
+    let mut worker = running();
+    let _ = worker.handle(6, build(2, 2));
+    let _ = worker.handle(6, Input::Kept { fence: fence(2) });
+    let effects = worker.handle(7, Input::Vanished { fence: fence(1) });
+    assert_eq!(effects, [Effect::End { fence: fence(1) }], "its emerge may live on in the root the next one needs");
+    let _ = worker.handle(8, cancel(3, 1));
+    let effects = worker.handle(9, Input::Ended { fence: fence(1) });
+    assert_eq!(lost_of(&effects), [1], "a result stays a result, whoever cancels it meanwhile");
+    assert_eq!(without_reports(effects), [Effect::Start { fence: fence(2) }]);
+    // a superseded one is nobody's business any more
+    let _ = worker.handle(10, Input::Started { fence: fence(2), at: 10 });
+    let _ = worker.handle(11, Input::Vanished { fence: fence(2) });
+    let _ = worker.handle(12, Input::Welcomed { store_id: StoreId::from(STORE), superseded: vec![fence(2)] });
+    assert_eq!(worker.handle(13, Input::Ended { fence: fence(2) }), [forget(2, 13)]);
+}
+
 #[test]
 fn a_restarted_worker_adopts_what_stands_on_disk() {
     let found = |build, order_number, standing| Found {
@@ -443,11 +470,10 @@ fn a_restarted_worker_adopts_what_stands_on_disk() {
     let (mut worker, effects) = Worker::restore(0, settings(1), saved.clone(), on_disk);
     let told = reports(&effects);
     assert_eq!(told[0], (1, 3, BuildNews::Finished { result: made(&[]) }));
-    assert!(matches!(&told[1], (2, 3, BuildNews::Finished { result })
-        if result.failure.as_ref().map(|f| f.class) == Some(FailureClass::AgentLost)));
-    assert_eq!(told[2..], [(3, 2, BuildNews::Started { at: 77 }), (4, 1, BuildNews::Taken {})]);
-    assert_eq!(without_reports(effects), [], "the slot is taken by the adopted one");
+    assert_eq!(told[1..], [(3, 2, BuildNews::Started { at: 77 }), (4, 1, BuildNews::Taken {})]);
+    assert_eq!(without_reports(effects), [Effect::End { fence: fence(2) }], "the slot is taken by the adopted one");
     assert_eq!(worker.orders_seen(), 4, "what stands on disk was seen");
+    assert_eq!(lost_of(&worker.handle(1, Input::Ended { fence: fence(2) })), [2]);
     let effects = worker.handle(1, Input::Exited { fence: fence(3), result: made(&[]) });
     assert_eq!(without_reports(effects), [Effect::Start { fence: fence(4) }]);
     let held = worker.held();

@@ -132,6 +132,6 @@ pub(super) fn default_credentials() -> PathBuf {
 
 /// Where the drone's memory is put.
 pub(super) fn default_state_dir() -> PathBuf {
-    let system = PathBuf::from("/var/lib/build-swarm/drone");
+    let system = PathBuf::from("/var/lib/build-swarm-drone");
     if is_root() { system } else { xdg("XDG_STATE_HOME", ".local/state").map_or(system, |dir| dir.join("drone")) }
 }

@@ -10,4 +10,4 @@ mod trees;
 
 pub(crate) use cut_off::CutOff;
 pub(crate) use hello::DEFAULT_PROFILE;
-pub(crate) use presence::Pulse;
+pub(crate) use presence::{Outlook, Pulse};

@@ -1,7 +1,9 @@
 //! A controller of which every answer is known.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, BodyDataStream};
@@ -84,6 +86,7 @@ pub struct Engine {
     pub answers: Mutex<VecDeque<Result<Answer, NoAnswer>>>,
     pub view: Mutex<Arc<View>>,
     pub newest: watch::Sender<u64>,
+    pub hangs: AtomicBool,
 }
 
 impl crate::http::ports::Engine for Engine {
@@ -97,6 +100,9 @@ impl crate::http::ports::Engine for Engine {
     }
     fn events(&self) -> watch::Receiver<u64> {
         self.newest.subscribe()
+    }
+    fn pulse(&self, _: Duration) -> BoxFuture<'_, bool> {
+        Box::pin(std::future::ready(!self.hangs.load(SeqCst)))
     }
 }
 
@@ -205,6 +211,7 @@ impl World {
             answers: Mutex::default(),
             newest: watch::channel(view.last_event).0,
             view: Mutex::new(Arc::new(view)),
+            hangs: AtomicBool::new(false),
         });
         let logs = Arc::new(Logs { fence: fence(1, 2), log: watch::channel(LogPiece::default()).0 });
         let binhost = Arc::new(Binhost::default());
@@ -403,7 +410,7 @@ pub fn drone(id: &str, name: &str, presence: Presence) -> Arc<DroneView> {
     let (worker, last_heartbeat) = (WorkerState::Alive, 0);
     let (tasks, speed) = (Vec::new(), row.learned_speed());
     Arc::new(DroneView {
-        row,
+        row: Arc::new(row),
         presence,
         last_heartbeat,
         vitals,
@@ -454,7 +461,7 @@ pub fn busy() -> (Store, View) {
         estimated_ms: Some(30_000),
         log_bytes: 7,
     }];
-    alpha.row.streaks.failures = 2;
+    Arc::make_mut(&mut alpha.row).streaks.failures = 2;
     let counts = Counts { needed: 1, delegated: 1, received: 1, blocked: 1, failed: 0, waiting: 1 };
     let view = View {
         drones: [

@@ -9,10 +9,10 @@ use utoipa::ToSchema;
 use super::fleet::{self, BuildProgress, Capabilities, DroneMetrics};
 use super::{Session, Timing, moment};
 
-/// The process lives.
+/// Whether the controller lives.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Health {
-    /// `ok`.
+    /// `ok`, or `hung`.
     pub status: String,
     /// Version of the controller.
     pub version: String,
