@@ -162,10 +162,11 @@ impl Swarm {
         let credentials = self.data().join("drones").join(format!("{name}.nk"));
         let url = fs_err::read_to_string(self.data().join("bus.url")).unwrap_or_default();
         let text = format!(
-            "name = {name:?}\nstate_dir = {:?}\ncredentials = {credentials:?}\n[bus]\nurl = {:?}\n[root]\npath = {root:?}\n\
+            "name = {name:?}\nstate_dir = {:?}\ncredentials = {credentials:?}\n[bus]\nurl = {:?}\nca = {:?}\n[root]\npath = {root:?}\n\
              venv = {venv:?}\nrepository = {:?}\nprofile = {PROFILE:?}\ndistfiles = [{:?}]\n",
             dir.join("state"),
             url.trim(),
+            self.data().join("bus-ca.pem"),
             material.join("repository"),
             material.join("distfiles"),
         );

@@ -13,7 +13,7 @@
 //! # Map
 //!
 //! `input` and `effect`: all that can happen, all we can do · `rows`: what is stored · `table`: tables that remember what
-//! changed · `fleet`: who is there, leases, orders · `queue`: requests, plans, graph, sessions, results · `publish`: the
+//! changed · `fleet`: who is there, leases, orders · `members`: who is let onto the bus · `queue`: requests, plans, graph, sessions, results · `publish`: the
 //! way of a binary into an index · `placement`: which drone builds what, and why not · `failure`: whose fault, what next ·
 //! `check`: invariants, as notes with severity.
 
@@ -28,6 +28,7 @@ pub mod view;
 
 mod failure;
 mod fleet;
+mod members;
 mod publish;
 mod queue;
 mod state;
@@ -35,6 +36,7 @@ mod stock;
 
 pub use effect::{Answer, Effect};
 pub use input::{Input, Now, ReplyTo, Request};
+pub use members::{InviteRequest, Membership};
 pub use settings::Settings;
 pub use state::Core;
 pub use table::{Sink, Source};

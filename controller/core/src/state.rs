@@ -10,6 +10,7 @@ use crate::check;
 use crate::effect::{Answer, Effect};
 use crate::fleet::Pulse;
 use crate::input::{Input, Now, ReplyTo};
+use crate::members::Membership;
 use crate::publish::Generation;
 use crate::queue::{Finishing, Graph};
 use crate::rows::*;
@@ -40,6 +41,8 @@ pub(crate) struct Rows {
     pub idempotency: Table<IdempotencyRow>,
     pub artifacts: Table<ArtifactRow>,
     pub indexes: Table<IndexRow>,
+    pub members: Table<MemberRow>,
+    pub invites: Table<InviteRow>,
     pub events: Journal<EventRow>,
     pub history: Journal<HistoryRow>,
 }
@@ -95,6 +98,8 @@ pub(crate) struct Soft {
     pub views: BTreeMap<DroneId, Arc<DroneView>>,
     /// Drones whose view is stale.
     pub touched: BTreeSet<DroneId>,
+    /// Who the bus is to let in, published as it is.
+    pub membership: Arc<Membership>,
     /// Learned medians, published as they are.
     pub medians: Arc<BTreeMap<String, u64>>,
 }
@@ -113,6 +118,8 @@ impl Core {
             idempotency: Table::load(source)?,
             artifacts: Table::load(source)?,
             indexes: Table::load(source)?,
+            members: Table::load(source)?,
+            invites: Table::load(source)?,
             events: Journal::default(),
             history: Journal::default(),
         };
@@ -146,6 +153,7 @@ impl Core {
         self.soft = Soft { started: now.at, assign_due: true, ..Soft::default() };
         self.mend();
         self.rebuild();
+        self.soft.membership = Arc::new(Membership::of(&self.rows, 1));
         self.restart_publishing();
         self.resend_untaken(None);
         self.settle();
@@ -203,6 +211,8 @@ impl Core {
             || rows.idempotency.is_changed()
             || rows.artifacts.is_changed()
             || rows.indexes.is_changed()
+            || rows.members.is_changed()
+            || rows.invites.is_changed()
             || !rows.events.fresh().is_empty()
             || !rows.history.fresh().is_empty()
     }
@@ -221,6 +231,8 @@ impl Core {
         self.rows.idempotency.drain(sink);
         self.rows.artifacts.drain(sink);
         self.rows.indexes.drain(sink);
+        self.rows.members.drain(sink);
+        self.rows.invites.drain(sink);
         self.rows.events.drain(sink);
         self.rows.history.drain(sink);
     }
@@ -242,6 +254,7 @@ impl Core {
             last_event: self.meta().last_event,
             last_history: self.meta().last_history,
             in_grace: self.in_grace(),
+            membership: Arc::clone(&self.soft.membership),
             medians: Arc::clone(&self.soft.medians),
         }
     }
@@ -296,6 +309,8 @@ impl Core {
     }
 
     pub(crate) fn drone_name(&self, drone: &DroneId) -> String {
-        self.rows.drones.get(&drone.0).map_or_else(|| drone.0.clone(), |row| row.name.clone())
+        let seen = self.rows.drones.get(&drone.0).map(|row| row.name.clone());
+        // one that was revoked is still spoken of
+        seen.or_else(|| Some(self.rows.members.get(&drone.0)?.name.clone())).unwrap_or_else(|| drone.0.clone())
     }
 }

@@ -8,6 +8,7 @@ use swarm_protocol::machine::{Vitals, WorkerState};
 use swarm_protocol::report::{AttemptStatus, Phase};
 use swarm_protocol::{BuildId, Cpv, DroneId, Fence, SessionId};
 
+use crate::members::Membership;
 use crate::rows::{BuildState, DroneRow, Fact};
 use crate::state::Core;
 
@@ -30,6 +31,8 @@ pub struct View {
     pub last_history: u64,
     /// When the controller still judges nobody after its own start.
     pub in_grace: bool,
+    /// Who the bus is to let in.
+    pub membership: Arc<Membership>,
     /// Learned medians of durations by `category/name`, milliseconds.
     pub medians: Arc<BTreeMap<String, u64>>,
 }

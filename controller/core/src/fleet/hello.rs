@@ -50,11 +50,26 @@ impl Core {
         if hello.role == Role::Unknown {
             return refuse("its role is not known here".to_owned(), "upgrade the controller");
         }
-        if !is_name(&hello.name) {
+        if !is_drone_name(&hello.name) {
             return refuse(
                 format!("{:?} is no name for a drone", hello.name),
                 "letters, digits, dot and hyphen, at most 63",
             );
+        }
+        match self.rows.members.get(&drone.0) {
+            Some(member) if !member.is_in() => {
+                return refuse(
+                    format!("the key of {} is let in no more", member.name),
+                    "invite it anew: `swarm drone invite`, then `drone-agent join` there",
+                );
+            }
+            Some(member) if member.name != hello.name => {
+                return refuse(
+                    format!("it says it is {}, its key was let in as {}", hello.name, member.name),
+                    "set `name` in its drone.toml, or invite it anew under the other name",
+                );
+            }
+            Some(_) | None => {}
         }
         let (arch, portage) = (&hello.machine.arch, &hello.portage);
         let parts =
@@ -247,7 +262,8 @@ fn or_default(build_profile: &str) -> &str {
     if build_profile.is_empty() { DEFAULT_PROFILE } else { build_profile }
 }
 
-fn is_name(name: &str) -> bool {
+/// What can name a drone, in file names and addresses too.
+pub(crate) fn is_drone_name(name: &str) -> bool {
     (1..=MAX_NAME).contains(&name.len())
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c))

@@ -5,5 +5,5 @@ mod hello;
 mod orders;
 mod presence;
 
-pub(crate) use hello::DEFAULT_PROFILE;
+pub(crate) use hello::{DEFAULT_PROFILE, is_drone_name};
 pub(crate) use presence::Pulse;

@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub(crate) use graph::Graph;
 #[cfg(test)]
 pub(crate) use request::blank;
-pub(crate) use request::is_label;
+pub(crate) use request::{invalid, is_label};
 pub(crate) use result::Finishing;
 use swarm_protocol::BuildId;
 
