@@ -9,5 +9,5 @@ pub mod tools;
 pub mod wait;
 
 pub use http::Http;
-pub use swarm::{Drone, Swarm};
+pub use swarm::{Drone, Setup, Swarm};
 pub use wait::until;

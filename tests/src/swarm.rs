@@ -23,13 +23,30 @@ const JOIN: Duration = Duration::from_secs(60);
 /// How long a process may take to end after TERM.
 const END: Duration = Duration::from_secs(15);
 
+/// What a swarm is made from.
+#[derive(Debug, Clone, Default)]
+pub struct Setup {
+    /// Drones of this machine.
+    pub drones: usize,
+    /// Lines for the controller's `[rules]` table.
+    pub rules: String,
+    /// Lines for its `[bus]` table.
+    pub bus: String,
+    /// Lines for its `[events]` table.
+    pub events: String,
+    /// The bus is somebody else's: no server of the controller's own.
+    pub external: bool,
+    /// What a drone's `[bus]` table says, if not what the controller wrote down for drones of this machine.
+    pub drone_bus: Option<String>,
+}
+
 /// A swarm in a directory of its own.
 pub struct Swarm {
     dir: TempDir,
     /// The façade.
     pub http: Http,
     port: u16,
-    rules: String,
+    setup: Setup,
     controller: Option<Child>,
     drones: Vec<Drone>,
 }
@@ -49,6 +66,32 @@ impl Swarm {
     /// # Errors
     /// When something does not start; the logs' ends are in the error.
     pub fn start(drones: usize, rules: &str) -> Result<Self> {
+        Self::with(Setup { drones, rules: rules.to_owned(), ..Setup::default() })
+    }
+
+    /// Starts a controller and its drones and waits until all are online.
+    ///
+    /// # Errors
+    /// When something does not start; the logs' ends are in the error.
+    pub fn with(setup: Setup) -> Result<Self> {
+        let drones = setup.drones;
+        let mut swarm = Self::prepare(setup)?;
+        swarm.start_controller()?;
+        for name in swarm.names() {
+            swarm.make_drone(&name)?;
+        }
+        for index in 0..swarm.drones.len() {
+            swarm.start_drone(index)?;
+        }
+        swarm.until_online(drones)?;
+        Ok(swarm)
+    }
+
+    /// A swarm with its configuration, in which nothing runs yet.
+    ///
+    /// # Errors
+    /// When the configuration can't be written.
+    pub fn prepare(setup: Setup) -> Result<Self> {
         let parent = tools::project().join("target/e2e");
         fs_err::create_dir_all(&parent)?;
         // short, because unix sockets below it have at most 108 bytes of path
@@ -57,18 +100,13 @@ impl Swarm {
         fs_err::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711))?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let http = Http::new(format!("http://127.0.0.1:{port}"), String::new());
-        let mut swarm = Self { dir, http, port, rules: rules.to_owned(), controller: None, drones: Vec::new() };
-        let names: Vec<String> = (1..=drones).map(|n| format!("d{n}")).collect();
-        swarm.configure(&names)?;
-        swarm.start_controller()?;
-        for name in names {
-            swarm.make_drone(&name)?;
-        }
-        for index in 0..swarm.drones.len() {
-            swarm.start_drone(index)?;
-        }
-        swarm.until_online(drones)?;
+        let swarm = Self { dir, http, port, setup, controller: None, drones: Vec::new() };
+        swarm.configure(&swarm.names())?;
         Ok(swarm)
+    }
+
+    fn names(&self) -> Vec<String> {
+        (1..=self.setup.drones).map(|n| format!("d{n}")).collect()
     }
 
     /// The swarm's directory.
@@ -85,8 +123,14 @@ impl Swarm {
         let mut text = String::new();
         writeln!(text, "data_dir = {:?}\nlocal_drones = {names:?}", self.data())?;
         writeln!(text, "[http]\nlisten = \"127.0.0.1\"\nport = {}", self.port)?;
-        writeln!(text, "[bus]\nserver = {:?}", tools::tool("nats.sh", &[])?)?;
-        writeln!(text, "[rules]\nmin_free_disk = \"64MiB\"\n{}", self.rules)?;
+        writeln!(text, "[bus]\n{}", self.setup.bus)?;
+        if !self.setup.external {
+            writeln!(text, "server = {:?}", tools::tool("nats.sh", &[])?)?;
+        }
+        writeln!(text, "[events]\n{}", self.setup.events)?;
+        // a machine whose disk is nearly full must not decide a test
+        writeln!(text, "[binhost]\nmin_free_percent = 0")?;
+        writeln!(text, "[rules]\nmin_free_disk = \"64MiB\"\n{}", self.setup.rules)?;
         fs_err::write(self.dir().join("controller.toml"), text)?;
         Ok(())
     }
@@ -161,18 +205,58 @@ impl Swarm {
         }
         let credentials = self.data().join("drones").join(format!("{name}.nk"));
         let url = fs_err::read_to_string(self.data().join("bus.url")).unwrap_or_default();
+        let own_bus = || format!("url = {:?}\nca = {:?}", url.trim(), self.data().join("bus-ca.pem"));
+        let bus = self.setup.drone_bus.clone().unwrap_or_else(own_bus);
         let text = format!(
-            "name = {name:?}\nstate_dir = {:?}\ncredentials = {credentials:?}\n[bus]\nurl = {:?}\nca = {:?}\n[root]\npath = {root:?}\n\
+            "name = {name:?}\nstate_dir = {:?}\ncredentials = {credentials:?}\n[bus]\n{bus}\n[root]\npath = {root:?}\n\
              venv = {venv:?}\nrepository = {:?}\nprofile = {PROFILE:?}\ndistfiles = [{:?}]\n",
             dir.join("state"),
-            url.trim(),
-            self.data().join("bus-ca.pem"),
             material.join("repository"),
             material.join("distfiles"),
         );
         fs_err::write(dir.join("drone.toml"), text)?;
         self.drones.push(Drone { name: name.to_owned(), dir, supervisor: None });
         Ok(())
+    }
+
+    /// Runs `swarm …` against this swarm and gives what it printed.
+    ///
+    /// # Errors
+    /// When it fails; its own words are in the error.
+    pub fn cli(&self, arguments: &[&str]) -> Result<String> {
+        let output = Command::new(tools::program("swarm")?)
+            .arg("--data")
+            .arg(self.data())
+            .arg("--url")
+            .arg(&self.http.url)
+            .args(arguments)
+            .env_remove("ADMIN_KEY")
+            .output()?;
+        if !output.status.success() {
+            bail!("swarm {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Makes a drone as another machine would: by `drone-agent join` with a token on its standard input. It is not started.
+    ///
+    /// # Errors
+    /// When it is not let in; what the agent said is in the error.
+    pub fn join_drone(&mut self, name: &str, token: &str, more: &[&str]) -> Result<String> {
+        let dir = self.dir().join("drones").join(name);
+        fs_err::create_dir_all(&dir)?;
+        let material = tools::repository()?;
+        let mut command = Command::new(tools::program("drone-agent")?);
+        command.arg("join").arg("--dir").arg(&dir).arg("--state-dir").arg(dir.join("state"));
+        command.arg("--prefix").arg(self.dir().join("roots").join(name));
+        command.arg("--portage").arg(tools::tool("portage.sh", &[])?);
+        command.arg("--repository").arg(material.join("repository")).args(["--profile", PROFILE]);
+        command.arg("--distfiles").arg(material.join("distfiles")).args(more);
+        let said = answered(&mut command, token)?;
+        if !self.drones.iter().any(|drone| drone.name == name) {
+            self.drones.push(Drone { name: name.to_owned(), dir, supervisor: None });
+        }
+        Ok(said)
     }
 
     /// Starts a drone's supervisor.
@@ -268,7 +352,34 @@ impl Swarm {
     }
 }
 
+/// Runs a command with `input` on its standard input and gives what it printed.
+///
+/// # Errors
+/// When it fails; exit status and what it said are in the error.
+pub fn answered(command: &mut Command, input: &str) -> Result<String> {
+    use std::io::Write as _;
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    // a command that fails at once reads nothing
+    let _ = child.stdin.take().context("a pipe")?.write_all(input.as_bytes());
+    let output = child.wait_with_output()?;
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if !output.status.success() {
+        bail!("exit status {}: {said}", output.status.code().unwrap_or(-1));
+    }
+    Ok(said)
+}
+
 impl Drone {
+    /// Its configuration and state.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What its agent has logged.
+    pub fn log(&self) -> String {
+        fs_err::read_to_string(self.dir.join("agent.log")).unwrap_or_default()
+    }
+
     /// Starts the supervisor.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use clap::Subcommand;
 use serde_json::Value;
 
 use super::client::segment;
+use super::invite::{self, InviteArgs};
 use super::{Context, Problem};
 use crate::http::views::{ControlBody, Drone, DroneDone};
 
@@ -117,6 +118,13 @@ pub enum DroneCommand {
         /// Name or identity
         name: String,
     },
+    /// Cut it off at once, whatever it does; its key is never let in again
+    Revoke {
+        /// Name or identity
+        name: String,
+    },
+    /// Invite a drone of another machine, or look at invitations and take them back
+    Invite(InviteArgs),
 }
 
 /// Runs `swarm drone …`.
@@ -134,6 +142,8 @@ pub fn drone(context: &Context, command: &DroneCommand) -> Result<(), Problem> {
             done
         }
         DroneCommand::Forget { name } => client.delete(&node(name))?,
+        DroneCommand::Revoke { name } => client.post(&format!("{}/revoke", node(name)), &())?,
+        DroneCommand::Invite(args) => return invite::run(context, args),
     };
     context.screen.show(&done, |done| format!("{} is {}", done.name, done.status))
 }
