@@ -121,6 +121,13 @@ pub enum Input {
         /// Why.
         reason: String,
     },
+    /// A drone says more than the bus takes of one; what is beyond is dropped.
+    Flood {
+        /// Who.
+        drone: DroneId,
+        /// Messages dropped since this was last told.
+        dropped: u64,
+    },
     /// An attempt's log is stored as far as it can be had.
     LogStored {
         /// Which.

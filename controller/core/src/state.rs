@@ -98,6 +98,8 @@ pub(crate) struct Soft {
     pub views: BTreeMap<DroneId, Arc<DroneView>>,
     /// Drones whose view is stale.
     pub touched: BTreeSet<DroneId>,
+    /// Since when, and how often, each drone's misbehaviour was told.
+    pub complaints: BTreeMap<DroneId, (u64, u32)>,
     /// Who the bus is to let in, published as it is.
     pub membership: Arc<Membership>,
     /// Learned medians, published as they are.
@@ -177,6 +179,7 @@ impl Core {
             Input::SigningFailed { artifact, reason } => self.signing_failed(artifact, &reason),
             Input::IndexWritten { index, timestamp } => self.index_written(&index, timestamp),
             Input::IndexFailed { index, reason } => self.index_failed(&index, &reason),
+            Input::Flood { drone, dropped } => self.floods(&drone, dropped),
             Input::LogStored { fence, complete } => self.log_stored(fence, complete),
         }
         self.settle();

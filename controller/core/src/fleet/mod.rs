@@ -4,6 +4,7 @@
 mod hello;
 mod orders;
 mod presence;
+pub(crate) mod sanity;
 
 pub(crate) use hello::{DEFAULT_PROFILE, is_drone_name};
 pub(crate) use presence::Pulse;

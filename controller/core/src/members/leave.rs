@@ -93,6 +93,7 @@ impl Core {
         }
         self.rows.drones.remove(&id.0);
         self.soft.pulses.remove(id);
+        self.soft.complaints.remove(id);
         self.soft.held.remove(id);
         self.soft.views.remove(id);
         self.soft.touched.remove(id);

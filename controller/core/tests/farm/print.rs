@@ -63,6 +63,7 @@ impl Farm {
             Input::IndexWritten { index, timestamp } => format!("index {index} {timestamp} is written"),
             Input::IndexFailed { index, reason } => format!("index {index} is not written: {reason}"),
             Input::LogStored { fence, complete } => format!("log of {fence} is stored, complete: {complete}"),
+            Input::Flood { drone, dropped } => format!("{} floods, {dropped} dropped", self.name(drone)),
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod orders;
 mod plans;
+mod rates;
 mod reports;
 mod throttle;
 
@@ -111,6 +112,8 @@ pub struct LinkCounters {
     pub not_understood: AtomicU64,
     /// Requests whose answer was to go to a place that is not the asker's own.
     pub foreign_replies: AtomicU64,
+    /// Messages of drones that say more than is taken of one.
+    pub flooded: AtomicU64,
     /// Heartbeats the engine had no room for.
     pub shed_heartbeats: AtomicU64,
     /// Requests beyond what is served at one time; their senders repeat them.
@@ -134,6 +137,7 @@ impl LinkCounters {
             ("malformed", &self.malformed),
             ("not_understood", &self.not_understood),
             ("foreign_replies", &self.foreign_replies),
+            ("flooded", &self.flooded),
             ("shed_heartbeats", &self.shed_heartbeats),
             ("shed_requests", &self.shed_requests),
             ("unanswered", &self.unanswered),
@@ -197,9 +201,9 @@ impl Link {
         let reports = self.subscribe(self.inner.subjects.all_reports()).await?;
         let logs = self.subscribe(self.inner.subjects.all_build_logs()).await?;
         self.settled().await;
-        let work = reports::Reports::new(self.client.clone(), self.inner.clone(), engine);
+        let work = reports::Reports::new(self.client.clone(), self.inner.clone(), engine.clone());
         drop(crate::watch::spawn("reports", work.run(reports)));
-        drop(crate::watch::spawn("live logs", reports::live_logs(self.inner.clone(), logs, chunks)));
+        drop(crate::watch::spawn("live logs", reports::live_logs(self.inner.clone(), logs, engine, chunks)));
         Ok(())
     }
 
