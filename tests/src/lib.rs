@@ -2,12 +2,15 @@
 //!
 //! Everything a test starts is ended by pid when its [`Swarm`] is dropped. Waiting is polling for a condition, bounded.
 
+pub mod gpkg;
 pub mod http;
 pub mod processes;
+pub mod scripted;
 pub mod swarm;
 pub mod tools;
 pub mod wait;
 
 pub use http::Http;
+pub use scripted::Scripted;
 pub use swarm::{Drone, Setup, Swarm};
 pub use wait::until;

@@ -26,8 +26,10 @@ const END: Duration = Duration::from_secs(15);
 /// What a swarm is made from.
 #[derive(Debug, Clone, Default)]
 pub struct Setup {
-    /// Drones of this machine.
+    /// Drones of this machine with an agent: `d1`, `d2`, …
     pub drones: usize,
+    /// Drones of this machine without one, for [`crate::Scripted`]: `s1`, `s2`, …
+    pub scripted: usize,
     /// Lines for the controller's `[rules]` table.
     pub rules: String,
     /// Lines for its `[bus]` table.
@@ -101,7 +103,8 @@ impl Swarm {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let http = Http::new(format!("http://127.0.0.1:{port}"), String::new());
         let swarm = Self { dir, http, port, setup, controller: None, drones: Vec::new() };
-        swarm.configure(&swarm.names())?;
+        let scripted = (1..=swarm.setup.scripted).map(|n| format!("s{n}"));
+        swarm.configure(&swarm.names().into_iter().chain(scripted).collect::<Vec<_>>())?;
         Ok(swarm)
     }
 
