@@ -2,6 +2,7 @@
 //!
 //! Everything a test starts is ended by pid when its [`Swarm`] is dropped. Waiting is polling for a condition, bounded.
 
+pub mod cluster;
 pub mod gpkg;
 pub mod http;
 pub mod processes;

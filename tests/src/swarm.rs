@@ -76,17 +76,24 @@ impl Swarm {
     /// # Errors
     /// When something does not start; the logs' ends are in the error.
     pub fn with(setup: Setup) -> Result<Self> {
-        let drones = setup.drones;
         let mut swarm = Self::prepare(setup)?;
-        swarm.start_controller()?;
-        for name in swarm.names() {
-            swarm.make_drone(&name)?;
-        }
-        for index in 0..swarm.drones.len() {
-            swarm.start_drone(index)?;
-        }
-        swarm.until_online(drones)?;
+        swarm.run()?;
         Ok(swarm)
+    }
+
+    /// Starts the controller and the drones and waits until all are online.
+    ///
+    /// # Errors
+    /// When something does not start; the logs' ends are in the error.
+    pub fn run(&mut self) -> Result<()> {
+        self.start_controller()?;
+        for name in self.names() {
+            self.make_drone(&name)?;
+        }
+        for index in 0..self.drones.len() {
+            self.start_drone(index)?;
+        }
+        self.until_online(self.setup.drones)
     }
 
     /// A swarm with its configuration, in which nothing runs yet.
