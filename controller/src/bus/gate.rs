@@ -18,8 +18,8 @@ use super::server::BusServer;
 
 /// How long somebody waits for the server; a reload takes 14 ms, with a thousand users 0.6 s.
 const TAKEN_WITHIN: Duration = Duration::from_secs(20);
-/// Between two tries to tell the server.
-const AGAIN: Duration = Duration::from_secs(1);
+/// Between two tries to tell the server: the first pause, and the longest.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 /// Between two looks at the certificate.
 const LOOK_EVERY: Duration = Duration::from_secs(24 * 3600);
 
@@ -84,14 +84,16 @@ async fn keep(
 ) {
     let mut looks = interval(LOOK_EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut pause = AGAIN.0;
     loop {
         changes.mark_unchanged();
         let wanted = admitted();
         let behind = teller.borrow().generation < wanted.generation;
         let failed = behind && !tell(&bus, &prefix, &wanted, &teller).await;
+        pause = if failed { (pause * 2).min(AGAIN.1) } else { AGAIN.0 };
         tokio::select! {
             changed = changes.changed() => if changed.is_err() { return },
-            () = tokio::time::sleep(AGAIN), if failed => {}
+            () = tokio::time::sleep(pause), if failed => {}
             _ = looks.tick() => {
                 if let Err(reason) = bus.renew().await {
                     warn!(%reason, "the bus's certificate can't be renewed; it is tried again tomorrow");

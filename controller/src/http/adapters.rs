@@ -281,6 +281,9 @@ impl Bus for Gateway {
                 http.public_url (or bus.public_url), and start the controller again";
             return Err(only_here.to_owned());
         };
+        if self.facade.starts_with("https://") {
+            return Err(format!("drones speak plain HTTP, and http.public_url is {}", self.facade));
+        }
         // both or neither: on one machine, to try it out, loopback is good for both
         if loopback(&self.facade) && !loopback(bus.split(',').next().unwrap_or_default()) {
             return Err(format!(

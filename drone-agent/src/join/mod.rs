@@ -269,8 +269,14 @@ fn next(place: &Place, has_root: bool) -> String {
         steps.push("drone-agent root create --prefix DIR --repository DIR --portage VENV".to_owned());
         steps.push(format!("name that root in the [root] section of {}", config.display()));
     }
-    steps.push(format!("drone-agent --config {} config check", config.display()));
-    steps.push(format!("drone-agent --config {} run", config.display()));
+    // where the agent looks by itself it need not be told
+    let told = if place.dir == crate::config::source::own_dir() {
+        String::new()
+    } else {
+        format!(" --config {}", config.display())
+    };
+    steps.push(format!("drone-agent{told} config check"));
+    steps.push(format!("drone-agent{told} run"));
     let lines: Vec<String> = steps.iter().enumerate().map(|(n, step)| format!("  {}. {step}", n + 1)).collect();
     format!("Next:\n{}", lines.join("\n"))
 }
