@@ -131,6 +131,49 @@ mod tests {
         assert_eq!(CertificateDer::from_pem_slice(text.as_bytes()).unwrap().as_ref(), [7; 100]);
     }
 
+    /// A façade that answers one question with this.
+    fn serve(body: String) -> (String, std::thread::JoinHandle<()>) {
+        use std::io::{Read, Write};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let served = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut head = [0; 4096];
+            let _some = stream.read(&mut head).unwrap();
+            write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+                .unwrap();
+        });
+        (url, served)
+    }
+
+    fn invitation(facade: String, authority: &[u8]) -> Invitation {
+        Invitation {
+            id: "1".to_owned(),
+            name: "forge".to_owned(),
+            facade,
+            bus: String::new(),
+            prefix: String::new(),
+            authority: Some(fingerprint(authority)),
+            profile: None,
+            secret: String::new(),
+            expires: 0,
+        }
+    }
+
+    #[test]
+    fn only_the_certificate_that_was_checked_is_trusted_whatever_else_the_answer_holds() {
+        let (url, served) = serve(format!("{}{}", pem(b"the right one"), pem(b"one that was slipped in")));
+        let trusted = authority(&invitation(url, b"the right one")).unwrap().unwrap();
+        served.join().unwrap();
+        assert_eq!(trusted, pem(b"the right one"));
+        for answer in [pem(b"one that was slipped in") + &pem(b"the right one"), "no certificate".to_owned()] {
+            let (url, served) = serve(answer);
+            let refused = authority(&invitation(url, b"the right one")).unwrap_err();
+            served.join().unwrap();
+            assert!(matches!(refused, JoinError::WrongAuthority { .. }), "{refused}");
+        }
+    }
+
     #[test]
     fn a_refusal_is_shown_clean_and_short() {
         let text = serde_json::json!({"error": format!("no\u{1b}[2J{}", "x".repeat(999)), "hint": "ask"}).to_string();
