@@ -127,3 +127,86 @@ pub fn members(controller: String, membership: &Membership) -> Members {
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use swarm_protocol::DroneId;
+
+    use super::*;
+    use crate::bus::server::tests::{PREFIX, TestBus};
+
+    /// Who is let in, as a test changes it.
+    struct Rows {
+        membership: Mutex<Arc<Membership>>,
+        changes: watch::Sender<u64>,
+    }
+
+    impl Rows {
+        fn new() -> Arc<Self> {
+            let first = Membership { generation: 1, ..Membership::default() };
+            Arc::new(Self { membership: Mutex::new(Arc::new(first)), changes: watch::channel(0).0 })
+        }
+
+        fn change(&self, with: impl FnOnce(&mut Membership)) -> u64 {
+            let mut held = self.membership.lock().unwrap();
+            let mut next = Membership::clone(&held);
+            next.generation += 1;
+            with(&mut next);
+            *held = Arc::new(next);
+            self.changes.send_modify(|count| *count += 1);
+            held.generation
+        }
+    }
+
+    #[tokio::test]
+    async fn who_waits_is_answered_when_the_server_has_taken_it_and_not_before() {
+        let mut bus = TestBus::start(&[]).await;
+        let (alpha, beta) = (bus.enrol("alpha"), bus.enrol("beta"));
+        let server = Arc::new(BusServer::Managed(bus.server.take().unwrap()));
+        let rows = Rows::new();
+        let seen = rows.clone();
+        let admitted: Admitted = Arc::new(move || seen.membership.lock().unwrap().clone());
+        let gate = Gate::open(server.clone(), PREFIX.to_owned(), admitted, rows.changes.subscribe());
+        gate.admitted(1).await.unwrap();
+        for round in 0..3 {
+            let joined = rows.change(|members| {
+                members.drones.insert(DroneId(alpha.id.clone()));
+                members.tappers.insert(beta.id.clone());
+            });
+            gate.admitted(joined).await.unwrap();
+            // the very first try, without waiting
+            for user in [&alpha, &beta] {
+                assert!(bus.try_client_at(&server.url(), user).await.is_ok(), "round {round}");
+            }
+            let left = rows.change(|members| members.drones.clear());
+            gate.admitted(left).await.unwrap();
+            assert!(bus.try_client_at(&server.url(), &alpha).await.is_err(), "round {round}");
+            assert!(bus.try_client_at(&server.url(), &beta).await.is_ok(), "round {round}");
+        }
+        server.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_gone_is_told_again_when_it_is_back() {
+        let mut bus = TestBus::start(&[]).await;
+        let alpha = bus.enrol("alpha");
+        let pid = nix::unistd::Pid::from_raw(bus.pid());
+        let server = Arc::new(BusServer::Managed(bus.server.take().unwrap()));
+        let rows = Rows::new();
+        let seen = rows.clone();
+        let admitted: Admitted = Arc::new(move || seen.membership.lock().unwrap().clone());
+        let gate = Gate::open(server.clone(), PREFIX.to_owned(), admitted, rows.changes.subscribe());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+        let joined = rows.change(|members| {
+            members.drones.insert(DroneId(alpha.id.clone()));
+        });
+        gate.admitted(joined).await.unwrap();
+        crate::bus::server::tests::until("alpha gets in", async || {
+            bus.try_client_at(&server.url(), &alpha).await.is_ok()
+        })
+        .await;
+        server.stop().await.unwrap();
+    }
+}

@@ -112,7 +112,15 @@ impl TestBus {
     }
 
     async fn try_client(&self, user: &UserCredentials) -> Result<Tried, async_nats::ConnectError> {
-        Tried::connect(&self.url(), &self.ca(), user).await
+        self.try_client_at(&self.url(), user).await
+    }
+
+    pub(crate) async fn try_client_at(
+        &self,
+        url: &str,
+        user: &UserCredentials,
+    ) -> Result<Tried, async_nats::ConnectError> {
+        Tried::connect(url, &self.ca(), user).await
     }
 }
 
