@@ -41,7 +41,7 @@ pub fn run(context: &Context, args: &InviteArgs) -> Result<(), Problem> {
     let name = args.name.clone().unwrap_or_default();
     let body = InviteBody { name, ttl: args.ttl.clone(), profile: args.profile.clone() };
     let answer: InviteAnswer = client.post("/api/v1/invites", &body)?;
-    context.screen.show(&answer, |answer| fresh(answer))
+    context.screen.show(&answer, fresh)
 }
 
 /// A fresh invitation as text.
