@@ -36,12 +36,12 @@ fn builds_and_events_go_on_while_a_server_of_an_external_cluster_is_killed() -> 
     let setup = Setup {
         drones: 1,
         bus: format!("url = {:?}\nca = {:?}", cluster.url(), cluster.ca()),
-        events: "replicas = 3".to_owned(),
+        tables: "[events]\nreplicas = 3".to_owned(),
         external: true,
         drone_bus: Some(format!("url = {:?}\nca = {:?}", cluster.url(), cluster.ca())),
         ..Setup::default()
     };
-    let mut swarm = Swarm::prepare(setup)?;
+    let mut swarm = setup.prepare()?;
     // what the operator of the cluster configures, before the controller has ever started
     let config = swarm.dir().join("controller.toml");
     let users = swarm.cli(&["bus", "permissions", "--config", config.to_str().context("a path")?])?;
@@ -49,7 +49,8 @@ fn builds_and_events_go_on_while_a_server_of_an_external_cluster_is_killed() -> 
     for index in 0..3 {
         cluster.start(index)?;
     }
-    swarm.run()?;
+    swarm.bring_up()?;
+    swarm.start_drones()?;
     swarm.queue(&["app-misc/honeydrip"])?;
     swarm.until_building("=app-misc/honeydrip", BUILD)?;
     let doomed = cluster.server_of("d1 worker")?;

@@ -45,7 +45,7 @@ fn fence_of(swarm: &Swarm, package: &str) -> Result<Fence> {
 
 #[test]
 fn every_trick_on_the_bus_is_refused_and_counted_and_the_swarm_goes_on() -> Result<()> {
-    let swarm = Swarm::with(Setup { drones: 1, scripted: 2, ..Setup::default() })?;
+    let swarm = Setup { scripted: 2, ..Setup::default() }.start()?;
     let runtime = tokio::runtime::Runtime::new()?;
     let (mut mallory, victim) = runtime.block_on(async {
         anyhow::Ok((Scripted::connect(&swarm, "s1").await?, Scripted::connect(&swarm, "s2").await?))
@@ -313,7 +313,7 @@ fn files(folder: &Path) -> Vec<String> {
 
 #[test]
 fn a_ticket_is_good_for_one_drone_one_attempt_one_file_and_once() -> Result<()> {
-    let swarm = Swarm::with(Setup { scripted: 2, rules: "log_wait = \"1s\"".to_owned(), ..Setup::default() })?;
+    let swarm = Setup { drones: 0, scripted: 2, rules: "log_wait = \"1s\"".to_owned(), ..Setup::default() }.start()?;
     let runtime = tokio::runtime::Runtime::new()?;
     let (mut drone, mut mallory) = runtime.block_on(async {
         anyhow::Ok((Scripted::connect(&swarm, "s1").await?, Scripted::connect(&swarm, "s2").await?))
@@ -421,7 +421,7 @@ fn a_ticket_is_good_for_one_drone_one_attempt_one_file_and_once() -> Result<()> 
 
 #[test]
 fn a_revoked_drone_is_cut_off_at_once_and_its_ticket_with_it() -> Result<()> {
-    let swarm = Swarm::with(Setup { scripted: 2, ..Setup::default() })?;
+    let swarm = Setup { drones: 0, scripted: 2, ..Setup::default() }.start()?;
     let runtime = tokio::runtime::Runtime::new()?;
     let (mut drone, mut other) = runtime.block_on(async {
         anyhow::Ok((Scripted::connect(&swarm, "s1").await?, Scripted::connect(&swarm, "s2").await?))

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use swarm_protocol::invite::Invitation;
-use swarm_tests::swarm::answered;
+use swarm_tests::setup::answered;
 use swarm_tests::{Setup, Swarm, tools, until};
 
 /// A build with its dependencies on two busy cores.
@@ -21,7 +21,7 @@ const SOON: Duration = Duration::from_secs(60);
 fn open_swarm(drones: usize, rules: &str) -> Result<Swarm> {
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let bus = format!("listen = \"0.0.0.0\"\nport = {port}\npublic_url = \"tls://localhost:{port}\"");
-    Swarm::with(Setup { drones, rules: rules.to_owned(), bus, ..Setup::default() })
+    Setup { drones, rules: rules.to_owned(), bus, ..Setup::default() }.start()
 }
 
 fn invite(swarm: &Swarm, arguments: &[&str]) -> Result<String> {
@@ -68,7 +68,7 @@ fn an_invited_drone_joins_builds_survives_a_controller_s_death_and_is_cut_off_wh
     let nodes = swarm.http.get("/api/v1/nodes?all=true")?;
     ensure!(nodes.as_array().is_some_and(Vec::is_empty), "{nodes}");
     until("the bus to refuse the revoked drone", SOON, || {
-        Ok(swarm.drone("r1").log().contains("does not accept this drone's key").then_some(()))
+        Ok(swarm.drone("r1").log_since(0)?.contains("does not accept this drone's key").then_some(()))
     })?;
     let members: Value = serde_json::from_str(&swarm.cli(&["--json", "bus", "members", "--all"])?)?;
     ensure!(members["members"][0]["standing"] == "revoked", "{members}");
@@ -152,7 +152,7 @@ fn tokens_that_are_not_good_are_refused_with_the_reason_and_leave_nobody_in() ->
 
 #[test]
 fn a_swarm_that_listens_to_its_own_machine_only_invites_nobody_and_says_what_to_set() -> Result<()> {
-    let swarm = Swarm::with(Setup::default())?;
+    let swarm = Setup { drones: 0, ..Setup::default() }.start()?;
     let said = format!("{:#}", swarm.cli(&["drone", "invite", "r1"]).err().context("invited")?);
     ensure!(said.contains("bus.listen") && said.contains("http.public_url"), "{said}");
     Ok(())
@@ -163,7 +163,7 @@ fn a_drone_of_this_machine_is_revoked_too_and_stays_out_after_a_restart() -> Res
     let mut swarm = Swarm::start(2, "heartbeat = \"2s\"\noffline_after = \"6s\"\nstart_grace = \"1s\"")?;
     swarm.cli(&["drone", "revoke", "d1"])?;
     until("the bus to refuse d1", SOON, || {
-        Ok(swarm.drone("d1").log().contains("does not accept this drone's key").then_some(()))
+        Ok(swarm.drone("d1").log_since(0)?.contains("does not accept this drone's key").then_some(()))
     })?;
     swarm.kill_controller()?;
     swarm.start_controller()?;

@@ -63,7 +63,8 @@ async fn heard(swarm: &Swarm, messages: &mut async_nats::Subscriber) -> Result<a
 
 #[test]
 fn a_tapper_reads_events_in_both_forms_and_nothing_else_until_it_is_revoked() -> Result<()> {
-    let swarm = Swarm::with(Setup { events: "json = true".to_owned(), scripted: 1, ..Setup::default() })?;
+    let swarm =
+        Setup { drones: 0, scripted: 1, tables: "[events]\njson = true".to_owned(), ..Setup::default() }.start()?;
     let dir = swarm.dir().join("tap");
     let said = swarm.cli(&["--json", "events", "tapper", "grafana", "--dir", dir.to_str().context("a path")?])?;
     let made: Value = serde_json::from_str(&said)?;

@@ -4,7 +4,7 @@
 use swarm_protocol::DroneId;
 
 use crate::effect::{Done, Refusal, RefusalKind};
-use crate::rows::{BuildState, MemberOrigin, MemberRole, MemberRow, Standing};
+use crate::rows::{Cancelling, MemberOrigin, MemberRole, MemberRow, Standing};
 use crate::state::Core;
 use crate::view::Presence;
 
@@ -89,11 +89,15 @@ impl Core {
         self.take_plans_from(id);
         for build in self.held_by(id) {
             self.build_event("reclaim", build, format!("{actor} {verb} {name}, which had it"), Some(name.to_owned()));
-            self.set_state(build, BuildState::Needed { not_before: 0 });
+            // what a person wanted of it meanwhile still holds
+            let wanted = self.rows.builds.get(&build.0).and_then(|row| row.assignment()?.cancelling.clone());
+            self.after_cancel(build, wanted.unwrap_or(Cancelling::Return {}));
         }
         self.rows.drones.remove(&id.0);
         self.soft.pulses.remove(id);
         self.soft.complaints.remove(id);
+        self.soft.vain.remove(id);
+        self.soft.sync_after.remove(id);
         self.soft.held.remove(id);
         self.soft.views.remove(id);
         self.soft.touched.remove(id);

@@ -180,10 +180,7 @@ impl Keeper {
             self.config = self.files.write_config(&self.binary)?;
             self.certify()?;
             self.files.write_users(&self.binary, users).await?;
-            if let Some(running) = self.adopt().await? {
-                return Ok(running);
-            }
-            match self.launch().await {
+            match self.adopt_or_launch().await {
                 Err(ServerError::PortTaken { .. }) if self.files.port_is_new && tries_left > 0 => {
                     self.files.choose_port()?;
                 }
@@ -206,10 +203,18 @@ impl Keeper {
         ServerError::PortTaken { address: self.files.address(), port_file: self.files.port_file() }
     }
 
+    /// Adopts what a former controller left, else launches.
+    async fn adopt_or_launch(&self) -> Result<Running, ServerError> {
+        match self.adopt().await? {
+            Some(running) => Ok(running),
+            None => self.launch().await,
+        }
+    }
+
     /// A process that a former controller left: adopted if it answers with our name and was started with this
     /// configuration, else ended. Only a process known to be ours is ever signalled.
     async fn adopt(&self) -> Result<Option<Running>, ServerError> {
-        let left = Record::read(&self.files).filter(Record::lives).or_else(|| Record::by_pid_file(&self.files));
+        let left = Record::read(&self.files).filter(Record::lives).or_else(|| Record::by_command(&self.files));
         let Some(record) = left else { return Ok(None) };
         let pid = record.pid;
         let ours = hello(self.files.address()).await.is_some_and(|hello| self.is_ours(&hello));
@@ -375,7 +380,7 @@ impl Watcher {
         if let Err(reason) = self.keeper.certify() {
             warn!(%reason, "the bus server's certificate can't be looked at");
         }
-        match self.keeper.launch().await {
+        match self.keeper.adopt_or_launch().await {
             Ok(running) => {
                 warn!(pid = running.record.pid, restarts = self.restarts, "the bus server was started anew");
                 self.told.send_replace(ServerState::Up { pid: running.record.pid, restarts: self.restarts });
