@@ -34,12 +34,14 @@ mod learned;
 mod members;
 mod publish;
 mod queue;
+mod roster;
 mod state;
 mod stock;
 
 pub use effect::{Answer, Effect};
 pub use input::{Input, Now, ReplyTo, Request};
 pub use members::{InviteRequest, Membership};
+pub use roster::Roster;
 pub use settings::Settings;
 pub use state::{Core, Work};
 pub use table::{Sink, Source};

@@ -8,11 +8,12 @@ use swarm_protocol::{ArtifactId, BuildId, DroneId, SessionId, StoreId};
 
 use crate::check;
 use crate::effect::{Answer, Effect};
-use crate::fleet::{CutOff, Pulse};
+use crate::fleet::{CutOff, Outlook, Pulse};
 use crate::input::{Input, Now, ReplyTo};
 use crate::members::Membership;
 use crate::publish::Generation;
 use crate::queue::{Finishing, Graph, Names, PlanLine};
+use crate::roster::Roster;
 use crate::rows::*;
 use crate::settings::Settings;
 use crate::stock::Stock;
@@ -72,6 +73,8 @@ pub(crate) struct Soft {
     pub started: u64,
     /// Signs of life per drone.
     pub pulses: BTreeMap<DroneId, Pulse>,
+    /// What the last look through the fleet found to come.
+    pub outlook: Outlook,
     /// When each delegated attempt is lost, unless a heartbeat lists it.
     pub leases: BTreeMap<BuildId, u64>,
     /// Heartbeats in a row that should have listed an attempt and did not.
@@ -135,13 +138,15 @@ pub(crate) struct Soft {
     /// Sessions whose end must be checked.
     pub sessions_due: BTreeSet<SessionId>,
     /// Published drones; rebuilt where touched.
-    pub views: BTreeMap<DroneId, Arc<DroneView>>,
+    pub views: Roster<DroneView>,
     /// Drones whose view is stale.
     pub touched: BTreeSet<DroneId>,
     /// Since when, and how often, each drone's misbehaviour was told.
     pub complaints: BTreeMap<DroneId, (u64, u32)>,
     /// Who the bus is to let in, published as it is.
     pub membership: Arc<Membership>,
+    /// It is stale.
+    pub membership_due: bool,
     /// Learned medians, published as they are.
     pub medians: Arc<BTreeMap<String, u64>>,
 }
@@ -198,6 +203,7 @@ impl Core {
         self.soft.membership = Arc::new(Membership::of(&self.rows, 1));
         self.restart_publishing();
         self.resend_untaken(None);
+        self.look_ahead();
         self.settle();
         std::mem::take(&mut self.effects)
     }
@@ -289,9 +295,20 @@ impl Core {
         self.rows.history.drain(sink);
     }
 
+    /// The newest event's sequence number.
+    pub fn last_event(&self) -> u64 {
+        self.meta().last_event
+    }
+
+    /// The newest history row.
+    pub fn last_history(&self) -> u64 {
+        self.meta().last_history
+    }
+
     /// What readers may see.
     pub fn view(&mut self) -> View {
         self.refresh_views();
+        self.refresh_membership();
         let session = self.active_session();
         let counts = match session {
             Some(id) => self.soft.counts.get(&id).copied().unwrap_or_default(),

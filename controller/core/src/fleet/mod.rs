@@ -11,4 +11,4 @@ mod trees;
 
 pub(crate) use cut_off::CutOff;
 pub(crate) use hello::{DEFAULT_PROFILE, is_drone_name};
-pub(crate) use presence::Pulse;
+pub(crate) use presence::{Outlook, Pulse};

@@ -42,6 +42,19 @@ const COMPLAINTS: u32 = 10;
 /// Milliseconds.
 const COMPLAIN_WITHIN: u64 = 10 * 60_000;
 
+/// What a look through the whole fleet found to come.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Outlook {
+    /// When it was taken.
+    at: u64,
+    /// The oldest heartbeat of the drones online then.
+    oldest_beat: Option<u64>,
+    /// The first lease to end.
+    first_lease: Option<u64>,
+    /// The first grounding or impairment to end.
+    first_fact: Option<u64>,
+}
+
 /// Heartbeats that must miss an attempt before it is lost (decision 11).
 const MISSES_TO_LOSE: u32 = 2;
 
@@ -219,9 +232,13 @@ impl Core {
     /// Drones fall silent, leases end, groundings end.
     pub(crate) fn wake_fleet(&mut self) {
         self.lapse_facts();
-        if self.in_grace() {
-            return;
+        if !self.in_grace() {
+            self.judge();
         }
+        self.look_ahead();
+    }
+
+    fn judge(&mut self) {
         self.end_late_syncs();
         let now = self.now.at;
         let silent: Vec<DroneId> = self
@@ -304,24 +321,34 @@ impl Core {
         }
     }
 
+    /// Looks through the fleet for the moments [`Core::next_fleet`] answers from.
+    pub(crate) fn look_ahead(&mut self) {
+        let online = self.soft.pulses.values().filter(|pulse| pulse.presence == Presence::Online);
+        let facts = self.rows.drones.iter().flat_map(|row| [&row.grounded, &row.upload_impaired]);
+        self.soft.outlook = Outlook {
+            at: self.now.at,
+            oldest_beat: online.map(|pulse| pulse.last_beat).min(),
+            first_lease: self.soft.leases.values().copied().min(),
+            first_fact: facts.filter_map(|fact| fact.as_ref()?.until).min(),
+        };
+    }
+
+    /// Never later than the next rule is due, and cheap, for it is asked after each batch of inputs: what came after the last
+    /// look through the fleet can't be due before its whole time has passed from then on.
     pub(crate) fn next_fleet(&self) -> Option<u64> {
-        let grace_end = self.soft.started + self.settings.start_grace;
-        let silence = self
-            .soft
-            .pulses
-            .values()
-            .filter(|p| p.presence == Presence::Online)
-            .map(|p| p.last_beat + self.settings.offline_after);
-        let leases = self.soft.leases.values().copied();
+        let (outlook, settings) = (&self.soft.outlook, &self.settings);
+        let grace_end = self.soft.started + settings.start_grace;
+        let earlier = |seen: Option<u64>, since: u64| seen.map_or(since, |seen| seen.min(since));
+        let silence = (!self.soft.pulses.is_empty())
+            .then(|| earlier(outlook.oldest_beat, outlook.at).saturating_add(settings.offline_after));
+        let lease = (!self.soft.leases.is_empty())
+            .then(|| earlier(outlook.first_lease, outlook.at.saturating_add(settings.lease)));
+        let fact = (!self.rows.drones.is_empty()).then(|| {
+            earlier(outlook.first_fact, outlook.at.saturating_add(settings.ground_for.min(settings.impair_for)))
+        });
         let hold_end = self.soft.cut_off.as_ref().map(|cut| cut.until);
-        let leases = leases.min().map(|at| at.max(hold_end.unwrap_or(0)));
-        let judged = silence.chain(leases).chain(hold_end).chain(self.next_sync()).min().map(|at| at.max(grace_end));
-        let facts = self
-            .rows
-            .drones
-            .iter()
-            .flat_map(|row| [&row.grounded, &row.upload_impaired])
-            .filter_map(|fact| fact.as_ref()?.until);
-        judged.into_iter().chain(facts).min()
+        let lease = lease.map(|at| at.max(hold_end.unwrap_or(0)));
+        let judged = silence.into_iter().chain(lease).chain(hold_end).chain(self.next_sync());
+        judged.map(|at| at.max(grace_end)).chain(fact).min()
     }
 }

@@ -1,5 +1,7 @@
 //! Coming in: by invitation, by file on this machine, or as a tapper.
 
+use std::collections::BTreeMap;
+
 use swarm_protocol::DroneId;
 
 use crate::effect::{Done, Enrolled, Refusal, RefusalKind};
@@ -88,12 +90,13 @@ impl Core {
     /// Makes exactly these the drones of this machine; what the configuration names no more is let in no more. Gives the
     /// names that stay out.
     pub(crate) fn local_drones(&mut self, drones: &[(DroneId, String)]) -> Done {
+        let named: BTreeMap<&str, &str> = drones.iter().map(|(id, name)| (id.as_str(), name.as_str())).collect();
         let dropped: Vec<MemberRow> = self
             .rows
             .members
             .iter()
             .filter(|row| row.is_in() && row.origin == MemberOrigin::Local {})
-            .filter(|row| !drones.iter().any(|(id, name)| id.0 == row.id && *name == row.name))
+            .filter(|row| named.get(row.id.as_str()) != Some(&row.name.as_str()))
             .cloned()
             .collect();
         for row in dropped {

@@ -19,7 +19,7 @@ use crate::effect::{Refusal, RefusalKind};
 use crate::rows::{MemberRole, MemberRow, Standing};
 use crate::state::{Core, Rows};
 
-/// Members let in at one time.
+/// Members let in at one time, about: rows of those who left take what others leave free.
 const MAX_MEMBERS: usize = 10_000;
 /// Rows of members that left; beyond, the oldest are forgotten.
 const MAX_LEFT: usize = 1_000;
@@ -54,12 +54,22 @@ impl Core {
         Membership::of(&self.rows, self.soft.membership.generation)
     }
 
-    /// Writes a member and lets readers know.
+    /// Writes a member; readers see it with the next view.
     fn put_member(&mut self, row: MemberRow) {
+        let left = !row.is_in();
         self.rows.members.put(row);
-        self.forget_those_long_gone();
-        let generation = self.soft.membership.generation + 1;
-        self.soft.membership = Arc::new(Membership::of(&self.rows, generation));
+        self.soft.membership_due = true;
+        if left {
+            self.forget_those_long_gone();
+        }
+    }
+
+    /// What readers see: made anew once for however many changes.
+    pub(crate) fn refresh_membership(&mut self) {
+        if std::mem::take(&mut self.soft.membership_due) {
+            let generation = self.soft.membership.generation + 1;
+            self.soft.membership = Arc::new(Membership::of(&self.rows, generation));
+        }
     }
 
     fn forget_those_long_gone(&mut self) {
@@ -87,8 +97,8 @@ impl Core {
     }
 
     fn is_full(&self) -> bool {
-        let members = &self.soft.membership;
-        members.drones.len() + members.tappers.len() >= MAX_MEMBERS
+        // those who left are bounded by themselves
+        self.rows.members.len() >= MAX_MEMBERS + MAX_LEFT
     }
 }
 

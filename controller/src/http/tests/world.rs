@@ -466,7 +466,7 @@ pub fn drone(id: &str, name: &str, presence: Presence) -> Arc<DroneView> {
     let (worker, last_heartbeat) = (WorkerState::Alive, 0);
     let (tasks, speed) = (Vec::new(), row.learned_speed());
     Arc::new(DroneView {
-        row,
+        row: Arc::new(row),
         presence,
         last_heartbeat,
         vitals,
@@ -517,7 +517,7 @@ pub fn busy() -> (Store, View) {
         estimated_ms: Some(30_000),
         log_bytes: 7,
     }];
-    alpha.row.streaks.failures = 2;
+    Arc::make_mut(&mut alpha.row).streaks.failures = 2;
     let counts = Counts { needed: 1, delegated: 1, received: 1, blocked: 1, failed: 0, waiting: 1 };
     let view = View {
         drones: [
