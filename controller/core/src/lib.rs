@@ -13,10 +13,10 @@
 //! # Map
 //!
 //! `input` and `effect`: all that can happen, all we can do · `rows`: what is stored · `table`: tables that remember what
-//! changed · `fleet`: who is there, leases, orders, trees · `queue`: requests, plans, graph, sessions, results · `publish`:
-//! the way of a binary into an index · `learned`: what past builds taught · `placement`: which drone builds what, and why
-//! not · `failure`: whose fault, what next · `forecast`: when what will be built · `check`: invariants, as notes with
-//! severity.
+//! changed · `fleet`: who is there, leases, orders, trees · `members`: who is let onto the bus · `queue`: requests, plans, graph,
+//! sessions, results · `publish`: the way of a binary into an index · `learned`: what past builds taught · `placement`: which
+//! drone builds what, and why not · `failure`: whose fault, what next · `forecast`: when what will be built · `check`:
+//! invariants, as notes with severity.
 
 pub mod check;
 pub mod effect;
@@ -31,6 +31,7 @@ pub mod view;
 mod failure;
 mod fleet;
 mod learned;
+mod members;
 mod publish;
 mod queue;
 mod roster;
@@ -39,6 +40,7 @@ mod stock;
 
 pub use effect::{Answer, Effect};
 pub use input::{Input, Now, ReplyTo, Request};
+pub use members::{InviteRequest, Membership};
 pub use roster::Roster;
 pub use settings::Settings;
 pub use state::{Core, Work};

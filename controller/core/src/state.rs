@@ -10,6 +10,7 @@ use crate::check;
 use crate::effect::{Answer, Effect};
 use crate::fleet::{CutOff, Outlook, Pulse};
 use crate::input::{Input, Now, ReplyTo};
+use crate::members::Membership;
 use crate::publish::Generation;
 use crate::queue::{Finishing, Graph, Names, PlanLine};
 use crate::roster::Roster;
@@ -59,6 +60,8 @@ pub(crate) struct Rows {
     pub idempotency: Table<IdempotencyRow>,
     pub artifacts: Table<ArtifactRow>,
     pub indexes: Table<IndexRow>,
+    pub members: Table<MemberRow>,
+    pub invites: Table<InviteRow>,
     pub events: Journal<EventRow>,
     pub history: Journal<HistoryRow>,
 }
@@ -138,6 +141,12 @@ pub(crate) struct Soft {
     pub views: Roster<DroneView>,
     /// Drones whose view is stale.
     pub touched: BTreeSet<DroneId>,
+    /// Since when, and how often, each drone's misbehaviour was told.
+    pub complaints: BTreeMap<DroneId, (u64, u32)>,
+    /// Who the bus is to let in, published as it is.
+    pub membership: Arc<Membership>,
+    /// It is stale.
+    pub membership_due: bool,
     /// Learned medians, published as they are.
     pub medians: Arc<BTreeMap<String, u64>>,
 }
@@ -156,6 +165,8 @@ impl Core {
             idempotency: Table::load(source)?,
             artifacts: Table::load(source)?,
             indexes: Table::load(source)?,
+            members: Table::load(source)?,
+            invites: Table::load(source)?,
             events: Journal::default(),
             history: Journal::default(),
         };
@@ -189,6 +200,7 @@ impl Core {
         self.soft = Soft { started: now.at, assign_due: true, ..Soft::default() };
         self.mend();
         self.rebuild();
+        self.soft.membership = Arc::new(Membership::of(&self.rows, 1));
         self.restart_publishing();
         self.resend_untaken(None);
         self.look_ahead();
@@ -214,6 +226,7 @@ impl Core {
             Input::SigningFailed { artifact, reason } => self.signing_failed(artifact, &reason),
             Input::IndexWritten { index, timestamp } => self.index_written(&index, timestamp),
             Input::IndexFailed { index, reason } => self.index_failed(&index, &reason),
+            Input::Flood { drone, dropped } => self.floods(&drone, dropped),
             Input::LogStored { fence, complete } => self.log_stored(fence, complete),
         }
         self.settle();
@@ -256,6 +269,8 @@ impl Core {
             || rows.idempotency.is_changed()
             || rows.artifacts.is_changed()
             || rows.indexes.is_changed()
+            || rows.members.is_changed()
+            || rows.invites.is_changed()
             || !rows.events.fresh().is_empty()
             || !rows.history.fresh().is_empty()
     }
@@ -274,6 +289,8 @@ impl Core {
         self.rows.idempotency.drain(sink);
         self.rows.artifacts.drain(sink);
         self.rows.indexes.drain(sink);
+        self.rows.members.drain(sink);
+        self.rows.invites.drain(sink);
         self.rows.events.drain(sink);
         self.rows.history.drain(sink);
     }
@@ -291,6 +308,7 @@ impl Core {
     /// What readers may see.
     pub fn view(&mut self) -> View {
         self.refresh_views();
+        self.refresh_membership();
         let session = self.active_session();
         let counts = match session {
             Some(id) => self.soft.counts.get(&id).copied().unwrap_or_default(),
@@ -305,6 +323,7 @@ impl Core {
             last_event: self.meta().last_event,
             last_history: self.meta().last_history,
             in_grace: self.in_grace(),
+            membership: Arc::clone(&self.soft.membership),
             medians: Arc::clone(&self.soft.medians),
             cut_off: self.soft.cut_off.as_ref().map(|cut| cut.since),
             assumed: Assumed {
@@ -385,6 +404,8 @@ impl Core {
     }
 
     pub(crate) fn drone_name(&self, drone: &DroneId) -> String {
-        self.rows.drones.get(&drone.0).map_or_else(|| drone.0.clone(), |row| row.name.clone())
+        let seen = self.rows.drones.get(&drone.0).map(|row| row.name.clone());
+        // one that was revoked is still spoken of
+        seen.or_else(|| Some(self.rows.members.get(&drone.0)?.name.clone())).unwrap_or_else(|| drone.0.clone())
     }
 }

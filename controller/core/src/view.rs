@@ -9,6 +9,7 @@ use swarm_protocol::report::{AttemptStatus, Phase};
 use swarm_protocol::{BuildId, DroneId, Fence, SessionId};
 
 use crate::input::Now;
+use crate::members::Membership;
 use crate::roster::Roster;
 use crate::rows::{BuildState, DroneRow, Fact};
 use crate::state::Core;
@@ -32,6 +33,8 @@ pub struct View {
     pub last_history: u64,
     /// When the controller still judges nobody after its own start.
     pub in_grace: bool,
+    /// Who the bus is to let in.
+    pub membership: Arc<Membership>,
     /// Learned medians of durations by `category/name`, on an ordinary drone, milliseconds.
     pub medians: Arc<BTreeMap<String, u64>>,
     /// Most of the fleet fell silent at once, as seen at this wall clock (Unix milliseconds): nobody is judged.

@@ -18,7 +18,7 @@ pub(crate) use graph::{Entry, Graph, Place};
 pub(crate) use index::{Names, PlanLine};
 #[cfg(test)]
 pub(crate) use request::blank;
-pub(crate) use request::is_label;
+pub(crate) use request::{invalid, is_label};
 pub(crate) use result::Finishing;
 use swarm_protocol::BuildId;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::{Client, Message, Subscriber};
 use futures::StreamExt;
@@ -24,6 +24,7 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use super::plans::{Plans, Step};
+use super::rates::{LOGS, REPORTS, Rates, Verdict};
 use super::{ChunkSink, Inner, Intake};
 
 /// Requests served at one time, all drones together; most wait for an fsync.
@@ -39,6 +40,7 @@ pub(super) struct Reports {
     inner: Arc<Inner>,
     engine: Arc<dyn Intake>,
     plans: Mutex<Plans>,
+    rates: Rates,
     /// Requests in our hands, per drone.
     held: Mutex<BTreeMap<DroneId, usize>>,
 }
@@ -61,7 +63,7 @@ enum Said {
 
 impl Reports {
     pub(super) fn new(client: Client, inner: Arc<Inner>, engine: Arc<dyn Intake>) -> Self {
-        Self { client, inner, engine, plans: Mutex::default(), held: Mutex::default() }
+        Self { client, inner, engine, plans: Mutex::default(), rates: Rates::new(REPORTS), held: Mutex::default() }
     }
 
     /// Heartbeats are handed on at once; requests are served beside each other, so that one that waits for the disk holds
@@ -89,6 +91,9 @@ impl Reports {
     }
 
     fn sort(&self, message: Message, to_serve: &mpsc::Sender<Asked>) {
+        if !self.inner.hears(&message.subject, &self.rates, &*self.engine) {
+            return;
+        }
         let Some((drone, kind)) = self.inner.subjects.parse_report(&message.subject) else {
             self.malformed(&message.subject, "a report of a kind this version does not know");
             return;
@@ -225,7 +230,7 @@ impl Reports {
             Ok(chunk) => chunk,
             Err(said) => return Some(said),
         };
-        let step = self.plans.lock().unwrap_or_else(PoisonError::into_inner).take(&asked.drone, chunk);
+        let step = self.plans.lock().unwrap_or_else(PoisonError::into_inner).take(&asked.drone, chunk, Instant::now());
         let (plan, attempt, result) = match step {
             Step::Answer(answer) => return Some(Said::Plan(answer)),
             Step::Whole { plan, attempt, result } => (plan, attempt, result),
@@ -344,18 +349,42 @@ fn other_version(payload: &[u8]) -> Option<CodecError> {
 }
 
 impl Inner {
-    /// Counts, and says so once per subject and minute. Nothing of the bytes is logged.
+    /// Whether there is room for one more message of who speaks. What is dropped is counted, and told the core now and then.
+    fn hears(&self, subject: &str, rates: &Rates, engine: &dyn Intake) -> bool {
+        // what is nobody's is malformed, and found so by who reads it
+        let Some(drone) = self.subjects.speaker(subject) else { return true };
+        let dropped = match rates.one_more(&drone) {
+            Verdict::Pass => return true,
+            Verdict::Drop => None,
+            Verdict::DropAndTell(dropped) => Some(dropped),
+        };
+        self.counters.flooded.fetch_add(1, Relaxed);
+        if let Some(dropped) = dropped {
+            warn!(%drone, dropped, "a drone says more than is taken of one; its messages are dropped");
+            // told again in a minute, if there is no room now
+            engine.offer(Input::Flood { drone, dropped });
+        }
+        false
+    }
+
+    /// Counts, and says so once per speaker and minute. Nothing of the bytes is logged.
     fn malformed(&self, subject: &str, reason: &str) {
         self.counters.malformed.fetch_add(1, Relaxed);
-        if self.throttle.lets_pass(subject) {
+        // not per subject: who speaks could make up as many as it likes
+        let speaker = self.subjects.speaker(subject).map(|drone| drone.0).unwrap_or_default();
+        if self.throttle.lets_pass(&format!("malformed {speaker}")) {
             warn!(subject, reason, "a message can't be read and was dropped");
         }
     }
 }
 
 /// Live chunks to their collector; the attempt is that of the subject.
-pub(super) async fn live_logs(inner: Arc<Inner>, mut messages: Subscriber, chunks: ChunkSink) {
+pub(super) async fn live_logs(inner: Arc<Inner>, mut messages: Subscriber, engine: Arc<dyn Intake>, chunks: ChunkSink) {
+    let rates = Rates::new(LOGS);
     while let Some(message) = messages.next().await {
+        if !inner.hears(&message.subject, &rates, &*engine) {
+            continue;
+        }
         let Some((drone, build, attempt)) = inner.subjects.parse_build_log(&message.subject) else {
             inner.malformed(&message.subject, "not the subject of a build's log");
             continue;
