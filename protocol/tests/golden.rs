@@ -153,7 +153,10 @@ fn a_variant_of_a_later_version_reads_as_unknown_and_takes_nothing_with_it() {
 fn a_field_that_came_after_the_first_release_may_be_missing() {
     // what an agent of the first release leaves out; everything else it must send
     for (name, fields) in [
-        ("report.hello", &["store_id", "tags", "slots", "orders_seen", "running", "finished"][..]),
+        (
+            "report.hello",
+            &["store_id", "tags", "slots", "waiting", "sources", "orders_seen", "running", "finished"][..],
+        ),
         ("report.heartbeat", &["worker", "worker_instance", "attempts", "finished", "tree"]),
         ("order.build", &[]),
     ] {

@@ -8,7 +8,7 @@ use swarm_protocol::report::{BuildResult, Failure, FailureClass};
 use swarm_protocol::{Fence, InstanceId, PlanId, StoreId};
 
 use crate::attempt::{After, Flight, Held as HeldAttempt, Stage};
-use crate::input::PlanOrder;
+use crate::input::{PlanOrder, SyncOrder};
 use crate::tombs::{Tomb, Tombs};
 use crate::{Effect, Found, Input, Millis, Standing, Uploaded};
 
@@ -19,7 +19,7 @@ pub struct Settings {
     pub instance: InstanceId,
     /// Roots, and so emerges at a time; at least 1.
     pub slots: u32,
-    /// Most orders that wait for a slot; beyond, orders are refused as busy.
+    /// Most orders that wait beyond the slots; with more, orders are refused as busy.
     pub max_waiting: u32,
 }
 
@@ -59,6 +59,12 @@ pub struct Worker {
     pub(crate) attempts: BTreeMap<Fence, HeldAttempt>,
     pub(crate) tombs: Tombs,
     pub(crate) plans: VecDeque<PlanOrder>,
+    /// Whether the first of them is being resolved.
+    pub(crate) resolving: bool,
+    /// The order to bring the ebuild repositories up to date.
+    pub(crate) sync: Option<SyncOrder>,
+    /// Numbers of syncs that are over, so that a late copy does not begin another one.
+    pub(crate) synced: VecDeque<u64>,
     /// Requests lately delivered, so that a late copy is not resolved again.
     pub(crate) planned: VecDeque<(PlanId, u32)>,
 }
@@ -75,6 +81,9 @@ impl Worker {
             attempts: BTreeMap::new(),
             tombs: Tombs::default(),
             plans: VecDeque::new(),
+            resolving: false,
+            sync: None,
+            synced: VecDeque::new(),
             planned: VecDeque::new(),
             store_id: saved.store_id,
         };
@@ -114,7 +123,8 @@ impl Worker {
                 }
             }
             Input::Unanswered { fence, number } => self.unanswered(now, fence, number),
-            Input::Planned { plan, attempt } => self.plan_over(plan, attempt, &mut effects),
+            Input::Planned { plan, attempt } => self.plan_over(plan, attempt),
+            Input::Synced { number } => self.sync_over(number),
             Input::Closing => self.closing = true,
         }
         self.settle(now, &mut effects);
@@ -171,7 +181,7 @@ impl Worker {
 
     /// Whether nothing is held: no attempt, no plan.
     pub fn is_idle(&self) -> bool {
-        self.attempts.is_empty() && self.plans.is_empty()
+        self.attempts.is_empty() && self.plans.is_empty() && self.sync.is_none()
     }
 
     fn adopt(&mut self, now: Millis, found: Found, effects: &mut Vec<Effect>) {
@@ -206,8 +216,10 @@ impl Worker {
             self.orders_seen = 0;
             self.tombs.clear();
             // the first is being resolved; its end frees the place
-            self.plans.truncate(1);
+            self.plans.truncate(usize::from(self.resolving));
             self.planned.clear();
+            self.sync = self.sync.take().filter(|sync| sync.runs);
+            self.synced.clear();
             effects.push(Effect::Seen { number: 0, store_id: store_id.clone() });
         }
         let foreign = self.attempts.values().filter(|a| a.store_id != store_id).map(|a| a.fence);
@@ -415,12 +427,14 @@ impl Worker {
     /// What follows from any change: free slots are filled, due reports are said.
     fn settle(&mut self, now: Millis, effects: &mut Vec<Effect>) {
         self.start_next(effects);
+        self.start_sync(effects);
+        self.start_plan(effects);
         self.report_due(now, effects);
     }
 
     /// Fills free slots in the order of the orders.
     fn start_next(&mut self, effects: &mut Vec<Effect>) {
-        if self.closing {
+        if self.closing || self.sync.is_some() {
             return;
         }
         let mut taken: BTreeSet<u32> = self.attempts.values().filter(|a| a.occupies()).map(|a| a.slot).collect();
