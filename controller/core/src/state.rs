@@ -114,6 +114,10 @@ pub(crate) struct Soft {
     pub generations: BTreeMap<String, Generation>,
     /// Drones for which nothing in the line of their place is, and how far the line had grown when that was seen.
     pub vain: BTreeMap<DroneId, u64>,
+    /// Drones that have more than their slots hold.
+    pub with_lines: BTreeSet<DroneId>,
+    /// When the syncs that are under way are given up.
+    pub sync_ends: BTreeMap<DroneId, u64>,
     /// Drones whose base or tree may have moved since what they have was given out.
     pub moved_homes: BTreeSet<DroneId>,
     /// Blocked entries a sweeper did not manage: no other try before this moment.

@@ -100,7 +100,8 @@ impl Member {
                 }
                 std::future::ready(())
             });
-        let client = options.connect(&shared.settings.url).await.with_context(|| format!("connect {}", identity.name))?;
+        let client =
+            options.connect(&shared.settings.url).await.with_context(|| format!("connect {}", identity.name))?;
         let orders = client.subscribe(shared.settings.subjects.orders_of(&identity.id)).await?;
         let instance = |role: &str| InstanceId(format!("{}-{role}-{}", identity.name, shared.wall));
         let settings =
@@ -273,7 +274,9 @@ impl Member {
             }
             Task::Logs { fence, offset, max } => {
                 let answer = match self.jobs.get(&fence).and_then(|job| job.result.as_ref()) {
-                    Some(result) => OrderAnswer::Log { chunk: log_piece(fence, offset, max as usize, result.log_bytes) },
+                    Some(result) => {
+                        OrderAnswer::Log { chunk: log_piece(fence, offset, max as usize, result.log_bytes) }
+                    }
                     None => OrderAnswer::Refused { reason: format!("attempt {fence} has not ended here") },
                 };
                 let body = self.seal("answer.order", answer);
@@ -487,12 +490,7 @@ async fn ask<A: DeserializeOwned>(client: &Client, subject: String, body: Vec<u8
     open::<A>(&answer.payload).ok().map(|envelope| envelope.body)
 }
 
-async fn deliver(
-    shared: &Shared,
-    answer: Option<ArtifactAnswer>,
-    made: ArtifactRef,
-    http_url: String,
-) -> Uploaded {
+async fn deliver(shared: &Shared, answer: Option<ArtifactAnswer>, made: ArtifactRef, http_url: String) -> Uploaded {
     match answer {
         Some(ArtifactAnswer::Ticket { artifact, token, .. }) => {
             let ticket = Ticket { artifact, token, http_url };
@@ -553,7 +551,10 @@ fn portage() -> PortageState {
         ("ELIBC", "glibc"),
         ("KERNEL", "linux"),
         ("PROFILE", "default/linux/amd64/23.0"),
-        ("USE", "acl amd64 bzip2 cli crypt dri elibc_glibc fortran gdbm iconv ipv6 kernel_linux ncurses nls openmp pam"),
+        (
+            "USE",
+            "acl amd64 bzip2 cli crypt dri elibc_glibc fortran gdbm iconv ipv6 kernel_linux ncurses nls openmp pam",
+        ),
     ];
     PortageState {
         version: "3.0.83".to_owned(),
