@@ -37,6 +37,9 @@ impl Work {
     }
 }
 
+/// How much of the line readers see.
+const NEXT_SHOWN: usize = 50;
+
 /// The controller's rules and everything they know.
 pub struct Core {
     pub(crate) settings: Settings,
@@ -310,6 +313,7 @@ impl Core {
             last_history: self.meta().last_history,
             in_grace: self.in_grace(),
             medians: Arc::clone(&self.soft.medians),
+            next: self.soft.graph.head(NEXT_SHOWN),
             cut_off: self.soft.cut_off.as_ref().map(|cut| cut.since),
             assumed: Assumed {
                 default_duration: self.settings.default_duration,
