@@ -38,6 +38,9 @@ impl Work {
     }
 }
 
+/// How much of the line readers see.
+const NEXT_SHOWN: usize = 50;
+
 /// The controller's rules and everything they know.
 pub struct Core {
     pub(crate) settings: Settings,
@@ -117,6 +120,10 @@ pub(crate) struct Soft {
     pub generations: BTreeMap<String, Generation>,
     /// Drones for which nothing in the line of their place is, and how far the line had grown when that was seen.
     pub vain: BTreeMap<DroneId, u64>,
+    /// Drones that have more than their slots hold.
+    pub with_lines: BTreeSet<DroneId>,
+    /// When the syncs that are under way are given up.
+    pub sync_ends: BTreeMap<DroneId, u64>,
     /// Drones whose base or tree may have moved since what they have was given out.
     pub moved_homes: BTreeSet<DroneId>,
     /// Blocked entries a sweeper did not manage: no other try before this moment.
@@ -325,6 +332,7 @@ impl Core {
             in_grace: self.in_grace(),
             membership: Arc::clone(&self.soft.membership),
             medians: Arc::clone(&self.soft.medians),
+            next: self.soft.graph.head(NEXT_SHOWN),
             cut_off: self.soft.cut_off.as_ref().map(|cut| cut.since),
             assumed: Assumed {
                 default_duration: self.settings.default_duration,

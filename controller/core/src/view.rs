@@ -37,6 +37,8 @@ pub struct View {
     pub membership: Arc<Membership>,
     /// Learned medians of durations by `category/name`, on an ordinary drone, milliseconds.
     pub medians: Arc<BTreeMap<String, u64>>,
+    /// The head of the line: entries that wait for nothing but a drone, in the order they are given out; at most 50.
+    pub next: Vec<BuildId>,
     /// Most of the fleet fell silent at once, as seen at this wall clock (Unix milliseconds): nobody is judged.
     pub cut_off: Option<u64>,
     /// The numbers forecasts rest on.

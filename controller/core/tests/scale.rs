@@ -45,7 +45,6 @@ struct Cost {
     steps: u64,
     most: u64,
     rows: u64,
-    micros: u128,
 }
 
 /// The core alone, with drones that answer at once.
@@ -93,7 +92,7 @@ impl Swarm {
     }
 
     fn measured(&mut self, kind: &'static str, act: impl FnOnce(&mut Core, Now) -> Vec<Effect>) {
-        let (before, began) = (self.core.work(), std::time::Instant::now());
+        let before = self.core.work();
         let effects = act(&mut self.core, self.now);
         let mut rows = Counted::default();
         self.core.drain(self.now, &mut rows);
@@ -104,7 +103,6 @@ impl Swarm {
         cost.steps += steps;
         cost.most = cost.most.max(steps);
         cost.rows += rows.0;
-        cost.micros += began.elapsed().as_micros();
         self.carry_out(effects);
     }
 
@@ -117,7 +115,7 @@ impl Swarm {
             match effect {
                 Effect::Reply { answer, .. } => self.answer = Some(answer),
                 Effect::Order { drone, order } => {
-                    let n = self.drones.iter().position(|one| one.id == drone).unwrap();
+                    let n = self.drones.iter().position(|one| one.id == drone).expect("a drone of ours");
                     self.drones[n].orders_seen = self.drones[n].orders_seen.max(order.number);
                     match order.task {
                         Task::Build { job } => self.jobs[n].push(job),
@@ -220,17 +218,11 @@ impl Swarm {
 
     /// For people: `cargo test -p swarm-core --test scale -- --nocapture`.
     fn print(&self) {
-        println!("{:<16} {:>7} {:>10} {:>10} {:>8} {:>10}", "input", "inputs", "steps each", "most", "rows", "us each");
+        println!("{:<16} {:>7} {:>10} {:>10} {:>8}", "input", "inputs", "steps each", "most", "rows");
         for (kind, cost) in &self.costs {
             let each = |sum: u64| sum / cost.inputs;
-            println!(
-                "{kind:<16} {:>7} {:>10} {:>10} {:>8} {:>10}",
-                cost.inputs,
-                each(cost.steps),
-                cost.most,
-                each(cost.rows),
-                cost.micros / u128::from(cost.inputs)
-            );
+            let (steps, rows) = (each(cost.steps), each(cost.rows));
+            println!("{kind:<16} {:>7} {steps:>10} {:>10} {rows:>8}", cost.inputs, cost.most);
         }
     }
 
@@ -247,10 +239,14 @@ fn name(n: u64) -> String {
     format!("app-misc/p{n}x")
 }
 
+fn number(atom: &str) -> u64 {
+    let digits = atom.trim_start_matches("app-misc/p").trim_end_matches('x');
+    digits.parse().expect("a name of ours")
+}
+
 /// Each ten packages are a chain, and every hundredth is needed by the hundred after it.
 fn planned(atoms: &[String]) -> Plan {
-    let numbers: Vec<u64> =
-        atoms.iter().map(|atom| atom.trim_start_matches("app-misc/p").trim_end_matches('x').parse().unwrap()).collect();
+    let numbers: Vec<u64> = atoms.iter().map(|atom| number(atom)).collect();
     let place: BTreeMap<u64, u32> = numbers.iter().zip(0..).map(|(n, at)| (*n, at)).collect();
     let package = |n: &u64| PlannedPackage {
         cpv: format!("{}-1", name(*n)),
@@ -258,8 +254,9 @@ fn planned(atoms: &[String]) -> Plan {
         repository: "demo".to_owned(),
         ..PlannedPackage::default()
     };
-    let needs =
-        |n: u64| [(n % 10 != 0).then(|| n - 1), Some(n - n % 100)].into_iter().flatten().filter(move |need| *need != n);
+    let needs = |n: u64| {
+        [(!n.is_multiple_of(10)).then(|| n - 1), Some(n - n % 100)].into_iter().flatten().filter(move |need| *need != n)
+    };
     let edges = numbers.iter().flat_map(|n| {
         let from = place[n];
         needs(*n).filter_map(|need| place.get(&need).copied()).map(move |to| PlannedEdge {

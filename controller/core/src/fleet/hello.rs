@@ -130,7 +130,11 @@ impl Core {
         self.know_index(&index, &row);
         let (name, url) =
             (row.name.clone(), format!("{}/binhost/{index}", self.settings.http_url.trim_end_matches('/')));
+        if row.syncing.is_none() {
+            self.soft.sync_ends.remove(drone);
+        }
         self.rows.drones.put(row);
+        self.note_line(drone);
         self.soft.touched.insert(drone.clone());
         if hello.role == Role::Supervisor {
             let pulse = self.soft.pulses.entry(drone.clone()).or_insert_with(|| Pulse::at(self.now));

@@ -98,6 +98,8 @@ impl Core {
         self.soft.complaints.remove(id);
         self.soft.vain.remove(id);
         self.soft.sync_after.remove(id);
+        self.soft.sync_ends.remove(id);
+        self.soft.with_lines.remove(id);
         self.soft.held.remove(id);
         self.soft.views.remove(id);
         self.soft.touched.remove(id);
