@@ -3,7 +3,7 @@ CARGO ?= cargo
 TOOLS := tests/tools
 
 .NOTPARALLEL:
-.PHONY: help demo test build fmt lint unit e2e setup clean
+.PHONY: help demo test build fmt lint unit e2e bench setup clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | while IFS='	' read -r target text; do \
@@ -32,6 +32,10 @@ unit: setup build ## every test but the end-to-end ones
 
 e2e: setup build ## the end-to-end tests alone: real nats-server, real Portage, both programs
 	@$(TOOLS)/nextest.sh e2e
+
+bench: setup ## the figures of docs/performance.md on this machine, optimised (BENCH=index: one; ROUNDS=3; JSON below target/bench)
+	$(CARGO) build --release --workspace --bins
+	target/release/swarm-bench $(if $(ROUNDS),--rounds $(ROUNDS)) $(BENCH)
 
 setup: ## what the tests need and is missing: system packages, nats-server, Portage (below .tools/)
 	@$(TOOLS)/system.sh

@@ -268,11 +268,12 @@ impl Running {
         let now = self.now();
         let inputs = batch.len();
         self.stats.batch(inputs);
-        let mut effects = Vec::new();
-        for Message { input, waiter } in batch.drain(..) {
-            self.waiters.extend(waiter);
-            effects.extend(self.core.handle(now, input));
-        }
+        let waiters = &mut self.waiters;
+        let inputs_of = batch.drain(..).map(|Message { input, waiter }| {
+            waiters.extend(waiter);
+            input
+        });
+        let effects = self.core.handle_all(now, inputs_of);
         self.finish(inputs, now, effects)
     }
 
