@@ -48,18 +48,15 @@ fn at_rest(scale: &Scale, swarm: &mut Swarm) -> Result<Vec<Figure>> {
         memory.push((usage::pss(supervisor)? + usage::pss(worker)?) as f64 / f64::from(1 << 20));
     }
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-    let memory = Figure::new(
-        "agent/memory",
-        "supervisor and worker together at rest, proportional set size",
-        "MiB",
-        memory,
-    )
-    .aim(Aim::AtMost(15.0))
-    .note("supervisor, PSS MiB", mib(usage::pss(supervisor)?))
-    .note("worker, PSS MiB", mib(usage::pss(worker)?))
-    .note("supervisor, RSS MiB", mib(usage::rss(supervisor)?))
-    .note("worker, RSS MiB", mib(usage::rss(worker)?));
-    let cpu = Figure::new("agent/cpu", "supervisor and worker together at rest", "% of a core", cpu).aim(Aim::AtMost(0.2));
+    let memory =
+        Figure::new("agent/memory", "supervisor and worker together at rest, proportional set size", "MiB", memory)
+            .aim(Aim::AtMost(15.0))
+            .note("supervisor, PSS MiB", mib(usage::pss(supervisor)?))
+            .note("worker, PSS MiB", mib(usage::pss(worker)?))
+            .note("supervisor, RSS MiB", mib(usage::rss(supervisor)?))
+            .note("worker, RSS MiB", mib(usage::rss(worker)?));
+    let cpu =
+        Figure::new("agent/cpu", "supervisor and worker together at rest", "% of a core", cpu).aim(Aim::AtMost(0.2));
     Ok(vec![memory, cpu])
 }
 

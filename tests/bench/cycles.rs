@@ -12,8 +12,8 @@ use swarm_controller::engine::{CommitHook, StatsNow};
 use swarm_controller::store::Change;
 use swarm_core::input::Control;
 use swarm_protocol::Subjects;
-use swarm_tests::bus::Bus;
 use swarm_tests::fleet::{Done, Fleet, FleetSettings, Identity, Standing};
+use swarm_tests::server::Bus;
 
 use crate::plant::{self, Plant, Spoken};
 use crate::report::{Aim, Figure, quantile};
@@ -117,7 +117,8 @@ fn figures(size: &Size, synced: &[Seen], unsynced: &[Seen], callers: Vec<f64>) -
             "1/s",
             of(synced, |seen| seen.alone),
         ),
-        Figure::new("cycles/share", "the former as a share of the latter", "%", of(synced, share)).aim(Aim::AtLeast(50.0)),
+        Figure::new("cycles/share", "the former as a share of the latter", "%", of(synced, share))
+            .aim(Aim::AtLeast(50.0)),
         by_callers,
     ]
 }
@@ -125,13 +126,15 @@ fn figures(size: &Size, synced: &[Seen], unsynced: &[Seen], callers: Vec<f64>) -
 /// Everything in one directory, from nothing.
 fn measure(dir: &Path, size: &Size, synced: bool) -> Result<Seen> {
     fs_err::create_dir_all(dir)?;
-    let identities: Vec<Identity> = (0..size.drones).map(|n| Identity::new(format!("d{n:05}"))).collect::<Result<_>>()?;
+    let identities: Vec<Identity> =
+        (0..size.drones).map(|n| Identity::new(format!("d{n:05}"))).collect::<Result<_>>()?;
     let bus = Bus::start(&dir.join("bus"), &identities, synced)?;
     let tape = Arc::new(Tape::default());
     let plant = Plant::start(dir, &bus, Some(tape.hook()))?;
     let runtime = plant::runtime("fleet")?;
     let settings = FleetSettings {
         url: bus.url.clone(),
+        ca: None,
         subjects: Subjects::default(),
         slots: size.slots,
         builds: Arc::new(Standing::default()),

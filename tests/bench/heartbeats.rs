@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use swarm_protocol::Subjects;
-use swarm_tests::bus::Bus;
 use swarm_tests::fleet::{Fleet, FleetSettings, Identity, Standing};
+use swarm_tests::server::Bus;
 
 use crate::plant::{self, Plant, Spoken};
 use crate::report::{Aim, Figure, median};
@@ -25,14 +25,14 @@ const FEW: u64 = 512;
 pub fn run(scale: &Scale) -> Result<Vec<Figure>> {
     let drones = scale.pick(20, 1_000);
     let window = scale.pick(Duration::from_millis(500), Duration::from_secs(5));
-    let rates: &[f64] =
-        scale.pick(&[100.0, 400.0], &[5e3, 1e4, 1.5e4, 2e4, 2.5e4, 3e4, 3.5e4, 4e4, 5e4, 6e4, 8e4]);
+    let rates: &[f64] = scale.pick(&[100.0, 400.0], &[5e3, 1e4, 1.5e4, 2e4, 2.5e4, 3e4, 3.5e4, 4e4, 5e4, 6e4, 8e4]);
     let identities: Vec<Identity> = (0..drones).map(|n| Identity::new(format!("d{n:05}"))).collect::<Result<_>>()?;
     let bus = Bus::start(&scale.dir.join("bus"), &identities, true)?;
     let plant = Plant::start(&scale.dir, &bus, None)?;
     let runtime = plant::runtime("fleet")?;
     let settings = FleetSettings {
         url: bus.url.clone(),
+        ca: None,
         subjects: Subjects::default(),
         slots: 1,
         builds: Arc::new(Standing::default()),

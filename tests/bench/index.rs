@@ -91,12 +91,7 @@ fn figures(count: u64, seen: &Seen) -> Vec<Figure> {
         Figure::new("index/add × 3.0.82.2", "times faster", "×", ratio(&seen.fair_one, &seen.native_one))
             .aim(Aim::AtLeast(20.0)),
         Figure::new("index/add × 3.0.83", "times faster", "×", ratio(&seen.newest_one, &seen.native_one)),
-        Figure::new(
-            "index/build",
-            format!("`swarm binhost index`: {from_files}"),
-            "s",
-            seen.native_cold.clone(),
-        ),
+        Figure::new("index/build", format!("`swarm binhost index`: {from_files}"), "s", seen.native_cold.clone()),
         Figure::new("index/build emaint 3.0.82.2", emaint(FAIR, &from_files), "s", seen.fair_cold.clone()),
         Figure::new("index/build emaint 3.0.83", emaint(NEWEST, &from_files), "s", seen.newest_cold.clone()),
         Figure::new("index/build × 3.0.82.2", "times faster", "×", ratio(&seen.fair_cold, &seen.native_cold))

@@ -26,7 +26,12 @@ pub fn run(scale: &Scale) -> Result<Vec<Figure>> {
     let sizes: &[usize] = scale.pick(&[10, 30], &[1_000, 10_000]);
     let none = (0..scale.rounds(1)).map(|round| measure(scale, 0, round)).collect::<Result<Vec<_>>>()?;
     let controllers = |seen: &[Seen]| seen.iter().map(|seen| seen.controller).collect::<Vec<f64>>();
-    figures.push(Figure::new("memory/0", "controller without a drone, proportional set size", "MiB", controllers(&none)));
+    figures.push(Figure::new(
+        "memory/0",
+        "controller without a drone, proportional set size",
+        "MiB",
+        controllers(&none),
+    ));
     for size in sizes {
         let seen = (0..scale.rounds(1)).map(|round| measure(scale, *size, round)).collect::<Result<Vec<_>>>()?;
         figures.push(
@@ -57,6 +62,7 @@ fn measure(scale: &Scale, drones: usize, round: usize) -> Result<Seen> {
     let files = Arc::default();
     let settings = FleetSettings {
         url: serve.bus_url()?,
+        ca: Some(serve.data().join("bus-ca.pem")),
         subjects: Subjects::default(),
         slots: 1,
         builds: Arc::new(Standing { files: Some(Arc::clone(&files)), ..Standing::default() }),

@@ -22,9 +22,9 @@ use swarm_core::{Answer, Input, ReplyTo, Settings};
 use swarm_protocol::artifact::ArtifactRef;
 use swarm_protocol::order::Order;
 use swarm_protocol::{DroneId, Subjects};
-use swarm_tests::bus::Bus;
 use swarm_tests::fleet::{Ticket, Uploads};
 use swarm_tests::packages::CHOST;
+use swarm_tests::server::Bus;
 use tokio::runtime::Runtime;
 
 /// Name of the controller's threads, the engine's and the binhost's apart.
@@ -74,6 +74,7 @@ impl Plant {
         })?;
         let settings = LinkSettings {
             url: bus.url.clone(),
+            ca: None,
             credentials: bus.controller.clone(),
             subjects: Subjects::default(),
             store_id: store_id.clone(),
@@ -103,8 +104,11 @@ impl Plant {
     /// # Errors
     /// When it is refused or not answered.
     pub fn ask(&self, request: Request) -> Result<Answer> {
-        let asked =
-            self.engine.ask_within(Duration::from_secs(120), |reply| Input::Request { actor: "bench".into(), request, reply });
+        let asked = self.engine.ask_within(Duration::from_secs(120), |reply| Input::Request {
+            actor: "bench".into(),
+            request,
+            reply,
+        });
         match self.runtime.block_on(asked)? {
             Answer::Refused(refusal) => bail!("refused: {}", refusal.error),
             answer => Ok(answer),

@@ -62,7 +62,8 @@ pub fn callers(path: &Path, callers: u64, batch: usize, takes: Duration) -> Resu
                 while !stop.load(Relaxed) {
                     // keys in no order, as those of rows that change
                     number += 1;
-                    let key = u128::from(caller * 1_000_003 + number).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+                    let key =
+                        u128::from(caller * 1_000_003 + number).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
                     let (told, done) = oneshot::channel();
                     if send.send((key, told)).await.is_err() || done.await.is_err() {
                         return;

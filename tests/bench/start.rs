@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 use swarm_controller::store::Store;
+use swarm_core::rows::MetaRow;
 use swarm_core::rows::{EventRow, HistoryRow, HistoryStatus, StatsRow};
 use swarm_core::table::{Sink, Source};
-use swarm_core::rows::MetaRow;
 use swarm_protocol::{Attempt, BuildId, DroneId, Fence, SessionId};
 use swarm_tests::serve::Serve;
 
@@ -45,9 +45,7 @@ pub fn run(scale: &Scale) -> Result<Vec<Figure>> {
     let mib = bytes as f64 / f64::from(1 << 20);
     let what = |how: &str| format!("until the controller answers with {rows} attempts in its history, {how}");
     Ok(vec![
-        Figure::new("start/clean", what("after a clean end"), "s", clean)
-            .aim(Aim::AtMost(0.5))
-            .note("store, MiB", mib),
+        Figure::new("start/clean", what("after a clean end"), "s", clean).aim(Aim::AtMost(0.5)).note("store, MiB", mib),
         Figure::new("start/killed", what("after SIGKILL"), "s", killed).aim(Aim::AtMost(0.5)).note("store, MiB", mib),
     ])
 }

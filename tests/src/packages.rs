@@ -38,7 +38,8 @@ impl Package {
     /// The `number`th of a large binhost: names, flags and dependencies vary with it.
     pub fn numbered(number: u64) -> Self {
         let category = pick(&["app-misc", "dev-libs", "dev-python", "media-libs", "net-misc", "sys-apps"], number);
-        let name = pick(&["libquick", "fastbox", "tinytool", "grand-server", "py-parser", "codec", "shellfish"], number / 6);
+        let name =
+            pick(&["libquick", "fastbox", "tinytool", "grand-server", "py-parser", "codec", "shellfish"], number / 6);
         let off: Vec<String> = flags(number / 3, 9);
         let mut use_flags: Vec<String> = flags(number, 5).into_iter().filter(|flag| !off.contains(flag)).collect();
         use_flags.sort_unstable();
@@ -119,7 +120,12 @@ impl Package {
             add(&mut tar, &format!("metadata/{key}"), format!("{value}\n").as_bytes(), self.build_time)?;
         }
         // what a real one carries besides: its ebuild and its environment
-        add(&mut tar, &format!("metadata/{}.ebuild", cpv.pf()), &b"EAPI=8\ninherit cmake\n".repeat(60), self.build_time)?;
+        add(
+            &mut tar,
+            &format!("metadata/{}.ebuild", cpv.pf()),
+            &b"EAPI=8\ninherit cmake\n".repeat(60),
+            self.build_time,
+        )?;
         add(&mut tar, "metadata/environment.bz2", &noise(2_000, self.seed ^ 0x5eed), self.build_time)?;
         Ok(tar.into_inner()?)
     }
@@ -146,8 +152,22 @@ fn pick<'a>(from: &[&'a str], number: u64) -> &'a str {
 
 fn flags(number: u64, most: u64) -> Vec<String> {
     const FLAGS: [&str; 16] = [
-        "acl", "bzip2", "doc", "examples", "gui", "introspection", "ipv6", "lto", "ncurses", "nls", "pcre", "ssl",
-        "static-libs", "systemd", "test", "zstd",
+        "acl",
+        "bzip2",
+        "doc",
+        "examples",
+        "gui",
+        "introspection",
+        "ipv6",
+        "lto",
+        "ncurses",
+        "nls",
+        "pcre",
+        "ssl",
+        "static-libs",
+        "systemd",
+        "test",
+        "zstd",
     ];
     let mut found: Vec<String> =
         (0..1 + number % most).map(|n| pick(&FLAGS, number.wrapping_mul(7) + n * 3).to_owned()).collect();

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use swarm_protocol::artifact::ArtifactAnswer;
 use swarm_protocol::order::Order;
 use swarm_protocol::plan::PlanAnswer;
-use swarm_protocol::report::{BuildAnswer, HelloAnswer};
+use swarm_protocol::report::{BuildAnswer, HelloAnswer, SyncAnswer};
 use swarm_protocol::{ArtifactId, BuildId, DroneId, Fence, SessionId};
 
 use crate::input::ReplyTo;
 use crate::placement::Explanation;
-use crate::rows::IndexKey;
+use crate::rows::{IndexKey, InviteRow};
 
 /// Something to be done. Effects keep their order.
 #[must_use]
@@ -84,6 +84,8 @@ pub enum Answer {
     Artifact(ArtifactAnswer),
     /// To a plan.
     Plan(PlanAnswer),
+    /// To the end of a sync.
+    Sync(SyncAnswer),
     /// Packages are queued.
     Queued(Queued),
     /// Done, with how many it touched.
@@ -92,6 +94,12 @@ pub enum Answer {
     Why(Vec<Explanation>),
     /// What a ticket is good for.
     Ticket(Ticket),
+    /// An invitation was made.
+    Invited(InviteRow),
+    /// What proofs for an invitation are checked against: the public half of its key pair.
+    Verifier(String),
+    /// A drone is let in.
+    Enrolled(Enrolled),
     /// An upload was taken: durable, or refused.
     Upload {
         /// The file stays; it will be signed.
@@ -125,6 +133,15 @@ pub struct Done {
     pub touched: u64,
     /// Names or atoms of them, at most 100.
     pub what: Vec<String>,
+}
+
+/// A drone that is let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Enrolled {
+    /// Its name.
+    pub name: String,
+    /// Its identity.
+    pub drone: DroneId,
 }
 
 /// What a ticket is good for.
@@ -166,6 +183,8 @@ pub enum RefusalKind {
     NotFound,
     /// It does not fit the state things are in.
     Conflict,
+    /// What it names is over.
+    Gone,
     /// A bound is reached.
     Full,
 }

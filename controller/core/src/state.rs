@@ -8,16 +8,35 @@ use swarm_protocol::{ArtifactId, BuildId, DroneId, SessionId, StoreId};
 
 use crate::check;
 use crate::effect::{Answer, Effect};
-use crate::fleet::{Outlook, Pulse};
+use crate::fleet::{CutOff, Outlook, Pulse};
 use crate::input::{Input, Now, ReplyTo};
+use crate::members::Membership;
 use crate::publish::Generation;
-use crate::queue::{Finishing, Graph};
+use crate::queue::{Finishing, Graph, Names, PlanLine};
 use crate::roster::Roster;
 use crate::rows::*;
 use crate::settings::Settings;
 use crate::stock::Stock;
 use crate::table::{Journal, Sink, Source, Table};
-use crate::view::{Counts, DroneView, View};
+use crate::view::{Assumed, Counts, DroneView, View};
+
+/// Work counted in steps, not in time: what bounds are tested by, on any machine.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Nodes and edges of the graph looked at.
+    pub graph: u64,
+    /// Pairs of an entry and a drone looked at to give out work.
+    pub candidates: u64,
+    /// Rows looked through one after the other.
+    pub looked_through: u64,
+}
+
+impl Work {
+    /// All steps.
+    pub fn total(&self) -> u64 {
+        self.graph + self.candidates + self.looked_through
+    }
+}
 
 /// The controller's rules and everything they know.
 pub struct Core {
@@ -41,6 +60,8 @@ pub(crate) struct Rows {
     pub idempotency: Table<IdempotencyRow>,
     pub artifacts: Table<ArtifactRow>,
     pub indexes: Table<IndexRow>,
+    pub members: Table<MemberRow>,
+    pub invites: Table<InviteRow>,
     pub events: Journal<EventRow>,
     pub history: Journal<HistoryRow>,
 }
@@ -66,6 +87,18 @@ pub(crate) struct Soft {
     pub finishing: BTreeMap<BuildId, Finishing>,
     /// Who waits for whom, and who is ready.
     pub graph: Graph,
+    /// Entries by name and session.
+    pub names: Names,
+    /// Plans by where they stand.
+    pub plans: PlanLine,
+    /// Something changed that may let a plan be sent.
+    pub plans_due: bool,
+    /// Callers' keys by the moment they are forgotten.
+    pub forget_keys: BTreeSet<(u64, String)>,
+    /// Rows looked through one after the other, ever.
+    pub looked_through: u64,
+    /// Entries looked at for a drone, ever.
+    pub candidates: u64,
     /// Entries by what makes them the same.
     pub identities: BTreeMap<(Identity, SessionId), BuildId>,
     /// Entries per state per session.
@@ -82,6 +115,16 @@ pub(crate) struct Soft {
     pub signing: BTreeMap<ArtifactId, (u64, u32)>,
     /// State of each index's writing.
     pub generations: BTreeMap<String, Generation>,
+    /// Drones for which nothing in the line of their place is, and how far the line had grown when that was seen.
+    pub vain: BTreeMap<DroneId, u64>,
+    /// Drones whose base or tree may have moved since what they have was given out.
+    pub moved_homes: BTreeSet<DroneId>,
+    /// Blocked entries a sweeper did not manage: no other try before this moment.
+    pub swept_until: BTreeMap<BuildId, u64>,
+    /// Most of the fleet fell silent at once: nobody is judged.
+    pub cut_off: Option<CutOff>,
+    /// When a drone may be told to bring its tree up to date again.
+    pub sync_after: BTreeMap<DroneId, u64>,
     /// Ready entries nobody can build: since when, and whether that was announced.
     pub unplaceable: BTreeMap<BuildId, (u64, bool)>,
     /// When the ready entries were last looked through for ones nobody can build.
@@ -98,6 +141,12 @@ pub(crate) struct Soft {
     pub views: Roster<DroneView>,
     /// Drones whose view is stale.
     pub touched: BTreeSet<DroneId>,
+    /// Since when, and how often, each drone's misbehaviour was told.
+    pub complaints: BTreeMap<DroneId, (u64, u32)>,
+    /// Who the bus is to let in, published as it is.
+    pub membership: Arc<Membership>,
+    /// It is stale.
+    pub membership_due: bool,
     /// Learned medians, published as they are.
     pub medians: Arc<BTreeMap<String, u64>>,
 }
@@ -116,6 +165,8 @@ impl Core {
             idempotency: Table::load(source)?,
             artifacts: Table::load(source)?,
             indexes: Table::load(source)?,
+            members: Table::load(source)?,
+            invites: Table::load(source)?,
             events: Journal::default(),
             history: Journal::default(),
         };
@@ -149,6 +200,7 @@ impl Core {
         self.soft = Soft { started: now.at, assign_due: true, ..Soft::default() };
         self.mend();
         self.rebuild();
+        self.soft.membership = Arc::new(Membership::of(&self.rows, 1));
         self.restart_publishing();
         self.resend_untaken(None);
         self.look_ahead();
@@ -172,7 +224,7 @@ impl Core {
     }
 
     fn take(&mut self, now: Now, input: Input) {
-        self.now = Now { at: now.at.max(self.now.at), wall: now.wall };
+        self.pass(now);
         match input {
             Input::Hello { drone, hello, reply } => self.hello(drone, *hello, reply),
             Input::Heartbeat { drone, beat } => self.heartbeat(&drone, *beat),
@@ -181,24 +233,34 @@ impl Core {
             Input::Planned { drone, plan, attempt, result, reply } => {
                 self.planned(&drone, plan, attempt, *result, reply)
             }
+            Input::Synced { drone, report, reply } => self.synced(&drone, *report, reply),
             Input::Request { actor, request, reply } => self.request(&actor, request, reply),
             Input::Uploaded { artifact, file, reply } => self.uploaded(artifact, file, reply),
             Input::Signed { artifact, file } => self.signed(artifact, file),
             Input::SigningFailed { artifact, reason } => self.signing_failed(artifact, &reason),
             Input::IndexWritten { index, timestamp } => self.index_written(&index, timestamp),
             Input::IndexFailed { index, reason } => self.index_failed(&index, &reason),
+            Input::Flood { drone, dropped } => self.floods(&drone, dropped),
             Input::LogStored { fence, complete } => self.log_stored(fence, complete),
         }
     }
 
     /// Lets time pass.
     pub fn wake(&mut self, now: Now) -> Vec<Effect> {
-        self.now = Now { at: now.at.max(self.now.at), wall: now.wall };
+        self.pass(now);
         self.wake_fleet();
         self.wake_queue();
         self.wake_publishing();
         self.settle();
         std::mem::take(&mut self.effects)
+    }
+
+    fn pass(&mut self, now: Now) {
+        let before = self.now.at;
+        self.now = Now { at: now.at.max(before), wall: now.wall };
+        if self.now.at > before + self.settings.heartbeat {
+            self.notice_standstill(before);
+        }
     }
 
     /// The core-clock moment of the next rule that is due.
@@ -219,6 +281,8 @@ impl Core {
             || rows.idempotency.is_changed()
             || rows.artifacts.is_changed()
             || rows.indexes.is_changed()
+            || rows.members.is_changed()
+            || rows.invites.is_changed()
             || !rows.events.fresh().is_empty()
             || !rows.history.fresh().is_empty()
     }
@@ -237,6 +301,8 @@ impl Core {
         self.rows.idempotency.drain(sink);
         self.rows.artifacts.drain(sink);
         self.rows.indexes.drain(sink);
+        self.rows.members.drain(sink);
+        self.rows.invites.drain(sink);
         self.rows.events.drain(sink);
         self.rows.history.drain(sink);
     }
@@ -254,6 +320,7 @@ impl Core {
     /// What readers may see.
     pub fn view(&mut self) -> View {
         self.refresh_views();
+        self.refresh_membership();
         let session = self.active_session();
         let counts = match session {
             Some(id) => self.soft.counts.get(&id).copied().unwrap_or_default(),
@@ -268,16 +335,43 @@ impl Core {
             last_event: self.meta().last_event,
             last_history: self.meta().last_history,
             in_grace: self.in_grace(),
+            membership: Arc::clone(&self.soft.membership),
             medians: Arc::clone(&self.soft.medians),
+            cut_off: self.soft.cut_off.as_ref().map(|cut| cut.since),
+            assumed: Assumed {
+                default_duration: self.settings.default_duration,
+                priority_step: self.settings.priority_step,
+                age_weight: self.settings.age_weight,
+            },
+            now: self.now,
+        }
+    }
+
+    /// Work done since the start, counted.
+    pub fn work(&self) -> Work {
+        Work {
+            graph: self.soft.graph.work(),
+            candidates: self.soft.candidates,
+            looked_through: self.soft.looked_through
+                + self.rows.builds.walked()
+                + self.rows.plans.walked()
+                + self.rows.artifacts.walked()
+                + self.rows.durations.walked()
+                + self.rows.idempotency.walked(),
         }
     }
 
     /// What follows from any change: indexes written, plans sent, work given out, sessions ended.
     fn settle(&mut self) {
         self.write_indexes();
-        self.send_plans();
-        if std::mem::take(&mut self.soft.assign_due) {
-            self.assign();
+        if self.soft.assign_due || self.soft.plans_due {
+            self.soft.plans_due = false;
+            self.send_plans();
+            if std::mem::take(&mut self.soft.assign_due) {
+                self.assign();
+                self.send_syncs();
+            }
+            self.end_drains();
         }
         self.end_sessions();
     }
@@ -322,6 +416,8 @@ impl Core {
     }
 
     pub(crate) fn drone_name(&self, drone: &DroneId) -> String {
-        self.rows.drones.get(&drone.0).map_or_else(|| drone.0.clone(), |row| row.name.clone())
+        let seen = self.rows.drones.get(&drone.0).map(|row| row.name.clone());
+        // one that was revoked is still spoken of
+        seen.or_else(|| Some(self.rows.members.get(&drone.0)?.name.clone())).unwrap_or_else(|| drone.0.clone())
     }
 }

@@ -26,11 +26,7 @@ const ENDING: &str = ".gpkg.tar";
 ///
 /// # Errors
 /// When a folder can't be read.
-pub fn scan(
-    folder: &Path,
-    header: BTreeMap<String, String>,
-    limits: &Limits,
-) -> io::Result<(Index, Vec<GpkgError>)> {
+pub fn scan(folder: &Path, header: BTreeMap<String, String>, limits: &Limits) -> io::Result<(Index, Vec<GpkgError>)> {
     let mut paths = Vec::new();
     find(folder, DEPTH, &mut paths)?;
     paths.sort_unstable();

@@ -76,8 +76,8 @@ pub(super) const KEYS: &[Key] = &[
         "data_dir",
         data_dir,
         [
-            "Where everything is kept: the store, packages, logs, keys. Without it /var/lib/build-swarm for root,",
-            "$XDG_DATA_HOME/build-swarm for a user."
+            "Where everything is kept: the store, packages, logs, keys. Without it the service manager's $STATE_DIRECTORY, else",
+            "/var/lib/build-swarm for root, $XDG_DATA_HOME/build-swarm for a user."
         ],
         sample = "\"/var/lib/build-swarm\""
     ),
@@ -117,8 +117,17 @@ pub(super) const KEYS: &[Key] = &[
     key!(
         "bus.url",
         bus.url,
-        ["A NATS server or cluster somebody else runs. Without it the controller starts and watches one of its own."],
-        sample = "\"nats://bus.example.org:4222\""
+        [
+            "A NATS server or cluster somebody else runs, its servers parted by commas. Without it the controller starts and",
+            "watches one of its own. `swarm bus permissions` prints the users such a server needs."
+        ],
+        sample = "\"tls://bus.example.org:4222\""
+    ),
+    key!(
+        "bus.ca",
+        bus.ca,
+        ["The authority (PEM) that signed the certificates of bus.url. Without it those the system trusts count."],
+        sample = "\"/etc/build-swarm/bus-ca.pem\""
     ),
     key!(
         "bus.credentials",
@@ -137,15 +146,45 @@ pub(super) const KEYS: &[Key] = &[
         sample = "\"/usr/bin/nats-server\""
     ),
     key!(
+        "bus.listen",
+        bus.listen,
+        [
+            "Address the server the controller starts listens on, always with TLS. 0.0.0.0 lets drones of other machines in,",
+            "once they are invited (`swarm drone invite`)."
+        ]
+    ),
+    key!(
         "bus.port",
         bus.port,
         ["Port of the server the controller starts. Without it a free one is chosen once and kept."],
         sample = "4222"
     ),
+    key!(
+        "bus.public_url",
+        bus.public_url,
+        [
+            "Address under which drones of other machines reach the bus; it goes into invitations. Without it the host of",
+            "http.public_url and the port of the bus."
+        ],
+        sample = "\"tls://swarm.example.org:4222\""
+    ),
+    key!(
+        "bus.names",
+        bus.names,
+        [
+            "Further host names and addresses for the certificate of the server the controller starts. localhost, bus.listen",
+            "and the hosts of bus.public_url and http.public_url are in it anyway."
+        ]
+    ),
     key!("events.json", events.json, ["Publish each event as JSON, too, on <prefix>.json.event.<kind>."]),
     key!("events.keep", events.keep, ["Events kept in the store, at least; older ones are forgotten."]),
     key!(span "events.stream_age", events.stream_age, ["Events older than this leave the bus's stream."]),
     key!(size "events.stream_size", events.stream_size, ["Bytes the bus's stream of events may hold."]),
+    key!(
+        "events.replicas",
+        events.replicas,
+        ["Servers of the cluster at bus.url that hold the stream of events: 3 let one of them fail."]
+    ),
     key!("history.keep", history.keep, ["Attempts kept in the history, at least; older ones are forgotten."]),
     key!(size "logs.keep", logs.keep, ["Compressed build logs kept, in all; the oldest go first."]),
     key!(
@@ -214,12 +253,67 @@ pub(super) const KEYS: &[Key] = &[
     key!(span "rules.unplaceable_after", rules.unplaceable_after, [
         "A package no drone can build is announced after this."
     ]),
+    key!(span "rules.invite_life", rules.invite_life, [
+        "An invitation of a drone is good for so long, unless --ttl says otherwise."
+    ]),
+    key!("rules.max_invites", rules.max_invites, ["Invitations open at one time."]),
     key!(span "rules.ticket_life", rules.ticket_life, ["A ticket for an upload is good for so long."]),
     key!(span "rules.log_wait", rules.log_wait, [
         "The end of a build log that cannot be had by then is marked missing, and the result taken without it."
     ]),
     key!("rules.keep_sessions", rules.keep_sessions, ["Ended sessions whose packages stay in the queue's tables."]),
     key!("rules.max_queue", rules.max_queue, ["Packages the queue takes."]),
+    key!(span "rules.default_duration", rules.default_duration, [
+        "What a package takes that was never built; until it was, its place in line and every forecast rest on this."
+    ]),
+    key!(span "rules.priority_step", rules.priority_step, [
+        "The line is ordered by the longest chain of builds that wait for a package; each step of priority counts as so",
+        "much of it."
+    ]),
+    key!(
+        "rules.age_weight",
+        rules.age_weight,
+        ["And waiting counts as so many percent of the time it lasts, so that nothing starves."]
+    ),
+    key!(
+        "rules.prefetch",
+        rules.prefetch,
+        ["Orders a drone gets beyond its slots, so that it begins its next package at once; it may take fewer."]
+    ),
+    key!(span "rules.prefetch_within", rules.prefetch_within, [
+        "None behind a build that is known to take longer than this: another drone may be free first."
+    ]),
+    key!(span "rules.steal_after", rules.steal_after, [
+        "An idle drone gets what waits for another one beside a second order; what waits alone only if the build before it",
+        "has run for so long and no end is in sight. What has begun is never taken."
+    ]),
+    key!(span "rules.cut_off_hold", rules.cut_off_hold, [
+        "When more than half of three or more drones fall silent at once, the controller is cut off, not they; nobody is",
+        "judged for so long."
+    ]),
+    key!(
+        "rules.sync",
+        rules.sync,
+        [
+            "Tell drones that have nothing to do to bring their ebuild tree up to date when others of their base have a newer one."
+        ]
+    ),
+    key!(span "rules.sync_timeout", rules.sync_timeout, ["That may take so long."]),
+    key!(span "rules.sync_again", rules.sync_again, ["And is not asked of a drone again within this."]),
+    key!(
+        "rules.packages",
+        rules.packages,
+        [
+            "What holds for single packages, a line each: \"www-client/chromium total=24h silence=2h memory=16GiB tags=big+ssd\".",
+            "total and silence stand in for build_timeout and build_silence, memory for what was learned; a drone must have the",
+            "tags. A request's own wish wins."
+        ]
+    ),
+    key!(
+        "rules.profile_tags",
+        rules.profile_tags,
+        ["Tags the drones must have that build for a build profile: \"server=ssd+big\"."]
+    ),
     key!(span "rules.build_timeout", rules.limits.total_ms, ["An attempt gets so long in all."]),
     key!(span "rules.build_silence", rules.limits.silence_ms, ["And so long without a new line of log."]),
     key!(size "rules.build_log", rules.limits.log_bytes, [

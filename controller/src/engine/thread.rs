@@ -266,15 +266,28 @@ impl Running {
             return Ok(());
         }
         let now = self.now();
-        let inputs = batch.len();
-        self.stats.batch(inputs);
-        let waiters = &mut self.waiters;
-        let inputs_of = batch.drain(..).map(|Message { input, waiter }| {
-            waiters.extend(waiter);
-            input
-        });
-        let effects = self.core.handle_all(now, inputs_of);
-        self.finish(inputs, now, effects)
+        let (mut inputs, mut pulses) = (Vec::with_capacity(batch.len()), Vec::new());
+        for message in batch.drain(..) {
+            match message {
+                Message::Input { input, waiter } => {
+                    self.waiters.extend(waiter);
+                    inputs.push(input);
+                }
+                Message::Pulse(waiter) => pulses.push(waiter),
+            }
+        }
+        if !inputs.is_empty() {
+            let count = inputs.len();
+            self.stats.batch(count);
+            let effects = self.core.handle_all(now, inputs);
+            self.finish(count, now, effects)?;
+        }
+        // After the commit: an engine whose disk hangs does not answer.
+        for waiter in pulses {
+            // the asker may have given up
+            let _ = waiter.send(());
+        }
+        Ok(())
     }
 
     /// Commit, publish, release: in this order (decision 9).

@@ -88,7 +88,11 @@ impl Member {
     pub(super) async fn connect(shared: Arc<Shared>, number: usize, identity: &Identity) -> Result<Self> {
         let (connected, connects) = watch::channel(0);
         let first = AtomicBool::new(true);
-        let options = ConnectOptions::with_nkey(identity.seed.clone())
+        let mut options = ConnectOptions::with_nkey(identity.seed.clone());
+        if let Some(ca) = &shared.settings.ca {
+            options = options.add_root_certificates(ca.clone()).require_tls(true);
+        }
+        let options = options
             .name(&identity.name)
             .custom_inbox_prefix(Subjects::inbox(identity.id.as_str()))
             .read_buffer_capacity(READ_BUFFER)
@@ -100,7 +104,8 @@ impl Member {
                 }
                 std::future::ready(())
             });
-        let client = options.connect(&shared.settings.url).await.with_context(|| format!("connect {}", identity.name))?;
+        let client =
+            options.connect(&shared.settings.url).await.with_context(|| format!("connect {}", identity.name))?;
         let orders = client.subscribe(shared.settings.subjects.orders_of(&identity.id)).await?;
         let instance = |role: &str| InstanceId(format!("{}-{role}-{}", identity.name, shared.wall));
         let settings =
@@ -190,6 +195,7 @@ impl Member {
             orders_seen: held.orders_seen,
             running: held.running,
             finished: held.finished,
+            ..Hello::default()
         };
         let body = self.seal("report.hello", hello);
         let (client, subject) = (self.client.clone(), self.subject(ReportKind::Hello));
@@ -273,7 +279,9 @@ impl Member {
             }
             Task::Logs { fence, offset, max } => {
                 let answer = match self.jobs.get(&fence).and_then(|job| job.result.as_ref()) {
-                    Some(result) => OrderAnswer::Log { chunk: log_piece(fence, offset, max as usize, result.log_bytes) },
+                    Some(result) => {
+                        OrderAnswer::Log { chunk: log_piece(fence, offset, max as usize, result.log_bytes) }
+                    }
                     None => OrderAnswer::Refused { reason: format!("attempt {fence} has not ended here") },
                 };
                 let body = self.seal("answer.order", answer);
@@ -344,6 +352,8 @@ impl Member {
                 self.plan(job, store_id);
                 None
             }
+            // its tree is always the newest
+            Effect::Sync { number, .. } => Some(Input::Synced { number }),
             Effect::Greet => {
                 self.greet(Role::Supervisor);
                 None
@@ -485,12 +495,7 @@ async fn ask<A: DeserializeOwned>(client: &Client, subject: String, body: Vec<u8
     open::<A>(&answer.payload).ok().map(|envelope| envelope.body)
 }
 
-async fn deliver(
-    shared: &Shared,
-    answer: Option<ArtifactAnswer>,
-    made: ArtifactRef,
-    http_url: String,
-) -> Uploaded {
+async fn deliver(shared: &Shared, answer: Option<ArtifactAnswer>, made: ArtifactRef, http_url: String) -> Uploaded {
     match answer {
         Some(ArtifactAnswer::Ticket { artifact, token, .. }) => {
             let ticket = Ticket { artifact, token, http_url };
@@ -551,7 +556,10 @@ fn portage() -> PortageState {
         ("ELIBC", "glibc"),
         ("KERNEL", "linux"),
         ("PROFILE", "default/linux/amd64/23.0"),
-        ("USE", "acl amd64 bzip2 cli crypt dri elibc_glibc fortran gdbm iconv ipv6 kernel_linux ncurses nls openmp pam"),
+        (
+            "USE",
+            "acl amd64 bzip2 cli crypt dri elibc_glibc fortran gdbm iconv ipv6 kernel_linux ncurses nls openmp pam",
+        ),
     ];
     PortageState {
         version: "3.0.83".to_owned(),
@@ -562,6 +570,7 @@ fn portage() -> PortageState {
         installed_hash: "5f1d7a84db00d2fce00b31a7fc73224f".to_owned(),
         tree: tree(),
         index_header: header.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+        ..PortageState::default()
     }
 }
 

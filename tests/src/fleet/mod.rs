@@ -66,6 +66,8 @@ pub struct Ticket {
 pub struct FleetSettings {
     /// Where the bus is.
     pub url: String,
+    /// The authority to trust for it, PEM; `None` for one without TLS.
+    pub ca: Option<std::path::PathBuf>,
     /// Subjects under the configured prefix.
     pub subjects: Subjects,
     /// Builds each drone does at a time.

@@ -43,6 +43,7 @@ impl Builds for Standing {
             use_flags: FLAGS.map(str::to_owned).to_vec(),
             restrict: String::new(),
             distfile_bytes: 1 << 20,
+            ..PlannedPackage::default()
         };
         let count = u32::try_from(job.atoms.len()).unwrap_or(u32::MAX);
         Plan {

@@ -8,9 +8,9 @@ use swarm_protocol::order::Task;
 use swarm_protocol::report::{AttemptStatus, FailureClass, Heartbeat, Phase};
 use swarm_protocol::{BuildId, DroneId};
 
+use super::sanity;
 use crate::failure::failed;
 use crate::input::Now;
-use crate::placement::Rule;
 use crate::state::Core;
 use crate::view::Presence;
 
@@ -36,6 +36,11 @@ pub(crate) struct Pulse {
     /// Running attempts.
     pub attempts: Vec<AttemptStatus>,
 }
+
+/// Events about what a drone should not have said, within [`COMPLAIN_WITHIN`]; one that goes on is not retold for ever.
+const COMPLAINTS: u32 = 10;
+/// Milliseconds.
+const COMPLAIN_WITHIN: u64 = 10 * 60_000;
 
 /// What a look through the whole fleet found to come.
 #[derive(Debug, Clone, Default)]
@@ -64,7 +69,8 @@ impl Pulse {
 }
 
 impl Core {
-    pub(crate) fn heartbeat(&mut self, drone: &DroneId, beat: Heartbeat) {
+    pub(crate) fn heartbeat(&mut self, drone: &DroneId, mut beat: Heartbeat) {
+        sanity::heartbeat(&mut beat);
         let Some(row) = self.rows.drones.get(&drone.0) else { return };
         if row.supervisor != beat.instance {
             return;
@@ -78,8 +84,10 @@ impl Core {
         if tree_moved && let Some(row) = self.rows.drones.change(&drone.0) {
             row.tree.clone_from(&beat.tree.id);
             row.tree_timestamp = beat.tree.timestamp;
+            self.soft.moved_homes.insert(drone.clone());
         }
-        let before = self.rules_against(drone);
+        let rules = |core: &Self| core.rows.drones.get(&drone.0).map(|row| core.rules_against(row));
+        let before = rules(self);
         let now = self.now;
         let pulse = self.soft.pulses.entry(drone.clone()).or_default();
         let came_back = pulse.presence == Presence::Offline;
@@ -96,16 +104,36 @@ impl Core {
         };
         if came_back {
             self.event("register", format!("{name} is online"), |event| event.drone = Some(name));
+            self.heard_again(drone);
         }
         self.soft.touched.insert(drone.clone());
         // a heartbeat that changes nothing must not walk the whole line
-        self.soft.assign_due |= tree_moved || before != self.rules_against(drone);
+        self.soft.assign_due |= tree_moved || before != rules(self);
         let finished: BTreeSet<_> = beat.finished.into_iter().collect();
         self.compare(drone, &finished);
     }
 
-    fn rules_against(&self, drone: &DroneId) -> Vec<Rule> {
-        self.against_drone(drone).into_iter().map(|reason| reason.rule).collect()
+    /// Whether one more event about this drone's misbehaviour is to be written. Each is a transaction, and a drone that means
+    /// harm would have one for each message.
+    pub(crate) fn may_complain(&mut self, drone: &DroneId) -> bool {
+        let now = self.now.at;
+        let (since, count) = self.soft.complaints.entry(drone.clone()).or_insert((now, 0));
+        if now >= *since + COMPLAIN_WITHIN {
+            (*since, *count) = (now, 0);
+        }
+        *count += 1;
+        *count <= COMPLAINTS
+    }
+
+    /// The bus drops what a drone says, because it says too much.
+    pub(crate) fn floods(&mut self, drone: &DroneId, dropped: u64) {
+        if self.may_complain(drone) {
+            let name = self.drone_name(drone);
+            let message = format!(
+                "{name} floods the bus: {dropped} of its messages were dropped; `swarm drone revoke {name}` cuts it off"
+            );
+            self.event("warn", message, |event| event.drone = Some(name));
+        }
     }
 
     /// Compares what the drone says it has with what it is to have.
@@ -140,6 +168,7 @@ impl Core {
             }
         }
         self.resend_plans(drone, pulse.orders_seen);
+        self.resend_sync(drone, pulse.orders_seen);
     }
 
     /// A heartbeat lists a current attempt: its lease is renewed, and what it tells beyond that is taken over.
@@ -151,12 +180,11 @@ impl Core {
         if assignment.taken && (assignment.building_since.is_some() || !began) {
             return;
         }
-        self.change_assignment(id, |assignment| {
-            assignment.taken = true;
-            if began {
-                assignment.building_since.get_or_insert(since);
-            }
-        });
+        if began {
+            self.began(id, since);
+        } else {
+            self.change_assignment(id, |assignment| assignment.taken = true);
+        }
     }
 
     /// A cancelled attempt that no heartbeat lists has nothing to end.
@@ -185,6 +213,22 @@ impl Core {
         self.fail(id, &failed(FailureClass::AgentLost, message), None);
     }
 
+    /// Nobody looked since `before`, although somebody's silence was to be judged long ago: we stood still (a machine that
+    /// was paused, or swapped), and heartbeats wait to be read. As after our own start, nobody is judged for a while and
+    /// each lease begins anew.
+    pub(crate) fn notice_standstill(&mut self, before: u64) {
+        let now = self.now.at;
+        let late = self.next_fleet().map_or(0, |due| now.saturating_sub(due.max(before)));
+        if late <= self.settings.heartbeat {
+            return;
+        }
+        self.soft.started = now;
+        let lease = now + self.settings.lease;
+        self.soft.leases.values_mut().for_each(|until| *until = lease.max(*until));
+        let (still, grace) = ((now - before) / 1_000, self.settings.start_grace / 1_000);
+        self.event("warn", format!("the controller stood still for {still} s; nobody is judged for {grace} s"), |_| {});
+    }
+
     /// Drones fall silent, leases end, groundings end.
     pub(crate) fn wake_fleet(&mut self) {
         self.lapse_facts();
@@ -195,6 +239,7 @@ impl Core {
     }
 
     fn judge(&mut self) {
+        self.end_late_syncs();
         let now = self.now.at;
         let silent: Vec<DroneId> = self
             .soft
@@ -205,9 +250,18 @@ impl Core {
             })
             .map(|(id, _)| id.clone())
             .collect();
+        self.watch_for_cut(&silent);
         for drone in silent {
             self.fell_silent(&drone);
         }
+        self.end_hold();
+        if self.soft.cut_off.is_none() {
+            self.end_leases();
+        }
+    }
+
+    fn end_leases(&mut self) {
+        let now = self.now.at;
         let ended: Vec<BuildId> =
             self.soft.leases.iter().filter(|(_, until)| **until <= now).map(|(id, _)| *id).collect();
         for id in ended {
@@ -231,6 +285,7 @@ impl Core {
         }
         self.soft.touched.insert(drone.clone());
         self.take_plans_from(drone);
+        self.forget_sync(drone);
         self.soft.assign_due = true;
         let name = self.drone_name(drone);
         let held = self.held_by(drone).len();
@@ -291,6 +346,9 @@ impl Core {
         let fact = (!self.rows.drones.is_empty()).then(|| {
             earlier(outlook.first_fact, outlook.at.saturating_add(settings.ground_for.min(settings.impair_for)))
         });
-        silence.into_iter().chain(lease).map(|at| at.max(grace_end)).chain(fact).min()
+        let hold_end = self.soft.cut_off.as_ref().map(|cut| cut.until);
+        let lease = lease.map(|at| at.max(hold_end.unwrap_or(0)));
+        let judged = silence.into_iter().chain(lease).chain(hold_end).chain(self.next_sync());
+        judged.map(|at| at.max(grace_end)).chain(fact).min()
     }
 }

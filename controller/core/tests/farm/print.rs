@@ -5,7 +5,7 @@ use swarm_protocol::DroneId;
 use swarm_protocol::artifact::ArtifactAnswer;
 use swarm_protocol::order::Task;
 use swarm_protocol::plan::PlanAnswer;
-use swarm_protocol::report::{BuildAnswer, BuildNews, HelloAnswer};
+use swarm_protocol::report::{BuildAnswer, BuildNews, HelloAnswer, SyncAnswer};
 
 use super::{BEGIN, Farm};
 
@@ -56,6 +56,10 @@ impl Farm {
                 };
                 format!("{}: plan {plan}.{attempt} is {what}", self.name(drone))
             }
+            Input::Synced { drone, report, .. } => {
+                let how = report.failure.clone().unwrap_or_else(|| "well".to_owned());
+                format!("{}: sync ended {how}, it has {}", self.name(drone), report.tree.id)
+            }
             Input::Request { actor, request, .. } => format!("{actor}: {}", describe_request(request)),
             Input::Uploaded { artifact, file, .. } => format!("upload {artifact} is here: {}", file.cpv),
             Input::Signed { artifact, .. } => format!("artifact {artifact} is signed"),
@@ -63,6 +67,7 @@ impl Farm {
             Input::IndexWritten { index, timestamp } => format!("index {index} {timestamp} is written"),
             Input::IndexFailed { index, reason } => format!("index {index} is not written: {reason}"),
             Input::LogStored { fence, complete } => format!("log of {fence} is stored, complete: {complete}"),
+            Input::Flood { drone, dropped } => format!("{} floods, {dropped} dropped", self.name(drone)),
         }
     }
 
@@ -77,6 +82,8 @@ impl Farm {
                         format!("build {} ={}{flags}, index {}", job.fence, job.cpv, job.min_index_timestamp)
                     }
                     Task::Cancel { fence, reason } => format!("cancel {fence}: {reason}"),
+                    Task::Release { fence, .. } => format!("release {fence}, unless it has begun"),
+                    Task::Sync { job } => format!("sync, {} is expected", job.expected.id),
                     Task::Plan { job } => {
                         format!("plan {}.{} {:?} {:?}", job.plan, job.attempt, job.atoms, job.package_use)
                     }
@@ -125,6 +132,16 @@ fn describe_request(request: &Request) -> String {
         Request::Drone { drone, action } => format!("{action:?} drone {drone}"),
         Request::Why { package } => format!("why {package}"),
         Request::Ticket { artifact } => format!("ticket of {artifact}"),
+        Request::Invite(invite) => format!("invite {} as {}", invite.name, invite.id),
+        Request::Uninvite { which } => format!("take back {which}"),
+        Request::Invitation { id } => format!("verifier of {id}"),
+        Request::WrongProof { invitation } => format!("wrong proof for {invitation}"),
+        Request::Enrol { invitation, drone } => format!("enrol {drone} by {invitation}"),
+        Request::LocalDrones { drones } => {
+            format!("local drones: {}", drones.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>().join(" "))
+        }
+        Request::Tapper { id, name } => format!("tapper {name} with {id}"),
+        Request::RevokeTapper { name } => format!("revoke tapper {name}"),
     }
 }
 
@@ -157,6 +174,11 @@ fn describe_answer(answer: &Answer) -> String {
             PlanAnswer::Refused { reason } => format!("refused: {reason}"),
             PlanAnswer::Unknown => "unknown".to_owned(),
         },
+        Answer::Sync(answer) => match answer {
+            SyncAnswer::Durable {} => "durable".to_owned(),
+            SyncAnswer::Superseded { reason } => format!("superseded: {reason}"),
+            SyncAnswer::Unknown => "unknown".to_owned(),
+        },
         Answer::Queued(queued) => {
             let twice = if queued.duplicates.is_empty() {
                 String::new()
@@ -184,6 +206,9 @@ fn describe_answer(answer: &Answer) -> String {
             lines.join("\n")
         }
         Answer::Ticket(ticket) => format!("{ticket:?}"),
+        Answer::Invited(row) => format!("invitation {} for {}", row.id, row.name),
+        Answer::Verifier(key) => format!("verifier {key}"),
+        Answer::Enrolled(enrolled) => format!("{} is in as {}", enrolled.name, enrolled.drone),
         Answer::Upload { taken: true, .. } => "taken".to_owned(),
         Answer::Upload { taken: false, reason } => format!("not taken: {reason}"),
         Answer::Refused(refusal) => {

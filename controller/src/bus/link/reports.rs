@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::{Client, Message, Subscriber};
 use futures::StreamExt;
@@ -14,7 +14,9 @@ use swarm_protocol::artifact::{ArtifactAnswer, ArtifactAsk};
 use swarm_protocol::envelope::open;
 use swarm_protocol::log::{LogChunk, MAX_CHUNK};
 use swarm_protocol::plan::{PlanAnswer, PlanChunk};
-use swarm_protocol::report::{BuildAnswer, BuildNews, BuildReport, Heartbeat, Hello, HelloAnswer, Role};
+use swarm_protocol::report::{
+    BuildAnswer, BuildNews, BuildReport, Heartbeat, Hello, HelloAnswer, Role, SyncAnswer, SyncReport,
+};
 use swarm_protocol::subject::ReportKind;
 use swarm_protocol::{CodecError, DroneId, PROTO_MAX, PROTO_MIN, Subjects};
 use tokio::sync::mpsc;
@@ -22,6 +24,7 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use super::plans::{Plans, Step};
+use super::rates::{LOGS, REPORTS, Rates, Verdict};
 use super::{ChunkSink, Inner, Intake};
 
 /// Requests that may wait to be read, all drones together; each may be as large as a message.
@@ -40,6 +43,7 @@ pub(super) struct Reports {
     inner: Arc<Inner>,
     engine: Arc<dyn Intake>,
     plans: Mutex<Plans>,
+    rates: Rates,
     /// Requests in our hands, per drone.
     held: Mutex<BTreeMap<DroneId, usize>>,
 }
@@ -57,11 +61,12 @@ enum Said {
     Build(BuildAnswer),
     Artifact(ArtifactAnswer),
     Plan(PlanAnswer),
+    Sync(SyncAnswer),
 }
 
 impl Reports {
     pub(super) fn new(client: Client, inner: Arc<Inner>, engine: Arc<dyn Intake>) -> Self {
-        Self { client, inner, engine, plans: Mutex::default(), held: Mutex::default() }
+        Self { client, inner, engine, plans: Mutex::default(), rates: Rates::new(REPORTS), held: Mutex::default() }
     }
 
     /// Heartbeats are handed on at once; requests are served beside each other, so that one that waits for the disk holds
@@ -90,6 +95,9 @@ impl Reports {
     }
 
     fn sort(&self, message: Message, to_serve: &mpsc::Sender<Asked>) {
+        if !self.inner.hears(&message.subject, &self.rates, &*self.engine) {
+            return;
+        }
         let Some((drone, kind)) = self.inner.subjects.parse_report(&message.subject) else {
             self.malformed(&message.subject, "a report of a kind this version does not know");
             return;
@@ -141,6 +149,7 @@ impl Reports {
             ReportKind::Build => self.build(&asked, payload).await,
             ReportKind::Artifact => self.artifact(&asked, payload).await,
             ReportKind::Plan => self.plan(&asked, payload).await,
+            ReportKind::Sync => self.sync(&asked, payload).await,
             ReportKind::Heartbeat => None,
         };
         let Some(reply) = asked.message.reply.take() else { return };
@@ -150,6 +159,7 @@ impl Reports {
             Some(Said::Build(answer)) => self.seal("answer.build", answer),
             Some(Said::Artifact(answer)) => self.seal("answer.artifact", answer),
             Some(Said::Plan(answer)) => self.seal("answer.plan", answer),
+            Some(Said::Sync(answer)) => self.seal("answer.sync", answer),
         };
         let drone = &asked.drone;
         let Some(body) = sealed else { return };
@@ -226,7 +236,7 @@ impl Reports {
             Ok(chunk) => chunk,
             Err(said) => return Some(said),
         };
-        let step = self.plans.lock().unwrap_or_else(PoisonError::into_inner).take(&asked.drone, chunk);
+        let step = self.plans.lock().unwrap_or_else(PoisonError::into_inner).take(&asked.drone, chunk, Instant::now());
         let (plan, attempt, result) = match step {
             Step::Answer(answer) => return Some(Said::Plan(answer)),
             Step::Whole { plan, attempt, result } => (plan, attempt, result),
@@ -238,6 +248,19 @@ impl Reports {
                 plans.answered(&asked.drone, plan, attempt, answer.clone());
                 Some(Said::Plan(answer))
             }
+            other => self.mismatch(asked, &other),
+        }
+    }
+
+    async fn sync(&self, asked: &Asked, payload: impl AsRef<[u8]>) -> Option<Said> {
+        let superseded = |reason: String| Said::Sync(SyncAnswer::Superseded { reason });
+        let report: SyncReport = match self.open(asked, payload, superseded)? {
+            Ok(report) => report,
+            Err(said) => return Some(said),
+        };
+        let (drone, report) = (asked.drone.clone(), Box::new(report));
+        match self.ask(asked, move |reply| Input::Synced { drone, report, reply }).await? {
+            Answer::Sync(answer) => Some(Said::Sync(answer)),
             other => self.mismatch(asked, &other),
         }
     }
@@ -291,6 +314,7 @@ impl Reports {
             ReportKind::Build => Some(Said::Build(BuildAnswer::NotUnderstood { reason })),
             ReportKind::Artifact => Some(Said::Artifact(ArtifactAnswer::Refused { reason })),
             ReportKind::Plan => Some(Said::Plan(PlanAnswer::Refused { reason })),
+            ReportKind::Sync => Some(Said::Sync(SyncAnswer::Superseded { reason })),
             ReportKind::Heartbeat => None,
         }
     }
@@ -332,18 +356,42 @@ fn other_version(payload: &[u8]) -> Option<CodecError> {
 }
 
 impl Inner {
-    /// Counts, and says so once per subject and minute. Nothing of the bytes is logged.
+    /// Whether there is room for one more message of who speaks. What is dropped is counted, and told the core now and then.
+    fn hears(&self, subject: &str, rates: &Rates, engine: &dyn Intake) -> bool {
+        // what is nobody's is malformed, and found so by who reads it
+        let Some(drone) = self.subjects.speaker(subject) else { return true };
+        let dropped = match rates.one_more(&drone) {
+            Verdict::Pass => return true,
+            Verdict::Drop => None,
+            Verdict::DropAndTell(dropped) => Some(dropped),
+        };
+        self.counters.flooded.fetch_add(1, Relaxed);
+        if let Some(dropped) = dropped {
+            warn!(%drone, dropped, "a drone says more than is taken of one; its messages are dropped");
+            // told again in a minute, if there is no room now
+            engine.offer(Input::Flood { drone, dropped });
+        }
+        false
+    }
+
+    /// Counts, and says so once per speaker and minute. Nothing of the bytes is logged.
     fn malformed(&self, subject: &str, reason: &str) {
         self.counters.malformed.fetch_add(1, Relaxed);
-        if self.throttle.lets_pass(subject) {
+        // not per subject: who speaks could make up as many as it likes
+        let speaker = self.subjects.speaker(subject).map(|drone| drone.0).unwrap_or_default();
+        if self.throttle.lets_pass(&format!("malformed {speaker}")) {
             warn!(subject, reason, "a message can't be read and was dropped");
         }
     }
 }
 
 /// Live chunks to their collector; the attempt is that of the subject.
-pub(super) async fn live_logs(inner: Arc<Inner>, mut messages: Subscriber, chunks: ChunkSink) {
+pub(super) async fn live_logs(inner: Arc<Inner>, mut messages: Subscriber, engine: Arc<dyn Intake>, chunks: ChunkSink) {
+    let rates = Rates::new(LOGS);
     while let Some(message) = messages.next().await {
+        if !inner.hears(&message.subject, &rates, &*engine) {
+            continue;
+        }
         let Some((drone, build, attempt)) = inner.subjects.parse_build_log(&message.subject) else {
             inner.malformed(&message.subject, "not the subject of a build's log");
             continue;

@@ -79,6 +79,7 @@ impl Bench {
         let subjects = Subjects::new(PREFIX);
         let link = Link::connect(LinkSettings {
             url: bus.url(),
+            ca: Some(bus.ca()),
             credentials: bus.controller.clone(),
             subjects: subjects.clone(),
             store_id: StoreId::from("test-store"),
@@ -411,6 +412,7 @@ async fn a_key_the_bus_does_not_know_is_named_at_once() {
     let stranger = crate::bus::keys::enrol_local(&bus.dir.path().join("strangers"), "mallory").unwrap();
     let settings = LinkSettings {
         url: bus.url(),
+        ca: Some(bus.ca()),
         credentials: stranger.clone(),
         subjects: Subjects::new(PREFIX),
         store_id: StoreId::from("x"),

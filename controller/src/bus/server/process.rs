@@ -1,6 +1,6 @@
 //! One `nats-server` process: known by pid, start time and boot, so that a recycled pid is never taken for it.
 
-use std::net::Ipv4Addr;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -43,17 +43,20 @@ impl Record {
         serde_json::from_str(&text).ok()
     }
 
-    /// A server of ours whose record was not written any more (the controller died between the two): found by its own
-    /// pid file, believed only if its command line names our configuration.
-    pub(super) fn by_pid_file(files: &Files) -> Option<Self> {
-        let pid: i32 = fs_err::read_to_string(files.pid_file()).ok()?.trim().parse().ok()?;
-        let line = fs_err::read(format!("/proc/{pid}/cmdline")).ok()?;
+    /// A server of ours whose record was not written any more (the controller died between the two): known by the command
+    /// line that [`Running::launch`] gives it. Its pid file would come too late: it is written by the server itself.
+    pub(super) fn by_command(files: &Files) -> Option<Self> {
         let config = files.config();
-        let ours = line.split(|byte| *byte == 0).any(|word| word == config.as_os_str().as_encoded_bytes());
-        if !ours {
-            return None;
-        }
-        Self::of(pid, String::new())
+        let is_ours = |pid: &i32| {
+            let line = fs_err::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let mut words = line.split(|byte| *byte == 0);
+            // an editor may have the same file open
+            let is_server = words.next().is_some_and(|word| word.windows(4).any(|part| part == b"nats"));
+            is_server && words.next() == Some(b"-c") && words.next() == Some(config.as_os_str().as_encoded_bytes())
+        };
+        let entries = fs_err::read_dir("/proc").ok()?;
+        let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        pids.filter(is_ours).find_map(|pid| Self::of(pid, String::new()))
     }
 
     fn of(pid: i32, config: String) -> Option<Self> {
@@ -169,12 +172,14 @@ pub(super) struct Hello {
     pub(super) server_name: String,
     #[serde(default)]
     pub(super) auth_required: bool,
+    #[serde(default)]
+    pub(super) tls_required: bool,
 }
 
-/// Reads the first line of whoever listens on the port; `None` when nobody does or it is no NATS server.
-pub(super) async fn hello(port: u16) -> Option<Hello> {
+/// Reads the first line of whoever listens there; `None` when nobody does or it is no NATS server. It comes before TLS.
+pub(super) async fn hello(address: SocketAddr) -> Option<Hello> {
     let read = async {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.ok()?;
+        let stream = TcpStream::connect(address).await.ok()?;
         let mut line = String::new();
         BufReader::new(stream.take(HELLO_MAX)).read_line(&mut line).await.ok()?;
         serde_json::from_str(line.strip_prefix("INFO ")?.trim()).ok()
@@ -182,9 +187,9 @@ pub(super) async fn hello(port: u16) -> Option<Hello> {
     timeout(HELLO_WITHIN, read).await.ok()?
 }
 
-/// Whether anybody listens on the port.
-pub(super) async fn is_taken(port: u16) -> bool {
-    timeout(HELLO_WITHIN, TcpStream::connect((Ipv4Addr::LOCALHOST, port))).await.is_ok_and(|tried| tried.is_ok())
+/// Whether anybody listens there.
+pub(super) async fn is_taken(address: SocketAddr) -> bool {
+    timeout(HELLO_WITHIN, TcpStream::connect(address)).await.is_ok_and(|tried| tried.is_ok())
 }
 
 /// When a live process was started; `None` when there is none, or only its remains.

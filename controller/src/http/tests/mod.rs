@@ -2,6 +2,7 @@
 
 mod access;
 mod errors;
+mod members;
 mod shapes;
 mod streams;
 mod uploads;

@@ -1,7 +1,9 @@
 //! A controller of which every answer is known.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, BodyDataStream};
@@ -12,7 +14,7 @@ use serde_json::Value;
 use swarm_core::input::UploadedFile;
 use swarm_core::rows::*;
 use swarm_core::view::{Counts, DroneView, Presence, TaskView};
-use swarm_core::{Answer, Input, ReplyTo, View};
+use swarm_core::{Answer, Input, Membership, ReplyTo, View};
 use swarm_protocol::machine::{DroneType, Vitals, WorkerState};
 use swarm_protocol::report::{FailureClass, Phase};
 use swarm_protocol::*;
@@ -34,6 +36,8 @@ pub struct Store {
     pub stats: Vec<StatsRow>,
     pub artifacts: Vec<ArtifactRow>,
     pub indexes: Vec<IndexRow>,
+    pub members: Vec<MemberRow>,
+    pub invites: Vec<InviteRow>,
     pub broken: bool,
 }
 
@@ -76,6 +80,12 @@ impl Rows for Store {
     fn indexes(&self) -> Result<Vec<IndexRow>, ReadError> {
         Ok(self.indexes.clone())
     }
+    fn members(&self) -> Result<Vec<MemberRow>, ReadError> {
+        Ok(self.members.clone())
+    }
+    fn invites(&self) -> Result<Vec<InviteRow>, ReadError> {
+        Ok(self.invites.clone())
+    }
 }
 
 /// Remembers what it was asked and answers from a list.
@@ -84,6 +94,7 @@ pub struct Engine {
     pub answers: Mutex<VecDeque<Result<Answer, NoAnswer>>>,
     pub view: Mutex<Arc<View>>,
     pub newest: watch::Sender<u64>,
+    pub hangs: AtomicBool,
 }
 
 impl crate::http::ports::Engine for Engine {
@@ -97,6 +108,9 @@ impl crate::http::ports::Engine for Engine {
     }
     fn events(&self) -> watch::Receiver<u64> {
         self.newest.subscribe()
+    }
+    fn pulse(&self, _: Duration) -> BoxFuture<'_, bool> {
+        Box::pin(std::future::ready(!self.hangs.load(SeqCst)))
     }
 }
 
@@ -172,7 +186,54 @@ impl Readiness for Ready {
     }
 }
 
+/// A bus that takes every change, or none.
+pub struct Bus {
+    pub addresses: Mutex<Result<Addresses, String>>,
+    pub admits: Mutex<Result<bool, String>>,
+    pub waited_for: Mutex<Vec<u64>>,
+}
+
+impl Default for Bus {
+    fn default() -> Self {
+        let addresses = Addresses {
+            facade: "http://swarm.example.org:8100".to_owned(),
+            bus: "tls://swarm.example.org:4222".to_owned(),
+            prefix: "swarm.v1".to_owned(),
+            authority: Some("ab".repeat(32)),
+        };
+        let (addresses, admits) = (Mutex::new(Ok(addresses)), Mutex::new(Ok(true)));
+        Self { addresses, admits, waited_for: Mutex::default() }
+    }
+}
+
+impl crate::http::ports::Bus for Bus {
+    fn addresses(&self) -> Result<Addresses, String> {
+        self.addresses.lock().unwrap().clone()
+    }
+    fn authority(&self) -> Option<String> {
+        Some("-----BEGIN CERTIFICATE-----\n".to_owned())
+    }
+    fn admitted(&self, membership: Arc<Membership>) -> BoxFuture<'_, Result<bool, String>> {
+        self.waited_for.lock().unwrap().push(membership.generation);
+        Box::pin(std::future::ready(self.admits.lock().unwrap().clone()))
+    }
+    fn permissions(&self, membership: &Membership) -> Result<String, String> {
+        Ok(format!("{} drones", membership.drones.len()))
+    }
+    fn state(&self) -> BusState {
+        BusState {
+            url: "tls://127.0.0.1:4222".to_owned(),
+            managed: true,
+            connected: true,
+            prefix: "swarm.v1".to_owned(),
+            counters: vec![("malformed", 3)],
+            ..BusState::default()
+        }
+    }
+}
+
 pub struct World {
+    pub bus: Arc<Bus>,
     pub engine: Arc<Engine>,
     pub logs: Arc<Logs>,
     pub binhost: Arc<Binhost>,
@@ -205,21 +266,23 @@ impl World {
             answers: Mutex::default(),
             newest: watch::channel(view.last_event).0,
             view: Mutex::new(Arc::new(view)),
+            hangs: AtomicBool::new(false),
         });
         let logs = Arc::new(Logs { fence: fence(1, 2), log: watch::channel(LogPiece::default()).0 });
-        let binhost = Arc::new(Binhost::default());
+        let (binhost, bus) = (Arc::new(Binhost::default()), Arc::new(Bus::default()));
         let state = AppState::new(Parts {
             engine: engine.clone(),
             store: Arc::new(store),
             logs: logs.clone(),
             binhost: binhost.clone(),
             ready: Arc::new(Ready(missing)),
+            bus: bus.clone(),
             admin_key: AdminKey::new(KEY),
             base_url: "http://127.0.0.1:8100/".to_owned(),
             name: "hive".to_owned(),
             max_upload: 1 << 20,
         });
-        Self { engine, logs, binhost, router: router(state, Router::new()) }
+        Self { bus, engine, logs, binhost, router: router(state, Router::new()) }
     }
 
     pub fn will_answer(&self, answer: Answer) {
@@ -258,6 +321,7 @@ pub fn build(id: u64, cpv: &str, state: BuildState) -> BuildRow {
         repository: "demo".to_owned(),
         use_flags: vec!["sweet".to_owned()],
         restrict: String::new(),
+        sources: Vec::new(),
         package_use: Vec::new(),
         origin: Origin::Asked,
         rebuild: false,
@@ -269,6 +333,10 @@ pub fn build(id: u64, cpv: &str, state: BuildState) -> BuildRow {
         marks: Vec::new(),
         auto_retries: 0,
         created_at: NOW,
+        queued_at: 0,
+        wishes: Wishes::default(),
+        arch: "amd64".to_owned(),
+        moved: false,
     }
 }
 
@@ -285,6 +353,8 @@ pub fn delegated() -> BuildState {
             taken: true,
             building_since: Some(NOW + 1_500),
             cancelling: None,
+            disk_free: 0,
+            sweep: None,
         },
     }
 }
@@ -317,6 +387,7 @@ pub fn mark(attempt: u32) -> FailureMark {
         log_line: Some("wasp.c:3: error: implicit declaration of function 'sting'".to_owned()),
         at: 5,
         wall: NOW + 2_000,
+        had_bytes: 0,
     }
 }
 
@@ -368,6 +439,9 @@ pub fn drone(id: &str, name: &str, presence: Presence) -> Arc<DroneView> {
         type_override: None,
         tags: Vec::new(),
         slots: 1,
+        waiting: None,
+        features: vec!["ccache".to_owned()],
+        sources: Vec::new(),
         build_profile: "default".to_owned(),
         chost: "x86_64-pc-linux-gnu".to_owned(),
         base: "base".to_owned(),
@@ -380,6 +454,9 @@ pub fn drone(id: &str, name: &str, presence: Presence) -> Arc<DroneView> {
         last_order: 3,
         paused: None,
         draining: None,
+        drained: None,
+        syncing: None,
+        speeds: vec![1_500],
         grounded: None,
         upload_impaired: None,
         streaks: Streaks::default(),
@@ -387,8 +464,19 @@ pub fn drone(id: &str, name: &str, presence: Presence) -> Arc<DroneView> {
     };
     let vitals = Vitals { load_1m: f64::NAN, cpu_percent: 12.5, ..Vitals::default() };
     let (worker, last_heartbeat) = (WorkerState::Alive, 0);
-    let row = Arc::new(row);
-    Arc::new(DroneView { row, presence, last_heartbeat, vitals, worker, tasks: Vec::new(), completed: 4, failed: 1 })
+    let (tasks, speed) = (Vec::new(), row.learned_speed());
+    Arc::new(DroneView {
+        row: Arc::new(row),
+        presence,
+        last_heartbeat,
+        vitals,
+        worker,
+        tasks,
+        completed: 4,
+        failed: 1,
+        speed,
+        wait_ms: 9_000,
+    })
 }
 
 /// Two drones, one of them building; one session with an entry in each state.
@@ -423,6 +511,9 @@ pub fn busy() -> (Store, View) {
         phase: Phase::Compile,
         assigned_at: NOW + 1_000,
         building_since: Some(NOW + 1_500),
+        order: 3,
+        begun_at: Some(NOW + 1_500),
+        sweep: false,
         estimated_ms: Some(30_000),
         log_bytes: 7,
     }];
