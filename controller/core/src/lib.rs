@@ -3,7 +3,8 @@
 //!
 //! # Contract
 //!
-//! - [`Core::handle`] takes one [`Input`] and returns the [`Effect`]s it causes. [`Core::wake`] lets time pass; waking early
+//! - [`Core::handle`] takes one [`Input`] and returns the [`Effect`]s it causes; [`Core::handle_all`] takes several that came
+//!   together. [`Core::wake`] lets time pass; waking early
 //!   or twice is harmless. [`Core::next_wake`] says when the next rule is due.
 //! - After any number of calls, [`Core::drain`] hands every changed row to a [`Sink`]. **No effect may leave before those
 //!   rows are on disk.** An input that changed no row needs no transaction.

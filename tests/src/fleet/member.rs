@@ -240,7 +240,8 @@ impl Member {
                     journeys.push(took);
                 }
             }
-            Input::Answered { answer: BuildAnswer::Superseded { .. }, .. } => {
+            // of an earlier report it means that the result was faster
+            Input::Answered { answer: BuildAnswer::Superseded { .. }, .. } if finished => {
                 counters.superseded.fetch_add(1, Relaxed);
             }
             Input::Answered { answer: BuildAnswer::Pending { .. }, .. } => {

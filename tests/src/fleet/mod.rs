@@ -89,7 +89,7 @@ pub struct Done {
     pub plans: u64,
     /// Results answered "durable".
     pub durable: u64,
-    /// Attempts answered "superseded".
+    /// Results answered "superseded".
     pub superseded: u64,
     /// Results told to ask again.
     pub pending: u64,
