@@ -7,7 +7,11 @@ use swarm_core::input::{Control, DroneAction, QueueRequest};
 use swarm_core::{Effect, Input, Request};
 
 fn requests(farm: &mut Farm, wanted: &[Request]) -> Vec<Input> {
-    let input = |request: &Request| Input::Request { actor: "kim".to_owned(), request: request.clone(), reply: farm.next_reply() };
+    let input = |request: &Request| Input::Request {
+        actor: "kim".to_owned(),
+        request: request.clone(),
+        reply: farm.next_reply(),
+    };
     wanted.iter().map(input).collect()
 }
 
