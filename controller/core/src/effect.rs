@@ -10,7 +10,7 @@ use swarm_protocol::{ArtifactId, BuildId, DroneId, Fence, SessionId};
 
 use crate::input::ReplyTo;
 use crate::placement::Explanation;
-use crate::rows::{IndexKey, NoticeRow, RouteKind};
+use crate::rows::{IndexKey, InviteRow, NoticeRow, RouteKind};
 
 /// Something to be done. Effects keep their order.
 #[must_use]
@@ -161,6 +161,12 @@ pub enum Answer {
     Why(Vec<Explanation>),
     /// What a ticket is good for.
     Ticket(Ticket),
+    /// An invitation was made.
+    Invited(InviteRow),
+    /// What proofs for an invitation are checked against: the public half of its key pair.
+    Verifier(String),
+    /// A drone is let in.
+    Enrolled(Enrolled),
     /// An upload was taken: durable, or refused.
     Upload {
         /// The file stays; it will be signed.
@@ -209,6 +215,15 @@ pub struct Healed {
     pub generation: Option<u64>,
 }
 
+/// A drone that is let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Enrolled {
+    /// Its name.
+    pub name: String,
+    /// Its identity.
+    pub drone: DroneId,
+}
+
 /// What a ticket is good for.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Ticket {
@@ -248,6 +263,8 @@ pub enum RefusalKind {
     NotFound,
     /// It does not fit the state things are in.
     Conflict,
+    /// What it names is over.
+    Gone,
     /// A bound is reached.
     Full,
 }

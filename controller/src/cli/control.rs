@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::client::{Client, segment};
 use super::drone::DroneCare;
+use super::invite::{self, InviteArgs};
 use super::problem::Exit;
 use super::wait::{LOOK, MAX_SILENT};
 use super::{Context, Problem};
@@ -129,6 +130,13 @@ pub enum DroneCommand {
     /// Its health.
     #[command(flatten)]
     Care(DroneCare),
+    /// Cut it off at once, whatever it does; its key is never let in again
+    Revoke {
+        /// Name or identity
+        name: String,
+    },
+    /// Invite a drone of another machine, or look at invitations and take them back
+    Invite(InviteArgs),
 }
 
 /// Runs `swarm drone …`.
@@ -147,6 +155,8 @@ pub fn drone(context: &Context, command: &DroneCommand) -> Result<(), Problem> {
         }
         DroneCommand::Forget { name } => client.delete(&node(name))?,
         DroneCommand::Care(_) => return Ok(()),
+        DroneCommand::Revoke { name } => client.post(&format!("{}/revoke", node(name)), &())?,
+        DroneCommand::Invite(args) => return invite::run(context, args),
     };
     context.screen.show(&done, |done| format!("{} is {}", done.name, done.status))
 }

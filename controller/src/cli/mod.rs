@@ -3,6 +3,7 @@
 //! Exit statuses: 0 well, 1 error, 2 usage, 3 controller unreachable, 4 key missing or wrong.
 
 mod binhost;
+mod bus;
 mod client;
 mod config;
 mod control;
@@ -11,6 +12,7 @@ mod events;
 mod fleet;
 mod healing;
 mod history;
+mod invite;
 mod log;
 mod notify;
 mod portage;
@@ -20,6 +22,7 @@ mod screen;
 mod serve;
 mod session;
 mod status;
+mod tapper;
 mod up;
 mod wait;
 mod why;
@@ -99,7 +102,7 @@ enum Command {
     /// Control the whole swarm, or packages
     #[command(subcommand)]
     Control(control::ControlCommand),
-    /// Ping, show, pause, empty, restart or forget a drone, and what is wished for it
+    /// Invite, ping, show, pause, empty, restart, forget or revoke a drone, and what is wished for it
     #[command(subcommand)]
     Drone(control::DroneCommand),
     /// The ladder of the fleet: which drones do not work, what is done about them, what holds it back
@@ -107,6 +110,8 @@ enum Command {
     /// What people are told outside the swarm
     #[command(subcommand)]
     Notify(notify::NotifyCommand),
+    /// The bus: how it is, who is let in, what an operator of another bus configures
+    Bus(bus::BusArgs),
     /// Use the binhost
     #[command(subcommand)]
     Binhost(binhost::BinhostCommand),
@@ -167,6 +172,7 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
         Command::Drone(command) => control::drone(&context, &command),
         Command::Healing => healing::run(&context),
         Command::Notify(command) => notify::run(&context, &command),
+        Command::Bus(args) => bus::run(&context, &args),
         Command::Binhost(command) => binhost::run(&context, &command),
         Command::Config(command) => config::run(&context, &command),
         Command::Openapi => context.screen.line(crate::http::openapi::text().trim_end()),

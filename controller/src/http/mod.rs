@@ -11,6 +11,7 @@ pub mod openapi;
 pub mod ports;
 pub mod views;
 
+mod attempts;
 mod extract;
 mod healing;
 mod layers;
@@ -30,7 +31,7 @@ use tokio::sync::Semaphore;
 
 pub use auth::AdminKey;
 use error::ApiError;
-use ports::{Binhost, Care, Engine, Logs, Readiness, Rows, Store};
+use ports::{Binhost, Bus, Care, Engine, Logs, Readiness, Rows, Store};
 
 /// Readers that follow a log at one time.
 const MAX_FOLLOWERS: usize = 128;
@@ -51,6 +52,8 @@ pub struct Parts {
     pub ready: Arc<dyn Readiness>,
     /// Pings, and the channels of notices.
     pub care: Care,
+    /// The bus.
+    pub bus: Arc<dyn Bus>,
     /// Whoever sends it may write.
     pub admin_key: AdminKey,
     /// Base address as clients reach this port, without a slash at its end.
@@ -70,6 +73,8 @@ pub struct AppState {
     pub(crate) binhost: Arc<dyn Binhost>,
     pub(crate) ready: Arc<dyn Readiness>,
     pub(crate) care: Care,
+    pub(crate) bus: Arc<dyn Bus>,
+    pub(crate) attempts: Arc<attempts::Attempts>,
     pub(crate) admin_key: AdminKey,
     pub(crate) base_url: Arc<str>,
     pub(crate) name: Arc<str>,
@@ -90,6 +95,8 @@ impl AppState {
             binhost: parts.binhost,
             ready: parts.ready,
             care: parts.care,
+            bus: parts.bus,
+            attempts: Arc::default(),
             admin_key: parts.admin_key,
             base_url: parts.base_url.trim_end_matches('/').into(),
             name: parts.name.into(),

@@ -273,7 +273,8 @@ impl Supervisor {
         match act {
             Act::Sweep => self.aid.sweep(),
             Act::Start => {
-                match WorkerProcess::start(&self.program, self.config.file.as_deref(), self.pulses.0.clone()) {
+                let (instance, pulses) = (self.voice.instance(), self.pulses.0.clone());
+                match WorkerProcess::start(&self.program, self.config.file.as_deref(), instance, pulses) {
                     Ok(worker) => {
                         info!(pid = worker.pid(), "started the worker");
                         self.worker = Some(worker);

@@ -7,6 +7,7 @@ mod build;
 mod drone;
 mod healing;
 mod journal;
+mod member;
 mod notice;
 mod session;
 mod wishes;
@@ -19,6 +20,7 @@ pub use build::{
 pub use drone::{DroneRow, Fact, Streaks, Syncing};
 pub use healing::{Acting, Deed, DeedOutcome, HealingRow, Incident, ProbeRecord, Recovered, RouteKind};
 pub use journal::{EventRow, HistoryRow, HistoryStatus};
+pub use member::{InviteRow, InviteState, MemberOrigin, MemberRole, MemberRow, Standing};
 pub use notice::{NoticeKind, NoticeRow, NoticeState};
 pub use session::{DurationRow, IdempotencyRow, MetaRow, PlanRow, PlanState, Run, SessionRow, StatsRow};
 pub use wishes::WishesRow;

@@ -74,6 +74,7 @@ impl Farm {
             }
             Input::Notified { notice, failed, .. } if failed.is_empty() => format!("everybody has notice {notice}"),
             Input::Notified { notice, failed, .. } => format!("notice {notice} did not arrive: {failed:?}"),
+            Input::Flood { drone, dropped } => format!("{} floods, {dropped} dropped", self.name(drone)),
         }
     }
 
@@ -146,6 +147,16 @@ fn describe_request(request: &Request) -> String {
         Request::TestNotice {} => "test notice".to_owned(),
         Request::Why { package } => format!("why {package}"),
         Request::Ticket { artifact } => format!("ticket of {artifact}"),
+        Request::Invite(invite) => format!("invite {} as {}", invite.name, invite.id),
+        Request::Uninvite { which } => format!("take back {which}"),
+        Request::Invitation { id } => format!("verifier of {id}"),
+        Request::WrongProof { invitation } => format!("wrong proof for {invitation}"),
+        Request::Enrol { invitation, drone } => format!("enrol {drone} by {invitation}"),
+        Request::LocalDrones { drones } => {
+            format!("local drones: {}", drones.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>().join(" "))
+        }
+        Request::Tapper { id, name } => format!("tapper {name} with {id}"),
+        Request::RevokeTapper { name } => format!("revoke tapper {name}"),
     }
 }
 
@@ -214,6 +225,9 @@ fn describe_answer(answer: &Answer) -> String {
             None => format!("{} was at level {}", healed.name, healed.previous_level),
         },
         Answer::Ticket(ticket) => format!("{ticket:?}"),
+        Answer::Invited(row) => format!("invitation {} for {}", row.id, row.name),
+        Answer::Verifier(key) => format!("verifier {key}"),
+        Answer::Enrolled(enrolled) => format!("{} is in as {}", enrolled.name, enrolled.drone),
         Answer::Upload { taken: true, .. } => "taken".to_owned(),
         Answer::Upload { taken: false, reason } => format!("not taken: {reason}"),
         Answer::Refused(refusal) => {

@@ -8,6 +8,7 @@ mod events;
 mod fleet;
 mod history;
 mod logs;
+mod members;
 mod queue;
 mod sessions;
 mod status;
@@ -44,6 +45,16 @@ pub fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(builds::show))
         .routes(routes!(logs::log))
         .routes(routes!(why::why))
+        .routes(routes!(members::invites, members::invite))
+        .routes(routes!(members::uninvite))
+        .routes(routes!(members::enrol))
+        .routes(routes!(members::bus))
+        .routes(routes!(members::authority))
+        .routes(routes!(members::members))
+        .routes(routes!(members::permissions))
+        .routes(routes!(members::tapper))
+        .routes(routes!(members::untap))
+        .routes(routes!(members::revoke))
         .routes(routes!(binhost::show))
         .routes(routes!(binhost::key))
         .merge(artifacts::api())

@@ -3,6 +3,7 @@
 mod access;
 mod errors;
 mod healing;
+mod members;
 mod shapes;
 mod streams;
 mod uploads;

@@ -8,6 +8,7 @@ mod event;
 mod fleet;
 mod healing;
 mod history;
+mod member;
 mod notice;
 mod ping;
 mod queue;
@@ -29,6 +30,10 @@ pub use healing::{
     HealingStatus, ProbeView, ResetDone, RestartBody, TypeBody, TypeDone, last_deeds,
 };
 pub use history::{DroneTiming, History, HistoryEntry, Timing};
+pub use member::{
+    BusAnswer, EnrolAnswer, EnrolBody, Invite, InviteAnswer, InviteBody, Invites, Member, MembersAnswer, TapperAnswer,
+    TapperBody,
+};
 pub use notice::{NoticeList, NoticeView, TestNotice};
 pub use ping::{LastPing, LastPings, Latency, PingAllAnswer, PingAnswer, PingMetrics};
 pub use queue::{QueueBody, QueueEntry, QueuedAnswer};
