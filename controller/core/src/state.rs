@@ -30,10 +30,12 @@ pub struct Work {
     pub candidates: u64,
     /// Rows looked through one after the other.
     pub looked_through: u64,
+    /// Drones looked at one after the other.
+    pub fleet: u64,
 }
 
 impl Work {
-    /// All steps.
+    /// All steps over entries.
     pub fn total(&self) -> u64 {
         self.graph + self.candidates + self.looked_through
     }
@@ -164,11 +166,17 @@ pub(crate) struct Soft {
     pub probes: BTreeMap<DroneId, Probe>,
     /// Who is pinged when.
     pub pings_due: BTreeSet<(u64, DroneId)>,
-    /// Drones that gave a sign of trouble or are being helped.
-    pub ailing: BTreeSet<DroneId>,
+    /// Drones that gave a sign of trouble or are being helped, and when each is looked at next without a further sign.
+    pub ailing: BTreeMap<DroneId, Option<u64>>,
+    /// The same by the moment.
+    pub looks_due: BTreeSet<(u64, DroneId)>,
+    /// Drones that may be between their reboot and the end of the wait after it; no others are.
+    pub rebooting: BTreeSet<DroneId>,
     /// After a silence of the fleet: nobody is helped before this moment.
     pub settled_at: u64,
-    /// When the ailing are looked at next.
+    /// Times an ailing drone was looked at, ever.
+    pub looked_at: u64,
+    /// No ailing drone is looked at before this moment.
     pub next_look_healing: u64,
     /// Notices by the moment they are tried.
     pub notices_due: BTreeSet<(u64, u64)>,
@@ -276,12 +284,15 @@ impl Core {
         }
     }
 
-    /// Lets time pass.
+    /// Lets time pass. Drones are pinged many times a second: that alone looks at nothing else.
     pub fn wake(&mut self, now: Now) -> Vec<Effect> {
         self.pass(now);
-        self.wake_fleet();
-        self.wake_queue();
-        self.wake_publishing();
+        let others = [self.next_fleet(), self.next_queue(), self.next_publishing()];
+        if others.into_iter().flatten().any(|due| due <= self.now.at) {
+            self.wake_fleet();
+            self.wake_queue();
+            self.wake_publishing();
+        }
         self.wake_healing();
         self.settle();
         std::mem::take(&mut self.effects)
@@ -398,6 +409,7 @@ impl Core {
                 + self.rows.artifacts.walked()
                 + self.rows.durations.walked()
                 + self.rows.idempotency.walked(),
+            fleet: self.rows.drones.walked() + self.rows.healing.walked() + self.soft.looked_at,
         }
     }
 

@@ -562,6 +562,19 @@ fn an_unhealthy_drone_gets_no_new_work() {
 }
 
 #[test]
+fn a_drone_that_is_being_rebooted_gets_no_work_between_two_routes() {
+    let mut farm = Farm::of(&["anna"]);
+    wishes(&mut farm, "anna", DroneWishes { ssh_user: Some(Some("root".to_owned())), ..DroneWishes::default() });
+    farm.hold.escalate = true;
+    farm.heal("anna", HealAction::Reboot);
+    farm.queue(&["app-misc/hello"]);
+    farm.pass(10 * SECOND);
+    assert_eq!(farm.holder("app-misc/hello-1.0"), None);
+    farm.pass(20 * SECOND);
+    assert_eq!(farm.escalations.last().unwrap().holds, 0, "the next way is tried with empty hands");
+}
+
+#[test]
 fn a_reset_starts_the_ladder_anew() {
     let mut farm = Farm::of(&["anna", "ben"]);
     farm.dies("anna", None);

@@ -4,14 +4,14 @@ use swarm_protocol::DroneId;
 use swarm_protocol::machine::{DroneType, RebootPolicy};
 use swarm_protocol::order::Rung;
 
-use crate::rows::{DroneRow, NoticeKind};
+use crate::rows::{DroneRow, Incident, NoticeKind};
 use crate::state::Core;
 
 /// Milliseconds.
 pub(super) const DAY: u64 = 24 * 3_600_000;
 /// Misses that count as silence when the fleet is looked at as a whole: one less than make a drone unhealthy, so that the
 /// first of many to be judged does not go before the brake.
-const SILENT: u32 = 2;
+pub(super) const SILENT: u32 = 2;
 /// Smaller fleets can't tell a cut from a coincidence.
 const MIN_FLEET: usize = 3;
 /// Key of the notices about the controller being cut off.
@@ -71,7 +71,7 @@ impl Core {
         if self.now.at < self.soft.settled_at {
             return Some("the fleet has just come back".to_owned());
         }
-        let by_person = [("paused", &row.paused), ("being drained", &row.draining)];
+        let by_person = [("paused", &row.paused), ("being drained", &row.draining), ("drained", &row.drained)];
         by_person.into_iter().find_map(|(word, fact)| fact.as_ref().map(|fact| format!("it is {word} by {}", fact.by)))
     }
 
@@ -122,15 +122,21 @@ impl Core {
 
     /// Another drone between its reboot and the end of the wait after it.
     fn being_rebooted(&self, except: &DroneId) -> Option<String> {
-        let now = self.now.at;
-        let busy = |row: &&crate::rows::HealingRow| {
-            let acts = row.acting.as_ref().is_some_and(|acting| acting.rung == Rung::RebootContainer);
-            let waits = row.incident.as_ref().is_some_and(|incident| incident.level == 3 && now < incident.wait_until);
-            row.drone != *except && (acts || waits)
-        };
-        // only drones with an incident or an act can be in either
-        let ailing = self.soft.ailing.iter().filter_map(|drone| self.rows.healing.get(&drone.0));
-        ailing.into_iter().find(busy).map(|row| self.drone_name(&row.drone))
+        let mut others = self.soft.rebooting.iter().filter(|drone| *drone != except);
+        others.find(|drone| self.is_rebooting(drone)).map(|drone| self.drone_name(drone))
+    }
+
+    fn is_rebooting(&self, drone: &DroneId) -> bool {
+        let Some(row) = self.rows.healing.get(&drone.0) else { return false };
+        let waits = |incident: &Incident| incident.level == 3 && self.now.at < incident.wait_until;
+        row.is_rebooted() || row.incident.as_ref().is_some_and(waits)
+    }
+
+    pub(super) fn note_reboot(&mut self, drone: &DroneId) {
+        let mut rebooting = std::mem::take(&mut self.soft.rebooting);
+        rebooting.retain(|drone| self.is_rebooting(drone));
+        rebooting.insert(drone.clone());
+        self.soft.rebooting = rebooting;
     }
 
     /// More than half of a fleet of three or more silent at once: we are cut off, not they.
@@ -159,10 +165,15 @@ impl Core {
         }
     }
 
-    /// Silent drones, and those that count as the fleet: whom nobody put aside, and about whom nothing was done yet.
+    /// Silent drones, and those that count as the fleet: whom nobody put aside, and about whom nothing was done yet. The fleet
+    /// is counted while somebody is silent, and not otherwise.
     fn silence(&self) -> (usize, usize) {
         let mut counted = (0, 0);
-        for row in self.rows.drones.iter().filter(|row| row.paused.is_none()) {
+        let is_silent = |drone| self.soft.probes.get(drone).is_some_and(|probe: &super::Probe| probe.misses >= SILENT);
+        if self.meta().cut_off.is_none() && !self.soft.ailing.keys().any(is_silent) {
+            return counted;
+        }
+        for row in self.rows.drones.iter().filter(|row| row.paused.is_none() && row.drained.is_none()) {
             let handled = self.rows.healing.get(&row.id.0).is_some_and(|healing| healing.level() > 0);
             let Some(probe) = self.soft.probes.get(&row.id).filter(|_| !handled) else { continue };
             counted.1 += 1;

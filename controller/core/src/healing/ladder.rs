@@ -26,27 +26,45 @@ pub(super) fn rung(level: u8) -> Option<Rung> {
 impl Core {
     /// Looks at a drone that gave a sign of trouble: opens an incident, goes on with one, or lets it be.
     pub(super) fn look_at(&mut self, drone: &DroneId) {
+        self.soft.looked_at += 1;
         if self.rows.drones.get(&drone.0).is_none() {
-            self.soft.ailing.remove(drone);
             return;
         }
-        let sick = self.sickness(drone);
         let row = self.rows.healing.get(&drone.0);
-        let (acting, open) =
-            (row.is_some_and(|row| row.acting.is_some()), row.is_some_and(|row| row.incident.is_some()));
-        if acting {
-            return;
-        }
-        match (open, sick) {
-            (false, Some((why, began))) => self.open_incident(drone, why, began),
-            (false, None) => {
-                let quiet = |probe: &super::Probe| probe.misses == 0 && probe.worker_bad.is_none();
-                if self.soft.probes.get(drone).is_none_or(quiet) {
-                    self.soft.ailing.remove(drone);
-                }
+        if let Some(acting) = row.and_then(|row| row.acting.as_ref()) {
+            // whoever should have told us what became of it has not
+            let (until, generation) = (acting.until, acting.generation);
+            if until <= self.now.at {
+                self.escalated(drone, generation, RouteOutcome::TimedOut {});
             }
-            (true, _) => self.climb(drone),
+        } else if row.is_some_and(|row| row.incident.is_some()) {
+            self.climb(drone);
+        } else if let Some((why, began)) = self.sickness(drone) {
+            self.open_incident(drone, why, began);
         }
+    }
+
+    /// `None`: nothing is wrong with it. Inside: when it is looked at, should no sign come before.
+    pub(super) fn next_look_at(&self, drone: &DroneId) -> Option<Option<u64>> {
+        self.rows.drones.get(&drone.0)?;
+        let (probe, rules) = (self.soft.probes.get(drone), &self.settings.healing);
+        let row = self.rows.healing.get(&drone.0);
+        if let Some(acting) = row.and_then(|row| row.acting.as_ref()) {
+            return Some(Some(acting.until));
+        }
+        if let Some(incident) = row.and_then(|row| row.incident.as_ref()) {
+            // what holds it back once that moment has come ends without telling, so it is looked at again and again
+            return Some(if incident.level >= ALERTED { incident.repeat_at } else { Some(incident.wait_until) });
+        }
+        let probe = probe.filter(|probe| probe.misses > 0 || probe.worker_bad.is_some())?;
+        let silent = match probe.misses {
+            misses if misses >= rules.misses => Some(probe.first_miss + rules.judge_after),
+            // not judged yet, and yet many such are a cut
+            misses if misses >= super::brakes::SILENT => Some(probe.first_miss),
+            _ => None,
+        };
+        let worker = probe.worker_bad.map(|(since, _)| since + rules.worker_unrevived_after);
+        Some([silent, worker].into_iter().flatten().min())
     }
 
     /// What is wrong with a drone, if the rules call it that, and when it began.
@@ -163,11 +181,14 @@ impl Core {
             incident.attempts = incident.attempts.saturating_add(1);
         }
         self.rows.healing.put(row);
-        self.soft.ailing.insert(drone.clone());
+        if rung == Rung::RebootContainer {
+            self.note_reboot(drone);
+        }
         let kind = if rung == Rung::RebootContainer { "reboot" } else { "escalate" };
         let name = self.drone_name(drone);
         self.drone_event(kind, drone, format!("{} of {name} by {by}: {reason}", rung.name()));
         self.try_route(drone, reason);
+        self.look_later(drone);
     }
 
     /// Tries the route the act stands at; without one left the act is over.
@@ -189,6 +210,15 @@ impl Core {
     }
 
     pub(crate) fn escalated(&mut self, drone: &DroneId, generation: u64, outcome: RouteOutcome) {
+        let rebooting = |core: &Self| core.rows.healing.get(&drone.0).is_some_and(HealingRow::is_rebooted);
+        let before = rebooting(self);
+        self.take_outcome(drone, generation, outcome);
+        // it gets work again
+        self.soft.assign_due |= before && !rebooting(self);
+        self.look_again(drone);
+    }
+
+    fn take_outcome(&mut self, drone: &DroneId, generation: u64, outcome: RouteOutcome) {
         let row = self.healing_row(drone);
         let Some(acting) = row.acting.as_ref().filter(|acting| acting.generation == generation) else { return };
         let route = self.routes(drone, acting.rung).get(acting.route).map(crate::effect::Route::kind);
@@ -332,23 +362,6 @@ impl Core {
         self.rows.healing.put(row);
     }
 
-    /// Acts without an answer: whoever should have told us has not.
-    pub(super) fn end_late_acts(&mut self) {
-        let now = self.now.at;
-        let late: Vec<(DroneId, u64)> = self
-            .soft
-            .ailing
-            .iter()
-            .filter_map(|drone| {
-                let acting = self.rows.healing.get(&drone.0)?.acting.as_ref()?;
-                (acting.until <= now).then(|| (drone.clone(), acting.generation))
-            })
-            .collect();
-        for (drone, generation) in late {
-            self.escalated(&drone, generation, RouteOutcome::TimedOut {});
-        }
-    }
-
     /// After a start: what was under way may or may not have been done. It is not done a second time.
     pub(super) fn end_interrupted_acts(&mut self) {
         let open: Vec<HealingRow> = self.rows.healing.iter().filter(|row| row.acting.is_some()).cloned().collect();
@@ -379,11 +392,8 @@ impl Core {
         let Some(incident) = row.incident.take() else { return };
         let took_ms = self.now.at.saturating_sub(incident.since_at);
         row.recovered = Some(Recovered { at: self.now.at, level: incident.level, took_ms });
-        let (number, acting) = (row.incidents, row.acting.is_some());
+        let number = row.incidents;
         self.rows.healing.put(row);
-        if !acting {
-            self.soft.ailing.remove(drone);
-        }
         self.soft.touched.insert(drone.clone());
         self.soft.assign_due = true;
         let name = self.drone_name(drone);

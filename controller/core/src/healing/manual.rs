@@ -48,7 +48,8 @@ impl Core {
         if let Some(probe) = self.soft.probes.get_mut(drone) {
             (probe.misses, probe.good, probe.worker_bad) = (0, 0, None);
         }
-        self.soft.ailing.remove(drone);
+        self.look_again(drone);
+        self.soft.assign_due = true;
         self.soft.touched.insert(drone.clone());
         let name = self.drone_name(drone);
         self.drone_event("control", drone, format!("{actor} reset {name} from level {level} to 0"));

@@ -32,30 +32,64 @@ impl Core {
             self.probe_from_now(&drone);
         }
         let open = self.rows.healing.iter().filter(|row| row.incident.is_some() || row.acting.is_some());
-        self.soft.ailing = open.map(|row| row.drone.clone()).collect();
+        let open: Vec<DroneId> = open.map(|row| row.drone.clone()).collect();
+        self.soft.rebooting = open.iter().cloned().collect();
         self.end_interrupted_acts();
+        for drone in &open {
+            self.look_later(drone);
+        }
         self.resend_notices();
     }
 
     pub(crate) fn wake_healing(&mut self) {
         self.send_pings();
         self.send_notices();
-        if self.in_grace() || self.now.at < self.soft.next_look_healing {
+        if self.next_round().is_none_or(|at| at > self.now.at) {
             return;
         }
         self.soft.next_look_healing = self.now.at + LOOK;
         self.look_for_cut_off();
-        self.end_late_acts();
-        for drone in self.soft.ailing.clone() {
+        let later = (self.now.at + 1, DroneId::default());
+        let not_yet = self.soft.looks_due.split_off(&later);
+        for (_, drone) in std::mem::replace(&mut self.soft.looks_due, not_yet) {
             self.look_at(&drone);
+            self.look_later(&drone);
+        }
+    }
+
+    /// Sets when an ailing drone is looked at next, or sees that it is well. Called after whatever changes that.
+    fn look_later(&mut self, drone: &DroneId) {
+        let next = self.next_look_at(drone);
+        let before = match next {
+            Some(next) => self.soft.ailing.insert(drone.clone(), next),
+            None => self.soft.ailing.remove(drone),
+        };
+        if let Some(before) = before.flatten() {
+            self.soft.looks_due.remove(&(before, drone.clone()));
+        }
+        if let Some(at) = next.flatten() {
+            self.soft.looks_due.insert((at, drone.clone()));
+        }
+    }
+
+    /// A sign of a drone: it may have become worse or better.
+    fn look_again(&mut self, drone: &DroneId) {
+        if self.soft.ailing.contains_key(drone) || self.next_look_at(drone).is_some() {
+            self.look_later(drone);
         }
     }
 
     pub(crate) fn next_healing(&self) -> Option<u64> {
         let ping = self.soft.pings_due.first().map(|(at, _)| *at);
-        let look = (!self.soft.ailing.is_empty() || self.meta().cut_off.is_some())
-            .then(|| self.soft.next_look_healing.max(self.soft.started + self.settings.start_grace));
-        [ping, look, self.next_notice()].into_iter().flatten().min()
+        [ping, self.next_round(), self.next_notice()].into_iter().flatten().min()
+    }
+
+    /// When ailing drones are looked at next; while we are cut off, whether we still are.
+    fn next_round(&self) -> Option<u64> {
+        let first = self.soft.looks_due.first().map(|(at, _)| *at);
+        let cut = self.meta().cut_off.map(|_| 0);
+        let grace_end = self.soft.started + self.settings.start_grace;
+        [first, cut].into_iter().flatten().min().map(|at| at.max(self.soft.next_look_healing).max(grace_end))
     }
 
     /// A drone is known from now on.
@@ -70,8 +104,9 @@ impl Core {
         if let Some(probe) = self.soft.probes.remove(drone) {
             self.soft.pings_due.remove(&(probe.next_at, drone.clone()));
         }
-        self.soft.ailing.remove(drone);
         self.rows.healing.remove(&drone.0);
         self.rows.wishes.remove(&drone.0);
+        self.soft.rebooting.remove(drone);
+        self.look_again(drone);
     }
 }

@@ -147,8 +147,9 @@ impl Core {
             probe.good = if good { probe.good.saturating_add(1) } else { 0 };
         }
         self.keep_probe(drone, latency_us, pong);
-        if self.soft.ailing.contains(drone) {
+        if self.soft.ailing.contains_key(drone) {
             self.may_have_recovered(drone);
+            self.look_again(drone);
         }
     }
 
@@ -170,7 +171,7 @@ impl Core {
         probe.misses = probe.misses.saturating_add(1);
         (probe.good, probe.loss) = (0, Some(why));
         self.soft.touched.insert(drone.clone());
-        self.soft.ailing.insert(drone.clone());
+        self.look_again(drone);
     }
 
     /// What a heartbeat or an answer says of the worker. `Starting` and what is not known are neither good nor bad.
@@ -182,10 +183,10 @@ impl Core {
             WorkerState::Hung | WorkerState::Down | WorkerState::Failing => {
                 let since = probe.worker_bad.map_or(now, |(since, _)| since);
                 probe.worker_bad = Some((since, state));
-                self.soft.ailing.insert(drone.clone());
             }
-            WorkerState::Starting | WorkerState::Unknown => {}
+            WorkerState::Starting | WorkerState::Unknown => return,
         }
+        self.look_again(drone);
     }
 
     /// Keeps the answer in the drone's row, once a minute.

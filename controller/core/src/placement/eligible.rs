@@ -5,7 +5,7 @@ use swarm_protocol::machine::WorkerState;
 use swarm_protocol::report::FailureClass;
 
 use super::score::Want;
-use crate::rows::{BlockedBy, BuildRow, BuildState, Culprit, DroneRow, Fact, FailureMark};
+use crate::rows::{BlockedBy, BuildRow, BuildState, Culprit, DroneRow, Fact, FailureMark, HealingRow};
 use crate::state::Core;
 use crate::view::Presence;
 
@@ -164,8 +164,12 @@ impl Core {
             Some(WorkerState::Failing) => say(Rule::WorkerReady, &|| "its worker ends again and again".to_owned()),
             _ => {}
         }
-        if let Some(incident) = self.rows.healing.get(&row.id.0).and_then(|row| row.incident.as_ref()) {
+        let healing = self.rows.healing.get(&row.id.0);
+        if let Some(incident) = healing.and_then(|row| row.incident.as_ref()) {
             say(Rule::Healthy, &|| format!("unhealthy: {}", incident.why));
+        }
+        if healing.is_some_and(HealingRow::is_rebooted) {
+            say(Rule::Healthy, &|| "being rebooted".to_owned());
         }
         for (rule, word, fact) in facts(row) {
             say(rule, &|| format!("{word} by {}: {}", fact.by, fact.reason));

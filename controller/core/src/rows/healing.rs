@@ -45,6 +45,11 @@ impl HealingRow {
     pub fn level(&self) -> u8 {
         self.incident.as_ref().map_or(0, |incident| incident.level)
     }
+
+    /// Its reboot was ordered, by the ladder or by hand, and is under way.
+    pub fn is_rebooted(&self) -> bool {
+        self.acting.as_ref().is_some_and(|acting| acting.rung == Rung::RebootContainer)
+    }
 }
 
 impl Row for HealingRow {

@@ -145,7 +145,7 @@ impl Farm {
 
     /// A farm past its grace, with drones of these names.
     pub fn of(names: &[&str]) -> Self {
-        Self::of_with(names, Settings::default())
+        Self::of_with(names, Settings { prefetch: 0, ..Settings::default() })
     }
 
     /// The same with other numbers.
