@@ -160,16 +160,16 @@ impl Swarm {
                     self.input("log stored", Input::LogStored { fence, complete: true });
                 }
                 Effect::Ping { drone, seq, .. } => {
-                    let n = self.drones.iter().position(|one| one.id == drone).unwrap();
+                    let n = self.drones.iter().position(|one| one.id == drone).expect("a drone of ours");
                     if n < self.deaf {
                         self.input("ping lost", Input::PingLost { drone, seq, why: PingLoss::Silent });
                         continue;
                     }
-                    let pong = Box::new(self.drones[n].ping(self.now).unwrap());
+                    let pong = Box::new(self.drones[n].ping(self.now).expect("it answers"));
                     self.input("pong", Input::Pong { drone, seq, latency_us: 300, pong });
                 }
                 Effect::Escalate { drone, rung, generation, .. } => {
-                    let n = self.drones.iter().position(|one| one.id == drone).unwrap();
+                    let n = self.drones.iter().position(|one| one.id == drone).expect("a drone of ours");
                     assert!(n < self.deaf, "{} of {drone}, and nothing is wrong", rung.name());
                     let outcome = RouteOutcome::Failed { detail: "no answer".to_owned() };
                     self.input("escalated", Input::Escalated { drone, generation, outcome });

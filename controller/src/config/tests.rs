@@ -93,8 +93,8 @@ fn every_number_of_the_core_is_a_key() {
         profile_tags: _,
         healing,
     } = Settings::default();
-    // 44 fields, less the four that are no numbers and healing, and three limits for one.
-    assert_eq!(KEYS.iter().filter(|key| key.name.starts_with("rules.")).count(), 44 - 4 - 1 - 1 + 3);
+    // 45 fields, less the four that are no numbers and healing, and three limits for one.
+    assert_eq!(KEYS.iter().filter(|key| key.name.starts_with("rules.")).count(), 45 - 4 - 1 - 1 + 3);
     let swarm_core::settings::Healing {
         enabled: _,
         ping_every: _,
