@@ -36,8 +36,7 @@ e2e: setup build ## the end-to-end tests alone: real nats-server, real Portage, 
 setup: ## what the tests need and is missing: system packages, nats-server, Portage (below .tools/)
 	@$(TOOLS)/system.sh
 	@$(TOOLS)/nats.sh >/dev/null
-	@$(TOOLS)/portage.sh 3.0.83 >/dev/null
-	@$(TOOLS)/portage.sh 3.0.82.2 >/dev/null
+	@for version in 3.0.83 3.0.82.2 3.0.77 3.0.66.1; do $(TOOLS)/portage.sh $$version >/dev/null || exit 1; done
 
 clean: ## remove what was built and fetched, and stop a demo that is still up
 	@if [ -e .demo ] && [ -x target/debug/swarm ]; then target/debug/swarm down --data .demo; fi
