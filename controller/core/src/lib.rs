@@ -13,9 +13,10 @@
 //! # Map
 //!
 //! `input` and `effect`: all that can happen, all we can do · `rows`: what is stored · `table`: tables that remember what
-//! changed · `fleet`: who is there, leases, orders · `queue`: requests, plans, graph, sessions, results · `publish`: the
-//! way of a binary into an index · `placement`: which drone builds what, and why not · `failure`: whose fault, what next ·
-//! `check`: invariants, as notes with severity.
+//! changed · `fleet`: who is there, leases, orders · `queue`: requests, plans, graph, sessions, results · `publish` and
+//! `generation`: the way of a binary into an index · `import`: packages people bring · `retention`: what leaves the
+//! binhost, and how · `placement`: which drone builds what, and why not · `failure`: whose fault, what next · `check`:
+//! invariants, as notes with severity.
 
 pub mod check;
 pub mod effect;
@@ -28,8 +29,11 @@ pub mod view;
 
 mod failure;
 mod fleet;
+mod generation;
+mod import;
 mod publish;
 mod queue;
+mod retention;
 mod state;
 mod stock;
 

@@ -10,7 +10,7 @@ use crate::check;
 use crate::effect::{Answer, Effect};
 use crate::fleet::Pulse;
 use crate::input::{Input, Now, ReplyTo};
-use crate::publish::Generation;
+use crate::generation::Generation;
 use crate::queue::{Finishing, Graph};
 use crate::rows::*;
 use crate::settings::Settings;
@@ -79,6 +79,10 @@ pub(crate) struct Soft {
     pub signing: BTreeMap<ArtifactId, (u64, u32)>,
     /// State of each index's writing.
     pub generations: BTreeMap<String, Generation>,
+    /// Files of retired packages, and rows that only keep a BUILD_ID, by the moment they go.
+    pub deletions: BTreeSet<(u64, ArtifactId)>,
+    /// What retention keeps has changed.
+    pub collect_due: bool,
     /// Ready entries nobody can build: since when, and whether that was announced.
     pub unplaceable: BTreeMap<BuildId, (u64, bool)>,
     /// When the ready entries were last looked through for ones nobody can build.
@@ -167,6 +171,8 @@ impl Core {
             Input::Uploaded { artifact, file, reply } => self.uploaded(artifact, file, reply),
             Input::Signed { artifact, file } => self.signed(artifact, file),
             Input::SigningFailed { artifact, reason } => self.signing_failed(artifact, &reason),
+            Input::PackageRemoved { artifact } => self.package_removed(artifact),
+            Input::RemovalFailed { artifact, reason } => self.removal_failed(artifact, &reason),
             Input::IndexWritten { index, timestamp } => self.index_written(&index, timestamp),
             Input::IndexFailed { index, reason } => self.index_failed(&index, &reason),
             Input::LogStored { fence, complete } => self.log_stored(fence, complete),
@@ -254,6 +260,10 @@ impl Core {
             self.assign();
         }
         self.end_sessions();
+        if std::mem::take(&mut self.soft.collect_due) {
+            self.collect();
+            self.write_indexes();
+        }
     }
 
     pub(crate) fn meta(&self) -> &MetaRow {

@@ -6,13 +6,13 @@ mod farm;
 
 use farm::*;
 use proptest::prelude::*;
-use swarm_core::input::{Control, DroneAction, QueueRequest};
+use swarm_core::input::{BinhostRequest, Control, DroneAction, QueueRequest};
 use swarm_core::rows::{BuildRow, BuildState};
 use swarm_core::{Input, Request};
 use swarm_protocol::artifact::ArtifactAsk;
 use swarm_protocol::plan::Plan;
 use swarm_protocol::report::{BuildNews, BuildReport, BuildResult, FailureClass, Heartbeat, Hello, Role};
-use swarm_protocol::{Attempt, DroneId, Fence, PlanId};
+use swarm_protocol::{ArtifactId, Attempt, DroneId, Fence, PlanId};
 
 const NAMES: [&str; 3] = ["anna", "ben", "cleo"];
 const PACKAGES: [&str; 8] = [
@@ -59,6 +59,7 @@ enum Step {
     Hold,
     Release,
     SignFails,
+    Binhost { artifact: usize, action: usize },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -87,6 +88,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Hold),
         1 => Just(Step::Release),
         1 => Just(Step::SignFails),
+        3 => (0..12usize, 0..6usize).prop_map(|(artifact, action)| Step::Binhost { artifact, action }),
     ]
 }
 
@@ -104,7 +106,14 @@ enum Past {
 
 impl Journey {
     fn new() -> Self {
-        Self { farm: Farm::of(&NAMES), past: Vec::new() }
+        let mut farm = Farm::of(&NAMES);
+        farm.core_settings(|settings| {
+            settings.keep_builds = 1;
+            settings.delete_after = 30 * SECOND;
+        });
+        farm.beats();
+        farm.pass(farm.settings.start_grace);
+        Self { farm, past: Vec::new() }
     }
 
     fn first(&self, drone: usize) -> Option<(Fence, swarm_protocol::order::BuildJob)> {
@@ -210,8 +219,9 @@ impl Journey {
                 let agent = self.drone(*drone);
                 agent.tree = if agent.tree == "tree-1" { "tree-2".to_owned() } else { "tree-1".to_owned() };
             }
-            Step::Hold => self.farm.hold = Hold { sign: true, index: true, log: true },
+            Step::Hold => self.farm.hold = Hold { sign: true, index: true, log: true, removal: true },
             Step::Release => self.farm.release(),
+            Step::Binhost { artifact, action } => self.binhost(*artifact as u64 + 1, *action),
             Step::SignFails => {
                 for row in self.farm.artifacts() {
                     self.farm.input(Input::SigningFailed { artifact: row.id, reason: "no key".to_owned() });
@@ -225,6 +235,23 @@ impl Journey {
                 self.remember(drone, Past::Beat(Box::new(beat)));
             }
         }
+    }
+
+    /// A person does something with a package the binhost may have.
+    fn binhost(&mut self, number: u64, action: usize) {
+        let package = number.to_string();
+        self.farm.binhost(match action {
+            0 => BinhostRequest::Pin { package, pinned: true },
+            1 => BinhostRequest::Pin { package, pinned: false },
+            2 => BinhostRequest::Remove { package, force: false },
+            3 => BinhostRequest::Remove { package, force: true },
+            4 => BinhostRequest::Damaged {
+                artifact: ArtifactId(number),
+                reason: "is not there".to_owned(),
+                rebuild: number % 2 == 0,
+            },
+            _ => BinhostRequest::Collect { dry_run: false },
+        });
     }
 
     /// Something from the past comes once more.

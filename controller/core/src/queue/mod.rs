@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub(crate) use graph::Graph;
 #[cfg(test)]
 pub(crate) use request::blank;
-pub(crate) use request::is_label;
+pub(crate) use request::{done, is_label};
 pub(crate) use result::Finishing;
 use swarm_protocol::BuildId;
 
@@ -165,16 +165,12 @@ impl Core {
             self.enter(row);
         }
         for artifact in self.rows.artifacts.iter() {
-            self.soft.uploads.insert((artifact.index.to_string(), artifact.sha_in.clone()), artifact.id);
-            self.soft.stock.add(artifact);
-            if let ArtifactState::Published { listed, .. } = artifact.state {
-                let generation = self.soft.generations.entry(artifact.index.to_string()).or_default();
-                match listed {
-                    Some(timestamp) => generation.listed_up_to = generation.listed_up_to.max(timestamp),
-                    None => drop(generation.unlisted.insert(artifact.id)),
-                }
+            if !matches!(artifact.state, ArtifactState::Retired { .. } | ArtifactState::Gone { .. }) {
+                self.soft.uploads.insert((artifact.index.to_string(), artifact.sha_in.clone()), artifact.id);
             }
+            self.soft.stock.add(artifact);
         }
+        self.rebuild_generations();
         let medians: BTreeMap<String, u64> =
             self.rows.durations.iter().filter_map(|row| Some((row.cp.clone(), row.median_ms()?))).collect();
         self.soft.medians = Arc::new(medians);

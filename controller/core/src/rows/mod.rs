@@ -8,7 +8,7 @@ mod drone;
 mod journal;
 mod session;
 
-pub use artifact::{ArtifactRow, ArtifactState, IndexKey, IndexRow};
+pub use artifact::{ArtifactRow, ArtifactState, IndexKey, IndexRow, is_restricted};
 pub use build::{
     Assignment, BlockedBy, BuildRow, BuildState, Cancelling, Culprit, FailureMark, Identity, Origin, Outcome, Received,
 };
