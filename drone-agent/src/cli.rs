@@ -117,7 +117,7 @@ fn spec(arguments: RootArguments) -> anyhow::Result<RootSpec> {
         (Some(url), Some(key)) => {
             let public_key = fs::read_to_string(key).context("read the binhost's key")?;
             let fingerprint = arguments.binhost_fingerprint.map_or_else(|| fingerprint_of(&public_key), Ok)?;
-            Some(BinhostAccess { url, fingerprint, public_key })
+            Some(BinhostAccess { url, fingerprint, public_key, ..BinhostAccess::default() })
         }
         _ => None,
     };

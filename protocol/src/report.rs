@@ -80,7 +80,7 @@ pub enum HelloAnswer {
         /// Base of the façade's addresses, for uploads.
         http_url: String,
         /// Where finished packages are had from.
-        binhost: BinhostAccess,
+        binhost: Box<BinhostAccess>,
         /// Held attempts that count no more: end them, forget them.
         #[serde(default)]
         superseded: Vec<Fence>,

@@ -157,7 +157,7 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
         Command::Events(args) => events::run(&context, &args),
         Command::Control(command) => control::run(&context, &command),
         Command::Drone(command) => control::drone(&context, &command),
-        Command::Binhost(command) => binhost::run(&context, &command),
+        Command::Binhost(command) => return binhost::run(&context, command),
         Command::Config(command) => config::run(&context, &command),
         Command::Openapi => context.screen.line(crate::http::openapi::text().trim_end()),
     };

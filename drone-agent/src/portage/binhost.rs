@@ -4,7 +4,7 @@
 //! runs as root the key ring must belong to `nobody`, as whom gpg is run. Called by root creation and by every attempt.
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use fs_err as fs;
@@ -20,6 +20,9 @@ pub enum BinhostError {
     /// The address is no address.
     #[error("{0:?} is not an address of a binhost; it begins with http:// or file:///")]
     BadUrl(String),
+    /// A path Portage's configuration can't hold.
+    #[error("the path {0:?} can't be written to binrepos.conf")]
+    BadPath(String),
     /// No key came with the address.
     #[error("binhost {0} came without its public key, and unsigned packages are not taken")]
     NoKey(String),
@@ -46,30 +49,69 @@ pub enum BinhostError {
     Io(#[from] io::Error),
 }
 
-/// Text of a `binrepos.conf` for `access`; fetched packages lie in `location`.
-pub fn binrepos(access: &BinhostAccess, location: &Path) -> Result<String, BinhostError> {
-    let url = &access.url;
+/// File with user and secret of the restricted part, beside a `binrepos.conf` or below an attempt's directory.
+const WGETRC: &str = "binhost.wgetrc";
+
+/// Text of a `binrepos.conf` for `access`; fetched packages lie in `location`. With a secret, packages and index are fetched
+/// by a command that reads it from the file `wgetrc`: in the address it would show in process lists and logs.
+pub fn binrepos(access: &BinhostAccess, location: &Path, wgetrc: &Path) -> Result<String, BinhostError> {
+    let url = access.index_url();
     let known = ["http://", "https://", "file:///"].iter().any(|scheme| url.starts_with(scheme));
     // `%` would be taken for an interpolation, white space would end the value.
-    if !known || url.contains(|c: char| c.is_whitespace() || c.is_control() || c == '%') {
-        return Err(BinhostError::BadUrl(url.clone()));
+    let odd = |text: &str| text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '%');
+    if !known || odd(url) {
+        return Err(BinhostError::BadUrl(url.to_owned()));
     }
-    Ok(format!(
+    let mut text = format!(
         "[swarm]\npriority = 10\nsync-uri = {url}\nlocation = {}\nverify-signature = true\n",
         location.display()
-    ))
+    );
+    if !access.secret.is_empty() {
+        let wgetrc = wgetrc.display().to_string();
+        if odd(&wgetrc) || wgetrc.contains(['"', '\'', '$', '`', '\\']) {
+            return Err(BinhostError::BadPath(wgetrc));
+        }
+        let wget = format!("wget --config={wgetrc} -nv -t 3 -T 60");
+        let target = "-O \"${DISTDIR}/${FILE}\" \"${URI}\"";
+        text.push_str(&format!("fetchcommand = {wget} {target}\nresumecommand = {wget} -c {target}\n"));
+    }
+    Ok(text)
+}
+
+/// Writes user and secret where [`binrepos`] looks for them, below `folder`; answers the file. For nobody's eyes but ours.
+pub fn write_wgetrc(access: &BinhostAccess, folder: &Path) -> io::Result<PathBuf> {
+    use fs_err::os::unix::fs::OpenOptionsExt;
+    let path = folder.join(WGETRC);
+    if access.secret.is_empty() {
+        return Ok(path);
+    }
+    let (user, secret) = (BinhostAccess::USER, access.secret.0.lines().next().unwrap_or_default());
+    let text = format!("auth_no_challenge = on\nhttp_user = {user}\nhttp_password = {secret}\n");
+    let fresh = path.with_extension("new");
+    remove_if_there(&fresh)?;
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
+    file.write_all(text.as_bytes())?;
+    drop(file);
+    fs::rename(&fresh, &path)?;
+    Ok(path)
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// Lets the root install from the binhost; does nothing if it may already. An empty address takes the access away.
 pub fn configure_binhost(root: &RootConfig, access: &BinhostAccess) -> Result<(), BinhostError> {
     let file = root.path.join("etc/portage/binrepos.conf/swarm.conf");
     if access.url.is_empty() {
-        return match fs::remove_file(&file) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e.into()),
-            Ok(()) | Err(_) => Ok(()),
-        };
+        remove_if_there(&root.path.join("etc/portage").join(WGETRC))?;
+        return Ok(remove_if_there(&file)?);
     }
-    let text = binrepos(access, &root.path.join("var/cache/binhost/swarm"))?;
+    let portage = root.path.join("etc/portage");
+    let text = binrepos(access, &root.path.join("var/cache/binhost/swarm"), &portage.join(WGETRC))?;
     if access.public_key.trim().is_empty() {
         return Err(BinhostError::NoKey(access.url.clone()));
     }
@@ -87,6 +129,7 @@ pub fn configure_binhost(root: &RootConfig, access: &BinhostAccess) -> Result<()
         fs::rename(&fresh, &home)?;
         remove_tree(&old)?;
     }
+    write_wgetrc(access, &portage)?;
     fs::create_dir_all(root.path.join("etc/portage/binrepos.conf"))?;
     write_if_changed(&file, &text)?;
     Ok(())
@@ -200,6 +243,8 @@ fn hand_over(root: &RootConfig, home: &Path) -> Result<(), BinhostError> {
 
 #[cfg(test)]
 mod tests {
+    use swarm_protocol::Secret;
+
     use super::*;
 
     #[test]
@@ -213,8 +258,32 @@ mod tests {
     fn an_address_with_a_line_break_never_reaches_the_file() {
         for url in ["http://x/\nverify-signature = false", "ftp://x", "http://x/%(home)s", ""] {
             let access = BinhostAccess { url: url.to_owned(), ..Default::default() };
-            assert!(binrepos(&access, Path::new("/l")).is_err(), "{url:?}");
+            assert!(binrepos(&access, Path::new("/l"), Path::new("/w")).is_err(), "{url:?}");
         }
+    }
+
+    #[test]
+    fn the_secret_stands_in_a_file_of_its_own_and_the_address_is_the_complete_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let access = BinhostAccess {
+            url: "http://h/binhost/x".to_owned(),
+            private_url: "http://h/binhost-private/x".to_owned(),
+            secret: Secret("hunter2".to_owned()),
+            ..Default::default()
+        };
+        let wgetrc = write_wgetrc(&access, dir.path()).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&wgetrc).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600);
+        assert!(fs::read_to_string(&wgetrc).unwrap().contains("http_password = hunter2\n"));
+        let text = binrepos(&access, Path::new("/l"), &wgetrc).unwrap();
+        assert!(!text.contains("hunter2") && text.contains("sync-uri = http://h/binhost-private/x\n"), "{text}");
+        assert!(text.contains("resumecommand = wget --config=") && text.contains(" -c -O "), "{text}");
+        for path in ["/a b/w", "/a\"/w", "/a%(x)s/w", "/$(x)/w"] {
+            assert!(matches!(binrepos(&access, Path::new("/l"), Path::new(path)), Err(BinhostError::BadPath(_))), "{path}");
+        }
+        let public = BinhostAccess { private_url: String::new(), secret: Secret::default(), ..access };
+        let text = binrepos(&public, Path::new("/l"), &wgetrc).unwrap();
+        assert!(text.contains("sync-uri = http://h/binhost/x\n") && !text.contains("fetchcommand"), "{text}");
     }
 
     #[test]

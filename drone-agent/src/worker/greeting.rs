@@ -154,7 +154,7 @@ impl Host {
 async fn follow(answer: HelloAnswer, roots: Vec<RootConfig>) -> Option<Welcome> {
     match answer {
         HelloAnswer::Welcome { store_id, superseded, http_url, binhost, .. } => {
-            let access = binhost.clone();
+            let (binhost, access) = (*binhost.clone(), binhost);
             let configured =
                 blocking("binhost", move || roots.iter().try_for_each(|root| configure_binhost(root, &access)));
             match configured.await {

@@ -199,7 +199,7 @@ impl Binhost {
             let (dir, stop) = (dir.clone(), Arc::clone(&stop));
             move || serve(&listener, &dir, &stop)
         });
-        let access = BinhostAccess { url, fingerprint: print, public_key };
+        let access = BinhostAccess { url, fingerprint: print, public_key, ..Default::default() };
         Self { dir, access, gpg, stop, thread: Some(thread) }
     }
 

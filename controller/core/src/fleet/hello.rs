@@ -100,7 +100,7 @@ impl Core {
         let index = IndexKey { arch: row.arch.clone(), profile: row.build_profile.clone(), chost: row.chost.clone() };
         self.know_index(&index, &row);
         let name = row.name.clone();
-        let binhost = self.binhost_access(&index);
+        let binhost = Box::new(self.binhost_access(&index));
         self.rows.drones.put(row);
         self.soft.touched.insert(drone.clone());
         if hello.role == Role::Supervisor {

@@ -1,7 +1,7 @@
 //! The paths of the public port, a file per group.
 
 mod artifacts;
-mod binhost;
+pub(super) mod binhost;
 mod builds;
 mod control;
 mod events;
@@ -11,6 +11,7 @@ mod logs;
 mod queue;
 mod sessions;
 mod status;
+mod stock;
 mod why;
 
 use utoipa::OpenApi;
@@ -44,7 +45,7 @@ pub fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(builds::show))
         .routes(routes!(logs::log))
         .routes(routes!(why::why))
-        .routes(routes!(binhost::show))
-        .routes(routes!(binhost::key))
+        .merge(binhost::api())
+        .merge(stock::api())
         .merge(artifacts::api())
 }
