@@ -31,4 +31,6 @@ pub mod verify;
 pub mod verifying;
 
 #[cfg(test)]
+mod emaint_tests;
+#[cfg(test)]
 pub(crate) mod samples;
