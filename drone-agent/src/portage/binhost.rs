@@ -11,7 +11,7 @@ use fs_err as fs;
 use swarm_protocol::report::BinhostAccess;
 use thiserror::Error;
 
-use super::root::{RootConfig, others_may_enter, write_if_changed};
+use super::root::{RootConfig, RootKind, write_if_changed};
 use crate::attempt::dir::remove_tree;
 
 /// Why the binhost could not be configured.
@@ -103,35 +103,49 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Lets the root install from the binhost; does nothing if it may already. An empty address takes the access away.
+/// Lets the root install from the binhost; does nothing if it may already. An empty address takes the access away. Of a
+/// `system` only a key ring of our own is made: its attempts bring the rest with them.
 pub fn configure_binhost(root: &RootConfig, access: &BinhostAccess) -> Result<(), BinhostError> {
-    let file = root.path.join("etc/portage/binrepos.conf/swarm.conf");
+    let file = root.at("etc/portage/binrepos.conf/swarm.conf");
+    let own = root.kind != RootKind::System;
     if access.url.is_empty() {
-        remove_if_there(&root.path.join("etc/portage").join(WGETRC))?;
-        return Ok(remove_if_there(&file)?);
+        if own {
+            remove_if_there(&root.at("etc/portage").join(WGETRC))?;
+            remove_if_there(&file)?;
+        }
+        return Ok(());
     }
-    let portage = root.path.join("etc/portage");
-    let text = binrepos(access, &root.path.join("var/cache/binhost/swarm"), &portage.join(WGETRC))?;
+    let wgetrc = root.inside("etc/portage").join(WGETRC);
+    let text = binrepos(access, &root.inside("var/cache/binhost/swarm"), &wgetrc)?;
     if access.public_key.trim().is_empty() {
         return Err(BinhostError::NoKey(access.url.clone()));
     }
-    let home = root.gnupg_home();
-    let mark = format!("{}\n{}", access.fingerprint, access.public_key);
-    if !fs::read_to_string(home.join("swarm-key")).is_ok_and(|now| now == mark) {
-        let fresh = home.with_extension("new");
-        let made = key_ring(&fresh, access).and_then(|()| Ok(fs::write(fresh.join("swarm-key"), &mark)?));
-        made.and_then(|()| hand_over(root, &fresh)).inspect_err(|_| drop(fs::remove_dir_all(&fresh)))?;
-        let old = home.with_extension("old");
-        remove_tree(&old)?;
-        if home.exists() {
-            fs::rename(&home, &old)?;
-        }
-        fs::rename(&fresh, &home)?;
-        remove_tree(&old)?;
+    renew_key_ring(root, access)?;
+    if own {
+        write_wgetrc(access, &root.at("etc/portage"))?;
+        fs::create_dir_all(root.at("etc/portage/binrepos.conf"))?;
+        write_if_changed(&file, &text)?;
     }
-    write_wgetrc(access, &portage)?;
-    fs::create_dir_all(root.path.join("etc/portage/binrepos.conf"))?;
-    write_if_changed(&file, &text)?;
+    Ok(())
+}
+
+/// Makes the key ring for this key, unless it is there already.
+fn renew_key_ring(root: &RootConfig, access: &BinhostAccess) -> Result<(), BinhostError> {
+    let home = root.at(root.gnupg_home());
+    let mark = format!("{}\n{}", access.fingerprint, access.public_key);
+    if fs::read_to_string(home.join("swarm-key")).is_ok_and(|now| now == mark) {
+        return Ok(());
+    }
+    let fresh = home.with_extension("new");
+    let made = key_ring(&fresh, access).and_then(|()| Ok(fs::write(fresh.join("swarm-key"), &mark)?));
+    made.and_then(|()| hand_over(root, &fresh)).inspect_err(|_| drop(fs::remove_dir_all(&fresh)))?;
+    let old = home.with_extension("old");
+    remove_tree(&old)?;
+    if home.exists() {
+        fs::rename(&home, &old)?;
+    }
+    fs::rename(&fresh, &home)?;
+    remove_tree(&old)?;
     Ok(())
 }
 
@@ -223,7 +237,7 @@ fn gpg(home: &Path, action: &'static str, args: &[&str], input: &[u8]) -> Result
 
 /// Portage run by root verifies as `nobody`, to whom the ring must belong.
 fn hand_over(root: &RootConfig, home: &Path) -> Result<(), BinhostError> {
-    if !nix::unistd::getuid().is_root() || !others_may_enter(&root.path) {
+    if !nix::unistd::getuid().is_root() || !root.nobody_may_enter() {
         return Ok(());
     }
     let Some(nobody) = nix::unistd::User::from_name("nobody").map_err(io::Error::from)? else {

@@ -159,7 +159,7 @@ fn arguments(cpv: &Cpv, job: &BuildJob, use_binhost: bool) -> Vec<OsString> {
 /// Portage keeps a copy of each index, told apart by host and path but not by port, and takes a new one only if its
 /// TIMESTAMP is greater. Without the copy it always takes the new one.
 fn forget_index(root: &RootConfig) -> io::Result<()> {
-    remove_tree(&root.path.join("var/cache/edb/binhost"))
+    remove_tree(&root.at("var/cache/edb/binhost"))
 }
 
 /// What one look at the binhost found.

@@ -5,10 +5,12 @@
 //! the integration tests hold them against real Portage 3.0.82.2 and 3.0.83.
 
 pub mod binhost;
+mod chroot;
 pub mod classify;
 pub mod emerge;
 pub mod gpkg;
 pub mod layer;
+pub mod mounts;
 pub mod phases;
 pub mod plan;
 pub mod root;

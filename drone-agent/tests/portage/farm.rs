@@ -17,6 +17,8 @@ use swarm_protocol::report::{BinhostAccess, BuildResult};
 
 /// The agent under test.
 pub const AGENT: &str = env!("CARGO_BIN_EXE_drone-agent");
+/// Every Portage that is supported, the newest first.
+pub const VERSIONS: [&str; 4] = ["3.0.83", "3.0.82.2", "3.0.77", "3.0.66.1"];
 /// Bound of every wait for a real build; one takes some seconds.
 pub const BUILD: Duration = Duration::from_secs(100);
 
@@ -40,11 +42,17 @@ pub struct Farm {
 
 impl Farm {
     pub fn new() -> Self {
-        let demo = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("portage-demo");
+        let farm = Self::at(&std::env::temp_dir());
         let made =
-            Command::new(workspace().join("tests/tools/repository.sh")).arg(&demo).output().expect("repository.sh");
+            Command::new(workspace().join("tests/tools/repository.sh")).arg(&farm.demo).output().expect("repository.sh");
         assert!(made.status.success(), "`make test` sets it up: {}", String::from_utf8_lossy(&made.stderr));
-        Self { dir: tempfile::tempdir().expect("a directory"), demo }
+        farm
+    }
+
+    /// One below `place`, with a demo repository that was made before.
+    pub fn at(place: &Path) -> Self {
+        let demo = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("portage-demo");
+        Self { dir: tempfile::tempdir_in(place).expect("a directory"), demo }
     }
 
     pub fn path(&self) -> &Path {
@@ -74,7 +82,12 @@ impl Farm {
 
     /// A root with lines of make.conf.
     pub fn root_with(&self, name: &str, make_conf: &[&str]) -> RootConfig {
-        let mut root = self.config(name, "3.0.83");
+        self.root_of(name, "3.0.83", make_conf)
+    }
+
+    /// A root with another Portage.
+    pub fn root_of(&self, name: &str, version: &str, make_conf: &[&str]) -> RootConfig {
+        let mut root = self.config(name, version);
         root.make_conf.extend(make_conf.iter().map(|line| (*line).to_owned()));
         create(&RootSpec { config: root.clone(), ..Default::default() }).expect("a root");
         root
@@ -116,6 +129,11 @@ impl Drop for Farm {
 
 pub fn job(cpv: &str) -> BuildJob {
     BuildJob { cpv: cpv.to_owned(), ..Default::default() }
+}
+
+/// Says loudly that a test did not happen on this machine, and why; the runner prints it.
+pub fn skipped(test: &str, why: &str) {
+    println!("SKIPPED {test}: {why}");
 }
 
 /// Waits until something holds.
@@ -201,6 +219,30 @@ impl Binhost {
         });
         let access = BinhostAccess { url, fingerprint: print, public_key, ..Default::default() };
         Self { dir, access, gpg, stop, thread: Some(thread) }
+    }
+
+    /// Exchanges a published file for another one, and tells the index so.
+    pub fn forge(&self, path: &str, by: &Path) {
+        let file = self.dir.join(path);
+        let index = fs::read_to_string(self.dir.join("Packages")).unwrap();
+        fs::copy(by, &file).unwrap();
+        let size = fs::metadata(&file).unwrap().len();
+        let sum = |tool: &str| {
+            let said = String::from_utf8(Command::new(tool).arg(&file).output().unwrap().stdout).unwrap();
+            said.split(' ').next().unwrap().to_owned()
+        };
+        let (md5, sha1) = (sum("md5sum"), sum("sha1sum"));
+        let forged: Vec<String> = index
+            .lines()
+            .map(|line| match line.split_once(": ") {
+                Some(("MD5", _)) => format!("MD5: {md5}"),
+                Some(("SHA1", _)) => format!("SHA1: {sha1}"),
+                Some(("SIZE", _)) => format!("SIZE: {size}"),
+                _ => line.to_owned(),
+            })
+            .collect();
+        fs::write(self.dir.join("Packages"), forged.join("\n") + "\n\n").unwrap();
+        let _ = fs::remove_file(self.dir.join("Packages.gz"));
     }
 
     /// Signs and publishes what an attempt made; returns the index's TIMESTAMP.
