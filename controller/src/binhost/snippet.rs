@@ -17,7 +17,9 @@ pub fn binrepos_conf(name: &str, base_url: &str, priority: i32) -> String {
     let name: String =
         name.chars().filter(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(*letter)).collect();
     let url = one_line(base_url.trim_end_matches('/'));
-    format!("[{name}]\npriority = {priority}\nsync-uri = {url}\nverify-signature = true\n")
+    // an older Portage reads over a key it does not know, and would install anything
+    let old = "# before Portage 3.0.77 put FEATURES=\"binpkg-request-signature\" into make.conf as well";
+    format!("[{name}]\npriority = {priority}\nsync-uri = {url}\n{old}\nverify-signature = true\n")
 }
 
 /// A section for the complete index. User and secret stand in the file `wgetrc`, which only root can read: an address with
@@ -92,8 +94,10 @@ mod tests {
     #[test]
     fn the_section_demands_signatures() {
         let text = binrepos_conf("swarm", "http://farm:8100/binhost/amd64/base/x86_64-pc-linux-gnu/", 10);
-        let expected = "[swarm]\npriority = 10\nsync-uri = http://farm:8100/binhost/amd64/base/x86_64-pc-linux-gnu\nverify-signature = true\n";
-        assert_eq!(text, expected);
+        let expected = "[swarm]\npriority = 10\nsync-uri = http://farm:8100/binhost/amd64/base/x86_64-pc-linux-gnu\n";
+        let (section, rest) = text.split_at(expected.len());
+        assert_eq!(section, expected);
+        assert!(rest.starts_with("# before Portage 3.0.77") && rest.ends_with("\nverify-signature = true\n"), "{rest}");
         assert!(!binrepos_conf("a]\n[b", "u\nverify-signature = false", 1).contains("\nverify-signature = false"));
     }
 

@@ -1,6 +1,6 @@
 //! A root's access to the swarm's binhost: `binrepos.conf` and a key ring that trusts the signing key, and nobody else.
 //!
-//! Signatures are always verified. Portage wants more than a good signature: the key needs ownertrust, and when emerge
+//! Signatures are always verified, also by a Portage that can't do so per binhost (`own_key`). Portage wants more than a good signature: the key needs ownertrust, and when emerge
 //! runs as root the key ring must belong to `nobody`, as whom gpg is run. Called by root creation and by every attempt.
 
 use std::io::{self, Write};
@@ -11,6 +11,7 @@ use fs_err as fs;
 use swarm_protocol::report::BinhostAccess;
 use thiserror::Error;
 
+use super::own_key;
 use super::root::{RootConfig, RootKind, write_if_changed};
 use crate::attempt::dir::remove_tree;
 
@@ -129,15 +130,22 @@ pub fn configure_binhost(root: &RootConfig, access: &BinhostAccess) -> Result<()
     Ok(())
 }
 
-/// Makes the key ring for this key, unless it is there already.
+/// Makes the key ring for this key, and for the root's own where its Portage needs one, unless it is there already.
 fn renew_key_ring(root: &RootConfig, access: &BinhostAccess) -> Result<(), BinhostError> {
     let home = root.at(root.gnupg_home());
-    let mark = format!("{}\n{}", access.fingerprint, access.public_key);
+    let own = if own_key::verifies_by_binhost(root)? {
+        own_key::forget(root)?;
+        None
+    } else {
+        Some(own_key::make(root)?)
+    };
+    let mark = [Some(access.fingerprint.as_str()), Some(&access.public_key), own.as_deref()];
+    let mark = mark.into_iter().flatten().collect::<Vec<_>>().join("\n");
     if fs::read_to_string(home.join("swarm-key")).is_ok_and(|now| now == mark) {
         return Ok(());
     }
     let fresh = home.with_extension("new");
-    let made = key_ring(&fresh, access).and_then(|()| Ok(fs::write(fresh.join("swarm-key"), &mark)?));
+    let made = key_ring(&fresh, access, own.as_deref()).and_then(|()| Ok(fs::write(fresh.join("swarm-key"), &mark)?));
     made.and_then(|()| hand_over(root, &fresh)).inspect_err(|_| drop(fs::remove_dir_all(&fresh)))?;
     let old = home.with_extension("old");
     remove_tree(&old)?;
@@ -166,18 +174,18 @@ pub fn fingerprint_of(key: &str) -> Result<String, BinhostError> {
     }
 }
 
-/// Makes a GnuPG home that trusts the keys in `access`.
-fn key_ring(home: &Path, access: &BinhostAccess) -> Result<(), BinhostError> {
+/// Makes a GnuPG home that trusts the keys in `access`, and another one if there is one.
+fn key_ring(home: &Path, access: &BinhostAccess, own: Option<&str>) -> Result<(), BinhostError> {
     remove_tree(home)?;
     fs::create_dir_all(home)?;
     fs::set_permissions(home, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
-    let result = fill_key_ring(home, access);
+    let result = fill_key_ring(home, access, own);
     // gpg may have started helpers that hold the home open.
     let _ = Command::new("gpgconf").arg("--homedir").arg(home).args(["--kill", "all"]).output();
     result
 }
 
-fn fill_key_ring(home: &Path, access: &BinhostAccess) -> Result<(), BinhostError> {
+fn fill_key_ring(home: &Path, access: &BinhostAccess, own: Option<&str>) -> Result<(), BinhostError> {
     gpg(home, "import", &["--import"], access.public_key.as_bytes())?;
     let listing = gpg(home, "list", &["--list-keys", "--with-colons"], b"")?;
     let prints = primary_fingerprints(&listing);
@@ -188,6 +196,13 @@ fn fill_key_ring(home: &Path, access: &BinhostAccess) -> Result<(), BinhostError
             found: prints,
         });
     }
+    let prints = match own {
+        Some(own) => {
+            gpg(home, "import", &["--import"], own.as_bytes())?;
+            primary_fingerprints(&gpg(home, "list", &["--list-keys", "--with-colons"], b"")?)
+        }
+        None => prints,
+    };
     let trust = prints.iter().map(|print| format!("{print}:6:\n")).collect::<String>();
     gpg(home, "ownertrust", &["--import-ownertrust"], trust.as_bytes())?;
     gpg(home, "check-trustdb", &["--check-trustdb"], b"")?;
@@ -195,7 +210,7 @@ fn fill_key_ring(home: &Path, access: &BinhostAccess) -> Result<(), BinhostError
 }
 
 /// The `fpr` line that follows each `pub` line.
-fn primary_fingerprints(listing: &str) -> Vec<String> {
+pub(super) fn primary_fingerprints(listing: &str) -> Vec<String> {
     let mut prints = Vec::new();
     let mut primary = false;
     for line in listing.lines() {
@@ -212,7 +227,7 @@ fn primary_fingerprints(listing: &str) -> Vec<String> {
     prints
 }
 
-fn gpg(home: &Path, action: &'static str, args: &[&str], input: &[u8]) -> Result<String, BinhostError> {
+pub(super) fn gpg(home: &Path, action: &'static str, args: &[&str], input: &[u8]) -> Result<String, BinhostError> {
     let mut child = Command::new("gpg")
         .env("LC_ALL", "C")
         .arg("--homedir")

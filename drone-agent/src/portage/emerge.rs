@@ -15,7 +15,7 @@ use swarm_protocol::report::{BinhostAccess, Failure, FailureClass, Phase};
 use thiserror::Error;
 
 use super::binhost::{self, BinhostError};
-use super::layer;
+use super::{layer, own_key};
 use super::root::{RootConfig, environment};
 use crate::attempt::dir::remove_tree;
 
@@ -134,6 +134,9 @@ pub fn prepare(
         ]
         .map(|(key, value)| (key.to_owned(), value)),
     );
+    if use_binhost {
+        environment.extend(own_key::environment(root)?);
+    }
     let program = root.emerge_program();
     Ok(Prepared { program, arguments: arguments(&cpv, job, use_binhost), environment })
 }

@@ -332,9 +332,10 @@ fn repository_name(root: &RootConfig) -> String {
         .unwrap_or_else(|| "gentoo".to_owned())
 }
 
-/// Features off: what needs root, sandbox or namespaces, and what waits for people. `observability` on.
+/// Features off: what needs root, sandbox or namespaces, and what waits for people. `observability` on; an older Portage
+/// does not know it and would say so in every phase.
 const FEATURES: &str = "-sandbox -usersandbox -userpriv -userfetch -usersync -merge-sync -news -merge-wait \
-                        -qa-unresolved-soname-deps observability";
+                        -qa-unresolved-soname-deps -unknown-features-warn observability";
 
 fn make_conf(spec: &RootSpec) -> Result<String, RootError> {
     let root = &spec.config;

@@ -3,10 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
-use drone_agent::attempt::{AttemptDir, AttemptState};
+use drone_agent::attempt::AttemptState;
 use drone_agent::portage::{RootSpec, create};
 use fs_err as fs;
-use swarm_protocol::artifact::ArtifactRef;
 use swarm_protocol::order::BuildJob;
 use swarm_protocol::report::{BinhostAccess, FailureClass, Phase};
 
@@ -40,42 +39,119 @@ fn a_program_is_built_on_its_library_from_the_binhost_and_runs() {
     assert_eq!(result.failure.unwrap().class, FailureClass::IndexTooOld);
 }
 
-/// One after the other: a library from source with each Portage, a program on top of its binary, and the same binary
-/// refused when nobody signed it.
-#[test]
-fn every_version_builds_installs_what_is_signed_and_refuses_what_is_not() {
+/// A library from source, a program on top of its binary, and the same binary refused when nobody signed it.
+fn builds_installs_what_is_signed_and_refuses_what_is_not(version: &str) {
+    assert!(VERSIONS.contains(&version));
     let farm = Farm::new();
     let binhost = Binhost::new(&farm);
-    for (version, build) in VERSIONS.into_iter().zip((1..).step_by(10)) {
-        let root = |name: &str| farm.root_of(&format!("{name}{build:02}"), version, &[]);
-        let (first, second, third) = (root("a"), root("b"), root("c"));
-        let (library, result) = farm.build(build, &first, "dev-libs/libcomb-1.2");
-        succeeded(&library, &result);
-        let signer = farm.root_of(&format!("s{build:02}"), "3.0.83", &[]);
-        drop(fs::remove_dir_all(binhost.dir.join("dev-libs")));
-        let timestamp = binhost.publish(&signer, &library, &result);
+    let root = |name: &str| farm.root_of(name, version, &[]);
+    let (first, second, third) = (root("r1"), root("r2"), root("r3"));
+    let (library, result) = farm.build(1, &first, "dev-libs/libcomb-1.2");
+    succeeded(&library, &result);
+    let artifact = result.artifacts[0].clone();
+    let timestamp = binhost.publish(&farm.root("s1"), &library, &result);
 
+    let order = BuildJob { min_index_timestamp: timestamp, ..job("app-misc/waggle-1.1") };
+    let (program, result) = farm.run(farm.attempt(2, &second, &binhost.access, order.clone()));
+    succeeded(&program, &result);
+    let said = log(&program);
+    assert!(said.contains(">>> Emerging binary (1 of 2) dev-libs/libcomb-1.2"), "{said}");
+    assert_eq!(phases(&said), Phase::Merge, "the log alone tells the phases");
+    assert!(Command::new(second.path.join("usr/bin/waggle")).output().unwrap().status.success());
+
+    binhost.forge("dev-libs/libcomb/libcomb-1.2-1.gpkg.tar", &library.artifact_path(&artifact));
+    let (attempt, result) = farm.run(farm.attempt(3, &third, &binhost.access, order));
+    let failure = result.failure.unwrap_or_else(|| panic!("an unsigned package was taken:\n{}", log(&attempt)));
+    assert_eq!(failure.class, FailureClass::BinhostUnreachable, "{failure:?}\n{}", log(&attempt));
+}
+
+/// With a secret Portage fetches by wget, which reads it from a file: it stands in no address, command line or log.
+#[test]
+fn a_binhost_with_a_secret_is_used_and_the_secret_never_shown() {
+    for version in ["3.0.83", "3.0.66.1"] {
+        let farm = Farm::new();
+        let mut binhost = Binhost::new(&farm);
+        let (first, second) = (farm.root_of("r1", version, &[]), farm.root_of("r2", version, &[]));
+        let (library, result) = farm.build(1, &first, "dev-libs/libcomb-1.2");
+        succeeded(&library, &result);
+        let timestamp = binhost.publish(&farm.root("s1"), &library, &result);
+        let secret = "0123456789abcdefopensesame";
+        binhost.door.secret.lock().unwrap().push_str(secret);
         let order = BuildJob { min_index_timestamp: timestamp, ..job("app-misc/waggle-1.1") };
-        let (program, result) = farm.run(farm.attempt(build + 1, &second, &binhost.access, order.clone()));
+        let (_, result) = farm.run(farm.attempt(2, &second, &binhost.access, order.clone()));
+        assert_eq!(result.failure.unwrap().class, FailureClass::BinhostUnreachable, "without it nobody gets in");
+
+        binhost.access.private_url = std::mem::replace(&mut binhost.access.url, "http://127.0.0.1:9/public".to_owned());
+        binhost.access.secret = swarm_protocol::Secret(secret.to_owned());
+        let (program, result) = farm.run(farm.attempt(3, &second, &binhost.access, order));
         succeeded(&program, &result);
         let said = log(&program);
         assert!(said.contains(">>> Emerging binary (1 of 2) dev-libs/libcomb-1.2"), "{version}: {said}");
-        assert_eq!(program.status().unwrap().phase, Phase::Merge, "{version}: the log alone tells the phases");
-        assert!(Command::new(second.path.join("usr/bin/waggle")).output().unwrap().status.success(), "{version}");
-
-        binhost.forge("dev-libs/libcomb/libcomb-1.2-1.gpkg.tar", &library.artifact_path(&library_of(&library)));
-        let (attempt, result) = farm.run(farm.attempt(build + 2, &third, &binhost.access, order));
-        let failure = result.failure.unwrap_or_else(|| panic!("{version} took an unsigned package:\n{}", log(&attempt)));
-        assert_eq!(failure.class, FailureClass::BinhostUnreachable, "{version}: {failure:?}\n{}", log(&attempt));
+        let let_in = binhost.door.let_in.lock().unwrap().clone();
+        assert!(let_in.iter().any(|one| one.starts_with("Wget") && one.ends_with(".gpkg.tar")), "{let_in:?}");
+        assert_eq!(*binhost.door.shown.lock().unwrap(), [] as [&str; 0], "{version}: in a process list");
+        assert!(!said.contains(secret), "{version}: in the log");
+        for entry in files_with(farm.path(), secret) {
+            let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&entry).unwrap().permissions());
+            assert_eq!(mode & 0o077, 0, "{version}: others can read it in {}", entry.display());
+            assert!(!entry.starts_with(program.path().join("fetched")), "it went with the build");
+        }
     }
 }
 
-/// What a finished attempt made.
-fn library_of(attempt: &AttemptDir) -> ArtifactRef {
-    match attempt.state() {
-        AttemptState::Finished(result) => result.artifacts.first().unwrap().clone(),
-        other => panic!("{other:?}"),
+/// A binhost that breaks between our look and emerge's is the fleet's trouble, whatever Portage makes of it.
+#[test]
+fn a_binhost_that_breaks_while_portage_asks_is_no_packages_failure() {
+    let farm = Farm::new();
+    let mut binhost = Binhost::new(&farm);
+    let (library, result) = farm.build(1, &farm.root("r1"), "dev-libs/libcomb-1.2");
+    succeeded(&library, &result);
+    let timestamp = binhost.publish(&farm.root("s1"), &library, &result);
+    binhost.door.secret.lock().unwrap().push_str("s3cret");
+    binhost.access.secret = swarm_protocol::Secret("s3cret".to_owned());
+    binhost.door.broken_for_wget.store(true, std::sync::atomic::Ordering::SeqCst);
+    for (version, build) in VERSIONS.into_iter().zip(2..) {
+        let root = farm.root_of(&format!("b{build}"), version, &[]);
+        let order = BuildJob { min_index_timestamp: timestamp, ..job("app-misc/waggle-1.1") };
+        let (attempt, result) = farm.run(farm.attempt(build, &root, &binhost.access, order));
+        let class = result.failure.as_ref().map(|failure| failure.class);
+        let fine = [None, Some(FailureClass::BinhostUnreachable)];
+        assert!(fine.contains(&class), "{version}: {:?}\n{}", result.failure, log(&attempt));
     }
+}
+
+/// Files below a folder that hold a text.
+fn files_with(folder: &Path, text: &str) -> Vec<std::path::PathBuf> {
+    let output = Command::new("grep").args(["-rlFs", text]).arg(folder).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().lines().map(Into::into).collect()
+}
+
+/// The phase a log ends in.
+fn phases(log: &str) -> Phase {
+    let mut tracker = drone_agent::portage::phases::Tracker::new("app-misc/waggle-1.1");
+    tracker.feed(log.as_bytes());
+    tracker.finish();
+    tracker.phase()
+}
+
+#[test]
+fn portage_3_0_83_builds_installs_what_is_signed_and_refuses_what_is_not() {
+    builds_installs_what_is_signed_and_refuses_what_is_not("3.0.83");
+}
+
+#[test]
+fn portage_3_0_82_2_builds_installs_what_is_signed_and_refuses_what_is_not() {
+    builds_installs_what_is_signed_and_refuses_what_is_not("3.0.82.2");
+}
+
+#[test]
+fn portage_3_0_77_builds_installs_what_is_signed_and_refuses_what_is_not() {
+    builds_installs_what_is_signed_and_refuses_what_is_not("3.0.77");
+}
+
+#[test]
+fn portage_3_0_66_1_builds_installs_what_is_signed_and_refuses_what_is_not() {
+    builds_installs_what_is_signed_and_refuses_what_is_not("3.0.66.1");
 }
 
 /// A drone whose user is not root, and who may do nothing but what any user may.
