@@ -2,6 +2,7 @@
 //!
 //! Everything a test starts is ended by pid when its [`Swarm`] is dropped. Waiting is polling for a condition, bounded.
 
+pub mod client;
 pub mod http;
 pub mod processes;
 pub mod swarm;

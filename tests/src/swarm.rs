@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use crate::{Http, processes, tools, until};
 
 /// Portage profile of the demo repository for this machine.
-const PROFILE: &str = if cfg!(target_arch = "aarch64") { "default/arm64" } else { "default/amd64" };
+pub(crate) const PROFILE: &str = if cfg!(target_arch = "aarch64") { "default/arm64" } else { "default/amd64" };
 /// How long a controller may take to answer.
 const START: Duration = Duration::from_secs(30);
 /// How long a fleet may take to be online.
@@ -86,9 +86,32 @@ impl Swarm {
         writeln!(text, "data_dir = {:?}\nlocal_drones = {names:?}", self.data())?;
         writeln!(text, "[http]\nlisten = \"127.0.0.1\"\nport = {}", self.port)?;
         writeln!(text, "[bus]\nserver = {:?}", tools::tool("nats.sh", &[])?)?;
+        // however full the machine's disk is
+        writeln!(text, "[binhost]\nmin_free_percent = 0")?;
         writeln!(text, "[rules]\nmin_free_disk = \"64MiB\"\n{}", self.rules)?;
         fs_err::write(self.dir().join("controller.toml"), text)?;
         Ok(())
+    }
+
+    /// The façade's port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Runs the command line as the one who holds the key; its exit status and what it printed.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn cli(&self, arguments: &[&str]) -> Result<(i32, String)> {
+        let output = Command::new(tools::program("swarm")?)
+            .args(["--url", &self.http.url, "--data"])
+            .arg(self.data())
+            .args(arguments)
+            .env_remove("ADMIN_KEY")
+            .stdin(Stdio::null())
+            .output()?;
+        let said = [output.stdout, output.stderr].concat();
+        Ok((output.status.code().unwrap_or(-1), String::from_utf8_lossy(&said).into_owned()))
     }
 
     /// The controller's data.

@@ -19,7 +19,7 @@ pub enum RoomError {
         place: String,
         /// MiB free.
         free: u64,
-        /// MiB of the disk.
+        /// MiB of the disk, without what is kept for root.
         size: u64,
         /// MiB of the package.
         package: u64,
@@ -37,7 +37,9 @@ pub fn check(places: &[&Path], package: u64, percent: u32) -> Result<(), RoomErr
         let name = || place.display().to_string();
         let disk = nix::sys::statvfs::statvfs(*place).map_err(|error| RoomError::Unknown(name(), error.into()))?;
         let unit = disk.fragment_size();
-        let (free, size) = (disk.blocks_available() * unit, disk.blocks() * unit);
+        let free = disk.blocks_available() * unit;
+        // as df counts: what is kept for root is nobody's room
+        let size = (disk.blocks() - disk.blocks_free()) * unit + free;
         let left = u128::from(free.saturating_sub(package));
         if left * 100 < u128::from(size) * u128::from(percent) {
             let mib = |bytes: u64| bytes >> 20;
