@@ -19,9 +19,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::binhost::gpkg::Limits;
+use crate::binhost::secret::{self, Lock};
 use crate::binhost::service::{Places, Service};
 use crate::binhost::sign::SigningKey;
-use crate::binhost::secret::{self, Lock};
 use crate::binhost::verifying::Verifying;
 use crate::binhost::{durable, serve as files};
 use crate::bus::keys;
@@ -33,8 +33,8 @@ use crate::engine::{BinhostWork, EngineHandle, EngineThread, Loaded, Options, Ou
 use crate::http::adapters::{Door, Ready};
 use crate::http::{AdminKey, AppState, Parts, router};
 use crate::logs::{LogBounds, LogCollector};
-use crate::store::{Snapshot, Store};
 use crate::store::outbox::{EventSource, Outbox, OutboxSettings};
+use crate::store::{Snapshot, Store};
 
 /// Orders that may wait for the bus; what does not fit is sent again by the core.
 const ORDERS: usize = 16 * 1024;

@@ -29,6 +29,13 @@ fn key_of(swarm: &Swarm) -> Result<String> {
     swarm.http.text("/api/v1/binhost/key.asc")
 }
 
+/// What a command that succeeds prints.
+fn told(swarm: &Swarm, arguments: &[&str]) -> Result<String> {
+    let (status, said) = swarm.cli(arguments)?;
+    ensure!(status == 0, "swarm {arguments:?} ended with {status}: {said}");
+    Ok(said)
+}
+
 /// What stands below a folder and holds a text.
 fn files_with(folder: &Path, text: &str) -> Result<Vec<PathBuf>> {
     let found = std::process::Command::new("grep").args(["-rlFsa", text]).arg(folder).output()?;
@@ -38,9 +45,14 @@ fn files_with(folder: &Path, text: &str) -> Result<Vec<PathBuf>> {
 #[test]
 fn restricted_packages_reach_drones_and_whoever_may_and_nobody_else() -> Result<()> {
     let swarm = Swarm::start(2, "")?;
+    swarm.queue(&["app-misc/royal-jelly"])?;
+    swarm.until_state("=app-misc/royal-jelly", "received", BUILD)?;
+    // the cake is for the drone that has no jelly yet
+    let history = swarm.http.get("/api/v1/history?limit=10&status=success")?;
+    told(&swarm, &["drone", "pause", history["history"][0]["drone_name"].as_str().context("a drone")?])?;
     swarm.queue(&["app-misc/royal-cake"])?;
     swarm.until_state("=app-misc/royal-cake", "received", BUILD)?;
-    let log = swarm.cli(&["log", "app-misc/royal-cake"])?.1;
+    let log = told(&swarm, &["log", "app-misc/royal-cake"])?;
     ensure!(log.contains(">>> Emerging binary (1 of 2) app-misc/royal-jelly"), "the drone had it as a binary: {log}");
 
     let index = index_of(&swarm)?;
@@ -63,14 +75,12 @@ fn restricted_packages_reach_drones_and_whoever_may_and_nobody_else() -> Result<
     // a friend does what `swarm binhost show --private` says, with the file in the prefix
     let friend = Client::make(roots.join("c2"), Some((url, &key_of(&swarm)?)))?;
     let wgetrc = friend.portage("swarm-binhost.wgetrc");
-    let (status, said) = swarm.cli(&["binhost", "show", "--private", "--json"])?;
-    let private: Value = serde_json::from_str(&said).with_context(|| said.clone())?;
+    let private = json(&told(&swarm, &["binhost", "show", "--private", "--json"])?)?;
     let snippet = private["indexes"][0]["snippet"].as_str().context("a snippet")?;
     friend.binrepos(&snippet.replace("/etc/portage/swarm-binhost.wgetrc", &wgetrc.display().to_string()))?;
-    let (_, credentials) = swarm.cli(&["binhost", "credentials"])?;
-    fs_err::write(&wgetrc, credentials)?;
+    fs_err::write(&wgetrc, told(&swarm, &["binhost", "credentials"])?)?;
     fs_err::set_permissions(&wgetrc, PermissionsExt::from_mode(0o600))?;
-    ensure!(status == 0 && private["secret"] == "", "the secret is printed on its own only: {private}");
+    ensure!(private["secret"] == "", "the secret is printed on its own only: {private}");
     let said = friend.emerged(&["--getbinpkgonly", "app-misc/royal-jelly", "app-misc/royal-cake"])?;
     ensure!(friend.has("app-misc/royal-jelly-1.0") && friend.has("app-misc/royal-cake-1.0"), "{said}");
 
@@ -93,7 +103,7 @@ fn somebodys_pkgdir(dir: &Path) -> Result<Client> {
     let pkgdir = somebody.pkgdir();
     let library = pkgdir.join("dev-libs/libcomb/libcomb-1.2-1.gpkg.tar");
     let mut bytes = fs_err::read(&library)?;
-    bytes[6_000] ^= 1;
+    bytes[2_000] ^= 1;
     fs_err::write(pkgdir.join("dev-libs/libcomb/libcomb-1.2-2.gpkg.tar"), bytes)?;
     fs_err::write(pkgdir.join("dev-libs/libcomb/libcomb-1.2-3.gpkg.tar"), "")?;
     fs_err::write(pkgdir.join("dev-libs/old-1.tbz2"), "xpak")?;
@@ -109,7 +119,8 @@ fn what_people_have_is_brought_once_rechecked_and_built_again_when_it_breaks() -
     let swarm = Swarm::start(1, "")?;
     let somebody = somebodys_pkgdir(swarm.dir())?;
     let pkgdir = somebody.pkgdir().display().to_string();
-    let count = |answer: &Value| ["imported", "would_import", "present", "refused", "failed"].map(|key| answer[key].as_u64());
+    let count =
+        |answer: &Value| ["imported", "would_import", "present", "refused", "failed"].map(|key| answer[key].as_u64());
     let import = |more: &[&str]| -> Result<(i32, Value)> {
         let (status, said) = swarm.cli(&[&["binhost", "import", &pkgdir, "--json"], more].concat())?;
         Ok((status, json(&said)?))
@@ -119,7 +130,8 @@ fn what_people_have_is_brought_once_rechecked_and_built_again_when_it_breaks() -
     ensure!(swarm.http.get("/api/v1/binhost/packages")?["total"] == 0, "trying changes nothing");
     let (status, done) = import(&[])?;
     ensure!((status, count(&done)) == (1, [Some(2), Some(0), Some(0), Some(3), Some(0)]), "{done}");
-    let reasons: Vec<&str> = done["files"].as_array().context("files")?.iter().filter_map(|file| file["reason"].as_str()).collect();
+    let reasons: Vec<&str> =
+        done["files"].as_array().context("files")?.iter().filter_map(|file| file["reason"].as_str()).collect();
     for expected in ["is not what the Manifest says", "is empty", "is an xpak package"] {
         ensure!(reasons.iter().any(|reason| reason.contains(expected)), "{expected}: {reasons:?}");
     }
@@ -132,16 +144,18 @@ fn what_people_have_is_brought_once_rechecked_and_built_again_when_it_breaks() -
     let client = Client::make(swarm.dir().join("roots/c1"), Some((url, &key_of(&swarm)?)))?;
     client.emerged(&["--getbinpkgonly", "dev-libs/libcomb"])?;
     // what was had from us is known when it is brought back
-    let (_, back) = swarm.cli(&["binhost", "import", &client.root.join("var/cache/binhost").display().to_string(), "--json"])?;
+    let (_, back) =
+        swarm.cli(&["binhost", "import", &client.root.join("var/cache/binhost").display().to_string(), "--json"])?;
     ensure!(json(&back)?["present"] == 1, "{back}");
 
     // pinned, it is not removed; unpinned, it is; its file stays for those who hold an older index
     let list = swarm.http.get("/api/v1/binhost/packages?package=libcomb")?;
     let (id, path) = (list["packages"][0]["id"].to_string(), list["packages"][0]["path"].as_str().unwrap_or_default());
     let file = swarm.data().join("binhost").join(index["index"].as_str().unwrap_or_default()).join(path);
-    ensure!(swarm.cli(&["binhost", "pin", &id])?.0 == 0);
-    ensure!(swarm.cli(&["binhost", "list", "libcomb"])?.1.contains("pinned by"));
-    ensure!(swarm.cli(&["binhost", "remove", &id])?.0 == 1 && swarm.cli(&["binhost", "unpin", &id])?.0 == 0);
+    told(&swarm, &["binhost", "pin", &id])?;
+    ensure!(told(&swarm, &["binhost", "list", "libcomb"])?.contains("pinned by"));
+    ensure!(swarm.cli(&["binhost", "remove", &id])?.0 == 1);
+    told(&swarm, &["binhost", "unpin", &id])?;
 
     let (status, said) = swarm.cli(&["binhost", "verify"])?;
     ensure!(status == 0 && said.contains("2 packages") && said.contains("all is as it should be"), "{said}");
@@ -220,7 +234,8 @@ fn pass(mut client: TcpStream, port: u16, breaks: &Mutex<Option<usize>>, seen: &
     let first = text.lines().next().unwrap_or_default().to_owned();
     let range = text.lines().find(|line| line.to_ascii_lowercase().starts_with("range:")).unwrap_or_default();
     seen.lock().expect("not poisoned").push(format!("{first} {range}"));
-    let kept: Vec<&str> = text.trim_end().lines().filter(|line| !line.to_ascii_lowercase().starts_with("connection:")).collect();
+    let kept: Vec<&str> =
+        text.trim_end().lines().filter(|line| !line.to_ascii_lowercase().starts_with("connection:")).collect();
     let mut server = TcpStream::connect(("127.0.0.1", port))?;
     server.write_all(format!("{}\r\nConnection: close\r\n\r\n", kept.join("\r\n")).as_bytes())?;
     let mut answer = Vec::new();
@@ -238,7 +253,7 @@ fn portage_goes_on_where_a_download_broke_off_and_sees_every_generation() -> Res
     let somebody = Client::make(swarm.dir().join("roots/c9"), None)?;
     somebody.emerged(&["--buildpkg", "dev-libs/libcomb"])?;
     let pkgdir = somebody.pkgdir().display().to_string();
-    ensure!(swarm.cli(&["binhost", "import", &pkgdir])?.0 == 0);
+    told(&swarm, &["binhost", "import", &pkgdir])?;
     let index = index_of(&swarm)?;
     let line = Line::to(swarm.port())?;
     let url = format!("http://127.0.0.1:{}/binhost/{}", line.port, index["index"].as_str().context("a name")?);
@@ -268,10 +283,10 @@ fn portage_goes_on_where_a_download_broke_off_and_sees_every_generation() -> Res
 
     // a generation that follows at once is seen at once
     somebody.emerged(&["--buildpkg", "app-misc/moody"])?;
-    ensure!(swarm.cli(&["binhost", "import", &pkgdir])?.0 == 0);
+    told(&swarm, &["binhost", "import", &pkgdir])?;
     client.emerged(&["--getbinpkgonly", "app-misc/moody"])?;
     somebody.emerged(&["--buildpkg", "dev-util/hexgen"])?;
-    ensure!(swarm.cli(&["binhost", "import", &pkgdir])?.0 == 0);
+    told(&swarm, &["binhost", "import", &pkgdir])?;
     client.emerged(&["--getbinpkgonly", "dev-util/hexgen"])?;
     Ok(())
 }

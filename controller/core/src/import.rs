@@ -93,11 +93,8 @@ impl Core {
             }
             (_, Some(_)) => {}
         }
-        let index = IndexKey {
-            arch: ask.arch.clone().unwrap_or_default(),
-            profile: profile.clone(),
-            chost: chost.clone(),
-        };
+        let index =
+            IndexKey { arch: ask.arch.clone().unwrap_or_default(), profile: profile.clone(), chost: chost.clone() };
         for (what, text) in [("ARCH", &index.arch), ("build profile", &index.profile), ("CHOST", &index.chost)] {
             if !is_label(text, MAX_LABEL) {
                 return Err(invalid(format!("{text:?} is no {what}"), "letters, digits, dot, hyphen and underscore"));
@@ -112,9 +109,8 @@ impl Core {
     fn copy_of(&self, index: &IndexKey, ask: &ImportAsk) -> Option<ArtifactId> {
         let file = &ask.file;
         let uploaded = self.soft.uploads.get(&(index.to_string(), file.sha256.clone())).copied();
-        let taken = |id: &ArtifactId| {
-            self.rows.artifacts.get(&id.0).is_some_and(|row| row.state != ArtifactState::Ticketed {})
-        };
+        let taken =
+            |id: &ArtifactId| self.rows.artifacts.get(&id.0).is_some_and(|row| row.state != ArtifactState::Ticketed {});
         if let Some(id) = uploaded.filter(taken).or_else(|| self.soft.stock.by_signed(index, &file.sha256)) {
             return Some(id);
         }

@@ -71,11 +71,8 @@ impl Core {
         }
         let ids = self.published(package)?;
         let rows: Vec<&ArtifactRow> = ids.iter().filter_map(|id| self.rows.artifacts.get(&id.0)).collect();
-        let refuse = |error: String, hint: &str| Refusal {
-            kind: RefusalKind::Conflict,
-            error,
-            hint: Some(hint.to_owned()),
-        };
+        let refuse =
+            |error: String, hint: &str| Refusal { kind: RefusalKind::Conflict, error, hint: Some(hint.to_owned()) };
         if let Some(row) = rows.iter().find(|row| row.pinned.is_some()) {
             return Err(refuse(format!("{} is pinned", label(row)), "`swarm binhost unpin` lets it go"));
         }
@@ -165,8 +162,7 @@ impl Core {
         if surplus.is_empty() {
             return;
         }
-        let names: Vec<String> =
-            surplus.iter().filter_map(|id| self.rows.artifacts.get(&id.0)).map(label).collect();
+        let names: Vec<String> = surplus.iter().filter_map(|id| self.rows.artifacts.get(&id.0)).map(label).collect();
         let keep = self.settings.keep_builds.max(1);
         for id in surplus {
             self.retire(*id, &format!("there are {keep} newer ones"));
@@ -331,7 +327,11 @@ impl Core {
             return Err(Refusal { kind: RefusalKind::NotFound, error, hint: None });
         }
         self.soft.generations.entry(key.clone()).or_default().dirty = true;
-        self.event("warn", format!("the index {key} is written anew: what was on disk was not what it should be"), |_| {});
+        self.event(
+            "warn",
+            format!("the index {key} is written anew: what was on disk was not what it should be"),
+            |_| {},
+        );
         Ok(Done { touched: 1, what: vec![key] })
     }
 }

@@ -161,7 +161,10 @@ fn what_an_open_session_builds_on_is_neither_collected_nor_removed() {
     assert_eq!(farm.disk.blocks().len(), 2, "{:?}", farm.disk.blocks());
     let remove = |force| BinhostRequest::Remove { package: "dev-libs/libcalc-3".to_owned(), force };
     let (kind, error) = refused(farm.binhost(remove(false)));
-    assert_eq!((kind, error.as_str()), (RefusalKind::Conflict, "an open session builds on dev-libs/libcalc-3 (BUILD_ID 1)"));
+    assert_eq!(
+        (kind, error.as_str()),
+        (RefusalKind::Conflict, "an open session builds on dev-libs/libcalc-3 (BUILD_ID 1)")
+    );
     farm.builds(&drone, "app-misc/calc-3.1");
     farm.pass(3 * SECOND);
     assert_eq!(farm.disk.blocks(), ["app-misc/calc-3.1-1", "dev-libs/libcalc-3-2"], "the session is over");
@@ -240,11 +243,8 @@ fn a_damaged_package_leaves_the_index_and_is_built_again_as_it_was() {
     farm.iuse = "+greet ssl".to_owned();
     farm.builds("anna", fancy);
     farm.pass(2 * SECOND);
-    let damaged = |rebuild| BinhostRequest::Damaged {
-        artifact: ArtifactId(1),
-        reason: "is not there".to_owned(),
-        rebuild,
-    };
+    let damaged =
+        |rebuild| BinhostRequest::Damaged { artifact: ArtifactId(1), reason: "is not there".to_owned(), rebuild };
     assert!(matches!(farm.binhost(damaged(true)), Answer::Done(done) if done.touched == 1));
     farm.pass(2 * SECOND);
     assert!(farm.disk.blocks().is_empty());
@@ -389,7 +389,11 @@ fn nonsense_is_refused_and_leaves_nothing() {
     let mut large = forged.clone();
     large.header = [("USE".to_owned(), "x".repeat(1 << 20))].into();
     for bad in [outside, folder, nameless, forged, redirected, large] {
-        assert_eq!(refused(farm.binhost(BinhostRequest::Import(Box::new(bad.clone())))).0, RefusalKind::Invalid, "{bad:?}");
+        assert_eq!(
+            refused(farm.binhost(BinhostRequest::Import(Box::new(bad.clone())))).0,
+            RefusalKind::Invalid,
+            "{bad:?}"
+        );
     }
     assert!(farm.artifacts().is_empty() && farm.store.all::<IndexRow>().len() == 1);
 }
@@ -399,7 +403,10 @@ fn an_announced_import_that_never_comes_is_forgotten_and_their_number_is_bounded
     let mut farm = Farm::of(&["anna"]);
     let ImportAnswer::Wanted { artifact: first, .. } = import(&mut farm, &ask(HELLO, "0")) else { panic!() };
     let again = import(&mut farm, &ask(HELLO, "0"));
-    assert!(matches!(again, ImportAnswer::Wanted { artifact, .. } if artifact == first), "announced twice, counted once");
+    assert!(
+        matches!(again, ImportAnswer::Wanted { artifact, .. } if artifact == first),
+        "announced twice, counted once"
+    );
     for n in 1..1_000 {
         import(&mut farm, &ask(HELLO, &n.to_string()));
     }

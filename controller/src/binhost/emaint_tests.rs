@@ -29,13 +29,17 @@ impl Prefix {
         let dir = tempfile::Builder::new().prefix("emaint").tempdir().unwrap();
         let key = SigningKey::load_or_create(&dir.path().join("key"), "Test <test@test.invalid>").unwrap();
         let at = |name: &str| dir.path().join(name);
-        for folder in ["etc/portage/repos.conf", "share/portage/config", "var/db/pkg", "var/cache/edb/dep", "var/tmp", "pkg"] {
+        for folder in
+            ["etc/portage/repos.conf", "share/portage/config", "var/db/pkg", "var/cache/edb/dep", "var/tmp", "pkg"]
+        {
             fs_err::create_dir_all(at(folder)).unwrap();
         }
         let repository = project().join("tests/repository");
-        let repos = format!("[DEFAULT]\nmain-repo = demo\n[demo]\nlocation = {}\nauto-sync = no\n", repository.display());
+        let repos =
+            format!("[DEFAULT]\nmain-repo = demo\n[demo]\nlocation = {}\nauto-sync = no\n", repository.display());
         fs_err::write(at("etc/portage/repos.conf/demo.conf"), repos).unwrap();
-        fs_err::os::unix::fs::symlink(repository.join("profiles/default/amd64"), at("etc/portage/make.profile")).unwrap();
+        fs_err::os::unix::fs::symlink(repository.join("profiles/default/amd64"), at("etc/portage/make.profile"))
+            .unwrap();
         fs_err::write(at("share/portage/config/repos.conf"), "").unwrap();
         Self { dir, key }
     }
@@ -60,7 +64,11 @@ impl Prefix {
     /// What emaint makes of the folder, with the signatures verified or not looked at.
     fn emaint(&self, version: &str, verify: bool) -> String {
         let venv = project().join(".tools").join(format!("portage-{version}"));
-        assert!(venv.join("bin/emaint").exists(), "no Portage {version} in {}; `make setup` puts it there", venv.display());
+        assert!(
+            venv.join("bin/emaint").exists(),
+            "no Portage {version} in {}; `make setup` puts it there",
+            venv.display()
+        );
         let config = self.dir.path().join("share/portage/config");
         for name in ["make.globals", "sets"] {
             drop(fs_err::remove_file(config.join(name)));
@@ -126,13 +134,21 @@ fn varied(n: usize) -> (Sample, u32) {
         .with("SLOT", &pick(&["0", "2", "0/1.5", "3/3"], 3))
         .with("USE", &pick(&["amd64 color", "amd64 nls", "amd64 color nls", "amd64"], 5))
         .with("CHOST", &pick(&["x86_64-pc-linux-gnu", "x86_64-pc-linux-gnu", "i686-pc-linux-gnu"], 7))
-        .with("RDEPEND", &pick(&["", "color? ( a/b[nls?] ) !nls? ( a/c )", "|| ( a/b ( a/c a/d ) )", ">=a/b-2:0/1= !!a/old"], 4))
+        .with(
+            "RDEPEND",
+            &pick(&["", "color? ( a/b[nls?] ) !nls? ( a/c )", "|| ( a/b ( a/c a/d ) )", ">=a/b-2:0/1= !!a/old"], 4),
+        )
         .with("BDEPEND", &pick(&["", "  virtual/pkgconfig\n\t>=dev-build/make-4 "], 3))
         .with("LICENSE", &pick(&["MIT", "nls? ( GPL-2+ ) color? ( || ( BSD MIT ) )", "all-rights-reserved"], 2))
         .with("RESTRICT", &pick(&["", "test", "!nls? ( bindist ) mirror"], 3))
         .with("PROPERTIES", &pick(&["", "live"], 9))
         .with("BUILD_TIME", &format!("{}\n", 1_700_000_000 + n));
-    for (key, value) in [("IDEPEND", "a/i"), ("PDEPEND", "color? ( a/p )"), ("PROVIDES", "x86_64: liba.so.1"), ("USER_PATCHES", "fix.patch")] {
+    for (key, value) in [
+        ("IDEPEND", "a/i"),
+        ("PDEPEND", "color? ( a/p )"),
+        ("PROVIDES", "x86_64: liba.so.1"),
+        ("USER_PATCHES", "fix.patch"),
+    ] {
         if (n + key.len()) % 4 == 0 {
             sample = sample.with(key, value);
         }

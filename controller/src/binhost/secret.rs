@@ -101,9 +101,8 @@ mod tests {
         for good in [basic("swarm:a:b"), basic(":a:b"), "Bearer a:b".to_owned(), "bearer  a:b ".to_owned()] {
             assert!(lock.opens(&good), "{good}");
         }
-        let bad = [
-            "", "Basic", "Basic ", "Basic ???", "Bearer", "Bearer ", "Bearer a:", "a:b", "Digest a:b", "Basic a:b",
-        ];
+        let bad =
+            ["", "Basic", "Basic ", "Basic ???", "Bearer", "Bearer ", "Bearer a:", "a:b", "Digest a:b", "Basic a:b"];
         for bad in bad.map(str::to_owned).into_iter().chain([basic("a"), basic("swarm:"), basic("swarm:a:b ")]) {
             assert!(!lock.opens(&bad), "{bad}");
         }

@@ -192,11 +192,8 @@ impl Verifier<'_> {
                 return Ok(());
             }
         };
-        let request = BinhostRequest::Damaged {
-            artifact: one.row.id,
-            reason: reason.clone(),
-            rebuild: self.options.rebuild,
-        };
+        let request =
+            BinhostRequest::Damaged { artifact: one.row.id, reason: reason.clone(), rebuild: self.options.rebuild };
         // not published any more: it was retired meanwhile, and all is well
         if self.world.tell(request)? > 0 {
             let done = if self.options.rebuild { "left the index, queued again" } else { "left the index" };
@@ -320,7 +317,9 @@ impl Verifier<'_> {
             let here = rows.iter().filter(|artifact| artifact.index == row.index && artifact.is_listed());
             here.filter(|artifact| restricted_too || !artifact.is_restricted())
                 .filter_map(|artifact| {
-                    let ArtifactState::Published { build_id, path, size_out, .. } = &artifact.state else { return None };
+                    let ArtifactState::Published { build_id, path, size_out, .. } = &artifact.state else {
+                        return None;
+                    };
                     Some(((artifact.cpv.clone(), *build_id), (path.clone(), size_out.to_string())))
                 })
                 .collect()
@@ -334,15 +333,13 @@ impl Verifier<'_> {
         if complete.len() == public.len() {
             return wrong;
         }
-        wrong.or_else(|| wrong_files(&folder(true), row.timestamp, &complete).map(|what| format!("the complete one {what}")))
+        wrong.or_else(|| {
+            wrong_files(&folder(true), row.timestamp, &complete).map(|what| format!("the complete one {what}"))
+        })
     }
 }
 
-fn wrong_files(
-    folder: &Path,
-    timestamp: u64,
-    expected: &Blocks,
-) -> Option<String> {
+fn wrong_files(folder: &Path, timestamp: u64, expected: &Blocks) -> Option<String> {
     let text = match fs_err::read_to_string(folder.join("Packages")) {
         Ok(text) => text,
         Err(error) => return Some(format!("can't be read: {error}")),
@@ -387,7 +384,8 @@ fn files_below(tree: &Path) -> io::Result<Vec<PathBuf>> {
             let entry = entry?;
             let (kind, name) = (entry.file_type()?, entry.file_name());
             let name = name.to_string_lossy();
-            let ours = matches!(name.as_ref(), "Packages" | "Packages.gz" | "binhost.asc") || name.starts_with(TEMPORARY);
+            let ours =
+                matches!(name.as_ref(), "Packages" | "Packages.gz" | "binhost.asc") || name.starts_with(TEMPORARY);
             if kind.is_dir() {
                 pending.push(entry.path());
             } else if kind.is_file() && !ours {
@@ -398,7 +396,6 @@ fn files_below(tree: &Path) -> io::Result<Vec<PathBuf>> {
     found.sort();
     Ok(found)
 }
-
 
 #[cfg(test)]
 mod tests;

@@ -183,7 +183,12 @@ impl Client {
             .send(ureq::SendBody::from_owned_reader(body));
         let status = answer.as_ref().map_or(StatusCode::SERVICE_UNAVAILABLE, Response::status);
         // who has no ticket any more gets a new one; a controller that stops or is busy comes back
-        let again = [StatusCode::UNAUTHORIZED, StatusCode::CONFLICT, StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT];
+        let again = [
+            StatusCode::UNAUTHORIZED,
+            StatusCode::CONFLICT,
+            StatusCode::SERVICE_UNAVAILABLE,
+            StatusCode::GATEWAY_TIMEOUT,
+        ];
         let (again, full) = (again.contains(&status), status == StatusCode::INSUFFICIENT_STORAGE);
         self.finish(answer).map_err(|problem| UploadFailed { problem, again, full })
     }

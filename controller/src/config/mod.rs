@@ -332,7 +332,10 @@ impl Config {
             "rules.lease must not be shorter than rules.offline_after, or work is taken from drones that are online"
                 .to_owned(),
         );
-        wrong(rules.keep_builds == 0, "binhost.keep is 0: at least the newest package of each identity stays".to_owned());
+        wrong(
+            rules.keep_builds == 0,
+            "binhost.keep is 0: at least the newest package of each identity stays".to_owned(),
+        );
         wrong(self.binhost.min_free_percent > 100, "binhost.min_free_percent is more than 100".to_owned());
         let url = self.http.public_url.as_deref().unwrap_or("http://");
         wrong(

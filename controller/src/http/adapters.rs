@@ -16,8 +16,8 @@ use super::ports::{
     Binhost, ClientHelp, Engine, LogPiece, Logs, MakeInput, NoAnswer, ReadError, Readiness, Rows, Store, UploadError,
 };
 use crate::binhost::gpkg::{Limits, inspect};
-use crate::binhost::upload::{self, path_of};
 use crate::binhost::room::{self, RoomError};
+use crate::binhost::upload::{self, path_of};
 use crate::binhost::verify::Report;
 use crate::binhost::verifying::Verifying;
 use crate::binhost::{service::Places, snippet};

@@ -308,7 +308,10 @@ mod tests {
         assert!(!text.contains("hunter2") && text.contains("sync-uri = http://h/binhost-private/x\n"), "{text}");
         assert!(text.contains("resumecommand = wget --config=") && text.contains(" -c -O "), "{text}");
         for path in ["/a b/w", "/a\"/w", "/a%(x)s/w", "/$(x)/w"] {
-            assert!(matches!(binrepos(&access, Path::new("/l"), Path::new(path)), Err(BinhostError::BadPath(_))), "{path}");
+            assert!(
+                matches!(binrepos(&access, Path::new("/l"), Path::new(path)), Err(BinhostError::BadPath(_))),
+                "{path}"
+            );
         }
         let public = BinhostAccess { private_url: String::new(), secret: Secret::default(), ..access };
         let text = binrepos(&public, Path::new("/l"), &wgetrc).unwrap();

@@ -15,8 +15,8 @@ use swarm_protocol::report::{BinhostAccess, Failure, FailureClass, Phase};
 use thiserror::Error;
 
 use super::binhost::{self, BinhostError};
-use super::{layer, own_key};
 use super::root::{RootConfig, environment};
+use super::{layer, own_key};
 use crate::attempt::dir::remove_tree;
 
 /// Waits between looks at the binhost: three tries in seven seconds, so that a generation being published is waited for.
@@ -200,9 +200,7 @@ pub fn look(access: &BinhostAccess, min_timestamp: u64, mut stop: impl FnMut() -
                 FailureClass::IndexTooOld,
                 format!("{url} has no index yet; TIMESTAMP {min_timestamp} is needed"),
             ),
-            Sight::Nothing(why) => {
-                failure(FailureClass::BinhostUnreachable, format!("{url} does not answer: {why}"))
-            }
+            Sight::Nothing(why) => failure(FailureClass::BinhostUnreachable, format!("{url} does not answer: {why}")),
         };
         let Some(wait) = waits.next().filter(|_| !stop()) else { return Err(failed) };
         std::thread::sleep(wait);

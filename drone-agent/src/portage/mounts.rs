@@ -67,7 +67,9 @@ pub enum MountError {
 
 fn hint(errno: Errno) -> &'static str {
     match errno {
-        Errno::EPERM | Errno::EACCES => "; it needs the right to mount (CAP_SYS_ADMIN), as root or in a container that has it",
+        Errno::EPERM | Errno::EACCES => {
+            "; it needs the right to mount (CAP_SYS_ADMIN), as root or in a container that has it"
+        }
         Errno::EINVAL | Errno::ENODEV => "; the file system of the root, or the kernel, can't hold an overlay",
         _ => "",
     }

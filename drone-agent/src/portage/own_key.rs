@@ -20,8 +20,7 @@ const HOME: &str = "etc/portage/gnupg-own";
 /// In it, its fingerprint.
 const MARK: &str = "own-key";
 /// Asks the root's Portage itself: distributions patch, versions lie.
-const QUESTION: &str =
-    "import sys; from portage.binrepo.config import BinRepoConfig as c; sys.exit('verify_signature' not in c.__slots__)";
+const QUESTION: &str = "import sys; from portage.binrepo.config import BinRepoConfig as c; sys.exit('verify_signature' not in c.__slots__)";
 
 /// Whether the root's Portage verifies what comes from one binhost, and only that.
 pub(super) fn verifies_by_binhost(root: &RootConfig) -> io::Result<bool> {
@@ -54,7 +53,8 @@ pub(super) fn make(root: &RootConfig) -> Result<String, BinhostError> {
         fs::create_dir_all(&home)?;
         fs::set_permissions(&home, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
         let user = "Build Swarm drone <drone@localhost.invalid>";
-        let made = ["--pinentry-mode", "loopback", "--passphrase", "", "--quick-gen-key", user, "ed25519", "sign", "never"];
+        let made =
+            ["--pinentry-mode", "loopback", "--passphrase", "", "--quick-gen-key", user, "ed25519", "sign", "never"];
         gpg(&home, "make the drone's own key", &made, b"")?;
         let listing = gpg(&home, "list", &["--list-keys", "--with-colons"], b"")?;
         let print = primary_fingerprints(&listing).pop().unwrap_or_default();

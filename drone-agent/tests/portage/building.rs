@@ -177,7 +177,10 @@ fn a_drone_without_privileges_builds_and_installs() {
     let here = std::env::current_exe().unwrap();
     for needed in [here.as_path(), Path::new(AGENT), &crate::farm::venv("3.0.83").join("bin/emerge")] {
         if !reaches(needed).is_ok_and(|done| done.status.success()) {
-            crate::farm::skipped("a_drone_without_privileges_builds_and_installs", &format!("nobody can't reach {}", needed.display()));
+            crate::farm::skipped(
+                "a_drone_without_privileges_builds_and_installs",
+                &format!("nobody can't reach {}", needed.display()),
+            );
             return;
         }
     }

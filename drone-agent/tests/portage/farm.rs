@@ -43,8 +43,10 @@ pub struct Farm {
 impl Farm {
     pub fn new() -> Self {
         let farm = Self::at(&std::env::temp_dir());
-        let made =
-            Command::new(workspace().join("tests/tools/repository.sh")).arg(&farm.demo).output().expect("repository.sh");
+        let made = Command::new(workspace().join("tests/tools/repository.sh"))
+            .arg(&farm.demo)
+            .output()
+            .expect("repository.sh");
         assert!(made.status.success(), "`make test` sets it up: {}", String::from_utf8_lossy(&made.stderr));
         farm
     }
@@ -321,7 +323,9 @@ impl Door {
     fn refuses(&self, request: &str, path: &str) -> Option<&'static str> {
         let header = |name: &str| {
             let lines = request.lines().map(str::to_owned);
-            lines.filter_map(|line| line.split_once(": ").map(|(k, v)| (k.to_ascii_lowercase(), v.to_owned()))).find(|(k, _)| k == name)
+            lines
+                .filter_map(|line| line.split_once(": ").map(|(k, v)| (k.to_ascii_lowercase(), v.to_owned())))
+                .find(|(k, _)| k == name)
         };
         let agent = header("user-agent").map(|(_, agent)| agent).unwrap_or_default();
         if self.broken_for_wget.load(Ordering::SeqCst) && agent.starts_with("Wget") {

@@ -136,8 +136,7 @@ impl Core {
     fn binhost_access(&self, index: &IndexKey) -> BinhostAccess {
         let base = self.settings.http_url.trim_end_matches('/');
         let secret = self.settings.binhost_secret.clone();
-        let private_url =
-            if secret.is_empty() { String::new() } else { format!("{base}/binhost-private/{index}") };
+        let private_url = if secret.is_empty() { String::new() } else { format!("{base}/binhost-private/{index}") };
         BinhostAccess {
             url: format!("{base}/binhost/{index}"),
             fingerprint: self.settings.key_fingerprint.clone(),

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use swarm_core::rows::{ArtifactRow, ArtifactState, BuildRow, BuildState, EventRow, HistoryRow, HistoryStatus, MetaRow};
+use swarm_core::rows::{
+    ArtifactRow, ArtifactState, BuildRow, BuildState, EventRow, HistoryRow, HistoryStatus, MetaRow,
+};
 use swarm_core::view::Counts;
 use swarm_protocol::{BuildId, Fence, SessionId};
 

@@ -139,7 +139,8 @@ fn damaged_and_missing_files_leave_the_index() {
     assert!(found[2].1.starts_with("has 1000 bytes, not ") && found[2].2 == left, "{found:?}");
     let told = shop.told.borrow();
     let damaged = |id| {
-        told.iter().any(|one| matches!(one, BinhostRequest::Damaged { artifact, rebuild: true, .. } if artifact.0 == id))
+        told.iter()
+            .any(|one| matches!(one, BinhostRequest::Damaged { artifact, rebuild: true, .. } if artifact.0 == id))
     };
     assert!(damaged(1) && damaged(2) && damaged(4) && !damaged(3));
 }
@@ -154,7 +155,10 @@ fn a_disk_that_is_not_mounted_takes_nothing_out() {
     assert!(report.stopped.as_ref().is_some_and(|text| text.contains("3 of 4 files are not there")), "{report:?}");
     assert!(shop.told.borrow().is_empty());
     let forced = shop.verify_with(&Options { rate: u64::MAX, rebuild: false, force: true });
-    assert_eq!((forced.stopped, shop.told.borrow().iter().filter(|one| matches!(one, BinhostRequest::Damaged { .. })).count()), (None, 3));
+    assert_eq!(
+        (forced.stopped, shop.told.borrow().iter().filter(|one| matches!(one, BinhostRequest::Damaged { .. })).count()),
+        (None, 3)
+    );
 }
 
 #[test]
@@ -170,11 +174,14 @@ fn a_restricted_file_in_the_public_tree_is_moved_and_a_copy_removed() {
             fs_err::remove_file(shop.file("bound-1")).unwrap();
         }
         let report = shop.verify();
-        assert_eq!(whats(&report), [(
-            "app-misc/bound-1".to_owned(),
-            "lies in the public tree".to_owned(),
-            Some("moved to where it belongs".to_owned()),
-        )]);
+        assert_eq!(
+            whats(&report),
+            [(
+                "app-misc/bound-1".to_owned(),
+                "lies in the public tree".to_owned(),
+                Some("moved to where it belongs".to_owned()),
+            )]
+        );
         assert!(shop.file("bound-1").exists() && !stray.exists());
     }
 }
@@ -225,8 +232,12 @@ fn an_index_that_is_not_what_the_rows_say_is_written_anew() {
         ("does not list app-misc/two-1", |shop| rewrite(shop, false, |text| text.replace("two-1", "tow-1"))),
         ("is not the same in", |shop| fs_err::write(shop.packages(false), "TIMESTAMP: 5\n\n").unwrap()),
         ("can't be read", |shop| fs_err::remove_file(shop.packages(false)).unwrap()),
-        ("has TIMESTAMP 1, not", |shop| rewrite(shop, false, |text| text.replace("TIMESTAMP: 1700000000", "TIMESTAMP: 1"))),
-        ("the complete one does not list app-misc/bound-1", |shop| rewrite(shop, true, |text| text.replace("bound-1", "bnd-1"))),
+        ("has TIMESTAMP 1, not", |shop| {
+            rewrite(shop, false, |text| text.replace("TIMESTAMP: 1700000000", "TIMESTAMP: 1"))
+        }),
+        ("the complete one does not list app-misc/bound-1", |shop| {
+            rewrite(shop, true, |text| text.replace("bound-1", "bnd-1"))
+        }),
     ];
     for (expected, harm) in harms {
         let shop = Shop::new();

@@ -32,8 +32,7 @@ xpak packages (*.tbz2, *.xpak) are not taken: the format has no digests of its o
 them anew, for example with quickpkg.";
 
 /// Keys of a `Packages` header that belong to that file alone.
-const NOT_TAKEN: [&str; 7] =
-    ["PACKAGES", "TIMESTAMP", "VERSION", "URI", "TTL", "DOWNLOAD_TIMESTAMP", "REPO_REVISIONS"];
+const NOT_TAKEN: [&str; 7] = ["PACKAGES", "TIMESTAMP", "VERSION", "URI", "TTL", "DOWNLOAD_TIMESTAMP", "REPO_REVISIONS"];
 /// Uploads of one file tried when the connection breaks, a few seconds apart.
 const TRIES: u32 = 5;
 /// Between two tries.
@@ -175,7 +174,9 @@ impl Job<'_> {
             let sent = self.client.upload(&format!("/api/v1/artifacts/{id}"), &ticket, path);
             match sent {
                 Ok(ArtifactAnswer { .. }) => return Ok(Fate::Imported { package, id, index }),
-                Err(failed) if failed.full => return Err(failed.problem.next("free some room, then start again: what is there is skipped")),
+                Err(failed) if failed.full => {
+                    return Err(failed.problem.next("free some room, then start again: what is there is skipped"));
+                }
                 // the connection broke, or the ticket was forgotten by a restart
                 Err(failed) if failed.again && tries < TRIES => std::thread::sleep(BETWEEN),
                 Err(failed) => return Ok(Fate::Failed { package, reason: said(&failed.problem) }),
@@ -195,7 +196,7 @@ impl Job<'_> {
             chost: file.value("CHOST").to_owned(),
             build_time: file.value("BUILD_TIME").to_owned(),
             profile: Some(self.args.profile.clone()),
-            arch: self.args.arch.clone(),
+            arch: self.args.arch.clone().or_else(|| self.header.get("ARCH").cloned()),
             header: self.header.clone(),
             dry_run: self.args.dry_run,
         }
@@ -293,7 +294,10 @@ fn looks_like_one(path: &Path) -> bool {
 fn judged(path: PathBuf, metadata: &std::fs::Metadata) -> Found {
     let name = name_of(&path);
     if name.ends_with(".tbz2") || name.ends_with(".xpak") {
-        return Found::Refused(path, "is an xpak package, which has no digests; make a gpkg of it, for example with quickpkg");
+        return Found::Refused(
+            path,
+            "is an xpak package, which has no digests; make a gpkg of it, for example with quickpkg",
+        );
     }
     if !name.ends_with(".gpkg.tar") {
         return Found::Refused(path, "is no whole package: a build that was broken off left it");
@@ -384,14 +388,20 @@ mod tests {
             })
             .collect();
         let hello = |name: &str| format!("app-misc/hello/hello-{name}");
-        assert_eq!(shown[..6], [
-            (hello("1.1-1.gpkg.tar"), "take"),
-            (hello("1.1-2.gpkg.tar"), "take"),
-            (hello("1.1-3.gpkg.tar"), "is empty"),
-            (hello("1.1-3.gpkg.tarXyz.77"), "is no whole package"),
-            (hello("2-1.gpkg.tar"), "is a link or no regular file; name what it leads to"),
-            ("app-misc/old-1-1.xpak".to_owned(), "is an xpak package, which has no digests; make a gpkg of it, for example with quickpkg"),
-        ]);
+        assert_eq!(
+            shown[..6],
+            [
+                (hello("1.1-1.gpkg.tar"), "take"),
+                (hello("1.1-2.gpkg.tar"), "take"),
+                (hello("1.1-3.gpkg.tar"), "is empty"),
+                (hello("1.1-3.gpkg.tarXyz.77"), "is no whole package"),
+                (hello("2-1.gpkg.tar"), "is a link or no regular file; name what it leads to"),
+                (
+                    "app-misc/old-1-1.xpak".to_owned(),
+                    "is an xpak package, which has no digests; make a gpkg of it, for example with quickpkg"
+                ),
+            ]
+        );
         assert_eq!(shown.len(), 7);
         let header = header_of(&folder).unwrap();
         assert_eq!(header, [("ARCH".to_owned(), "amd64".to_owned()), ("USE".to_owned(), "a b".to_owned())].into());

@@ -168,7 +168,10 @@ mod tests {
         let text = table(&[package(1, "published"), package(2, "retired")], &Screen::default());
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[0].contains("NOTES") && !lines[0].contains("INDEX"), "{text}");
-        assert!(lines[1].contains("a/b-1") && lines[1].contains("2.0 KiB") && lines[1].contains("pinned by kim"), "{text}");
+        assert!(
+            lines[1].contains("a/b-1") && lines[1].contains("2.0 KiB") && lines[1].contains("pinned by kim"),
+            "{text}"
+        );
         assert!(lines[2].contains("retired: there are 3 newer ones, restricted"), "{text}");
         let two = [package(1, "published"), BinhostPackage { index: "other".to_owned(), ..package(3, "published") }];
         assert!(table(&two, &Screen::default()).contains("INDEX"));

@@ -266,7 +266,8 @@ pub async fn import(
     Json(body): Json<ImportBody>,
 ) -> Result<JsonAnswer<ImportAnswer>, ApiError> {
     if body.size_bytes > state.max_upload {
-        let error = format!("a package of {} bytes is larger than the {} taken here", body.size_bytes, state.max_upload);
+        let error =
+            format!("a package of {} bytes is larger than the {} taken here", body.size_bytes, state.max_upload);
         return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, error)
             .hint("raise binhost.max_upload in the controller's configuration"));
     }

@@ -16,7 +16,8 @@ mod why;
 pub use artifact::{ArtifactAnswer, BinhostAnswer, BinhostIndex, NewestPackage};
 pub use binhost::{
     BinhostDone, BinhostPackage, BinhostPackages, BinhostStats, CollectAnswer, CollectBody, CollectedPackage,
-    ImportAnswer, ImportBody, PinBody, PrivateAnswer, PrivateIndex, RemoveBody, VerifyAnswer, VerifyBody, VerifyFinding,
+    ImportAnswer, ImportBody, PinBody, PrivateAnswer, PrivateIndex, RemoveBody, VerifyAnswer, VerifyBody,
+    VerifyFinding,
 };
 pub use build::{BuildAnswer, BuildAttempt};
 pub use control::{ControlBody, DroneDone, Removed};
