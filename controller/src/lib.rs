@@ -8,6 +8,7 @@ pub mod config;
 pub mod engine;
 pub mod http;
 pub mod logs;
+pub mod notify;
 pub mod serve;
 pub mod store;
 pub mod watch;

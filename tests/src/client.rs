@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::swarm::PROFILE;
+use crate::setup::PROFILE;
 use crate::tools;
 
 /// The prefix.

@@ -12,12 +12,17 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use swarm_tests::client::Client;
-use swarm_tests::{Swarm, until};
+use swarm_tests::{Setup, Swarm, until};
 
 /// A build with its dependencies on two busy cores.
 const BUILD: Duration = Duration::from_secs(150);
 /// Something the controller does by itself.
 const SOON: Duration = Duration::from_secs(60);
+
+/// However full the machine's disk is.
+fn swarm_of(drones: usize) -> Result<Swarm> {
+    Setup { drones, tables: "[binhost]\nmin_free_percent = 0".to_owned(), ..Setup::default() }.start()
+}
 
 /// The one index, as `swarm binhost show` has it.
 fn index_of(swarm: &Swarm) -> Result<Value> {
@@ -44,7 +49,7 @@ fn files_with(folder: &Path, text: &str) -> Result<Vec<PathBuf>> {
 
 #[test]
 fn restricted_packages_reach_drones_and_whoever_may_and_nobody_else() -> Result<()> {
-    let swarm = Swarm::start(2, "")?;
+    let swarm = swarm_of(2)?;
     swarm.queue(&["app-misc/royal-jelly"])?;
     swarm.until_state("=app-misc/royal-jelly", "received", BUILD)?;
     // the cake is for the drone that has no jelly yet
@@ -116,7 +121,7 @@ fn json(said: &str) -> Result<Value> {
 
 #[test]
 fn what_people_have_is_brought_once_rechecked_and_built_again_when_it_breaks() -> Result<()> {
-    let swarm = Swarm::start(1, "")?;
+    let swarm = swarm_of(1)?;
     let somebody = somebodys_pkgdir(swarm.dir())?;
     let pkgdir = somebody.pkgdir().display().to_string();
     let count =
@@ -249,7 +254,7 @@ fn pass(mut client: TcpStream, port: u16, breaks: &Mutex<Option<usize>>, seen: &
 
 #[test]
 fn portage_goes_on_where_a_download_broke_off_and_sees_every_generation() -> Result<()> {
-    let swarm = Swarm::start(0, "")?;
+    let swarm = swarm_of(0)?;
     let somebody = Client::make(swarm.dir().join("roots/c9"), None)?;
     somebody.emerged(&["--buildpkg", "dev-libs/libcomb"])?;
     let pkgdir = somebody.pkgdir().display().to_string();

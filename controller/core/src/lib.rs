@@ -13,13 +13,14 @@
 //! # Map
 //!
 //! `input` and `effect`: all that can happen, all we can do · `rows`: what is stored · `table`: tables that remember what
-//! changed · `fleet`: who is there, leases, orders · `queue`: requests, plans, graph, sessions, results · `publish` and
+//! changed · `fleet`: who is there, leases, orders, trees · `queue`: requests, plans, graph, sessions, results · `publish` and
 //! `generation`: the way of a binary into an index · `import`: packages people bring · `retention`: what leaves the
-//! binhost, and how · `placement`: which drone builds what, and why not · `failure`: whose fault, what next · `check`:
-//! invariants, as notes with severity.
+//! binhost, and how · `learned`: what past builds taught · `placement`: which drone builds what, and why not · `failure`:
+//! whose fault, what next · `forecast`: when what will be built · `check`: invariants, as notes with severity.
 
 pub mod check;
 pub mod effect;
+pub mod forecast;
 pub mod input;
 pub mod placement;
 pub mod rows;
@@ -31,15 +32,18 @@ mod failure;
 mod fleet;
 mod generation;
 mod import;
+mod learned;
 mod publish;
 mod queue;
 mod retention;
+mod roster;
 mod state;
 mod stock;
 
 pub use effect::{Answer, Effect};
 pub use input::{Input, Now, ReplyTo, Request};
+pub use roster::Roster;
 pub use settings::Settings;
-pub use state::Core;
+pub use state::{Core, Work};
 pub use table::{Sink, Source};
 pub use view::View;

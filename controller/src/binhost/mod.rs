@@ -5,7 +5,7 @@
 //! The engine calls each step as an effect and keeps what it answers in its rows; nothing here decides what is published.
 //!
 //! On disk: `<arch>/<build profile>/<chost>/Packages[.gz]` and, beside it, `<cat>/<pn>/<pf>-<build_id>.gpkg.tar`; packages
-//! the public may not have, and the index that lists them, lie in a second such tree ([`pair`], docs/adr/0007).
+//! the public may not have, and the index that lists them, lie in a second such tree ([`pair`], docs/adr/0008).
 //! Everything but [`upload`] and [`serve`] blocks and belongs on a blocking thread.
 
 mod chunks;
@@ -20,6 +20,7 @@ pub mod publish;
 pub mod ranges;
 pub mod reduce;
 pub mod room;
+pub mod scan;
 pub mod secret;
 pub mod serve;
 pub mod service;

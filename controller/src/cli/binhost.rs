@@ -1,6 +1,7 @@
 //! `swarm binhost …`: how a client uses it, what is in it, what goes out and what comes in.
 
 mod check;
+mod folder;
 mod import;
 mod packages;
 
@@ -77,6 +78,11 @@ pub enum BinhostCommand {
         #[arg(long)]
         no_wait: bool,
     },
+    /// Write the index of a folder of packages from its files, as `emaint binhost --fix` does; needs no controller
+    Index {
+        /// The folder (PKGDIR); the header of the index it has is kept
+        folder: PathBuf,
+    },
 }
 
 /// Runs the command.
@@ -90,6 +96,7 @@ pub fn run(context: &Context, command: BinhostCommand) -> Result<ExitCode, Probl
         BinhostCommand::Unpin { package } => packages::pin(context, package, false),
         BinhostCommand::Remove { package, force } => packages::remove(context, package, force),
         BinhostCommand::Gc { dry_run } => packages::collect(context, dry_run),
+        BinhostCommand::Index { folder } => folder::write_index(&context.screen, &folder),
         BinhostCommand::Import(args) => return import::run(context, &args),
         BinhostCommand::Verify { rebuild, force, no_wait } => return check::run(context, rebuild, force, no_wait),
     };

@@ -3,7 +3,9 @@
 use clap::Subcommand;
 use serde_json::Value;
 
-use super::client::segment;
+use super::client::{Client, segment};
+use super::problem::Exit;
+use super::wait::{LOOK, MAX_SILENT};
 use super::{Context, Problem};
 use crate::http::views::{ControlBody, Drone, DroneDone};
 
@@ -128,16 +130,43 @@ pub fn drone(context: &Context, command: &DroneCommand) -> Result<(), Problem> {
         DroneCommand::Resume { name } => client.post(&format!("{}/resume", node(name)), &())?,
         DroneCommand::Drain { name, wait } => {
             let done: DroneDone = client.post(&format!("{}/drain", node(name)), &())?;
-            while *wait && !is_empty(&client.get::<Vec<Drone>>("/api/v1/nodes?all=true")?, &done.name) {
-                std::thread::sleep(std::time::Duration::from_secs(1));
-            }
-            done
+            if *wait { drained(&client, done.name)? } else { done }
         }
         DroneCommand::Forget { name } => client.delete(&node(name))?,
     };
     context.screen.show(&done, |done| format!("{} is {}", done.name, done.status))
 }
 
-fn is_empty(drones: &[Drone], name: &str) -> bool {
-    drones.iter().find(|drone| drone.name == name).is_none_or(|drone| drone.assigned_packages.is_empty())
+/// Waits until a drain has ended.
+fn drained(client: &Client, name: String) -> Result<DroneDone, Problem> {
+    let mut silent = 0;
+    loop {
+        match client.get::<Vec<Drone>>("/api/v1/nodes?all=true").map(|drones| standing(&drones, &name)) {
+            Ok(Draining::Over) => return Ok(DroneDone { status: "drained".to_owned(), name }),
+            Ok(Draining::GivenUp) => {
+                return Err(Problem::new(format!("{name} is drained no more: somebody resumed or forgot it")));
+            }
+            Ok(Draining::Goes) => silent = 0,
+            // the controller may be starting anew
+            Err(problem) if problem.exit == Exit::Unreachable && silent < MAX_SILENT => silent += 1,
+            Err(problem) => return Err(problem),
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// How a drain stands.
+#[derive(Debug, PartialEq, Eq)]
+enum Draining {
+    Goes,
+    Over,
+    GivenUp,
+}
+
+fn standing(drones: &[Drone], name: &str) -> Draining {
+    match drones.iter().find(|drone| drone.name == name).map(|drone| &drone.facts) {
+        Some(facts) if facts.drained.is_some() => Draining::Over,
+        Some(facts) if facts.draining.is_some() => Draining::Goes,
+        _ => Draining::GivenUp,
+    }
 }

@@ -15,9 +15,9 @@ use super::{Context, Problem};
 use crate::http::views::{Drone, SessionDetail};
 
 /// Between two looks.
-const LOOK: Duration = Duration::from_secs(1);
+pub(super) const LOOK: Duration = Duration::from_secs(1);
 /// A controller that does not answer is waited for this many looks: it may be starting anew.
-const MAX_SILENT: u32 = 120;
+pub(super) const MAX_SILENT: u32 = 120;
 
 /// `swarm wait`
 #[derive(Debug, Args)]
@@ -142,7 +142,8 @@ impl Bars {
         self.session.set_position(session.received + session.blocked + session.failed);
         let bad = session.blocked + session.failed;
         let note = if bad > 0 { format!(", {bad} blocked or failed") } else { String::new() };
-        self.session.set_message(format!("\"{}\"{note}", session.name));
+        let left = session.eta_s.map(|left| format!(", about {} left", screen::duration(left))).unwrap_or_default();
+        self.session.set_message(format!("\"{}\"{note}{left}", session.name));
         let mut busy = BTreeSet::new();
         for drone in drones.iter().filter(|drone| !drone.assigned_packages.is_empty()) {
             busy.insert(drone.name.clone());
@@ -173,8 +174,7 @@ fn describe(drone: &Drone) -> (u64, String) {
     let Some(progress) = drone.build_progress.first() else {
         return (0, format!("{} (ordered)", drone.assigned_packages.join(", ")));
     };
-    let left = progress.estimated_s.map(|estimate| (estimate - progress.elapsed_s).max(0.0));
-    let left = left.map(|left| format!(", about {} left", screen::duration(left))).unwrap_or_default();
+    let left = progress.eta_s.map(|left| format!(", about {} left", screen::duration(left))).unwrap_or_default();
     let elapsed = screen::duration(progress.elapsed_s);
     (progress.progress_pct as u64, format!("{} {} {elapsed}{left}", progress.package, progress.phase))
 }

@@ -72,9 +72,21 @@ fn every_number_of_the_core_is_a_key() {
         keep_sessions: _,
         max_queue: _,
         limits: _,
+        default_duration: _,
+        priority_step: _,
+        age_weight: _,
+        prefetch: _,
+        prefetch_within: _,
+        steal_after: _,
+        cut_off_hold: _,
+        sync: _,
+        sync_timeout: _,
+        sync_again: _,
+        packages: _,
+        profile_tags: _,
     } = Settings::default();
-    // 30 fields besides those of the binhost, less the four that are no numbers, and three limits for one.
-    assert_eq!(KEYS.iter().filter(|key| key.name.starts_with("rules.")).count(), 30 - 4 - 1 + 3);
+    // 42 fields besides those of the binhost, less the four that are no numbers, and three limits for one.
+    assert_eq!(KEYS.iter().filter(|key| key.name.starts_with("rules.")).count(), 42 - 4 - 1 + 3);
 }
 
 #[test]
@@ -82,12 +94,26 @@ fn keys_are_set_each_in_its_own_place() {
     // Every key gets a value unlike its default; each must change the configuration, and no two in the same way.
     let mut seen = Vec::new();
     for key in KEYS {
-        let values =
-            ["\"1h 7s\"", "\"77MiB\"", "77", "true", "\"127.0.0.9\"", "[\"x1\"]", "\"warn\"", "\"/some/text\""];
+        let values = [
+            "\"1h 7s\"",
+            "\"77MiB\"",
+            "77",
+            "true",
+            "false",
+            "\"127.0.0.9\"",
+            "[\"x1\"]",
+            "[\"a/b total=1h memory=1GiB tags=x+y\"]",
+            "[\"server=ssd+big\"]",
+            "\"warn\"",
+            "\"/some/text\"",
+        ];
         let changed = values.iter().find_map(|value| {
             let mut config = Config::default();
             let table: toml::Table = format!("key = {value}").parse().unwrap();
             (key.set)(&mut config, Raw::File(&table["key"])).ok()?;
+            if config == Config::default() {
+                return None;
+            }
             let shown = (key.show)(&config)?;
             assert_eq!(shown, *value, "{}", key.name);
             Some(config)
@@ -184,6 +210,8 @@ fn settings_that_contradict_each_other_are_refused() {
     assert!(!errors("[bus]\nurl = \"nats://user:secret@a\"").contains("secret"), "a password is not repeated");
     assert!(errors("[rules]\nlease = \"5s\"").contains("rules.lease must not be shorter"));
     assert!(errors("[http]\npublic_url = \"swarm\"").contains("begins with http://"));
+    assert!(errors("[rules]\nprefetch = 65").contains("rules.prefetch is 65"));
+    assert!(errors("[rules]\nsync_timeout = \"0s\"").contains("rules.sync_timeout"));
 }
 
 #[test]

@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use swarm_core::View;
+use swarm_core::forecast::{Forecast, forecast};
 use swarm_core::rows::{BuildRow, BuildState, EventRow, HistoryRow};
 use swarm_core::view::Counts;
 use swarm_protocol::SessionId;
 
-use super::AppState;
 use super::error::ApiError;
 use super::ports::{ReadError, Rows};
+use super::{AppState, wall};
 
 /// Rows of a journal one question looks at.
 const MAX_SCANNED: usize = 50_000;
@@ -128,13 +129,6 @@ pub fn last_event_before(rows: &dyn Rows, at: u64) -> Result<u64, ReadError> {
     Ok(low)
 }
 
-/// Entries of the active session, or all if none is open.
-pub fn queue(rows: &dyn Rows, session: Option<SessionId>) -> Result<Vec<BuildRow>, ReadError> {
-    let mut builds = rows.builds()?;
-    builds.retain(|row| session.is_none_or(|session| row.session == session));
-    Ok(builds)
-}
-
 /// What the overview shows of the queue.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overview {
@@ -142,6 +136,8 @@ pub struct Overview {
     pub needed: Vec<String>,
     /// Blocked atoms.
     pub blocked: Vec<String>,
+    /// When what will be built, as it was then.
+    pub forecast: Forecast,
 }
 
 /// When what was read still holds.
@@ -158,7 +154,7 @@ pub struct OverviewCache(Mutex<Option<(Key, Instant, Arc<Overview>)>>);
 
 /// The overview of what `view` shows, at most a second old.
 pub async fn overview(state: &AppState, view: &View) -> Result<Arc<Overview>, ApiError> {
-    if view.counts.needed == 0 && view.counts.blocked == 0 {
+    if view.counts.needed == 0 && view.counts.blocked == 0 && view.counts.delegated == 0 {
         return Ok(Arc::default());
     }
     let key = Key { session: view.session, counts: view.counts, last_event: view.last_event };
@@ -168,20 +164,24 @@ pub async fn overview(state: &AppState, view: &View) -> Result<Arc<Overview>, Ap
     {
         return Ok(overview.clone());
     }
-    let session = view.session;
-    let read = state.read(move |rows| Ok(Overview::of(&queue(rows, session)?))).await?;
+    let view = view.clone();
+    let read = state.read(move |rows| Ok(Overview::of(&rows.builds()?, &view, wall()))).await?;
     let overview = Arc::new(read);
     *state.overview.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((key, Instant::now(), overview.clone()));
     Ok(overview)
 }
 
 impl Overview {
-    fn of(builds: &[BuildRow]) -> Self {
+    fn of(all: &[BuildRow], view: &View, now: u64) -> Self {
+        let forecast = forecast(all, view, now);
+        let inside = |row: &&BuildRow| view.session.is_none_or(|session| row.session == session);
+        let builds = || all.iter().filter(inside);
         let needed = |row: &&BuildRow| matches!(row.state, BuildState::Needed { .. } | BuildState::Planning { .. });
         let blocked = |row: &&BuildRow| matches!(row.state, BuildState::Blocked { .. });
         Self {
-            needed: builds.iter().filter(needed).take(OVERVIEW_NEEDED).map(BuildRow::atom).collect(),
-            blocked: builds.iter().filter(blocked).take(OVERVIEW_BLOCKED).map(BuildRow::atom).collect(),
+            needed: builds().filter(needed).take(OVERVIEW_NEEDED).map(BuildRow::atom).collect(),
+            blocked: builds().filter(blocked).take(OVERVIEW_BLOCKED).map(BuildRow::atom).collect(),
+            forecast,
         }
     }
 }

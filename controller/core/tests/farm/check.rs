@@ -66,6 +66,12 @@ impl Farm {
         let shown: BTreeMap<String, BTreeSet<Fence>> =
             shown.filter(|(_, tasks): &(_, BTreeSet<_>)| !tasks.is_empty()).collect();
         assert_eq!(shown, delegated, "what is delegated is what drones hold\n{}", self.tail());
+        for drone in view.drones.values() {
+            let most = drone.row.slots + self.settings.prefetch;
+            assert!(drone.tasks.len() <= most as usize, "{} has more than {most}\n{}", drone.row.name, self.tail());
+            let swept = drone.tasks.iter().all(|task| !task.sweep) || drone.row.is_sweeper();
+            assert!(swept, "only sweepers sweep\n{}", self.tail());
+        }
     }
 
     /// What a reader sees and a restart must not change, a line for each row.
@@ -73,7 +79,7 @@ impl Farm {
         let view = self.view();
         let mut lines = Vec::new();
         for drone in view.drones.values() {
-            let mut row = drone.row.clone();
+            let mut row = (*drone.row).clone();
             row.last_order = 0;
             let tasks: Vec<_> = drone.tasks.iter().map(|t| (t.fence, t.building_since)).collect();
             lines.push(format!("{row:?} {tasks:?} {} {}", drone.completed, drone.failed));

@@ -16,7 +16,7 @@ use super::super::client::Client;
 use super::super::problem::{Exit, chain};
 use super::super::{Context, Problem};
 use crate::binhost::gpkg::{Inspected, Limits, inspect};
-use crate::binhost::stanza::parse_lines;
+use crate::binhost::index;
 use crate::http::views::{ArtifactAnswer, BinhostPackage, ImportAnswer, ImportBody};
 
 pub(super) const HELP: &str = "\
@@ -315,8 +315,7 @@ fn header_of(folder: &Path) -> Result<BTreeMap<String, String>, Problem> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
         Err(error) => return Err(error.into()),
     };
-    let block = text.split("\n\n").next().unwrap_or_default();
-    let mut header = parse_lines(block).map_err(|error| {
+    let mut header = index::header_of(&text).map_err(|error| {
         Problem::new("the folder's Packages is damaged").with(error).next("run `emaint binhost --fix`, or move it away")
     })?;
     header.retain(|key, _| !NOT_TAKEN.contains(&key.as_str()));
