@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use futures::future::BoxFuture;
 use swarm_core::rows::EventRow;
-use swarm_core::{Answer, Input, ReplyTo, Settings};
+use swarm_core::{Answer, Input, Membership, ReplyTo, Request, Settings};
 use swarm_protocol::order::Order;
 use swarm_protocol::{DroneId, Secret, Subjects};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -24,13 +24,14 @@ use crate::binhost::service::{Places, Service};
 use crate::binhost::sign::SigningKey;
 use crate::binhost::verifying::Verifying;
 use crate::binhost::{durable, serve as files};
+use crate::bus::gate::{self, Gate};
 use crate::bus::keys;
 use crate::bus::link::{Intake, Link, LinkSettings};
-use crate::bus::permissions::{self, Members};
+use crate::bus::permissions;
 use crate::bus::server::{BusServer, ManagedServer, ServerSettings, find_server};
 use crate::config::Config;
 use crate::engine::{BinhostWork, EngineHandle, EngineThread, Loaded, Options, Outlets, WantedLog};
-use crate::http::adapters::{Door, Ready};
+use crate::http::adapters::{Door, Gateway, Ready};
 use crate::http::{AdminKey, AppState, Parts, router};
 use crate::logs::{LogBounds, LogCollector};
 use crate::notify::Manager;
@@ -74,6 +75,7 @@ pub async fn serve(config: Config) -> Result<()> {
             places: running.places.clone(),
             min_free_percent: config.binhost.min_free_percent,
         }),
+        bus: Arc::new(running.gateway),
         admin_key,
         base_url: config.public_url(),
         name: config.name.clone(),
@@ -85,7 +87,8 @@ pub async fn serve(config: Config) -> Result<()> {
     let (asked, done) = (stop.clone(), CancellationToken::new());
     let served = done.clone();
     drop(crate::watch::spawn("http", async move {
-        let graceful = axum::serve(listener, app).with_graceful_shutdown(asked.cancelled_owned());
+        let graceful = axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
+            .with_graceful_shutdown(asked.cancelled_owned());
         if let Err(reason) = graceful.await {
             error!(%reason, "the façade ended");
         }
@@ -124,7 +127,8 @@ struct Running {
     thread: EngineThread,
     logs: LogCollector,
     link: Link,
-    bus: BusServer,
+    bus: Arc<BusServer>,
+    gateway: Gateway,
     door: Door,
     places: Places,
     lock: Lock,
@@ -143,7 +147,8 @@ async fn start(config: &Config, data: &Path) -> Result<Running> {
     };
     let loaded = Loaded::load(&store, settings)?;
     let store_id = loaded.store_id().clone();
-    let (bus, subjects) = start_bus(config, data, &store_id).await?;
+    let bus = Arc::new(start_bus(config, data, &store_id, &loaded.membership()).await?);
+    let subjects = Subjects::new(config.bus.prefix.clone());
 
     let (orders, mut order_queue) = tokio::sync::mpsc::channel(ORDERS);
     let (wanted, mut log_queue) = tokio::sync::mpsc::channel::<WantedLog>(LOGS);
@@ -167,10 +172,11 @@ async fn start(config: &Config, data: &Path) -> Result<Running> {
         seen.view().drones.get(drone).is_some_and(|view| view.tasks.iter().any(|task| task.fence == fence))
     };
     let (logs, log_work) = LogCollector::open(&data.join("logs"), bounds, Arc::new(holds))?;
-    let credentials = bus.credentials().clone();
+    let gate = admit(config, data, &bus, &engine).await?;
     let link = Link::connect(LinkSettings {
         url: bus.url(),
-        credentials,
+        ca: bus.ca().map(Path::to_owned),
+        credentials: bus.credentials().clone(),
         subjects: subjects.clone(),
         store_id: store_id.clone(),
     })
@@ -202,11 +208,13 @@ async fn start(config: &Config, data: &Path) -> Result<Running> {
         max_age: Duration::from_millis(config.events.stream_age),
         max_bytes: i64::try_from(config.events.stream_size).unwrap_or(i64::MAX),
         json: config.events.json,
+        replicas: config.events.replicas,
         ..OutboxSettings::new(subjects, store_id)
     };
     let outbox = Outbox::new(link.client(), outbox, Arc::new(Committed(store.clone())), engine.events());
     drop(crate::watch::spawn("outbox", outbox.run()));
-    Ok(Running { store, engine, thread, logs, link, bus, door, places, lock })
+    let gateway = Gateway::new(config, bus.clone(), gate, link.clone(), logs.clone())?;
+    Ok(Running { store, engine, thread, logs, link, bus, gateway, door, places, lock })
 }
 
 /// What the binhost has to begin with.
@@ -260,34 +268,66 @@ impl Shelves {
     }
 }
 
-/// The bus with its users: the controller, and the drones of this machine, enrolled by file.
-async fn start_bus(config: &Config, data: &Path, store_id: &swarm_protocol::StoreId) -> Result<(BusServer, Subjects)> {
+/// The bus with its users: the controller, and who was let in before.
+async fn start_bus(
+    config: &Config,
+    data: &Path,
+    store_id: &swarm_protocol::StoreId,
+    membership: &Membership,
+) -> Result<BusServer> {
     let own = match &config.bus.credentials {
         Some(path) => keys::UserCredentials { id: keys::read_seed(path)?.0, seed_file: path.clone() },
         None => keys::controller(&data.join("keys"))?,
     };
-    let mut members = Members { controller: own.id.clone(), ..Members::default() };
-    for name in &config.local_drones {
-        members.drones.insert(DroneId(keys::enrol_local(&data.join("drones"), name)?.id));
+    if let Some(url) = &config.bus.url {
+        return Ok(BusServer::External { url: url.clone(), credentials: own, ca: config.bus.ca.clone() });
     }
-    let bus = match &config.bus.url {
-        Some(url) => BusServer::External { url: url.clone(), credentials: own },
-        None => {
-            let binary = find_server(data, config.bus.server.as_deref()).await?;
-            info!(server = %binary.path.display(), version = %binary.version, "starting the bus");
-            let settings = ServerSettings {
-                binary,
-                data_dir: data.to_owned(),
-                store_id: store_id.to_string(),
-                port: config.bus.port,
-            };
-            let users = permissions::render(&config.bus.prefix, &members)?;
-            BusServer::Managed(ManagedServer::start(settings, own, &users).await?)
-        }
+    let binary = find_server(data, config.bus.server.as_deref()).await?;
+    info!(server = %binary.path.display(), version = %binary.version, "starting the bus");
+    let settings = ServerSettings {
+        binary,
+        data_dir: data.to_owned(),
+        store_id: store_id.to_string(),
+        listen: config.bus.listen,
+        port: config.bus.port,
+        names: config.bus_names(),
     };
+    let users = permissions::render(&config.bus.prefix, &gate::members(own.id.clone(), membership))?;
+    Ok(BusServer::Managed(ManagedServer::start(settings, own, &users).await?))
+}
+
+/// Lets in the drones of this machine, whose keys are files here, and opens the gate for everybody else.
+async fn admit(config: &Config, data: &Path, bus: &Arc<BusServer>, engine: &EngineHandle) -> Result<Gate> {
+    let mut drones = Vec::new();
+    for name in &config.local_drones {
+        drones.push((DroneId(keys::enrol_local(&data.join("drones"), name)?.id), name.clone()));
+    }
+    let (actor, request) = ("serve".to_owned(), Request::LocalDrones { drones });
+    match engine.ask(move |reply| Input::Request { actor, request, reply }).await? {
+        Answer::Done(refused) => {
+            for name in refused.what {
+                let key = data.join("drones").join(format!("{name}.nk"));
+                warn!(
+                    drone = name,
+                    "this drone of local_drones stays out: `swarm events` says why. If its key was revoked, remove {} and \
+                     start again to give it a new one",
+                    key.display()
+                );
+            }
+        }
+        other => anyhow::bail!("the core answers {other:?} when told the drones of this machine"),
+    }
+    let seen = engine.clone();
+    let gate = Gate::open(
+        bus.clone(),
+        config.bus.prefix.clone(),
+        Arc::new(move || seen.view().membership.clone()),
+        engine.events(),
+    );
+    gate.admitted(engine.view().membership.generation).await?;
     // Drones of this machine find the bus by this file; `swarm up` writes it into their configuration.
     fs_err::write(data.join("bus.url"), bus.url())?;
-    Ok((bus, Subjects::new(config.bus.prefix.clone())))
+    Ok(gate)
 }
 
 /// The engine's way out.

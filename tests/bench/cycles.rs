@@ -134,6 +134,7 @@ fn measure(dir: &Path, size: &Size, synced: bool) -> Result<Seen> {
     let runtime = plant::runtime("fleet")?;
     let settings = FleetSettings {
         url: bus.url.clone(),
+        ca: None,
         subjects: Subjects::default(),
         slots: size.slots,
         builds: Arc::new(Standing::default()),
@@ -142,7 +143,7 @@ fn measure(dir: &Path, size: &Size, synced: bool) -> Result<Seen> {
     let fleet = runtime.block_on(Fleet::join(settings, &identities, JOIN))?;
     // everything is planned before anything is built
     plant.control(Control::Pause)?;
-    plant.queue((0..size.packages).map(|n| format!("=app-misc/package-{n}")).collect())?;
+    plant.queue((0..size.packages).map(|n| format!("=app-misc/package{n}-1.0")).collect())?;
     let plans = size.packages.div_ceil(500) as u64;
     runtime.block_on(fleet.until(JOIN, "all packages to be planned", |done| done.plans >= plans))?;
     plant.control(Control::Resume)?;

@@ -32,6 +32,7 @@ pub fn run(scale: &Scale) -> Result<Vec<Figure>> {
     let runtime = plant::runtime("fleet")?;
     let settings = FleetSettings {
         url: bus.url.clone(),
+        ca: None,
         subjects: Subjects::default(),
         slots: 1,
         builds: Arc::new(Standing::default()),
@@ -43,7 +44,7 @@ pub fn run(scale: &Scale) -> Result<Vec<Figure>> {
         let mut best = 0.0;
         for rate in rates {
             let seen = step(&plant, &fleet, &bus, *rate, window)?;
-            eprintln!("  {rate:.0}/s: {seen:?}");
+            eprintln!("  {rate:.0}/s: {seen}");
             if (*rate - 2e4).abs() < 1.0 || scale.quick {
                 at_aim.push(seen.clone());
             }
@@ -80,7 +81,7 @@ pub fn run(scale: &Scale) -> Result<Vec<Figure>> {
     Ok(vec![figure, cost])
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Step {
     sustained: bool,
     handled: f64,
@@ -89,6 +90,21 @@ struct Step {
     lost: u64,
     /// Engine, rest of the controller, bus server, fleet.
     cores: [f64; 4],
+}
+
+impl std::fmt::Display for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [engine, rest, bus, fleet] = self.cores;
+        write!(
+            f,
+            "{:.0}/s handled{}, up to {} waiting, {} let go, {} lost; cores: engine {engine:.2}, rest {rest:.2}, bus {bus:.2}, fleet {fleet:.2}",
+            self.handled,
+            if self.sustained { "" } else { ", not sustained" },
+            self.longest,
+            self.shed,
+            self.lost,
+        )
+    }
 }
 
 fn step(plant: &Plant, fleet: &Fleet, bus: &Bus, rate: f64, window: Duration) -> Result<Step> {

@@ -62,6 +62,7 @@ fn measure(scale: &Scale, drones: usize, round: usize) -> Result<Seen> {
     let files = Arc::default();
     let settings = FleetSettings {
         url: serve.bus_url()?,
+        ca: Some(serve.data().join("bus-ca.pem")),
         subjects: Subjects::default(),
         slots: 1,
         builds: Arc::new(Standing { files: Some(Arc::clone(&files)), ..Standing::default() }),

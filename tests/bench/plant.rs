@@ -74,6 +74,7 @@ impl Plant {
         })?;
         let settings = LinkSettings {
             url: bus.url.clone(),
+            ca: None,
             credentials: bus.controller.clone(),
             subjects: Subjects::default(),
             store_id: store_id.clone(),

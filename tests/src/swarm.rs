@@ -73,18 +73,20 @@ impl Swarm {
         self.port
     }
 
+    /// `swarm …` against this swarm, as the one who holds the key.
+    fn command(&self, arguments: &[&str]) -> Result<Command> {
+        let mut command = Command::new(tools::program("swarm")?);
+        command.args(["--url", &self.http.url, "--data"]).arg(self.data()).args(arguments);
+        command.env_remove("ADMIN_KEY").stdin(Stdio::null());
+        Ok(command)
+    }
+
     /// Runs the command line as the one who holds the key; its exit status and what it printed.
     ///
     /// # Errors
     /// When it can't be started.
-    pub fn cli(&self, arguments: &[&str]) -> Result<(i32, String)> {
-        let output = Command::new(tools::program("swarm")?)
-            .args(["--url", &self.http.url, "--data"])
-            .arg(self.data())
-            .args(arguments)
-            .env_remove("ADMIN_KEY")
-            .stdin(Stdio::null())
-            .output()?;
+    pub fn tried(&self, arguments: &[&str]) -> Result<(i32, String)> {
+        let output = self.command(arguments)?.output()?;
         let said = [output.stdout, output.stderr].concat();
         Ok((output.status.code().unwrap_or(-1), String::from_utf8_lossy(&said).into_owned()))
     }
@@ -199,6 +201,18 @@ impl Swarm {
         let words = ["nats-server", data.to_str().context("a path in UTF-8")?];
         let servers: Vec<_> = processes::with(&words).into_iter().filter(|p| !p.command.contains("serve ")).collect();
         servers.first().map(|process| process.pid).context("a nats-server runs")
+    }
+
+    /// Runs `swarm …` against this swarm and gives what it printed.
+    ///
+    /// # Errors
+    /// When it fails; its own words are in the error.
+    pub fn cli(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.command(arguments)?.output()?;
+        if !output.status.success() {
+            bail!("swarm {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(String::from_utf8(output.stdout)?)
     }
 
     /// Starts a drone's supervisor.

@@ -36,7 +36,7 @@ fn key_of(swarm: &Swarm) -> Result<String> {
 
 /// What a command that succeeds prints.
 fn told(swarm: &Swarm, arguments: &[&str]) -> Result<String> {
-    let (status, said) = swarm.cli(arguments)?;
+    let (status, said) = swarm.tried(arguments)?;
     ensure!(status == 0, "swarm {arguments:?} ended with {status}: {said}");
     Ok(said)
 }
@@ -127,7 +127,7 @@ fn what_people_have_is_brought_once_rechecked_and_built_again_when_it_breaks() -
     let count =
         |answer: &Value| ["imported", "would_import", "present", "refused", "failed"].map(|key| answer[key].as_u64());
     let import = |more: &[&str]| -> Result<(i32, Value)> {
-        let (status, said) = swarm.cli(&[&["binhost", "import", &pkgdir, "--json"], more].concat())?;
+        let (status, said) = swarm.tried(&[&["binhost", "import", &pkgdir, "--json"], more].concat())?;
         Ok((status, json(&said)?))
     };
     let (status, tried) = import(&["--dry-run"])?;
@@ -150,7 +150,7 @@ fn what_people_have_is_brought_once_rechecked_and_built_again_when_it_breaks() -
     client.emerged(&["--getbinpkgonly", "dev-libs/libcomb"])?;
     // what was had from us is known when it is brought back
     let (_, back) =
-        swarm.cli(&["binhost", "import", &client.root.join("var/cache/binhost").display().to_string(), "--json"])?;
+        swarm.tried(&["binhost", "import", &client.root.join("var/cache/binhost").display().to_string(), "--json"])?;
     ensure!(json(&back)?["present"] == 1, "{back}");
 
     // pinned, it is not removed; unpinned, it is; its file stays for those who hold an older index
@@ -159,15 +159,15 @@ fn what_people_have_is_brought_once_rechecked_and_built_again_when_it_breaks() -
     let file = swarm.data().join("binhost").join(index["index"].as_str().unwrap_or_default()).join(path);
     told(&swarm, &["binhost", "pin", &id])?;
     ensure!(told(&swarm, &["binhost", "list", "libcomb"])?.contains("pinned by"));
-    ensure!(swarm.cli(&["binhost", "remove", &id])?.0 == 1);
+    ensure!(swarm.tried(&["binhost", "remove", &id])?.0 == 1);
     told(&swarm, &["binhost", "unpin", &id])?;
 
-    let (status, said) = swarm.cli(&["binhost", "verify"])?;
+    let (status, said) = swarm.tried(&["binhost", "verify"])?;
     ensure!(status == 0 && said.contains("2 packages") && said.contains("all is as it should be"), "{said}");
     let mut bytes = fs_err::read(&file)?;
     bytes[7_000] ^= 1;
     fs_err::write(&file, bytes)?;
-    let (status, said) = swarm.cli(&["binhost", "verify", "--rebuild"])?;
+    let (status, said) = swarm.tried(&["binhost", "verify", "--rebuild"])?;
     ensure!(status == 0 && said.contains("has other content: left the index, queued again"), "{said}");
     until("the package to be built again", BUILD, || {
         let list = swarm.http.get("/api/v1/binhost/packages?package=libcomb")?;
@@ -180,7 +180,7 @@ fn what_people_have_is_brought_once_rechecked_and_built_again_when_it_breaks() -
     // an index somebody edited
     let packages = swarm.data().join("binhost").join(index["index"].as_str().unwrap_or_default()).join("Packages");
     fs_err::write(&packages, public.replace("libcomb-1.2-2", "libcomb-1.2-9"))?;
-    let (status, said) = swarm.cli(&["binhost", "verify"])?;
+    let (status, said) = swarm.tried(&["binhost", "verify"])?;
     ensure!(status == 0 && said.contains("written anew"), "{said}");
     until("the index to be mended", SOON, || {
         let text = swarm.http.text(&format!("/binhost/{}/Packages", index["index"].as_str().unwrap_or_default()))?;

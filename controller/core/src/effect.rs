@@ -10,7 +10,7 @@ use swarm_protocol::{ArtifactId, BuildId, DroneId, Fence, Secret, SessionId};
 
 use crate::input::ReplyTo;
 use crate::placement::Explanation;
-use crate::rows::IndexKey;
+use crate::rows::{IndexKey, InviteRow};
 
 /// Something to be done. Effects keep their order.
 #[must_use]
@@ -114,6 +114,12 @@ pub enum Answer {
     Collected(Collected),
     /// Whether a person's package is wanted.
     Import(ImportAnswer),
+    /// An invitation was made.
+    Invited(InviteRow),
+    /// What proofs for an invitation are checked against: the public half of its key pair.
+    Verifier(String),
+    /// A drone is let in.
+    Enrolled(Enrolled),
     /// An upload was taken: durable, or refused.
     Upload {
         /// The file stays; it will be signed.
@@ -147,6 +153,15 @@ pub struct Done {
     pub touched: u64,
     /// Names or atoms of them, at most 100.
     pub what: Vec<String>,
+}
+
+/// A drone that is let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Enrolled {
+    /// Its name.
+    pub name: String,
+    /// Its identity.
+    pub drone: DroneId,
 }
 
 /// What a ticket is good for.
@@ -246,6 +261,8 @@ pub enum RefusalKind {
     NotFound,
     /// It does not fit the state things are in.
     Conflict,
+    /// What it names is over.
+    Gone,
     /// A bound is reached.
     Full,
 }

@@ -11,6 +11,7 @@ use crate::effect::{Answer, Effect};
 use crate::fleet::{CutOff, Outlook, Pulse};
 use crate::generation::Generation;
 use crate::input::{Input, Now, ReplyTo};
+use crate::members::Membership;
 use crate::queue::{Finishing, Graph, Names, PlanLine};
 use crate::roster::Roster;
 use crate::rows::*;
@@ -37,6 +38,9 @@ impl Work {
     }
 }
 
+/// How much of the line readers see.
+const NEXT_SHOWN: usize = 50;
+
 /// The controller's rules and everything they know.
 pub struct Core {
     pub(crate) settings: Settings,
@@ -59,6 +63,8 @@ pub(crate) struct Rows {
     pub idempotency: Table<IdempotencyRow>,
     pub artifacts: Table<ArtifactRow>,
     pub indexes: Table<IndexRow>,
+    pub members: Table<MemberRow>,
+    pub invites: Table<InviteRow>,
     pub events: Journal<EventRow>,
     pub history: Journal<HistoryRow>,
 }
@@ -118,6 +124,10 @@ pub(crate) struct Soft {
     pub collect_due: bool,
     /// Drones for which nothing in the line of their place is, and how far the line had grown when that was seen.
     pub vain: BTreeMap<DroneId, u64>,
+    /// Drones that have more than their slots hold.
+    pub with_lines: BTreeSet<DroneId>,
+    /// When the syncs that are under way are given up.
+    pub sync_ends: BTreeMap<DroneId, u64>,
     /// Drones whose base or tree may have moved since what they have was given out.
     pub moved_homes: BTreeSet<DroneId>,
     /// Blocked entries a sweeper did not manage: no other try before this moment.
@@ -142,6 +152,12 @@ pub(crate) struct Soft {
     pub views: Roster<DroneView>,
     /// Drones whose view is stale.
     pub touched: BTreeSet<DroneId>,
+    /// Since when, and how often, each drone's misbehaviour was told.
+    pub complaints: BTreeMap<DroneId, (u64, u32)>,
+    /// Who the bus is to let in, published as it is.
+    pub membership: Arc<Membership>,
+    /// It is stale.
+    pub membership_due: bool,
     /// Learned medians, published as they are.
     pub medians: Arc<BTreeMap<String, u64>>,
 }
@@ -160,6 +176,8 @@ impl Core {
             idempotency: Table::load(source)?,
             artifacts: Table::load(source)?,
             indexes: Table::load(source)?,
+            members: Table::load(source)?,
+            invites: Table::load(source)?,
             events: Journal::default(),
             history: Journal::default(),
         };
@@ -193,6 +211,7 @@ impl Core {
         self.soft = Soft { started: now.at, assign_due: true, ..Soft::default() };
         self.mend();
         self.rebuild();
+        self.soft.membership = Arc::new(Membership::of(&self.rows, 1));
         self.restart_publishing();
         self.resend_untaken(None);
         self.look_ahead();
@@ -202,6 +221,20 @@ impl Core {
 
     /// Takes one input.
     pub fn handle(&mut self, now: Now, input: Input) -> Vec<Effect> {
+        self.handle_all(now, [input])
+    }
+
+    /// Takes inputs that came together, in their order. What follows from any change is looked at once, after the last of
+    /// them: a thousand results walk the line and the fleet once and not a thousand times.
+    pub fn handle_all(&mut self, now: Now, inputs: impl IntoIterator<Item = Input>) -> Vec<Effect> {
+        for input in inputs {
+            self.take(now, input);
+        }
+        self.settle();
+        std::mem::take(&mut self.effects)
+    }
+
+    fn take(&mut self, now: Now, input: Input) {
         self.pass(now);
         match input {
             Input::Hello { drone, hello, reply } => self.hello(drone, *hello, reply),
@@ -220,10 +253,9 @@ impl Core {
             Input::RemovalFailed { artifact, reason } => self.removal_failed(artifact, &reason),
             Input::IndexWritten { index, timestamp } => self.index_written(&index, timestamp),
             Input::IndexFailed { index, reason } => self.index_failed(&index, &reason),
+            Input::Flood { drone, dropped } => self.floods(&drone, dropped),
             Input::LogStored { fence, complete } => self.log_stored(fence, complete),
         }
-        self.settle();
-        std::mem::take(&mut self.effects)
     }
 
     /// Lets time pass.
@@ -262,6 +294,8 @@ impl Core {
             || rows.idempotency.is_changed()
             || rows.artifacts.is_changed()
             || rows.indexes.is_changed()
+            || rows.members.is_changed()
+            || rows.invites.is_changed()
             || !rows.events.fresh().is_empty()
             || !rows.history.fresh().is_empty()
     }
@@ -280,6 +314,8 @@ impl Core {
         self.rows.idempotency.drain(sink);
         self.rows.artifacts.drain(sink);
         self.rows.indexes.drain(sink);
+        self.rows.members.drain(sink);
+        self.rows.invites.drain(sink);
         self.rows.events.drain(sink);
         self.rows.history.drain(sink);
     }
@@ -297,6 +333,7 @@ impl Core {
     /// What readers may see.
     pub fn view(&mut self) -> View {
         self.refresh_views();
+        self.refresh_membership();
         let session = self.active_session();
         let counts = match session {
             Some(id) => self.soft.counts.get(&id).copied().unwrap_or_default(),
@@ -311,7 +348,9 @@ impl Core {
             last_event: self.meta().last_event,
             last_history: self.meta().last_history,
             in_grace: self.in_grace(),
+            membership: Arc::clone(&self.soft.membership),
             medians: Arc::clone(&self.soft.medians),
+            next: self.soft.graph.head(NEXT_SHOWN),
             cut_off: self.soft.cut_off.as_ref().map(|cut| cut.since),
             assumed: Assumed {
                 default_duration: self.settings.default_duration,
@@ -395,6 +434,8 @@ impl Core {
     }
 
     pub(crate) fn drone_name(&self, drone: &DroneId) -> String {
-        self.rows.drones.get(&drone.0).map_or_else(|| drone.0.clone(), |row| row.name.clone())
+        let seen = self.rows.drones.get(&drone.0).map(|row| row.name.clone());
+        // one that was revoked is still spoken of
+        seen.or_else(|| Some(self.rows.members.get(&drone.0)?.name.clone())).unwrap_or_else(|| drone.0.clone())
     }
 }

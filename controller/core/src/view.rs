@@ -9,6 +9,7 @@ use swarm_protocol::report::{AttemptStatus, Phase};
 use swarm_protocol::{BuildId, DroneId, Fence, SessionId};
 
 use crate::input::Now;
+use crate::members::Membership;
 use crate::roster::Roster;
 use crate::rows::{BuildState, DroneRow, Fact};
 use crate::state::Core;
@@ -32,8 +33,12 @@ pub struct View {
     pub last_history: u64,
     /// When the controller still judges nobody after its own start.
     pub in_grace: bool,
+    /// Who the bus is to let in.
+    pub membership: Arc<Membership>,
     /// Learned medians of durations by `category/name`, on an ordinary drone, milliseconds.
     pub medians: Arc<BTreeMap<String, u64>>,
+    /// The head of the line: entries that wait for nothing but a drone, in the order they are given out; at most 50.
+    pub next: Vec<BuildId>,
     /// Most of the fleet fell silent at once, as seen at this wall clock (Unix milliseconds): nobody is judged.
     pub cut_off: Option<u64>,
     /// The numbers forecasts rest on.

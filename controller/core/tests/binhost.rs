@@ -1,5 +1,4 @@
 //! What leaves the binhost and what stays, what people bring, what nobody may have.
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod farm;
 

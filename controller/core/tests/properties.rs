@@ -258,7 +258,7 @@ impl Journey {
             4 => BinhostRequest::Damaged {
                 artifact: ArtifactId(number),
                 reason: "is not there".to_owned(),
-                rebuild: number % 2 == 0,
+                rebuild: number.is_multiple_of(2),
             },
             _ => BinhostRequest::Collect { dry_run: false },
         });

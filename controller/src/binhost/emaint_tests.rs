@@ -149,7 +149,7 @@ fn varied(n: usize) -> (Sample, u32) {
         ("PROVIDES", "x86_64: liba.so.1"),
         ("USER_PATCHES", "fix.patch"),
     ] {
-        if (n + key.len()) % 4 == 0 {
+        if (n + key.len()).is_multiple_of(4) {
             sample = sample.with(key, value);
         }
     }

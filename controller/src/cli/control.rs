@@ -4,6 +4,7 @@ use clap::Subcommand;
 use serde_json::Value;
 
 use super::client::{Client, segment};
+use super::invite::{self, InviteArgs};
 use super::problem::Exit;
 use super::wait::{LOOK, MAX_SILENT};
 use super::{Context, Problem};
@@ -119,6 +120,13 @@ pub enum DroneCommand {
         /// Name or identity
         name: String,
     },
+    /// Cut it off at once, whatever it does; its key is never let in again
+    Revoke {
+        /// Name or identity
+        name: String,
+    },
+    /// Invite a drone of another machine, or look at invitations and take them back
+    Invite(InviteArgs),
 }
 
 /// Runs `swarm drone …`.
@@ -133,6 +141,8 @@ pub fn drone(context: &Context, command: &DroneCommand) -> Result<(), Problem> {
             if *wait { drained(&client, done.name)? } else { done }
         }
         DroneCommand::Forget { name } => client.delete(&node(name))?,
+        DroneCommand::Revoke { name } => client.post(&format!("{}/revoke", node(name)), &())?,
+        DroneCommand::Invite(args) => return invite::run(context, args),
     };
     context.screen.show(&done, |done| format!("{} is {}", done.name, done.status))
 }

@@ -1,16 +1,20 @@
 //! `swarm events`.
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
 use super::client::{Client, segment};
 use super::problem::Exit;
 use super::screen::{self, Screen};
+use super::tapper::{self, TapperArgs};
 use super::{Context, Problem};
 use crate::http::views::{Event, Events};
 
 /// Which events.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct EventsArgs {
+    #[command(subcommand)]
+    command: Option<EventsCommand>,
     /// At most so many
     #[arg(long, short = 'n', default_value_t = 50, value_name = "COUNT")]
     limit: usize,
@@ -22,8 +26,18 @@ pub struct EventsArgs {
     follow: bool,
 }
 
+/// `swarm events …`
+#[derive(Debug, Subcommand)]
+pub enum EventsCommand {
+    /// Let a program read the events on the bus, and nothing else
+    Tapper(TapperArgs),
+}
+
 /// Runs the command.
 pub fn run(context: &Context, args: &EventsArgs) -> Result<(), Problem> {
+    if let Some(EventsCommand::Tapper(args)) = &args.command {
+        return tapper::run(context, args);
+    }
     let client = context.client()?;
     let kind = args.kind.as_ref().map(|kind| format!("&type={}", segment(kind))).unwrap_or_default();
     let events: Events = client.get(&format!("/api/v1/events?limit={}{kind}", args.limit))?;

@@ -3,12 +3,14 @@
 //! Exit statuses: 0 well, 1 error, 2 usage, 3 controller unreachable, 4 key missing or wrong.
 
 mod binhost;
+mod bus;
 mod client;
 mod config;
 mod control;
 mod events;
 mod fleet;
 mod history;
+mod invite;
 mod log;
 mod portage;
 mod problem;
@@ -17,6 +19,7 @@ mod screen;
 mod serve;
 mod session;
 mod status;
+mod tapper;
 mod up;
 mod wait;
 mod why;
@@ -96,9 +99,11 @@ enum Command {
     /// Control the whole swarm, or packages
     #[command(subcommand)]
     Control(control::ControlCommand),
-    /// Pause, resume, empty or forget a drone
+    /// Invite, pause, resume, empty, forget or revoke a drone
     #[command(subcommand)]
     Drone(control::DroneCommand),
+    /// The bus: how it is, who is let in, what an operator of another bus configures
+    Bus(bus::BusArgs),
     /// Use the binhost
     #[command(subcommand)]
     Binhost(binhost::BinhostCommand),
@@ -157,6 +162,7 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
         Command::Events(args) => events::run(&context, &args),
         Command::Control(command) => control::run(&context, &command),
         Command::Drone(command) => control::drone(&context, &command),
+        Command::Bus(args) => bus::run(&context, &args),
         Command::Binhost(command) => return binhost::run(&context, command),
         Command::Config(command) => config::run(&context, &command),
         Command::Openapi => context.screen.line(crate::http::openapi::text().trim_end()),

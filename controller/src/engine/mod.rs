@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use swarm_core::check::Note;
-use swarm_core::{Core, Settings};
+use swarm_core::{Core, Membership, Settings};
 use swarm_protocol::StoreId;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -111,6 +111,11 @@ impl Loaded {
     /// The store's life.
     pub fn store_id(&self) -> &StoreId {
         self.core.store_id()
+    }
+
+    /// Who the bus is to let in, as it was stored.
+    pub fn membership(&self) -> Membership {
+        self.core.membership()
     }
 
     /// Rows that contradict each other, for the log.

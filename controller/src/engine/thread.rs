@@ -266,20 +266,21 @@ impl Running {
             return Ok(());
         }
         let now = self.now();
-        let (mut inputs, mut effects, mut pulses) = (0, Vec::new(), Vec::new());
+        let (mut inputs, mut pulses) = (Vec::with_capacity(batch.len()), Vec::new());
         for message in batch.drain(..) {
             match message {
                 Message::Input { input, waiter } => {
-                    inputs += 1;
                     self.waiters.extend(waiter);
-                    effects.extend(self.core.handle(now, input));
+                    inputs.push(input);
                 }
                 Message::Pulse(waiter) => pulses.push(waiter),
             }
         }
-        if inputs > 0 {
-            self.stats.batch(inputs);
-            self.finish(inputs, now, effects)?;
+        if !inputs.is_empty() {
+            let count = inputs.len();
+            self.stats.batch(count);
+            let effects = self.core.handle_all(now, inputs);
+            self.finish(count, now, effects)?;
         }
         // After the commit: an engine whose disk hangs does not answer.
         for waiter in pulses {

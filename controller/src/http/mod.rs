@@ -11,6 +11,7 @@ pub mod openapi;
 pub mod ports;
 pub mod views;
 
+mod attempts;
 mod extract;
 mod layers;
 mod public;
@@ -30,7 +31,7 @@ use tokio::sync::Semaphore;
 
 pub use auth::AdminKey;
 use error::ApiError;
-use ports::{Binhost, Engine, Logs, Readiness, Rows, Store};
+use ports::{Binhost, Bus, Engine, Logs, Readiness, Rows, Store};
 
 /// Readers that follow a log at one time.
 const MAX_FOLLOWERS: usize = 128;
@@ -49,6 +50,8 @@ pub struct Parts {
     pub binhost: Arc<dyn Binhost>,
     /// Whether the controller can do its work.
     pub ready: Arc<dyn Readiness>,
+    /// The bus.
+    pub bus: Arc<dyn Bus>,
     /// Whoever sends it may write.
     pub admin_key: AdminKey,
     /// Base address as clients reach this port, without a slash at its end.
@@ -67,6 +70,8 @@ pub struct AppState {
     pub(crate) logs: Arc<dyn Logs>,
     pub(crate) binhost: Arc<dyn Binhost>,
     pub(crate) ready: Arc<dyn Readiness>,
+    pub(crate) bus: Arc<dyn Bus>,
+    pub(crate) attempts: Arc<attempts::Attempts>,
     pub(crate) admin_key: AdminKey,
     pub(crate) base_url: Arc<str>,
     pub(crate) name: Arc<str>,
@@ -86,6 +91,8 @@ impl AppState {
             logs: parts.logs,
             binhost: parts.binhost,
             ready: parts.ready,
+            bus: parts.bus,
+            attempts: Arc::default(),
             admin_key: parts.admin_key,
             base_url: parts.base_url.trim_end_matches('/').into(),
             name: parts.name.into(),

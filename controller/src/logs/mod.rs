@@ -100,6 +100,20 @@ pub struct LogCounters {
     pub shed: AtomicU64,
 }
 
+impl LogCounters {
+    /// Every counter with its name.
+    pub fn all(&self) -> Vec<(&'static str, u64)> {
+        [
+            ("foreign_log_chunks", &self.foreign),
+            ("refused_log_chunks", &self.refused),
+            ("refetched_log_gaps", &self.refetched),
+            ("shed_log_chunks", &self.shed),
+        ]
+        .map(|(name, counter)| (name, counter.load(Relaxed)))
+        .to_vec()
+    }
+}
+
 /// Gives a piece of a log again: the bus, by `order.logs`.
 pub trait LogSource: Send + Sync + 'static {
     /// Asks `drone` for at most `max` bytes from `offset` on; `None` when no answer comes in time.

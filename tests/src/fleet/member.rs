@@ -88,7 +88,11 @@ impl Member {
     pub(super) async fn connect(shared: Arc<Shared>, number: usize, identity: &Identity) -> Result<Self> {
         let (connected, connects) = watch::channel(0);
         let first = AtomicBool::new(true);
-        let options = ConnectOptions::with_nkey(identity.seed.clone())
+        let mut options = ConnectOptions::with_nkey(identity.seed.clone());
+        if let Some(ca) = &shared.settings.ca {
+            options = options.add_root_certificates(ca.clone()).require_tls(true);
+        }
+        let options = options
             .name(&identity.name)
             .custom_inbox_prefix(Subjects::inbox(identity.id.as_str()))
             .read_buffer_capacity(READ_BUFFER)
@@ -236,7 +240,8 @@ impl Member {
                     journeys.push(took);
                 }
             }
-            Input::Answered { answer: BuildAnswer::Superseded { .. }, .. } => {
+            // of an earlier report it means that the result was faster
+            Input::Answered { answer: BuildAnswer::Superseded { .. }, .. } if finished => {
                 counters.superseded.fetch_add(1, Relaxed);
             }
             Input::Answered { answer: BuildAnswer::Pending { .. }, .. } => {

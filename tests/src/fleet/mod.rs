@@ -66,6 +66,8 @@ pub struct Ticket {
 pub struct FleetSettings {
     /// Where the bus is.
     pub url: String,
+    /// The authority to trust for it, PEM; `None` for one without TLS.
+    pub ca: Option<std::path::PathBuf>,
     /// Subjects under the configured prefix.
     pub subjects: Subjects,
     /// Builds each drone does at a time.
@@ -87,7 +89,7 @@ pub struct Done {
     pub plans: u64,
     /// Results answered "durable".
     pub durable: u64,
-    /// Attempts answered "superseded".
+    /// Results answered "superseded".
     pub superseded: u64,
     /// Results told to ask again.
     pub pending: u64,

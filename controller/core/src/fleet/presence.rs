@@ -8,6 +8,7 @@ use swarm_protocol::order::Task;
 use swarm_protocol::report::{AttemptStatus, FailureClass, Heartbeat, Phase};
 use swarm_protocol::{BuildId, DroneId};
 
+use super::sanity;
 use crate::failure::failed;
 use crate::input::Now;
 use crate::state::Core;
@@ -36,6 +37,11 @@ pub(crate) struct Pulse {
     pub attempts: Vec<AttemptStatus>,
 }
 
+/// Events about what a drone should not have said, within [`COMPLAIN_WITHIN`]; one that goes on is not retold for ever.
+const COMPLAINTS: u32 = 10;
+/// Milliseconds.
+const COMPLAIN_WITHIN: u64 = 10 * 60_000;
+
 /// What a look through the whole fleet found to come.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Outlook {
@@ -63,7 +69,8 @@ impl Pulse {
 }
 
 impl Core {
-    pub(crate) fn heartbeat(&mut self, drone: &DroneId, beat: Heartbeat) {
+    pub(crate) fn heartbeat(&mut self, drone: &DroneId, mut beat: Heartbeat) {
+        sanity::heartbeat(&mut beat);
         let Some(row) = self.rows.drones.get(&drone.0) else { return };
         if row.supervisor != beat.instance {
             return;
@@ -104,6 +111,29 @@ impl Core {
         self.soft.assign_due |= tree_moved || before != rules(self);
         let finished: BTreeSet<_> = beat.finished.into_iter().collect();
         self.compare(drone, &finished);
+    }
+
+    /// Whether one more event about this drone's misbehaviour is to be written. Each is a transaction, and a drone that means
+    /// harm would have one for each message.
+    pub(crate) fn may_complain(&mut self, drone: &DroneId) -> bool {
+        let now = self.now.at;
+        let (since, count) = self.soft.complaints.entry(drone.clone()).or_insert((now, 0));
+        if now >= *since + COMPLAIN_WITHIN {
+            (*since, *count) = (now, 0);
+        }
+        *count += 1;
+        *count <= COMPLAINTS
+    }
+
+    /// The bus drops what a drone says, because it says too much.
+    pub(crate) fn floods(&mut self, drone: &DroneId, dropped: u64) {
+        if self.may_complain(drone) {
+            let name = self.drone_name(drone);
+            let message = format!(
+                "{name} floods the bus: {dropped} of its messages were dropped; `swarm drone revoke {name}` cuts it off"
+            );
+            self.event("warn", message, |event| event.drone = Some(name));
+        }
     }
 
     /// Compares what the drone says it has with what it is to have.

@@ -51,7 +51,8 @@ pub(super) fn write_index(screen: &Screen, folder: &Path) -> Result<(), Problem>
     })?;
     match done.left_out.len() {
         0 => Ok(()),
-        count => Err(Problem::new(format!("{count} packages are not in the index"))
+        count => Err(Problem::new("not every package is in the index")
+            .with(format!("left out: {count}"))
             .next("build them again, or remove the files")),
     }
 }
@@ -65,5 +66,38 @@ fn header_of(folder: &Path) -> Result<BTreeMap<String, String>, Problem> {
         Ok(text) => index::header_of(&text).map_err(|error| bad(&error)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BTreeMap::new()),
         Err(error) => Err(bad(&error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::binhost::samples::sample;
+
+    #[test]
+    fn a_folder_gets_its_index_and_keeps_the_header_it_had() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("app-misc/hello");
+        fs_err::create_dir_all(&folder).unwrap();
+        sample().write(&folder);
+        fs_err::write(dir.path().join("Packages"), "ARCH: amd64\nPACKAGES: 9\nTIMESTAMP: 5\nVERSION: 0\n\n").unwrap();
+        write_index(&Screen::default(), dir.path()).unwrap();
+        let first = fs_err::read_to_string(dir.path().join("Packages")).unwrap();
+        assert!(first.starts_with("ARCH: amd64\nPACKAGES: 1\nTIMESTAMP: "), "{first}");
+        assert!(first.contains("\nPATH: app-misc/hello/hello-1.1-1.gpkg.tar\n"), "{first}");
+
+        // what cannot be listed fails the command, and the rest is listed all the same
+        fs_err::write(folder.join("broken-1-1.gpkg.tar"), "").unwrap();
+        let problem = write_index(&Screen::default(), dir.path()).unwrap_err();
+        assert_eq!(problem.with.as_deref(), Some("left out: 1"));
+        let second = fs_err::read_to_string(dir.path().join("Packages")).unwrap();
+        let timestamp = |text: &str| index::header_of(text).unwrap()["TIMESTAMP"].parse::<u64>().unwrap();
+        assert!(second.contains("PACKAGES: 1\n") && timestamp(&second) > timestamp(&first), "{second}");
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_a_problem_with_its_name() {
+        let problem = write_index(&Screen::default(), Path::new("/nonexistent/packages")).unwrap_err();
+        assert!(problem.with.as_deref().is_some_and(|with| with.contains("/nonexistent/packages")), "{problem:?}");
     }
 }

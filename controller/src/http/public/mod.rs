@@ -8,6 +8,7 @@ mod events;
 mod fleet;
 mod history;
 mod logs;
+mod members;
 mod queue;
 mod sessions;
 mod status;
@@ -47,5 +48,15 @@ pub fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(why::why))
         .merge(binhost::api())
         .merge(stock::api())
+        .routes(routes!(members::invites, members::invite))
+        .routes(routes!(members::uninvite))
+        .routes(routes!(members::enrol))
+        .routes(routes!(members::bus))
+        .routes(routes!(members::authority))
+        .routes(routes!(members::members))
+        .routes(routes!(members::permissions))
+        .routes(routes!(members::tapper))
+        .routes(routes!(members::untap))
+        .routes(routes!(members::revoke))
         .merge(artifacts::api())
 }

@@ -3,6 +3,7 @@
 mod access;
 mod binhost;
 mod errors;
+mod members;
 mod shapes;
 mod streams;
 mod uploads;

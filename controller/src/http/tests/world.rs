@@ -14,7 +14,7 @@ use serde_json::Value;
 use swarm_core::input::UploadedFile;
 use swarm_core::rows::*;
 use swarm_core::view::{Counts, DroneView, Presence, TaskView};
-use swarm_core::{Answer, Input, ReplyTo, View};
+use swarm_core::{Answer, Input, Membership, ReplyTo, View};
 use swarm_protocol::machine::{DroneType, Vitals, WorkerState};
 use swarm_protocol::report::{FailureClass, Phase};
 use swarm_protocol::*;
@@ -37,6 +37,8 @@ pub struct Store {
     pub stats: Vec<StatsRow>,
     pub artifacts: Vec<ArtifactRow>,
     pub indexes: Vec<IndexRow>,
+    pub members: Vec<MemberRow>,
+    pub invites: Vec<InviteRow>,
     pub broken: bool,
 }
 
@@ -81,6 +83,12 @@ impl Rows for Store {
     }
     fn indexes(&self) -> Result<Vec<IndexRow>, ReadError> {
         Ok(self.indexes.clone())
+    }
+    fn members(&self) -> Result<Vec<MemberRow>, ReadError> {
+        Ok(self.members.clone())
+    }
+    fn invites(&self) -> Result<Vec<InviteRow>, ReadError> {
+        Ok(self.invites.clone())
     }
 }
 
@@ -198,7 +206,54 @@ impl Readiness for Ready {
     }
 }
 
+/// A bus that takes every change, or none.
+pub struct Bus {
+    pub addresses: Mutex<Result<Addresses, String>>,
+    pub admits: Mutex<Result<bool, String>>,
+    pub waited_for: Mutex<Vec<u64>>,
+}
+
+impl Default for Bus {
+    fn default() -> Self {
+        let addresses = Addresses {
+            facade: "http://swarm.example.org:8100".to_owned(),
+            bus: "tls://swarm.example.org:4222".to_owned(),
+            prefix: "swarm.v1".to_owned(),
+            authority: Some("ab".repeat(32)),
+        };
+        let (addresses, admits) = (Mutex::new(Ok(addresses)), Mutex::new(Ok(true)));
+        Self { addresses, admits, waited_for: Mutex::default() }
+    }
+}
+
+impl crate::http::ports::Bus for Bus {
+    fn addresses(&self) -> Result<Addresses, String> {
+        self.addresses.lock().unwrap().clone()
+    }
+    fn authority(&self) -> Option<String> {
+        Some("-----BEGIN CERTIFICATE-----\n".to_owned())
+    }
+    fn admitted(&self, membership: Arc<Membership>) -> BoxFuture<'_, Result<bool, String>> {
+        self.waited_for.lock().unwrap().push(membership.generation);
+        Box::pin(std::future::ready(self.admits.lock().unwrap().clone()))
+    }
+    fn permissions(&self, membership: &Membership) -> Result<String, String> {
+        Ok(format!("{} drones", membership.drones.len()))
+    }
+    fn state(&self) -> BusState {
+        BusState {
+            url: "tls://127.0.0.1:4222".to_owned(),
+            managed: true,
+            connected: true,
+            prefix: "swarm.v1".to_owned(),
+            counters: vec![("malformed", 3)],
+            ..BusState::default()
+        }
+    }
+}
+
 pub struct World {
+    pub bus: Arc<Bus>,
     pub engine: Arc<Engine>,
     pub logs: Arc<Logs>,
     pub binhost: Arc<Binhost>,
@@ -234,19 +289,20 @@ impl World {
             hangs: AtomicBool::new(false),
         });
         let logs = Arc::new(Logs { fence: fence(1, 2), log: watch::channel(LogPiece::default()).0 });
-        let binhost = Arc::new(Binhost::default());
+        let (binhost, bus) = (Arc::new(Binhost::default()), Arc::new(Bus::default()));
         let state = AppState::new(Parts {
             engine: engine.clone(),
             store: Arc::new(store),
             logs: logs.clone(),
             binhost: binhost.clone(),
             ready: Arc::new(Ready(missing)),
+            bus: bus.clone(),
             admin_key: AdminKey::new(KEY),
             base_url: "http://127.0.0.1:8100/".to_owned(),
             name: "hive".to_owned(),
             max_upload: 1 << 20,
         });
-        Self { engine, logs, binhost, router: router(state, Router::new(), Router::new()) }
+        Self { bus, engine, logs, binhost, router: router(state, Router::new(), Router::new()) }
     }
 
     pub fn will_answer(&self, answer: Answer) {

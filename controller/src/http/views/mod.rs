@@ -8,6 +8,7 @@ mod control;
 mod event;
 mod fleet;
 mod history;
+mod member;
 mod queue;
 mod session;
 mod status;
@@ -27,6 +28,10 @@ pub use fleet::{
     Versions,
 };
 pub use history::{DroneTiming, History, HistoryEntry, Timing};
+pub use member::{
+    BusAnswer, EnrolAnswer, EnrolBody, Invite, InviteAnswer, InviteBody, Invites, Member, MembersAnswer, TapperAnswer,
+    TapperBody,
+};
 pub use queue::{QueueBody, QueueEntry, QueuedAnswer};
 pub use session::{Session, SessionDetail, SessionPackage, Sessions};
 pub use status::{DelegatedTo, DroneHealth, Health, Ready, Status, StatusDrone, StatusPackages};
