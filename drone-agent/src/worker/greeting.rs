@@ -79,9 +79,19 @@ impl Host {
 
     /// Hello is due. First the Portage is looked at: without one there is nothing to offer.
     pub(crate) fn greet(&mut self) {
-        if !self.greeting.due() {
-            return;
+        if self.greeting.due() {
+            self.look();
         }
+    }
+
+    /// An order came that can't be taken before a welcome.
+    pub(crate) fn wanted(&mut self) {
+        if self.greeting.wanted() {
+            self.look();
+        }
+    }
+
+    fn look(&self) {
         let (root, known, tell) = (self.roots[0].clone(), self.portage.clone(), self.tell.clone());
         let _detached = spawn("portage", async move {
             let (portage, sources) =

@@ -28,7 +28,7 @@ fn writes() -> Vec<(String, String)> {
 #[tokio::test]
 async fn every_write_is_refused_without_the_key_and_with_a_wrong_one() {
     let writes = writes();
-    assert_eq!(writes.len(), 12, "{writes:?}");
+    assert_eq!(writes.len(), 17, "{writes:?}");
     let world = World::new(Store::default(), View::default());
     for (method, path) in &writes {
         for keys in [vec![], vec!["wrong"], vec![""], vec!["right-key "], vec!["wrong", KEY], vec![KEY, KEY]] {
