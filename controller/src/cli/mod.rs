@@ -163,7 +163,7 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
         Command::Control(command) => control::run(&context, &command),
         Command::Drone(command) => control::drone(&context, &command),
         Command::Bus(args) => bus::run(&context, &args),
-        Command::Binhost(command) => binhost::run(&context, &command),
+        Command::Binhost(command) => return binhost::run(&context, command),
         Command::Config(command) => config::run(&context, &command),
         Command::Openapi => context.screen.line(crate::http::openapi::text().trim_end()),
     };
