@@ -180,6 +180,9 @@ impl Swarm {
                     let (id, delivered) = (notice.id, vec!["mail".to_owned()]);
                     self.input("notified", Input::Notified { notice: id, delivered, failed: Vec::new() });
                 }
+                Effect::RemovePackage { artifact, .. } => {
+                    self.input("package removed", Input::PackageRemoved { artifact });
+                }
                 Effect::DropUpload { .. } | Effect::TrimHistory { .. } => {}
             }
         }

@@ -178,7 +178,7 @@ fn a_drone_that_is_cut_off_ends_with_a_person_and_is_well_by_itself_when_it_is_b
     swarm.start_drone(0)?;
     swarm.until_online(1)?;
     let atom = "=stand-in/long_ms60000-1";
-    let attempts = building(&mut swarm, atom)?;
+    building(&mut swarm, atom)?;
     cable.pull(true)?;
     let began = Instant::now();
     until_event(&swarm, "alert", "d1 needs a person")?;

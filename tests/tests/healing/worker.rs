@@ -9,7 +9,7 @@ fn a_hung_worker_is_replaced_by_its_supervisor_and_its_build_lives_on() -> Resul
     // every number as it is by default: the supervisor's own watchdog is quicker than the ladder
     let mut swarm = Setup { drones: 1, stand_in: true, ..Setup::default() }.start()?;
     let atom = "=stand-in/long_ms30000-1";
-    let attempts = building(&mut swarm, atom)?;
+    building(&mut swarm, atom)?;
     let worker = swarm.drone("d1").worker_pid().context("a worker runs")?;
     processes::signal(worker, Signal::SIGSTOP)?;
     let began = Instant::now();
@@ -69,7 +69,7 @@ fn a_worker_that_keeps_ending_goes_up_the_ladder_to_a_person_who_is_mailed_once_
 fn a_killed_supervisor_that_its_manager_starts_again_takes_its_build_over() -> Result<()> {
     let mut swarm = setup(healing("5s")).start()?;
     let atom = "=stand-in/long_ms20000-1";
-    let attempts = building(&mut swarm, atom)?;
+    building(&mut swarm, atom)?;
     let worker = swarm.drone("d1").worker_pid().context("a worker runs")?;
     swarm.drone("d1").kill_supervisor()?;
     let began = Instant::now();
@@ -87,7 +87,7 @@ fn a_killed_supervisor_that_its_manager_starts_again_takes_its_build_over() -> R
 fn levels_by_hand_replace_the_worker_and_sweep_what_it_left_and_leave_the_build_alone() -> Result<()> {
     let mut swarm = setup(healing("5s")).start()?;
     let atom = "=stand-in/long_ms30000-1";
-    let attempts = building(&mut swarm, atom)?;
+    building(&mut swarm, atom)?;
     let state = swarm.dir().join("drones/d1/state");
     let (left, half_made) = (state.join(".tmpLeft"), state.join("attempts/.new-7.1"));
     for (body, word) in
