@@ -64,7 +64,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let given: Option<&Path> = arguments.config.as_deref();
     let done = match arguments.command {
         Command::Escalate(escalate) => return command::run(&Config::load(given)?, &escalate),
-        Command::Run => cli::start(Config::load(given)?, supervisor::run),
+        Command::Run => cli::start(cli::checked(Config::load(given)?)?, supervisor::run),
         Command::Worker => cli::start(Config::load(given)?, worker::run),
         Command::Attempt { dir } => attempt::run(&dir),
         Command::Join(arguments) => Ok(join::run(&arguments)?),

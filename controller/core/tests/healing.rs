@@ -722,7 +722,8 @@ impl Watch {
 
     fn check(&mut self) {
         for order in &self.farm.escalations[self.seen..] {
-            let (name, kind) = FLEET.into_iter().find(|(name, _)| format!("U-{name}") == order.drone.0).unwrap();
+            let (name, kind) =
+                FLEET.into_iter().find(|(name, _)| format!("U-{name}") == order.drone.0).expect("a drone of the fleet");
             let tail = || self.farm.transcript[self.farm.transcript.len().saturating_sub(3000)..].to_owned();
             if order.rung == Rung::RebootContainer {
                 assert!(matches!(kind, DroneType::Lxc | DroneType::Qemu), "{name} was rebooted\n{}", tail());

@@ -173,7 +173,7 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
         Command::Healing => healing::run(&context),
         Command::Notify(command) => notify::run(&context, &command),
         Command::Bus(args) => bus::run(&context, &args),
-        Command::Binhost(command) => binhost::run(&context, &command),
+        Command::Binhost(command) => return binhost::run(&context, command),
         Command::Config(command) => config::run(&context, &command),
         Command::Openapi => context.screen.line(crate::http::openapi::text().trim_end()),
     };

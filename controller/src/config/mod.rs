@@ -138,6 +138,8 @@ pub struct Binhost {
     pub max_upload: u64,
     /// Least free part of the disk, percent.
     pub min_free_percent: u32,
+    /// Bytes a check of the published files reads per second, at most.
+    pub verify_rate: u64,
 }
 
 /// `[healing]`, what of it is not the core's.
@@ -276,6 +278,7 @@ impl Default for Config {
                 user_id: "Build Swarm binhost <binhost@localhost.invalid>".to_owned(),
                 max_upload: 4 << 30,
                 min_free_percent: 5,
+                verify_rate: 64 << 20,
             },
             healing: Healing { ssh_command: vec!["drone-agent".to_owned(), "escalate".to_owned()] },
             notify: Notify::default(),
@@ -503,6 +506,10 @@ impl Config {
         );
         wrong(self.healing.ssh_command.is_empty(), "healing.ssh_command names no program".to_owned());
         self.notify.contradictions(&mut wrong);
+        wrong(
+            rules.keep_builds == 0,
+            "binhost.keep is 0: at least the newest package of each identity stays".to_owned(),
+        );
         wrong(
             rules.prefetch > 64,
             format!("rules.prefetch is {}: more than 64 orders wait better in the controller's line", rules.prefetch),

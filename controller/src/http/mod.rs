@@ -26,6 +26,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
+use axum::routing::get;
 use swarm_core::{Answer, Input, Request, View};
 use tokio::sync::Semaphore;
 
@@ -147,16 +148,18 @@ pub(crate) fn unexpected() -> ApiError {
         .hint("this is a defect")
 }
 
-/// The public port: `/api/v1`, `/readyz`, the OpenAPI document with a page to browse it, and below `/binhost` what
-/// `binhost` serves.
-pub fn router(state: AppState, binhost: Router) -> Router {
+/// The public port: `/api/v1`, `/readyz`, the OpenAPI document with a page to browse it, below `/binhost` what `binhost`
+/// serves and below `/binhost-private` what `private` does, which looks at its own key.
+pub fn router(state: AppState, binhost: Router, private: Router) -> Router {
     let (api, _) = public::api().split_for_parts();
     let router = api
         .merge(openapi::routes())
+        .route("/binhost/", get(public::binhost::page))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(unknown_path)
         .with_state(state)
-        .nest("/binhost", binhost);
+        .nest("/binhost", binhost)
+        .nest("/binhost-private", private);
     layers::around(router)
 }
 

@@ -14,10 +14,11 @@ use swarm_core::rows::{
     StatsRow,
 };
 use swarm_core::{Answer, Input, Membership, ReplyTo, View};
-use swarm_protocol::{ArtifactId, Fence};
+use swarm_protocol::{ArtifactId, Fence, Secret};
 use thiserror::Error;
 use tokio::sync::watch;
 
+use crate::binhost::verify::Report;
 use crate::healing::PingNow;
 
 /// Makes the input once the engine has said where its answer goes.
@@ -87,6 +88,8 @@ pub trait Rows {
     fn stats(&self) -> Result<Vec<StatsRow>, ReadError>;
     /// All artifacts, by number.
     fn artifacts(&self) -> Result<Vec<ArtifactRow>, ReadError>;
+    /// One artifact.
+    fn artifact(&self, id: u64) -> Result<Option<ArtifactRow>, ReadError>;
     /// All indexes, by name.
     fn indexes(&self) -> Result<Vec<IndexRow>, ReadError>;
     /// All notices, by number.
@@ -162,6 +165,12 @@ pub trait Binhost: Send + Sync {
     ) -> BoxFuture<'_, Result<UploadedFile, UploadError>>;
     /// Removes what [`Binhost::receive`] left for an artifact that was refused.
     fn discard(&self, artifact: ArtifactId);
+    /// What opens the restricted part.
+    fn secret(&self) -> Secret;
+    /// Begins to recheck everything that is published; false if a check is under way. `actor` stands in the events.
+    fn verify(&self, actor: &str, rebuild: bool, force: bool) -> bool;
+    /// How the last check stands; none before the first.
+    fn report(&self) -> Option<Report>;
 }
 
 /// What the façade needs to look after drones.

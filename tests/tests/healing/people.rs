@@ -42,7 +42,10 @@ fn people_ping_look_and_act_on_the_command_line() -> Result<()> {
     let swarm = Setup { drones: 2, ..setup(healing("5s")) }.start()?;
     let cli = Cli { url: swarm.http.url.clone(), key: swarm.data().join("admin.key") };
 
-    let ping = cli.json(&["drone", "ping", "d1"])?;
+    let ping = until("the worker to be there", SOON, || {
+        let ping = cli.json(&["drone", "ping", "d1"])?;
+        Ok((ping["metrics"]["worker"] != "starting").then_some(ping))
+    })?;
     ensure!(ping["status"] == "ok" && ping["latency_ms"].as_f64().is_some_and(|ms| ms > 0.0), "{ping}");
     ensure!(ping["clock_skew_ms"].is_i64() && ping["metrics"]["worker"] == "alive", "{ping}");
     let all = cli.json(&["drone", "ping", "--all"])?;
@@ -53,7 +56,10 @@ fn people_ping_look_and_act_on_the_command_line() -> Result<()> {
     let (status, error) = cli.fails(&["drone", "ping", "nobody"])?;
     ensure!(status == 1 && error.contains("there is no drone nobody"), "{status} {error}");
 
-    let shown = cli.text(&["drone", "show", "d1"])?;
+    let shown = until("a heartbeat with it", SOON, || {
+        let shown = cli.text(&["drone", "show", "d1"])?;
+        Ok((!shown.contains("worker starting")).then_some(shown))
+    })?;
     for part in ["identity", "type", "round trip", "min ", "well, worker alive", "reboots", "never: only lxc and qemu"]
     {
         ensure!(shown.contains(part), "{part} is missing in\n{shown}");

@@ -9,7 +9,7 @@ fn a_hung_worker_is_replaced_by_its_supervisor_and_its_build_lives_on() -> Resul
     // every number as it is by default: the supervisor's own watchdog is quicker than the ladder
     let mut swarm = Setup { drones: 1, stand_in: true, ..Setup::default() }.start()?;
     let atom = "=stand-in/long_ms30000-1";
-    let attempts = building(&mut swarm, atom)?;
+    building(&mut swarm, atom)?;
     let worker = swarm.drone("d1").worker_pid().context("a worker runs")?;
     processes::signal(worker, Signal::SIGSTOP)?;
     let began = Instant::now();
@@ -17,7 +17,7 @@ fn a_hung_worker_is_replaced_by_its_supervisor_and_its_build_lives_on() -> Resul
         .map_err(|error| error.context(swarm.logs()))?;
     println!("worker stopped: a new one after {:.1} s", began.elapsed().as_secs_f64());
     ensure!(!processes::lives(worker), "the old one is gone before the new one starts");
-    unharmed(&mut swarm, atom, &attempts)?;
+    unharmed(&mut swarm, atom)?;
     ensure!(swarm.events("escalate")?.is_empty(), "the ladder had nothing to do: {:?}", swarm.events("escalate")?);
     Ok(())
 }
@@ -62,14 +62,14 @@ fn a_worker_that_keeps_ending_goes_up_the_ladder_to_a_person_who_is_mailed_once_
     arrived("resolved: d1 has recovered", 1)?;
     ensure!(mail.mails("alert: d1")?.len() == 1, "one alert for one incident: {:?}", mail.mails("alert")?);
     ensure!(mail.mails("resolved: d1")?.len() == 1);
-    unharmed(&mut swarm, atom, &attempts)
+    unharmed(&mut swarm, atom)
 }
 
 #[test]
 fn a_killed_supervisor_that_its_manager_starts_again_takes_its_build_over() -> Result<()> {
     let mut swarm = setup(healing("5s")).start()?;
     let atom = "=stand-in/long_ms20000-1";
-    let attempts = building(&mut swarm, atom)?;
+    building(&mut swarm, atom)?;
     let worker = swarm.drone("d1").worker_pid().context("a worker runs")?;
     swarm.drone("d1").kill_supervisor()?;
     let began = Instant::now();
@@ -80,14 +80,14 @@ fn a_killed_supervisor_that_its_manager_starts_again_takes_its_build_over() -> R
     until("d1 to answer", SOON, answers).map_err(|error| error.context(swarm.logs()))?;
     println!("supervisor killed: it answers again after {:.1} s", began.elapsed().as_secs_f64());
     until("the old worker to be gone", SOON, || Ok((!processes::lives(worker)).then_some(())))?;
-    unharmed(&mut swarm, atom, &attempts)
+    unharmed(&mut swarm, atom)
 }
 
 #[test]
 fn levels_by_hand_replace_the_worker_and_sweep_what_it_left_and_leave_the_build_alone() -> Result<()> {
     let mut swarm = setup(healing("5s")).start()?;
     let atom = "=stand-in/long_ms30000-1";
-    let attempts = building(&mut swarm, atom)?;
+    building(&mut swarm, atom)?;
     let state = swarm.dir().join("drones/d1/state");
     let (left, half_made) = (state.join(".tmpLeft"), state.join("attempts/.new-7.1"));
     for (body, word) in
@@ -106,5 +106,5 @@ fn levels_by_hand_replace_the_worker_and_sweep_what_it_left_and_leave_the_build_
         until("half-made attempts to be swept", SOON, || Ok((!half_made.exists()).then_some(())))?;
         ensure!(left.exists() == (word == "restart_service"), "{word}: {}", left.exists());
     }
-    unharmed(&mut swarm, atom, &attempts)
+    unharmed(&mut swarm, atom)
 }

@@ -12,7 +12,7 @@ mod notice;
 mod session;
 mod wishes;
 
-pub use artifact::{ArtifactRow, ArtifactState, IndexKey, IndexRow};
+pub use artifact::{ArtifactRow, ArtifactState, IndexKey, IndexRow, is_restricted};
 pub use build::{
     Assignment, BlockedBy, BuildRow, BuildState, Cancelling, Culprit, FailureMark, Identity, Origin, Outcome, Received,
     Sweep, Wishes,

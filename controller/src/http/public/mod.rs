@@ -1,7 +1,7 @@
 //! The paths of the public port, a file per group.
 
 mod artifacts;
-mod binhost;
+pub(super) mod binhost;
 mod builds;
 mod control;
 mod events;
@@ -12,6 +12,7 @@ mod members;
 mod queue;
 mod sessions;
 mod status;
+mod stock;
 mod why;
 
 use utoipa::OpenApi;
@@ -45,6 +46,8 @@ pub fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(builds::show))
         .routes(routes!(logs::log))
         .routes(routes!(why::why))
+        .merge(binhost::api())
+        .merge(stock::api())
         .routes(routes!(members::invites, members::invite))
         .routes(routes!(members::uninvite))
         .routes(routes!(members::enrol))
@@ -55,8 +58,6 @@ pub fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(members::tapper))
         .routes(routes!(members::untap))
         .routes(routes!(members::revoke))
-        .routes(routes!(binhost::show))
-        .routes(routes!(binhost::key))
         .merge(artifacts::api())
         .merge(super::healing::public::api())
         .merge(super::healing::admin::api())

@@ -1,6 +1,7 @@
 //! The façade against engine, store, logs and binhost of the tests' own: shapes, access, errors, streams.
 
 mod access;
+mod binhost;
 mod errors;
 mod healing;
 mod members;

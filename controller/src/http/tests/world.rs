@@ -21,6 +21,7 @@ use swarm_protocol::*;
 use tokio::sync::watch;
 use tower::ServiceExt;
 
+use crate::binhost::verify::Report;
 use crate::bus::link::Answered;
 use crate::healing::{PingNow, Pinged};
 use crate::http::ports::*;
@@ -79,6 +80,9 @@ impl Rows for Store {
     }
     fn artifacts(&self) -> Result<Vec<ArtifactRow>, ReadError> {
         Ok(self.artifacts.clone())
+    }
+    fn artifact(&self, id: u64) -> Result<Option<ArtifactRow>, ReadError> {
+        Ok(self.artifacts.iter().find(|row| row.id.0 == id).cloned())
     }
     fn indexes(&self) -> Result<Vec<IndexRow>, ReadError> {
         Ok(self.indexes.clone())
@@ -148,6 +152,7 @@ impl crate::http::ports::Logs for Logs {
 #[derive(Default)]
 pub struct Binhost {
     pub incoming: Mutex<BTreeMap<u64, Vec<u8>>>,
+    pub report: Mutex<Option<Report>>,
 }
 
 impl crate::http::ports::Binhost for Binhost {
@@ -172,6 +177,9 @@ impl crate::http::ports::Binhost for Binhost {
             while let Some(chunk) = body.next().await {
                 bytes.extend(chunk.map_err(|error| UploadError::Broken(error.to_string()))?);
             }
+            if bytes.starts_with(b"full") {
+                return Err(UploadError::Full("less than 5 % would be left".to_owned()));
+            }
             if bytes.len() as u64 != size || bytes.starts_with(b"bad") {
                 return Err(UploadError::Refused("the file is not what was announced".to_owned()));
             }
@@ -181,6 +189,18 @@ impl crate::http::ports::Binhost for Binhost {
     }
     fn discard(&self, artifact: ArtifactId) {
         self.incoming.lock().unwrap().remove(&artifact.0);
+    }
+    fn secret(&self) -> Secret {
+        Secret("s3cret".to_owned())
+    }
+    fn verify(&self, _: &str, _: bool, _: bool) -> bool {
+        let mut report = self.report.lock().unwrap();
+        let first = report.is_none();
+        report.get_or_insert_with(|| Report { running: true, total: 2, ..Report::default() });
+        first
+    }
+    fn report(&self) -> Option<Report> {
+        self.report.lock().unwrap().clone()
     }
 }
 
@@ -313,7 +333,7 @@ impl World {
             name: "hive".to_owned(),
             max_upload: 1 << 20,
         });
-        Self { bus, engine, logs, binhost, router: router(state, Router::new()) }
+        Self { bus, engine, logs, binhost, router: router(state, Router::new(), Router::new()) }
     }
 
     pub fn will_answer(&self, answer: Answer) {
@@ -535,6 +555,7 @@ pub fn busy() -> (Store, View) {
             opened_by: "ada".to_owned(),
             started_at: NOW,
             ended_at: None,
+            builds_on: Default::default(),
         }],
         history: vec![attempt(1, fence(1, 1), HistoryStatus::Failed), attempt(2, fence(2, 2), HistoryStatus::Success)],
         events: (1..=5).map(|seq| event(seq, if seq % 2 == 0 { "assign" } else { "queue" })).collect(),

@@ -2,6 +2,7 @@
 //! names are those of 0.4 and stay; fields may be added.
 
 mod artifact;
+mod binhost;
 mod build;
 mod control;
 mod event;
@@ -17,7 +18,12 @@ mod status;
 mod why;
 mod wishes;
 
-pub use artifact::{ArtifactAnswer, BinhostAnswer, BinhostIndex};
+pub use artifact::{ArtifactAnswer, BinhostAnswer, BinhostIndex, NewestPackage};
+pub use binhost::{
+    BinhostDone, BinhostPackage, BinhostPackages, BinhostStats, CollectAnswer, CollectBody, CollectedPackage,
+    ImportAnswer, ImportBody, PinBody, PrivateAnswer, PrivateIndex, RemoveBody, VerifyAnswer, VerifyBody,
+    VerifyFinding,
+};
 pub use build::{BuildAnswer, BuildAttempt};
 pub use control::{ControlBody, DroneDone, Removed};
 pub use event::{Event, EventHistory, Events};
