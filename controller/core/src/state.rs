@@ -18,6 +18,9 @@ use crate::stock::Stock;
 use crate::table::{Journal, Sink, Source, Table};
 use crate::view::{Counts, DroneView, View};
 
+/// How much of the line readers see.
+const NEXT_SHOWN: usize = 50;
+
 /// The controller's rules and everything they know.
 pub struct Core {
     pub(crate) settings: Settings,
@@ -40,6 +43,7 @@ pub(crate) struct Rows {
     pub idempotency: Table<IdempotencyRow>,
     pub artifacts: Table<ArtifactRow>,
     pub indexes: Table<IndexRow>,
+    pub config: Table<ConfigRow>,
     pub events: Journal<EventRow>,
     pub history: Journal<HistoryRow>,
 }
@@ -113,6 +117,7 @@ impl Core {
             idempotency: Table::load(source)?,
             artifacts: Table::load(source)?,
             indexes: Table::load(source)?,
+            config: Table::load(source)?,
             events: Journal::default(),
             history: Journal::default(),
         };
@@ -203,6 +208,7 @@ impl Core {
             || rows.idempotency.is_changed()
             || rows.artifacts.is_changed()
             || rows.indexes.is_changed()
+            || rows.config.is_changed()
             || !rows.events.fresh().is_empty()
             || !rows.history.fresh().is_empty()
     }
@@ -221,6 +227,7 @@ impl Core {
         self.rows.idempotency.drain(sink);
         self.rows.artifacts.drain(sink);
         self.rows.indexes.drain(sink);
+        self.rows.config.drain(sink);
         self.rows.events.drain(sink);
         self.rows.history.drain(sink);
     }
@@ -243,6 +250,7 @@ impl Core {
             last_history: self.meta().last_history,
             in_grace: self.in_grace(),
             medians: Arc::clone(&self.soft.medians),
+            next: self.soft.graph.ready().take(NEXT_SHOWN).collect(),
         }
     }
 

@@ -32,6 +32,8 @@ pub struct View {
     pub in_grace: bool,
     /// Learned medians of durations by `category/name`, milliseconds.
     pub medians: Arc<BTreeMap<String, u64>>,
+    /// The head of the line: entries that wait for nothing but a drone, in the order they are given out; at most 50.
+    pub next: Vec<BuildId>,
 }
 
 /// Entries per state, as the HTTP contract counts them.

@@ -14,4 +14,4 @@ pub use build::{
 };
 pub use drone::{DroneRow, Fact, Streaks};
 pub use journal::{EventRow, HistoryRow, HistoryStatus};
-pub use session::{DurationRow, IdempotencyRow, MetaRow, PlanRow, PlanState, SessionRow, StatsRow};
+pub use session::{ConfigRow, DurationRow, IdempotencyRow, MetaRow, PlanRow, PlanState, SessionRow, StatsRow};
