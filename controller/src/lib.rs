@@ -8,6 +8,8 @@ pub mod config;
 pub mod engine;
 pub mod http;
 pub mod logs;
+pub mod metrics;
+pub mod own_log;
 pub mod serve;
 pub mod store;
 pub mod watch;

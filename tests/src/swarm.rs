@@ -29,6 +29,7 @@ pub struct Swarm {
     /// The façade.
     pub http: Http,
     port: u16,
+    admin_port: u16,
     rules: String,
     controller: Option<Child>,
     drones: Vec<Drone>,
@@ -55,9 +56,12 @@ impl Swarm {
         let dir = tempfile::Builder::new().prefix("s").tempdir_in(&parent)?;
         // Portage verifies signatures as nobody, who must be able to pass
         fs_err::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711))?;
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let free = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
+        let (port, admin_port) = (free[0].local_addr()?.port(), free[1].local_addr()?.port());
+        drop(free);
         let http = Http::new(format!("http://127.0.0.1:{port}"), String::new());
-        let mut swarm = Self { dir, http, port, rules: rules.to_owned(), controller: None, drones: Vec::new() };
+        let mut swarm =
+            Self { dir, http, port, admin_port, rules: rules.to_owned(), controller: None, drones: Vec::new() };
         let names: Vec<String> = (1..=drones).map(|n| format!("d{n}")).collect();
         swarm.configure(&names)?;
         swarm.start_controller()?;
@@ -84,11 +88,20 @@ impl Swarm {
     fn configure(&self, names: &[String]) -> Result<()> {
         let mut text = String::new();
         writeln!(text, "data_dir = {:?}\nlocal_drones = {names:?}", self.data())?;
-        writeln!(text, "[http]\nlisten = \"127.0.0.1\"\nport = {}", self.port)?;
+        writeln!(text, "[http]\nlisten = \"127.0.0.1\"\nport = {}\nadmin_port = {}", self.port, self.admin_port)?;
         writeln!(text, "[bus]\nserver = {:?}", tools::tool("nats.sh", &[])?)?;
         writeln!(text, "[rules]\nmin_free_disk = \"64MiB\"\n{}", self.rules)?;
         fs_err::write(self.dir().join("controller.toml"), text)?;
         Ok(())
+    }
+
+    /// The administrators' port, with the admin key.
+    ///
+    /// # Errors
+    /// When the key can't be read.
+    pub fn admin(&self) -> Result<Http> {
+        let key = fs_err::read_to_string(self.data().join("admin.key"))?;
+        Ok(Http::new(format!("http://127.0.0.1:{}", self.admin_port), key.trim().to_owned()))
     }
 
     /// The controller's data.

@@ -78,17 +78,26 @@ fn keys_are_set_each_in_its_own_place() {
     // Every key gets a value unlike its default; each must change the configuration, and no two in the same way.
     let mut seen = Vec::new();
     for key in KEYS {
-        let values =
-            ["\"1h 7s\"", "\"77MiB\"", "77", "true", "\"127.0.0.9\"", "[\"x1\"]", "\"warn\"", "\"/some/text\""];
+        let values = [
+            "\"1h 7s\"",
+            "\"77MiB\"",
+            "77",
+            "true",
+            "false",
+            "\"127.0.0.9\"",
+            "[\"x1\"]",
+            "\"warn\"",
+            "\"/some/text\"",
+        ];
         let changed = values.iter().find_map(|value| {
             let mut config = Config::default();
             let table: toml::Table = format!("key = {value}").parse().unwrap();
             (key.set)(&mut config, Raw::File(&table["key"])).ok()?;
             let shown = (key.show)(&config)?;
             assert_eq!(shown, *value, "{}", key.name);
-            Some(config)
+            (config != Config::default()).then_some(config)
         });
-        let config = changed.unwrap_or_else(|| panic!("{} takes no value", key.name));
+        let config = changed.unwrap_or_else(|| panic!("{} takes no value, or changes nothing", key.name));
         assert!(!seen.contains(&config) && config != Config::default(), "{} changes nothing of its own", key.name);
         seen.push(config);
     }

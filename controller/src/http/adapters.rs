@@ -6,7 +6,9 @@ use std::sync::Arc;
 use axum::body::BodyDataStream;
 use futures::future::BoxFuture;
 use swarm_core::input::UploadedFile;
-use swarm_core::rows::{ArtifactRow, BuildRow, EventRow, HistoryRow, IndexKey, IndexRow, SessionRow, StatsRow};
+use swarm_core::rows::{
+    ArtifactRow, BuildRow, ConfigRow, EventRow, HistoryRow, IndexKey, IndexRow, SessionRow, StatsRow,
+};
 use swarm_core::table::Source;
 use swarm_core::{Answer, View};
 use swarm_protocol::{ArtifactId, Fence};
@@ -91,6 +93,10 @@ impl Rows for Snapshot {
     }
 
     fn indexes(&self) -> Result<Vec<IndexRow>, ReadError> {
+        self.rows().map_err(unreadable)
+    }
+
+    fn config(&self) -> Result<Vec<ConfigRow>, ReadError> {
         self.rows().map_err(unreadable)
     }
 }

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use axum::body::BodyDataStream;
 use futures::future::BoxFuture;
 use swarm_core::input::UploadedFile;
-use swarm_core::rows::{ArtifactRow, BuildRow, EventRow, HistoryRow, IndexKey, IndexRow, SessionRow, StatsRow};
+use swarm_core::rows::{
+    ArtifactRow, BuildRow, ConfigRow, EventRow, HistoryRow, IndexKey, IndexRow, SessionRow, StatsRow,
+};
 use swarm_core::{Answer, Input, ReplyTo, View};
 use swarm_protocol::{ArtifactId, Fence};
 use thiserror::Error;
@@ -81,6 +83,8 @@ pub trait Rows {
     fn artifacts(&self) -> Result<Vec<ArtifactRow>, ReadError>;
     /// All indexes, by name.
     fn indexes(&self) -> Result<Vec<IndexRow>, ReadError>;
+    /// Settings that were changed at run time, by key.
+    fn config(&self) -> Result<Vec<ConfigRow>, ReadError>;
 }
 
 /// A piece of a build log.

@@ -1,17 +1,19 @@
 //! Reads of the store with bounds: filters over journals look at a limited number of rows, and what the overview shows of
 //! the queue is read at most once a second while nothing changes.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use swarm_core::View;
 use swarm_core::rows::{BuildRow, BuildState, EventRow, HistoryRow};
 use swarm_core::view::Counts;
-use swarm_protocol::SessionId;
+use swarm_protocol::{BuildId, SessionId};
 
 use super::AppState;
 use super::error::ApiError;
 use super::ports::{ReadError, Rows};
+use super::views::{Trouble, reasons, seconds};
 
 /// Rows of a journal one question looks at.
 const MAX_SCANNED: usize = 50_000;
@@ -23,6 +25,8 @@ const OVERVIEW_AGE: Duration = Duration::from_secs(1);
 const OVERVIEW_NEEDED: usize = 10;
 /// Blocked packages in the overview.
 const OVERVIEW_BLOCKED: usize = 200;
+/// Packages in the overview that need a person, with their reasons.
+const OVERVIEW_TROUBLES: usize = 50;
 
 /// Newest first: at most `limit` attempts that fit, among the newest 50,000; `done` ends the search early.
 pub fn history(
@@ -136,12 +140,16 @@ pub fn queue(rows: &dyn Rows, session: Option<SessionId>) -> Result<Vec<BuildRow
 }
 
 /// What the overview shows of the queue.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Overview {
     /// The first needed atoms.
     pub needed: Vec<String>,
     /// Blocked atoms.
     pub blocked: Vec<String>,
+    /// Atoms at the head of the line.
+    pub next: Vec<String>,
+    /// What needs a person, the newest first.
+    pub troubles: Vec<Trouble>,
 }
 
 /// When what was read still holds.
@@ -158,7 +166,8 @@ pub struct OverviewCache(Mutex<Option<(Key, Instant, Arc<Overview>)>>);
 
 /// The overview of what `view` shows, at most a second old.
 pub async fn overview(state: &AppState, view: &View) -> Result<Arc<Overview>, ApiError> {
-    if view.counts.needed == 0 && view.counts.blocked == 0 {
+    let counts = &view.counts;
+    if counts.needed == 0 && counts.blocked == 0 && counts.failed == 0 {
         return Ok(Arc::default());
     }
     let key = Key { session: view.session, counts: view.counts, last_event: view.last_event };
@@ -168,20 +177,53 @@ pub async fn overview(state: &AppState, view: &View) -> Result<Arc<Overview>, Ap
     {
         return Ok(overview.clone());
     }
-    let session = view.session;
-    let read = state.read(move |rows| Ok(Overview::of(&queue(rows, session)?))).await?;
+    let (session, next) = (view.session, view.next.clone());
+    let read = state.read(move |rows| Ok(Overview::of(&queue(rows, session)?, &next))).await?;
     let overview = Arc::new(read);
     *state.overview.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((key, Instant::now(), overview.clone()));
     Ok(overview)
 }
 
 impl Overview {
-    fn of(builds: &[BuildRow]) -> Self {
+    fn of(builds: &[BuildRow], next: &[BuildId]) -> Self {
         let needed = |row: &&BuildRow| matches!(row.state, BuildState::Needed { .. } | BuildState::Planning { .. });
         let blocked = |row: &&BuildRow| matches!(row.state, BuildState::Blocked { .. });
+        let by_id: HashMap<BuildId, &BuildRow> = builds.iter().map(|row| (row.id, row)).collect();
         Self {
             needed: builds.iter().filter(needed).take(OVERVIEW_NEEDED).map(BuildRow::atom).collect(),
             blocked: builds.iter().filter(blocked).take(OVERVIEW_BLOCKED).map(BuildRow::atom).collect(),
+            next: next.iter().filter_map(|id| Some(by_id.get(id)?.atom())).collect(),
+            troubles: troubles(builds),
         }
     }
+}
+
+fn troubles(builds: &[BuildRow]) -> Vec<Trouble> {
+    let mut found: Vec<(&BuildRow, u64, bool)> = builds
+        .iter()
+        .filter_map(|row| match &row.state {
+            BuildState::Blocked { since, retry_at, .. } => Some((row, *since, retry_at.is_some())),
+            BuildState::Failed { since, .. } => Some((row, *since, false)),
+            _ => None,
+        })
+        .collect();
+    found.sort_by_key(|(row, since, _)| std::cmp::Reverse((*since, row.id)));
+    found.truncate(OVERVIEW_TROUBLES);
+    let mut waiting: HashMap<BuildId, usize> = found.iter().map(|(row, ..)| (row.id, 0)).collect();
+    let open = builds.iter().filter(|row| !matches!(row.state, BuildState::Received { .. }));
+    for need in open.flat_map(|row| &row.after) {
+        if let Some(count) = waiting.get_mut(need) {
+            *count += 1;
+        }
+    }
+    let trouble = |(row, since, will_retry): (&BuildRow, u64, bool)| Trouble {
+        package: row.atom(),
+        status: row.state.name().to_owned(),
+        build: row.id.0,
+        reason: reasons(row).pop().unwrap_or_default(),
+        since: seconds(since),
+        will_retry,
+        waiting: waiting.get(&row.id).copied().unwrap_or_default(),
+    };
+    found.into_iter().map(trouble).collect()
 }

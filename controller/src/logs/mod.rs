@@ -100,6 +100,15 @@ pub struct LogCounters {
     pub shed: AtomicU64,
 }
 
+impl LogCounters {
+    /// Each of them by name, for metrics.
+    pub fn by_name(&self) -> Vec<(&'static str, u64)> {
+        [("foreign", &self.foreign), ("refused", &self.refused), ("refetched", &self.refetched), ("shed", &self.shed)]
+            .map(|(name, counter)| (name, counter.load(Relaxed)))
+            .into()
+    }
+}
+
 /// Gives a piece of a log again: the bus, by `order.logs`.
 pub trait LogSource: Send + Sync + 'static {
     /// Asks `drone` for at most `max` bytes from `offset` on; `None` when no answer comes in time.

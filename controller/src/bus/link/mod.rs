@@ -125,6 +125,26 @@ pub struct LinkCounters {
     pub reconnects: AtomicU64,
 }
 
+impl LinkCounters {
+    /// Each of them by name, for metrics.
+    pub fn by_name(&self) -> Vec<(&'static str, u64)> {
+        [
+            ("malformed", &self.malformed),
+            ("not_understood", &self.not_understood),
+            ("foreign_replies", &self.foreign_replies),
+            ("shed_heartbeats", &self.shed_heartbeats),
+            ("shed_requests", &self.shed_requests),
+            ("unanswered", &self.unanswered),
+            ("shed_orders", &self.shed_orders),
+            ("refused_orders", &self.refused_orders),
+            ("slow", &self.slow),
+            ("reconnects", &self.reconnects),
+        ]
+        .map(|(name, counter)| (name, counter.load(Relaxed)))
+        .into()
+    }
+}
+
 /// The connection. Cheap to clone; all clones are one.
 #[derive(Clone)]
 pub struct Link {

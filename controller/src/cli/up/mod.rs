@@ -48,6 +48,9 @@ pub struct UpArgs {
     /// Port of the façade [default: 8100 if free, else any]
     #[arg(long, value_name = "PORT")]
     http_port: Option<u16>,
+    /// Port for administrators [default: 8093 if free, else any]
+    #[arg(long, value_name = "PORT")]
+    admin_port: Option<u16>,
     /// Free space a drone needs
     #[arg(long, value_name = "SIZE", default_value = "1GiB")]
     min_free_disk: String,
@@ -104,6 +107,7 @@ pub fn down(context: &Context) -> Result<(), Problem> {
 struct Place {
     data: PathBuf,
     port: u16,
+    admin_port: u16,
     url: String,
     repository: PathBuf,
     portage: PathBuf,
@@ -133,11 +137,13 @@ impl Place {
         let own = std::env::current_exe().map_err(|error| Problem::new("can't find this program").with(error))?;
         let beside = own.with_file_name("drone-agent");
         let agent = if beside.exists() { beside } else { PathBuf::from("drone-agent") };
-        let port = args.http_port.map_or_else(free_port, Ok)?;
+        let port = args.http_port.map_or_else(|| free_port(8100), Ok)?;
+        let admin_port = args.admin_port.map_or_else(|| free_port(8093), Ok)?;
         let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
         Ok(Self {
             data,
             port,
+            admin_port,
             url: format!("http://127.0.0.1:{port}"),
             repository: whole(&repository),
             portage: whole(&portage),
@@ -150,8 +156,9 @@ impl Place {
     fn start(&self, context: &Context, args: &UpArgs, state: &mut UpState) -> Result<(), Problem> {
         let names: Vec<String> = (1..=args.drones).map(|n| format!("d{n}")).collect();
         let text = format!(
-            "data_dir = {:?}\nlocal_drones = {names:?}\n[http]\nlisten = \"127.0.0.1\"\nport = {}\n[rules]\nmin_free_disk = {:?}\n",
-            self.data, self.port, args.min_free_disk
+            "data_dir = {:?}\nlocal_drones = {names:?}\n[http]\nlisten = \"127.0.0.1\"\nport = {}\n\
+             admin_port = {}\n[rules]\nmin_free_disk = {:?}\n",
+            self.data, self.port, self.admin_port, args.min_free_disk
         );
         let config = self.data.join("controller.toml");
         self.write(&config, &text)?;
@@ -349,9 +356,9 @@ fn wait_for(mut done: impl FnMut() -> bool) -> bool {
     true
 }
 
-/// 8100 if nobody has it, else any free port.
-fn free_port() -> Result<u16, Problem> {
+/// The usual port if nobody has it, else any free one.
+fn free_port(usual: u16) -> Result<u16, Problem> {
     let probe = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).and_then(|listener| listener.local_addr());
-    let address = probe(8100).or_else(|_| probe(0)).map_err(|error| Problem::new("no port is free").with(error))?;
+    let address = probe(usual).or_else(|_| probe(0)).map_err(|error| Problem::new("no port is free").with(error))?;
     Ok(address.port())
 }

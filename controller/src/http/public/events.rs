@@ -1,17 +1,21 @@
 //! Events: as they come, and of the past.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::{Response, sse};
 use serde::Deserialize;
 use swarm_core::rows::EventRow;
+use tokio::sync::watch;
 use utoipa::IntoParams;
 
 use super::super::error::{ApiError, ErrorBody};
 use super::super::extract::Query;
 use super::super::views::{Event, EventHistory, Events};
-use super::super::{AppState, reads};
+use super::super::{AppState, reads, stream};
 
 /// Events in one answer of `/events`.
 const RECENT: usize = 200;
@@ -73,6 +77,92 @@ async fn wait_for_newer(state: &AppState, since: u64, seconds: u64) {
     let newer = newest.wait_for(|newest| *newest > since);
     // neither the end of the wait nor that of the engine is an error: the answer is empty then
     let _ = tokio::time::timeout(Duration::from_secs(seconds), newer).await;
+}
+
+/// Which events to be told.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct StreamQuery {
+    /// Number of the last event you know: those after it come first. Without it only what happens from now on.
+    since: Option<u64>,
+    /// Only this kind.
+    r#type: Option<String>,
+    /// Only this drone, by name.
+    drone: Option<String>,
+}
+
+/// Events as they happen, as Server-Sent Events
+///
+/// `id` is the event's number, `data` the event as JSON. A reader that connects again sends the last `id` as
+/// `Last-Event-ID` (browsers do so by themselves) and misses nothing that is still kept. A comment every 15 s shows that the
+/// stream lives.
+#[utoipa::path(
+    get,
+    path = "/api/v1/events/stream",
+    operation_id = "event_stream",
+    tag = "events",
+    params(StreamQuery, ("Last-Event-ID" = Option<u64>, Header, description = "Wins over since")),
+    responses(
+        (status = 200, body = String, content_type = "text/event-stream"),
+        (status = 400, body = ErrorBody),
+        (status = 503, description = "Too many readers", body = ErrorBody),
+    )
+)]
+pub async fn stream(
+    State(state): State<AppState>,
+    headers: HeaderMap,
+    Query(query): Query<StreamQuery>,
+) -> Result<Response, ApiError> {
+    let place = stream::place(&state.streams, "events")?;
+    let newest = state.read(|rows| Ok(rows.events_newest(None, 1)?.first().map_or(0, |row| row.seq))).await?;
+    // a number above the newest is of another store: it would wait for a long time, and miss everything until then
+    let known = stream::last_event_id(&headers).or(query.since).filter(|&known| known <= newest);
+    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let teller = Teller {
+        newest: state.engine.events(),
+        state: state.clone(),
+        seen: known.unwrap_or(newest),
+        kind: given(query.r#type),
+        drone: given(query.drone),
+        ready: VecDeque::new(),
+    };
+    Ok(stream::answer(&state, place, futures::stream::unfold(teller, Teller::next)))
+}
+
+/// Reads on, a page at a time, whenever its reader has taken the page before.
+struct Teller {
+    state: AppState,
+    newest: watch::Receiver<u64>,
+    seen: u64,
+    kind: Option<String>,
+    drone: Option<String>,
+    ready: VecDeque<sse::Event>,
+}
+
+impl Teller {
+    async fn next(mut self) -> Option<(sse::Event, Self)> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some((event, self));
+            }
+            let (since, kind, drone) = (self.seen, self.kind.clone(), self.drone.clone());
+            let fits = move |row: &EventRow| {
+                kind.as_ref().is_none_or(|kind| row.kind == *kind)
+                    && drone.as_ref().is_none_or(|drone| row.drone.as_ref() == Some(drone))
+            };
+            // a store that can't be read ends the stream; its reader comes again
+            let found = self.state.read(move |rows| Ok(reads::events_after(rows, since, RECENT, fits)?)).await.ok()?;
+            self.seen = found.seen;
+            for row in &found.events {
+                let event = sse::Event::default().id(row.seq.to_string());
+                self.ready.push_back(event.json_data(Event::from(row)).ok()?);
+            }
+            if self.ready.is_empty() {
+                let seen = self.seen;
+                self.newest.wait_for(|newest| *newest > seen).await.ok()?;
+            }
+        }
+    }
 }
 
 /// Which events of the past.

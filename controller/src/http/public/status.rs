@@ -15,8 +15,7 @@ use swarm_core::view::Presence;
 /// Whether the process lives
 #[utoipa::path(get, path = "/api/v1/health", tag = "status", responses((status = 200, body = Health)))]
 pub async fn health(State(state): State<AppState>) -> Json<Health> {
-    let uptime_s = (state.started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
-    Json(Health { status: "ok".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), uptime_s })
+    Json(Health { status: "ok".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), uptime_s: state.uptime_s() })
 }
 
 /// Whether bus, store and binhost can do their work
@@ -60,7 +59,9 @@ pub async fn status(State(state): State<AppState>) -> Result<Json<Status>, ApiEr
         delegated: delegated(&view),
         blocked: overview.blocked.clone(),
     };
-    Ok(Json(assemble(&view, session, packages, Timing::new(&stats))))
+    let mut status = assemble(&view, session, packages, Timing::new(&stats));
+    (status.next, status.troubles) = (overview.next.clone(), overview.troubles.clone());
+    Ok(Json(status))
 }
 
 fn delegated(view: &View) -> std::collections::BTreeMap<String, DelegatedTo> {
@@ -90,6 +91,8 @@ fn assemble(view: &View, session: Option<Session>, packages: StatusPackages, tim
         paused: view.paused.is_some(),
         session,
         packages,
+        next: Vec::new(),
+        troubles: Vec::new(),
         drones: by_name.collect(),
         drone_health: health.collect(),
         timing,

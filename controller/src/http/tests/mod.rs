@@ -1,7 +1,9 @@
 //! The façade against engine, store, logs and binhost of the tests' own: shapes, access, errors, streams.
 
 mod access;
+mod admin;
 mod errors;
+mod metrics;
 mod shapes;
 mod streams;
 mod uploads;

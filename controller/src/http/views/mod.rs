@@ -1,29 +1,40 @@
 //! The JSON of the façade: types of its own, never rows. Times are Unix seconds with fraction, `null` where unknown. Field
 //! names are those of 0.4 and stay; fields may be added.
 
+mod admin;
 mod artifact;
 mod build;
 mod control;
 mod event;
 mod fleet;
 mod history;
+mod metrics;
 mod queue;
 mod session;
 mod status;
 mod why;
 
+pub use admin::{
+    AllSettings, AuthCheck, DroneLog, DroneVersion, DroneVersions, OwnLogAnswer, Setting, SettingBody, SettingDone,
+    SystemInfo,
+};
 pub use artifact::{ArtifactAnswer, BinhostAnswer, BinhostIndex};
 pub use build::{BuildAnswer, BuildAttempt};
 pub use control::{ControlBody, DroneDone, Removed};
 pub use event::{Event, EventHistory, Events};
+pub use fleet::metrics as drone_metrics;
 pub use fleet::{
     BuildProgress, Capabilities, ControllerVersion, Drone, DroneFact, DroneFacts, DroneMetrics, LegacyDrones, Version,
     Versions,
 };
 pub use history::{DroneTiming, History, HistoryEntry, Timing};
-pub use queue::{QueueBody, QueueEntry, QueuedAnswer};
+pub use metrics::{
+    BinhostStats, IndexStats, Metrics, MetricsSample, PackageAttempts, PackageStats, PortageBase, PortageConfig,
+    QueueCounts, SampledDrone,
+};
+pub use queue::{QueueBody, QueueEntry, QueuedAnswer, reasons};
 pub use session::{Session, SessionDetail, SessionPackage, Sessions};
-pub use status::{DelegatedTo, DroneHealth, Health, Ready, Status, StatusDrone, StatusPackages};
+pub use status::{DelegatedTo, DroneHealth, Health, Ready, Status, StatusDrone, StatusPackages, Trouble};
 pub use why::{WhyAnswer, WhyDrone, WhyEntry, WhyPoints, WhyReason, WhyWaiting};
 
 /// Unix milliseconds as Unix seconds.
