@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::Context;
 use super::problem::Problem;
-use crate::config::{Config, example};
+use crate::config::{Config, example, reference};
 
 /// What can be done with configurations.
 #[derive(Debug, Subcommand)]
@@ -19,12 +19,15 @@ pub enum ConfigCommand {
     },
     /// Print a commented file with every key
     Example,
+    /// Print every key as Markdown, as in docs/configuration.md
+    Reference,
 }
 
 /// Runs the command.
 pub fn run(context: &Context, command: &ConfigCommand) -> Result<(), Problem> {
     match command {
         ConfigCommand::Example => context.screen.line(example().trim_end()),
+        ConfigCommand::Reference => context.screen.line(reference().trim_end()),
         ConfigCommand::Check { file } => {
             let config = Config::load(file.as_deref(), Vec::new()).map_err(wrong)?;
             let warnings = config.warnings.clone();

@@ -439,3 +439,24 @@ pub fn example() -> String {
     }
     text
 }
+
+/// Every key as a page of Markdown: docs/configuration.md, which a test keeps true.
+pub fn reference() -> String {
+    let defaults = Config::default();
+    let mut text = String::new();
+    let mut section = None;
+    for key in KEYS {
+        let (of, name) = key.name.split_once('.').unwrap_or(("", key.name));
+        if section != Some(of) {
+            text.push_str(&if of.is_empty() { "### At the top\n".to_owned() } else { format!("\n### `[{of}]`\n") });
+            section = Some(of);
+        }
+        let value = match (key.show)(&defaults) {
+            Some(value) => format!("default `{value}`"),
+            None => format!("unset by default; for example `{}`", key.sample),
+        };
+        let doc = key.doc.join(" ").replace('<', "&lt;");
+        text.push_str(&format!("\n- `{name}`: {value}; environment `{}`\n\n  {doc}\n", key.variable()));
+    }
+    text
+}
