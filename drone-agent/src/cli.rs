@@ -1,10 +1,12 @@
 //! What the subcommands do around the processes: logs, runtimes, roots, the configuration's check.
 
 use std::future::Future;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use clap::{Args, Subcommand};
+use clap::{Args, Command, Subcommand};
+use clap_complete::Shell;
 use fs_err as fs;
 use swarm_protocol::report::BinhostAccess;
 use tracing_subscriber::EnvFilter;
@@ -94,6 +96,26 @@ pub fn config(command: &ConfigCommand, given: Option<&Path>) -> anyhow::Result<(
             println!("{file} is good: drone {} ({}), {} slot(s)", config.name, config.drone, config.roots.len());
         }
     }
+    Ok(())
+}
+
+/// `completions`: made from the command line's own definition.
+pub fn completions(shell: Shell, mut command: Command) -> anyhow::Result<()> {
+    let (mut script, name) = (Vec::new(), command.get_name().to_owned());
+    clap_complete::generate(shell, &mut command, name, &mut script);
+    std::io::stdout().write_all(&script).context("print the script")
+}
+
+/// `man`: the first page, or all of them into a directory.
+pub fn man(dir: Option<&Path>, command: Command) -> anyhow::Result<()> {
+    let Some(dir) = dir else {
+        let mut page = Vec::new();
+        clap_mangen::Man::new(command).render(&mut page)?;
+        return std::io::stdout().write_all(&page).context("print the page");
+    };
+    fs::create_dir_all(dir)?;
+    clap_mangen::generate_to(command, dir).with_context(|| format!("write the pages into {}", dir.display()))?;
+    println!("the pages are in {}", dir.display());
     Ok(())
 }
 

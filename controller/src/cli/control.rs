@@ -3,8 +3,9 @@
 use clap::Subcommand;
 use serde_json::Value;
 
-use super::client::segment;
-use super::{Context, Problem};
+use super::client::{Client, segment};
+use super::progress::Steps;
+use super::{Context, Problem, similar};
 use crate::http::views::{ControlBody, Drone, DroneDone};
 
 /// `swarm control …`
@@ -74,7 +75,13 @@ impl ControlCommand {
 /// Runs `swarm control …`.
 pub fn run(context: &Context, command: &ControlCommand) -> Result<(), Problem> {
     let body = command.body();
-    let answer: Value = context.client()?.post("/api/v1/control", &body)?;
+    let client = context.client()?;
+    let answer: Value =
+        client.post("/api/v1/control", &body).map_err(|problem| match (&body.package, &body.drone) {
+            (Some(package), _) => similar::package(&client, problem, package),
+            (None, Some(drone)) => similar::drone(&client, problem, drone),
+            (None, None) => problem,
+        })?;
     context.screen.show(&answer, |answer| render(&body, answer))
 }
 
@@ -123,21 +130,40 @@ pub enum DroneCommand {
 pub fn drone(context: &Context, command: &DroneCommand) -> Result<(), Problem> {
     let client = context.client()?;
     let node = |name: &str| format!("/api/v1/nodes/{}", segment(name));
-    let done: DroneDone = match command {
-        DroneCommand::Pause { name } => client.post(&format!("{}/pause", node(name)), &())?,
-        DroneCommand::Resume { name } => client.post(&format!("{}/resume", node(name)), &())?,
-        DroneCommand::Drain { name, wait } => {
-            let done: DroneDone = client.post(&format!("{}/drain", node(name)), &())?;
-            while *wait && !is_empty(&client.get::<Vec<Drone>>("/api/v1/nodes?all=true")?, &done.name) {
-                std::thread::sleep(std::time::Duration::from_secs(1));
-            }
-            done
-        }
-        DroneCommand::Forget { name } => client.delete(&node(name))?,
+    let (name, done) = match command {
+        DroneCommand::Pause { name } => (name, client.post::<DroneDone>(&format!("{}/pause", node(name)), &())),
+        DroneCommand::Resume { name } => (name, client.post(&format!("{}/resume", node(name)), &())),
+        DroneCommand::Drain { name, .. } => (name, client.post(&format!("{}/drain", node(name)), &())),
+        DroneCommand::Forget { name } => (name, client.delete(&node(name))),
     };
-    context.screen.show(&done, |done| format!("{} is {}", done.name, done.status))
+    let done = done.map_err(|problem| similar::drone(&client, problem, name))?;
+    let waited = matches!(command, DroneCommand::Drain { wait: true, .. });
+    if waited {
+        until_empty(context, &client, &done.name)?;
+    }
+    context.screen.show(&done, |done| match done.status.as_str() {
+        "paused" => format!("{} is paused: it gets no new work, what it builds goes on", done.name),
+        "resumed" => format!("{} takes work again", done.name),
+        "draining" if waited => format!("{} is empty, and gets no work until it is resumed", done.name),
+        "draining" => format!("{} is draining; `swarm fleet` shows when it is empty", done.name),
+        other => format!("{} is {other}", done.name),
+    })
 }
 
-fn is_empty(drones: &[Drone], name: &str) -> bool {
-    drones.iter().find(|drone| drone.name == name).is_none_or(|drone| drone.assigned_packages.is_empty())
+/// Waits until a drone has nothing any more.
+fn until_empty(context: &Context, client: &Client, name: &str) -> Result<(), Problem> {
+    let steps = Steps::new(&context.screen);
+    let mut said = String::new();
+    loop {
+        let drones: Vec<Drone> = client.get("/api/v1/nodes?all=true")?;
+        let Some(drone) = drones.iter().find(|drone| drone.name == name && !drone.assigned_packages.is_empty()) else {
+            return Ok(());
+        };
+        let step = format!("{name} still has {}", drone.assigned_packages.join(", "));
+        if step != said {
+            steps.now(&step);
+            said = step;
+        }
+        std::thread::sleep(std::time::Duration::from_secs(1));
+    }
 }

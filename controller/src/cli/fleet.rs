@@ -23,7 +23,7 @@ pub fn run(context: &Context, args: &FleetArgs) -> Result<(), Problem> {
 }
 
 /// The word for a drone's state, and what stands behind it.
-fn standing(drone: &Drone) -> (&'static str, Option<&DroneFact>) {
+pub fn standing(drone: &Drone) -> (&'static str, Option<&DroneFact>) {
     let facts = &drone.facts;
     match () {
         () if !drone.online => ("offline", None),
@@ -38,11 +38,10 @@ fn standing(drone: &Drone) -> (&'static str, Option<&DroneFact>) {
 /// The fleet as text.
 pub fn render(drones: &[Drone], screen: &Screen) -> String {
     if drones.is_empty() {
-        return "no drones yet; `swarm up` starts some on this machine, docs/handbook.md tells how others join\n"
-            .to_owned();
+        return "no drones yet; `swarm up` starts some on this machine\n".to_owned();
     }
     let mut table =
-        screen.table(&["NAME", "STATE", "TYPE", "CPUS", "LOAD", "MEMORY", "DISK FREE", "WELL/FAILED", "BUILDS"]);
+        screen.table(&["NAME", "STATE", "TYPE", "CPUS", "LOAD", "MEMORY", "DISK FREE", "OK/FAILED", "BUILDS"]);
     let mut notes = String::new();
     for drone in drones {
         let (word, fact) = standing(drone);
@@ -69,5 +68,6 @@ pub fn render(drones: &[Drone], screen: &Screen) -> String {
             }),
         ]);
     }
-    if notes.is_empty() { format!("{table}\n") } else { format!("{table}\n\n{notes}") }
+    let table = screen::text_of(&table);
+    if notes.is_empty() { table } else { format!("{table}\n{notes}") }
 }

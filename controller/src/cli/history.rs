@@ -36,7 +36,11 @@ pub fn run(context: &Context, args: &HistoryArgs) -> Result<(), Problem> {
         }
     }
     let history: History = context.client()?.get(&path)?;
-    context.screen.show(&history, |history| render(history, &context.screen))
+    let chosen = args.session.is_some() || args.status.is_some() || args.drone.is_some();
+    context.screen.show(&history, |history| match history.history.is_empty() && chosen {
+        true => "no attempt fits; `swarm history` shows all of them".to_owned(),
+        false => render(history, &context.screen),
+    })
 }
 
 /// The history as text.
@@ -59,5 +63,6 @@ pub fn render(history: &History, screen: &Screen) -> String {
     }
     let stats = &history.stats;
     let total = screen::duration(stats.total_duration_s);
-    format!("{table}\n\nin all: {} attempts, {} % well, {total} of building\n", stats.total_builds, stats.success_rate)
+    let sums = format!("{} attempts, {} % successful, {total} of building", stats.total_builds, stats.success_rate);
+    format!("{}\nin all: {sums}\n", screen::text_of(&table))
 }

@@ -9,7 +9,7 @@ use swarm_protocol::Atom;
 use super::client::package_path;
 use super::screen::{self, Screen};
 use super::wait::wait_for;
-use super::{Context, Problem, portage};
+use super::{Context, Problem, portage, similar};
 use crate::http::views::{QueueBody, QueueEntry, QueuedAnswer, Removed};
 
 /// `swarm queue …`
@@ -85,7 +85,9 @@ pub fn run(context: &Context, command: QueueCommand) -> Result<ExitCode, Problem
             Ok(ExitCode::SUCCESS)
         }
         QueueCommand::Remove { package } => {
-            let removed: Removed = context.client()?.delete(&format!("/api/v1/queue/{}", package_path(&package)?))?;
+            let client = context.client()?;
+            let removed = client.delete::<Removed>(&format!("/api/v1/queue/{}", package_path(&package)?));
+            let removed = removed.map_err(|problem| similar::package(&client, problem, &package))?;
             context.screen.show(&removed, |removed| {
                 format!("{} taken out of the queue ({})", removed.package, removed.removed)
             })?;
@@ -203,5 +205,5 @@ pub fn render(entries: &[QueueEntry], screen: &Screen) -> String {
             comfy_table::Cell::new(screen::or_dash(note)),
         ]);
     }
-    format!("{table}\n")
+    screen::text_of(&table)
 }

@@ -17,8 +17,10 @@ pub struct Screen {
     pub json: bool,
     /// With colours.
     pub color: bool,
-    /// Somebody looks: progress may move.
+    /// Standard output is a terminal somebody looks at.
     pub live: bool,
+    /// Standard error is one: progress may move there.
+    pub moves: bool,
     /// Columns, if known.
     pub width: Option<u16>,
 }
@@ -30,7 +32,15 @@ impl Screen {
         let unwanted = no_color || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let width = terminal.then(columns).flatten();
-        Self { json, color: terminal && !unwanted && !dumb && !json, live: terminal && !dumb && !json, width }
+        let moves = std::io::stderr().is_terminal() && !dumb && !json;
+        Self { json, color: terminal && !unwanted && !dumb && !json, live: terminal && !dumb && !json, moves, width }
+    }
+
+    /// A word beside what was asked for, on standard error; none beside JSON.
+    pub fn note(&self, text: &str) {
+        if !self.json {
+            eprintln!("({text})");
+        }
     }
 
     /// Prints data as JSON, or its text.
@@ -77,6 +87,15 @@ impl Screen {
     pub fn bold(&self, text: &str) -> String {
         if self.color { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
     }
+}
+
+/// A table as text: nothing before the first column, nothing behind the last.
+pub fn text_of(table: &Table) -> String {
+    let mut table = table.clone();
+    table.column_iter_mut().for_each(|column| {
+        column.set_padding((0, 2));
+    });
+    table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
 /// Columns of the terminal on standard output.

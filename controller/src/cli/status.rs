@@ -31,7 +31,8 @@ pub fn render(status: &Status, screen: &Screen) -> String {
     let timing = &status.timing;
     if timing.total_builds > 0 {
         let mean = screen::duration(timing.avg_duration_s);
-        text += &format!("builds    {} so far, {} % well, {mean} each\n", timing.total_builds, timing.success_rate);
+        text +=
+            &format!("builds    {} so far, {} % successful, {mean} each\n", timing.total_builds, timing.success_rate);
     }
     let building: Vec<_> =
         status.drones.values().flat_map(|drone| drone.build_progress.iter().map(move |p| (drone, p))).collect();
@@ -42,7 +43,7 @@ pub fn render(status: &Status, screen: &Screen) -> String {
             let elapsed = screen::duration(progress.elapsed_s);
             table.add_row([&drone.name, &progress.package, &progress.phase, &elapsed, &screen::or_dash(estimate)]);
         }
-        text += &format!("\n{table}\n");
+        text += &format!("\n{}", screen::text_of(&table));
     }
     if !status.packages.blocked.is_empty() {
         text += &format!("\nblocked   {}\n", status.packages.blocked.join(", "));

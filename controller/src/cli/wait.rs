@@ -5,12 +5,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
 
 use super::client::Client;
 use super::problem::Exit;
+use super::progress::style;
 use super::screen;
-use super::session::{newest, render};
+use super::session::{newest, render, unknown};
 use super::{Context, Problem};
 use crate::http::views::{Drone, SessionDetail};
 
@@ -18,6 +19,9 @@ use crate::http::views::{Drone, SessionDetail};
 const LOOK: Duration = Duration::from_secs(1);
 /// A controller that does not answer is waited for this many looks: it may be starting anew.
 const MAX_SILENT: u32 = 120;
+
+/// After so many that is said.
+const SAY_SILENT: u32 = 3;
 
 /// `swarm wait`
 #[derive(Debug, Args)]
@@ -38,20 +42,30 @@ pub fn run(context: &Context, args: &WaitArgs) -> Result<ExitCode, Problem> {
 /// # Errors
 /// When the controller can't be reached for two minutes, or refuses.
 pub fn wait_for(context: &Context, client: &Client, session: u64) -> Result<ExitCode, Problem> {
-    let mut shown = Shown::new(context.screen.live);
-    let mut silent = 0;
+    let mut shown = Shown::new(context.screen.moves);
+    let (mut silent, mut first) = (0, None);
     let detail = loop {
         match look(client, session) {
             Ok((detail, drones)) => {
-                silent = 0;
-                if !context.screen.json {
+                if std::mem::take(&mut silent) >= SAY_SILENT {
+                    shown.line("the controller is back");
+                }
+                // what had ended before we came is told below
+                let news = first.is_some() || detail.session.completed_at.is_none();
+                first = Some(());
+                if news && !context.screen.json {
                     shown.update(&detail, &drones);
                 }
                 if detail.session.completed_at.is_some() {
                     break detail;
                 }
             }
-            Err(problem) if problem.exit == Exit::Unreachable && silent < MAX_SILENT => silent += 1,
+            Err(problem) if problem.exit == Exit::Unreachable && silent < MAX_SILENT => {
+                silent += 1;
+                if silent == SAY_SILENT && !context.screen.json {
+                    shown.line("the controller does not answer; waiting for it, two minutes at most");
+                }
+            }
             Err(problem) => return Err(problem),
         }
         std::thread::sleep(LOOK);
@@ -63,7 +77,8 @@ pub fn wait_for(context: &Context, client: &Client, session: u64) -> Result<Exit
 }
 
 fn look(client: &Client, session: u64) -> Result<(SessionDetail, Vec<Drone>), Problem> {
-    Ok((client.get(&format!("/api/v1/sessions/{session}"))?, client.get("/api/v1/nodes")?))
+    let detail = client.get(&format!("/api/v1/sessions/{session}")).map_err(unknown)?;
+    Ok((detail, client.get("/api/v1/nodes")?))
 }
 
 /// What was shown so far: bars on a terminal, a line for each change elsewhere.
@@ -83,7 +98,7 @@ impl Shown {
         let bars = live.then(|| {
             let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
             let session = all.add(ProgressBar::new(0));
-            session.set_style(style("{bar:30} {pos}/{len} {msg} [{elapsed}]"));
+            session.set_style(style("{bar:24} {pos}/{len} {wide_msg} {elapsed}"));
             session.enable_steady_tick(LOOK);
             Bars { all, session, drones: BTreeMap::new() }
         });
@@ -92,14 +107,18 @@ impl Shown {
 
     fn update(&mut self, detail: &SessionDetail, drones: &[Drone]) {
         for line in changes(detail, &mut self.states) {
-            match &self.live {
-                // a terminal that went away does not end the wait
-                Some(bars) => drop(bars.all.println(line)),
-                None => eprintln!("{line}"),
-            }
+            self.line(&line);
         }
         if let Some(bars) = &mut self.live {
             bars.update(detail, drones);
+        }
+    }
+
+    fn line(&self, text: &str) {
+        match &self.live {
+            // a terminal that went away does not end the wait
+            Some(bars) => drop(bars.all.println(text)),
+            None => eprintln!("{text}"),
         }
     }
 
@@ -131,10 +150,6 @@ pub fn changes(detail: &SessionDetail, states: &mut BTreeMap<u64, String>) -> Ve
     lines
 }
 
-fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
-}
-
 impl Bars {
     fn update(&mut self, detail: &SessionDetail, drones: &[Drone]) {
         let session = &detail.session;
@@ -148,7 +163,7 @@ impl Bars {
             busy.insert(drone.name.clone());
             let bar = self.drones.entry(drone.name.clone()).or_insert_with(|| {
                 let bar = self.all.add(ProgressBar::new(100));
-                bar.set_style(style("  {bar:20} {prefix}: {msg}"));
+                bar.set_style(style("{bar:24} {prefix}: {wide_msg}"));
                 bar.set_prefix(drone.name.clone());
                 bar
             });
@@ -171,7 +186,7 @@ impl Bars {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a percentage")]
 fn describe(drone: &Drone) -> (u64, String) {
     let Some(progress) = drone.build_progress.first() else {
-        return (0, format!("{} (ordered)", drone.assigned_packages.join(", ")));
+        return (0, format!("{} waits there", drone.assigned_packages.join(", ")));
     };
     let left = progress.estimated_s.map(|estimate| (estimate - progress.elapsed_s).max(0.0));
     let left = left.map(|left| format!(", about {} left", screen::duration(left))).unwrap_or_default();

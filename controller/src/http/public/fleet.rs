@@ -3,17 +3,17 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use swarm_core::input::DroneAction;
 use swarm_core::view::Presence;
 use swarm_core::{Answer, Request};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
 use super::super::auth::Admin;
 use super::super::error::{ApiError, ErrorBody};
 use super::super::extract::{Path, Query, flag};
 use super::super::views::{
-    ControllerVersion, Drone, DroneDone, LegacyDrones, PortageBase, PortageConfig, Version, Versions,
+    ControllerVersion, Drone, DroneDone, LegacyDrones, Orchestrator, PortageBase, PortageConfig, Version, Versions,
 };
 use super::super::{AppState, unexpected, wall};
 
@@ -207,22 +207,12 @@ pub async fn portage_config(State(state): State<AppState>) -> Json<PortageConfig
     Json(answer)
 }
 
-/// Where the controller is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct Orchestrator {
-    /// Host part of its base address.
-    ip: String,
-    /// Its name.
-    name: String,
-    /// Its port.
-    port: u16,
-}
-
 /// Where the controller is
 #[utoipa::path(get, path = "/api/v1/orchestrator", tag = "drones", responses((status = 200, body = Orchestrator)))]
 pub async fn orchestrator(State(state): State<AppState>) -> Json<Orchestrator> {
     let uri: axum::http::Uri = state.base_url.parse().unwrap_or_default();
     let ip = uri.host().unwrap_or_default().to_owned();
     let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
-    Json(Orchestrator { ip, name: state.name(), port })
+    let admin_port = Some(state.place.admin_port).filter(|&port| port != 0);
+    Json(Orchestrator { ip, name: state.name(), port, admin_port })
 }

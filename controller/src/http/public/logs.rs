@@ -176,7 +176,7 @@ async fn part(state: &AppState, fence: Fence, range: Range) -> Result<Response, 
     }
     if piece.bytes.is_empty() {
         let error = ApiError::new(StatusCode::RANGE_NOT_SATISFIABLE, format!("the log has {} bytes", piece.total));
-        let mut response = error.into_response();
+        let mut response = (said_of(&piece), error).into_response();
         if let Ok(value) = HeaderValue::from_str(&format!("bytes */{}", piece.total)) {
             response.headers_mut().insert(header::CONTENT_RANGE, value);
         }

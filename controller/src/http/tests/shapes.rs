@@ -359,7 +359,7 @@ async fn versions_and_where_the_controller_is() {
     has(&versions["control_plane"], "name,version,status");
     has(&versions["drones"][0], "name,ip,version,online");
     let orchestrator = world.get("/api/v1/orchestrator").await.json();
-    assert_eq!(orchestrator, json!({"ip": "127.0.0.1", "name": "hive", "port": 8100}));
+    assert_eq!(orchestrator, json!({"ip": "127.0.0.1", "name": "hive", "port": 8100, "admin_port": 8093}));
 }
 
 #[tokio::test]

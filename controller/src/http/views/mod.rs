@@ -24,8 +24,8 @@ pub use control::{ControlBody, DroneDone, Removed};
 pub use event::{Event, EventHistory, Events};
 pub use fleet::metrics as drone_metrics;
 pub use fleet::{
-    BuildProgress, Capabilities, ControllerVersion, Drone, DroneFact, DroneFacts, DroneMetrics, LegacyDrones, Version,
-    Versions,
+    BuildProgress, Capabilities, ControllerVersion, Drone, DroneFact, DroneFacts, DroneMetrics, LegacyDrones,
+    Orchestrator, Version, Versions,
 };
 pub use history::{DroneTiming, History, HistoryEntry, Timing};
 pub use metrics::{
