@@ -102,8 +102,22 @@ pub fn config(command: &ConfigCommand, given: Option<&Path>) -> anyhow::Result<(
 /// `completions`: made from the command line's own definition.
 pub fn completions(shell: Shell, mut command: Command) -> anyhow::Result<()> {
     let (mut script, name) = (Vec::new(), command.get_name().to_owned());
-    clap_complete::generate(shell, &mut command, name, &mut script);
+    command.build();
+    clap_complete::generate(shell, &mut shown(&command), name, &mut script);
     std::io::stdout().write_all(&script).context("print the script")
+}
+
+/// The same command line without what the agent starts for itself.
+fn shown(command: &Command) -> Command {
+    let inside = command.get_subcommands().filter(|inside| !inside.is_hide_set() && inside.get_name() != "help");
+    let about = command.get_about().cloned().unwrap_or_default();
+    let arguments =
+        command.get_arguments().filter(|argument| argument.get_id() != "help" && argument.get_id() != "version");
+    Command::new(command.get_name().to_owned())
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(about)
+        .args(arguments.cloned())
+        .subcommands(inside.map(shown))
 }
 
 /// `man`: the first page, or all of them into a directory.
@@ -174,6 +188,21 @@ fn only_profile(repository: &Path) -> anyhow::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_agent_starts_for_itself_is_offered_nowhere() {
+        let command = Command::new("agent")
+            .subcommand(Command::new("run").about("x"))
+            .subcommand(Command::new("attempt").hide(true))
+            .subcommand(
+                Command::new("root").subcommand(Command::new("create").arg(clap::Arg::new("prefix").long("prefix"))),
+            );
+        let mut script = Vec::new();
+        clap_complete::generate(Shell::Bash, &mut shown(&command), "agent", &mut script);
+        let script = String::from_utf8(script).unwrap();
+        assert!(!script.contains("attempt"));
+        assert!(script.contains("--prefix") && script.contains("run"));
+    }
 
     #[test]
     fn a_repository_with_one_profile_needs_no_choice() {

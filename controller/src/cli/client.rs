@@ -176,8 +176,7 @@ impl Client {
     /// # Errors
     /// When the controller can't be reached, refuses, or answers something else.
     pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Problem> {
-        let request =
-            self.agent.get(format!("{}{path}", self.base)).config().timeout_global(Some(self.patience)).build();
+        let request = self.reading(path).config().timeout_global(Some(self.patience)).build();
         self.finish(request.call())
     }
 

@@ -58,7 +58,7 @@ pub fn render(drones: &[Drone], screen: &Screen) -> String {
             Cell::new(&drone.drone_type),
             Cell::new(drone.cores),
             Cell::new(format!("{:.2}", drone.metrics.load_1m)),
-            Cell::new(format!("{:.0} % of {} GiB", drone.ram_percent, drone.ram_gb)),
+            Cell::new(format!("{:.0} % of {:.0} GiB", drone.ram_percent, drone.ram_gb)),
             Cell::new(format!("{} GiB", drone.metrics.disk_free_gb)),
             Cell::new(format!("{}/{}", drone.builds_completed, drone.builds_failed)),
             Cell::new(if drone.assigned_packages.is_empty() {

@@ -1,6 +1,7 @@
 //! `swarm history`.
 
 use clap::Args;
+use comfy_table::Cell;
 
 use super::client::segment;
 use super::screen::{self, Screen};
@@ -48,21 +49,23 @@ pub fn render(history: &History, screen: &Screen) -> String {
     if history.history.is_empty() {
         return "no attempt has ended yet\n".to_owned();
     }
-    let mut table = screen.table(&["WHEN", "PACKAGE", "BUILD", "DRONE", "END", "TOOK", "WHOSE FAULT", "WHY"]);
+    let heads = ["WHEN", "PACKAGE", "BUILD", "DRONE", "END", "TOOK", "FAULT", "WHY"];
+    let mut table = screen::Noted::new(screen, &heads);
+    let when = if screen.width.is_some() { screen::short_time } else { screen::time };
     for entry in &history.history {
-        table.add_row([
-            comfy_table::Cell::new(screen::time(entry.built_at)),
-            comfy_table::Cell::new(&entry.package),
-            comfy_table::Cell::new(format!("{}.{}", entry.build, entry.attempt)),
-            comfy_table::Cell::new(&entry.drone_name),
+        let cells = vec![
+            Cell::new(when(entry.built_at)),
+            Cell::new(&entry.package),
+            Cell::new(format!("{}.{}", entry.build, entry.attempt)),
+            Cell::new(&entry.drone_name),
             screen::state(&entry.status),
-            comfy_table::Cell::new(screen::duration(entry.duration_seconds)),
-            comfy_table::Cell::new(screen::or_dash(entry.culprit.clone())),
-            comfy_table::Cell::new(screen::or_dash(entry.error_message.clone())),
-        ]);
+            Cell::new(screen::duration(entry.duration_seconds)),
+            Cell::new(screen::or_dash(entry.culprit.clone())),
+        ];
+        table.row(cells, entry.error_message.clone());
     }
     let stats = &history.stats;
     let total = screen::duration(stats.total_duration_s);
     let sums = format!("{} attempts, {} % successful, {total} of building", stats.total_builds, stats.success_rate);
-    format!("{}\nin all: {sums}\n", screen::text_of(&table))
+    format!("{}\nin all: {sums}\n", table.text())
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use comfy_table::Cell;
 use swarm_protocol::Atom;
 
 use super::client::package_path;
@@ -193,17 +194,17 @@ pub fn render(entries: &[QueueEntry], screen: &Screen) -> String {
     if entries.is_empty() {
         return "the queue is empty; `swarm queue add category/name` fills it\n".to_owned();
     }
-    let mut table = screen.table(&["PACKAGE", "STATE", "ON", "BUILD", "FAILURES", "WHY"]);
+    let mut table = screen::Noted::new(screen, &["PACKAGE", "STATE", "ON", "BUILD", "FAILURES", "WHY"]);
     for entry in entries {
         let note = if entry.planning { Some("being planned".to_owned()) } else { entry.error_message.clone() };
-        table.add_row([
-            comfy_table::Cell::new(&entry.package),
+        let cells = vec![
+            Cell::new(&entry.package),
             screen::state(&entry.status),
-            comfy_table::Cell::new(screen::or_dash(entry.assigned_to.clone())),
-            comfy_table::Cell::new(entry.id),
-            comfy_table::Cell::new(entry.failures),
-            comfy_table::Cell::new(screen::or_dash(note)),
-        ]);
+            Cell::new(screen::or_dash(entry.assigned_to.clone())),
+            Cell::new(entry.id),
+            Cell::new(entry.failures),
+        ];
+        table.row(cells, note);
     }
-    screen::text_of(&table)
+    table.text()
 }

@@ -63,15 +63,15 @@ fn known(client: &Client, problem: Problem, key: &str) -> Problem {
 
 /// The settings as text: those that were changed stand out.
 pub fn render(all: &AllSettings, screen: &Screen) -> String {
-    let mut table = screen.table(&["KEY", "VALUE", "CHANGED", "BY", "WHAT IT DOES"]);
+    let mut table = screen::Noted::new(screen, &["KEY", "VALUE", "CHANGED", "BY", "WHAT IT DOES"]);
     for (key, setting) in all {
-        table.add_row([
+        let cells = vec![
             Cell::new(key),
             Cell::new(&setting.value),
             Cell::new(screen::or_dash(setting.updated_at.map(screen::time))),
             Cell::new(screen::or_dash(setting.updated_by.clone())),
-            Cell::new(&setting.description),
-        ]);
+        ];
+        table.row(cells, Some(setting.description.clone()));
     }
-    screen::text_of(&table)
+    table.text()
 }

@@ -39,10 +39,19 @@ pub fn package(client: &Client, problem: Problem, asked: &str) -> Problem {
         return problem.next("the queue is empty; `swarm queue add CATEGORY/NAME` fills it");
     }
     let known = names(queue.iter().map(|entry| entry.package.as_str()));
-    match nearest(asked.trim_start_matches('='), known.iter().map(String::as_str)) {
+    match nearest_package(asked, &known) {
         Some(name) => problem.next(format!("did you mean {name}? `swarm queue list` shows what is in the queue")),
         None => problem.next("`swarm queue list` shows what is in the queue, `swarm history` what was"),
     }
+}
+
+/// The package most like `asked`. Its name must be like it, whatever the category is: within one category all packages
+/// begin alike.
+fn nearest_package<'a>(asked: &str, known: &'a [String]) -> Option<&'a str> {
+    let asked = asked.trim_start_matches('=');
+    let name = |package: &str| package.split_once('/').map_or(package.to_owned(), |(_, name)| name.to_owned());
+    let like = |package: &&String| strsim::jaro_winkler(&name(asked), &name(package)) >= LIKE;
+    nearest(asked, known.iter().filter(like).map(String::as_str))
 }
 
 /// What packages can be called: with and without their versions.
@@ -65,9 +74,11 @@ mod tests {
     #[test]
     fn a_typo_finds_its_name_and_something_else_none() {
         let known = names(["=app-misc/waggle-1.1", "=app-misc/wasp-1.0"].into_iter());
-        let near = |asked: &str| nearest(asked, known.iter().map(String::as_str));
+        let near = |asked: &str| nearest_package(asked, &known);
         assert_eq!(near("app-misc/wagle"), Some("app-misc/waggle"));
         assert_eq!(near("app-misc/waggle-1.2"), Some("app-misc/waggle-1.1"));
+        assert_eq!(near("ap-misc/wasp"), Some("app-misc/wasp"));
+        assert_eq!(near("app-misc/nothing"), None, "the same category is no likeness");
         assert_eq!(near("sys-libs/glibc"), None);
         assert_eq!(nearest("x", std::iter::empty()), None);
     }

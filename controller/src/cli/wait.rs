@@ -13,7 +13,7 @@ use super::progress::style;
 use super::screen;
 use super::session::{newest, render, unknown};
 use super::{Context, Problem};
-use crate::http::views::{Drone, SessionDetail};
+use crate::http::views::{Drone, SessionDetail, SessionPackage};
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(1);
@@ -106,7 +106,8 @@ impl Shown {
     }
 
     fn update(&mut self, detail: &SessionDetail, drones: &[Drone]) {
-        for line in changes(detail, &mut self.states) {
+        let news = !self.states.is_empty();
+        for line in changes(detail, &mut self.states, news) {
             self.line(&line);
         }
         if let Some(bars) = &mut self.live {
@@ -130,24 +131,35 @@ impl Shown {
     }
 }
 
-/// A line for each package whose state is another than in `states`, which are brought up to date.
-pub fn changes(detail: &SessionDetail, states: &mut BTreeMap<u64, String>) -> Vec<String> {
+/// A line for each package whose state is another than in `states`, which are brought up to date. Of packages seen for the
+/// first time, `news` says whether what is received, blocked or given up has become so while somebody waited.
+pub fn changes(detail: &SessionDetail, states: &mut BTreeMap<u64, String>, news: bool) -> Vec<String> {
     let mut lines = Vec::new();
     for package in &detail.packages {
         let known = states.insert(package.id, package.status.clone());
-        if known.as_deref() == Some(package.status.as_str()) || (known.is_none() && package.status == "needed") {
-            continue;
+        let old = match known.as_deref() {
+            Some(known) => known == package.status,
+            None => package.status == "needed" || (!news && package.status != "delegated"),
+        };
+        if !old {
+            lines.push(line(package));
         }
-        let drone = package.drone.as_deref().map(|drone| format!(" on {drone}")).unwrap_or_default();
-        let took = package
-            .duration_s
-            .filter(|seconds| *seconds > 0.0)
-            .map(|seconds| format!(" in {}", screen::duration(seconds)));
-        let why = package.reasons.last().filter(|_| package.status != "received").map(|reason| format!(": {reason}"));
-        let (took, why) = (took.unwrap_or_default(), why.unwrap_or_default());
-        lines.push(format!("{:<9}  {}{drone}{took}{why}", package.status, package.package));
     }
     lines
+}
+
+fn line(package: &SessionPackage) -> String {
+    let drone = package.drone.as_deref().map(|drone| format!(" on {drone}")).unwrap_or_default();
+    let took = package.duration_s.filter(|seconds| *seconds > 0.0);
+    let took = took.map(|seconds| format!(" in {}", screen::duration(seconds))).unwrap_or_default();
+    let how = match package.how.as_deref() {
+        Some("already_present") => " (already present)",
+        Some("on_the_side") => " (on the side)",
+        _ => "",
+    };
+    let failed = matches!(package.status.as_str(), "needed" | "blocked" | "failed");
+    let why = package.reasons.last().filter(|_| failed).map(|reason| format!(": {reason}")).unwrap_or_default();
+    format!("{:<9}  {}{drone}{took}{how}{why}", package.status, package.package)
 }
 
 impl Bars {

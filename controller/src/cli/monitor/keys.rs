@@ -82,7 +82,7 @@ impl Screen {
 
     fn press_log(&mut self, mut view: LogView, key: KeyCode) {
         let lines = self.watched.as_ref().map_or(0, |watched| watched.lines.len());
-        let page = usize::from(self.size.1.saturating_sub(3)).max(1);
+        let page = usize::from(self.size.1.saturating_sub(2)).max(1);
         let last = lines.saturating_sub(page);
         let top = view.top.unwrap_or(last).min(last);
         let to = match key {

@@ -38,6 +38,8 @@ pub struct EventsQuery {
     limit: Option<usize>,
     /// Only this kind.
     r#type: Option<String>,
+    /// Only this drone, by name.
+    drone: Option<String>,
     /// Wait so many seconds for a new event if there is none; 30 at most.
     wait: Option<u64>,
 }
@@ -58,10 +60,9 @@ pub async fn events(State(state): State<AppState>, Query(query): Query<EventsQue
         wait_for_newer(&state, since, wait.min(MAX_WAIT_S)).await;
     }
     let limit = query.limit.unwrap_or(RECENT).clamp(1, MAX_EVENTS);
-    let kind = query.r#type.filter(|kind| !kind.is_empty());
+    let fits = fits(query.r#type, query.drone);
     let found = state
         .read(move |rows| {
-            let fits = |row: &EventRow| kind.as_ref().is_none_or(|kind| row.kind == *kind);
             Ok(if since == 0 {
                 reads::events_newest(rows, limit, fits)?
             } else {
@@ -70,6 +71,15 @@ pub async fn events(State(state): State<AppState>, Query(query): Query<EventsQue
         })
         .await?;
     Ok(Json(Events { events: found.events.iter().map(Event::from).collect(), latest_id: found.seen }))
+}
+
+/// Whether an event is of that kind and of that drone; empty and missing words choose nothing.
+fn fits(kind: Option<String>, drone: Option<String>) -> impl Fn(&EventRow) -> bool + Clone + Send + 'static {
+    let (kind, drone) = (kind.filter(|kind| !kind.is_empty()), drone.filter(|drone| !drone.is_empty()));
+    move |row| {
+        kind.as_ref().is_none_or(|kind| row.kind == *kind)
+            && drone.as_ref().is_none_or(|drone| row.drone.as_ref() == Some(drone))
+    }
 }
 
 async fn wait_for_newer(state: &AppState, since: u64, seconds: u64) {
@@ -117,16 +127,15 @@ pub async fn stream(
     let newest = state.read(|rows| Ok(rows.events_newest(None, 1)?.first().map_or(0, |row| row.seq))).await?;
     // a number above the newest is of another store: it would wait for a long time, and miss everything until then
     let known = stream::last_event_id(&headers).or(query.since).filter(|&known| known <= newest);
-    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let fits = fits(query.r#type, query.drone);
+    let told = move |teller: Teller| Teller::next(teller, fits.clone());
     let teller = Teller {
         newest: state.engine.events(),
         state: state.clone(),
         seen: known.unwrap_or(newest),
-        kind: given(query.r#type),
-        drone: given(query.drone),
         ready: VecDeque::new(),
     };
-    Ok(stream::answer(&state, place, futures::stream::unfold(teller, Teller::next)))
+    Ok(stream::answer(&state, place, futures::stream::unfold(teller, told)))
 }
 
 /// Reads on, a page at a time, whenever its reader has taken the page before.
@@ -134,22 +143,16 @@ struct Teller {
     state: AppState,
     newest: watch::Receiver<u64>,
     seen: u64,
-    kind: Option<String>,
-    drone: Option<String>,
     ready: VecDeque<sse::Event>,
 }
 
 impl Teller {
-    async fn next(mut self) -> Option<(sse::Event, Self)> {
+    async fn next(mut self, fits: impl Fn(&EventRow) -> bool + Clone + Send + 'static) -> Option<(sse::Event, Self)> {
         loop {
             if let Some(event) = self.ready.pop_front() {
                 return Some((event, self));
             }
-            let (since, kind, drone) = (self.seen, self.kind.clone(), self.drone.clone());
-            let fits = move |row: &EventRow| {
-                kind.as_ref().is_none_or(|kind| row.kind == *kind)
-                    && drone.as_ref().is_none_or(|drone| row.drone.as_ref() == Some(drone))
-            };
+            let (since, fits) = (self.seen, fits.clone());
             // a store that can't be read ends the stream; its reader comes again
             let found = self.state.read(move |rows| Ok(reads::events_after(rows, since, RECENT, fits)?)).await.ok()?;
             self.seen = found.seen;
@@ -193,15 +196,10 @@ pub async fn past(
     Query(query): Query<PastQuery>,
 ) -> Result<Json<EventHistory>, ApiError> {
     let limit = query.limit.unwrap_or(DEFAULT_PAST).clamp(1, MAX_EVENTS);
-    let kind = query.r#type.filter(|kind| !kind.is_empty());
-    let drone = query.drone.filter(|drone| !drone.is_empty());
+    let fits = fits(query.r#type, query.drone);
     let since = query.since.filter(|since| *since > 0.0);
     let found = state
         .read(move |rows| {
-            let fits = |row: &EventRow| {
-                kind.as_ref().is_none_or(|kind| row.kind == *kind)
-                    && drone.as_ref().is_none_or(|drone| row.drone.as_ref() == Some(drone))
-            };
             Ok(match since {
                 None => reads::events_newest(rows, limit, fits)?,
                 Some(since) => reads::events_after(rows, begin(rows, since)?, limit, fits)?,

@@ -7,4 +7,4 @@ mod metrics;
 mod shapes;
 mod streams;
 mod uploads;
-mod world;
+pub(crate) mod world;

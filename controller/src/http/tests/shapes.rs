@@ -266,6 +266,8 @@ async fn events_since_a_number_lose_nothing() {
     assert_eq!(ask("?since=1&limit=2").await, (vec![2, 3], 3), "the next question goes on from here");
     assert_eq!(ask("?since=2&type=queue").await, (vec![3, 5], 5));
     assert_eq!(ask("?since=5").await, (vec![], 5));
+    assert_eq!(ask("?drone=beta").await, (vec![], 5));
+    assert_eq!(ask("?drone=alpha&limit=1").await, (vec![5], 5));
     let past = |query: &'static str| {
         let world = &world;
         async move {

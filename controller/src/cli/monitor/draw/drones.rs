@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 
-use super::{Pen, bar, empty, first_row, frame, row, short, title};
+use super::{Pen, bar, empty, first_row, frame, more_below, row, short, title};
 use crate::cli::fleet::standing;
 use crate::cli::monitor::screen::{Panel, Screen};
 use crate::cli::screen::duration;
@@ -109,6 +109,7 @@ pub fn draw(pen: Pen<'_>, area: Rect, buffer: &mut Buffer) {
     let height = usize::from(inside.height.saturating_sub(1));
     let last = lines.iter().rposition(|(index, _)| *index == chosen).unwrap_or(0);
     let first = first_row(last, lines.len(), height);
+    more_below(pen, lines.len().saturating_sub(first + height), area, buffer);
     let focused = screen.focus == Panel::Drones;
     for (place, (index, line)) in (1..).zip(lines.into_iter().skip(first).take(height)) {
         let area = Rect { y: inside.y + place, height: 1, ..inside };
@@ -174,8 +175,9 @@ fn of_task(pen: Pen<'_>, task: &Task<'_>, columns: &Columns) -> Vec<Span<'static
             vec![Span::raw(format!(" {} ", short(package, columns.package))), Span::styled("waits there", theme.dim())]
         }
         Task::Builds(progress) => {
-            // time goes on between two answers
-            let elapsed = progress.elapsed_s + pen.screen.age(pen.now);
+            // time goes on between two answers, but not while there are none: who knows what goes on then
+            let since = if pen.screen.silent.is_some() { 0.0 } else { pen.screen.age(pen.now) };
+            let elapsed = progress.elapsed_s + since;
             let estimate = progress.estimated_s.filter(|estimate| *estimate > 0.0);
             let percent = estimate.map(|estimate| (elapsed * 100.0 / estimate).min(99.0));
             let mut spans = vec![

@@ -105,6 +105,18 @@ fn title<'a>(pen: Pen<'_>, name: &'a str, more: String) -> Line<'a> {
     Line::from(spans)
 }
 
+/// Says in the frame's last row how many rows of a list are not seen below.
+fn more_below(pen: Pen<'_>, count: usize, area: Rect, buffer: &mut Buffer) {
+    if count == 0 {
+        return;
+    }
+    let text = format!(" ↓ {count} more ");
+    let width = u16::try_from(text.chars().count()).unwrap_or(u16::MAX);
+    if width + 4 < area.width {
+        buffer.set_string(area.right() - width - 2, area.bottom() - 1, text, pen.theme.dim());
+    }
+}
+
 /// First row to show of `length`, so that `chosen` is seen in `height` rows.
 fn first_row(chosen: usize, length: usize, height: usize) -> usize {
     (chosen + 1).saturating_sub(height).min(length.saturating_sub(height))

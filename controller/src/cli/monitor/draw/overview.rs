@@ -121,7 +121,7 @@ pub fn keys(pen: Pen<'_>, area: Rect, buffer: &mut Buffer) {
         Panel::Drones => keys.extend([("Enter", "log"), ("d", "pause drone")]),
         Panel::Next => keys.push(("Enter", "why")),
         Panel::Troubles => keys.extend([("Enter", "why"), ("l", "log"), ("u", "unblock")]),
-        Panel::Events => keys.push(("Enter", "log")),
+        Panel::Events => keys.extend([("Enter", "whole"), ("l", "log")]),
     }
     keys.extend([("p", if paused { "resume" } else { "pause" }), ("?", "help"), ("q", "quit")]);
     let mut spans = Vec::new();

@@ -6,7 +6,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Widget, Wrap};
 
 use super::overview::clock;
-use super::{Pen, empty, first_row, frame, row, short, title};
+use super::{Pen, empty, first_row, frame, more_below, row, short, title};
 use crate::cli::monitor::screen::{Panel, Screen};
 use crate::http::views::{Event, Trouble};
 
@@ -47,9 +47,10 @@ fn next(pen: Pen<'_>, area: Rect, buffer: &mut Buffer) {
     }
     let height = usize::from(inside.height);
     let first = first_row(screen.rows[0], screen.next().len(), height);
+    more_below(pen, screen.next().len().saturating_sub(first + height), area, buffer);
     for (place, (index, package)) in (0..).zip(screen.next().iter().enumerate().skip(first).take(height)) {
         let number = Span::styled(format!("{:>3} ", index + 1), pen.theme.dim());
-        let line = Line::from(vec![number, Span::raw(package.as_str())]);
+        let line = Line::from(vec![number, Span::raw(short(package, usize::from(inside.width).saturating_sub(4)))]);
         let area = Rect { y: inside.y + place, height: 1, ..inside };
         row(pen, line, screen.focus == Panel::Next && index == screen.rows[0], area, buffer);
     }
@@ -77,9 +78,10 @@ fn troubles(pen: Pen<'_>, area: Rect, buffer: &mut Buffer) {
     let height = usize::from(inside.height);
     let (length, chosen) = (screen.troubles().len(), screen.rows[1]);
     // with room, the reason of the chosen one stands below the list, whole
-    let detail = if height >= 8 { (height / 3).min(8) } else { 0 };
+    let detail = if height >= 9 { (height / 2 + 1).min(8) } else { 0 };
     let list = height - detail;
     let first = first_row(chosen, length, list);
+    more_below(pen, length.saturating_sub(first + list), area, buffer);
     for (place, (index, trouble)) in (0..).zip(screen.troubles().iter().enumerate().skip(first).take(list)) {
         let area = Rect { y: inside.y + place, height: 1, ..inside };
         let focused = screen.focus == Panel::Troubles && index == chosen;
@@ -143,16 +145,16 @@ pub fn events(pen: Pen<'_>, area: Rect, buffer: &mut Buffer) {
     for (place, (index, event)) in (0..).zip(screen.events.iter().enumerate().skip(first).take(height)) {
         let area = Rect { y: inside.y + place, height: 1, ..inside };
         let focused = screen.focus == Panel::Events && length - 1 - index == chosen;
-        row(pen, of_event(pen, event), focused, area, buffer);
+        row(pen, of_event(pen, event, usize::from(inside.width)), focused, area, buffer);
     }
 }
 
-fn of_event<'a>(pen: Pen<'_>, event: &'a Event) -> Line<'a> {
+fn of_event(pen: Pen<'_>, event: &Event, width: usize) -> Line<'static> {
     Line::from(vec![
         Span::styled(clock(pen.screen, event.timestamp), pen.theme.dim()),
         Span::raw(" "),
         Span::styled(short(&event.r#type, 9), pen.theme.state(&event.r#type)),
         Span::raw(" "),
-        Span::raw(event.message.as_str()),
+        Span::raw(short(&event.message, width.saturating_sub(19))),
     ])
 }
