@@ -45,6 +45,9 @@ pub fn render(status: &Status, screen: &Screen) -> String {
         }
         text += &format!("\n{}", screen::text_of(&table));
     }
+    for warning in &status.warnings {
+        text += &format!("\nwarning   {warning}\n");
+    }
     if !status.packages.blocked.is_empty() {
         text += &format!("\nblocked   {}\n", status.packages.blocked.join(", "));
         text += "          `swarm session show` and `swarm why PACKAGE` say why\n";

@@ -194,6 +194,15 @@ impl Binhost for Door {
         })
     }
 
+    fn missing(&self) -> Vec<String> {
+        let problem = match self.room() {
+            Ok(()) => return Vec::new(),
+            Err(UploadError::Full(problem)) => problem,
+            Err(problem) => format!("the binhost's disk can't be looked at: {problem}"),
+        };
+        vec![format!("packages are not taken: {problem}")]
+    }
+
     fn discard(&self, artifact: ArtifactId) {
         let path = path_of(&self.places.incoming, artifact.0);
         if let Err(error) = fs_err::remove_file(&path)

@@ -190,6 +190,13 @@ impl AppState {
         (self.started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0
     }
 
+    /// What keeps bus or binhost from their work, in sentences.
+    pub(crate) fn missing(&self) -> Vec<String> {
+        let mut missing = self.ready.missing();
+        missing.extend(self.binhost.missing());
+        missing
+    }
+
     /// Readers that follow something now.
     pub(crate) fn following(&self) -> usize {
         MAX_FOLLOWERS + MAX_STREAMS - self.followers.available_permits() - self.streams.available_permits()

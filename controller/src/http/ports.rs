@@ -152,6 +152,8 @@ pub trait Binhost: Send + Sync {
     ) -> BoxFuture<'_, Result<UploadedFile, UploadError>>;
     /// Removes what [`Binhost::receive`] left for an artifact that was refused.
     fn discard(&self, artifact: ArtifactId);
+    /// What keeps it from taking packages, in sentences. Must not block for long.
+    fn missing(&self) -> Vec<String>;
 }
 
 /// Whether the controller can do its work.

@@ -356,6 +356,14 @@ impl Screen {
         self.status.as_ref().map_or(&[], |status| &status.troubles)
     }
 
+    /// What keeps the swarm from its work; what is known of a controller that answers.
+    pub fn warnings(&self) -> &[String] {
+        match (&self.silent, &self.status) {
+            (None, Some(status)) => &status.warnings,
+            _ => &[],
+        }
+    }
+
     /// The chosen event: rows count from the newest.
     pub fn chosen_event(&self) -> Option<&Event> {
         self.events.iter().rev().nth(self.rows[2])

@@ -203,6 +203,11 @@ async fn pictures_of_what_lies_over_the_panels() {
     press(&mut help, "?");
     insta::assert_snapshot!("help", picture(&help));
 
+    let mut warned = heard(size, answered.clone());
+    warned.status.as_mut().unwrap().warnings =
+        vec!["packages are not taken: the binhost's disk has 3 % free, 5 % are kept".to_owned()];
+    insta::assert_snapshot!("warned", picture(&warned));
+
     let mut pause = heard(size, answered.clone());
     press(&mut pause, "p");
     insta::assert_snapshot!("confirm", picture(&pause));

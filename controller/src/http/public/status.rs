@@ -26,7 +26,7 @@ pub async fn health(State(state): State<AppState>) -> Json<Health> {
     responses((status = 200, body = Ready), (status = 503, description = "Not ready, with reasons", body = Ready))
 )]
 pub async fn readyz(State(state): State<AppState>) -> Response {
-    let mut reasons = state.ready.missing();
+    let mut reasons = state.missing();
     if state.read(|rows| Ok(rows.stats()?)).await.is_err() {
         reasons.push("the store can't be read".to_owned());
     }
@@ -61,6 +61,7 @@ pub async fn status(State(state): State<AppState>) -> Result<Json<Status>, ApiEr
     };
     let mut status = assemble(&view, session, packages, Timing::new(&stats));
     (status.next, status.troubles) = (overview.next.clone(), overview.troubles.clone());
+    status.warnings = state.missing();
     Ok(Json(status))
 }
 
@@ -93,6 +94,7 @@ fn assemble(view: &View, session: Option<Session>, packages: StatusPackages, tim
         packages,
         next: Vec::new(),
         troubles: Vec::new(),
+        warnings: Vec::new(),
         drones: by_name.collect(),
         drone_health: health.collect(),
         timing,

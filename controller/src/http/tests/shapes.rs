@@ -35,8 +35,16 @@ async fn health_and_readiness() {
     let ready = world.get("/readyz").await;
     assert_eq!(ready.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(ready.json(), json!({"status": "not ready", "ready": false, "reasons": ["the bus is not connected"]}));
-    let ready = World::new(Store::default(), View::default()).get("/readyz").await;
+    let world = World::new(Store::default(), View::default());
+    let ready = world.get("/readyz").await;
     assert_eq!((ready.status, &ready.json()["reasons"]), (StatusCode::OK, &json!([])));
+    *world.binhost.full.lock().unwrap() = Some("the disk is full".to_owned());
+    let ready = world.get("/readyz").await;
+    assert_eq!(
+        (ready.status, &ready.json()["reasons"]),
+        (StatusCode::SERVICE_UNAVAILABLE, &json!(["the disk is full"]))
+    );
+    assert_eq!(world.get("/api/v1/status").await.json()["warnings"], json!(["the disk is full"]));
 }
 
 #[tokio::test]

@@ -132,6 +132,25 @@ async fn a_reader_that_knows_nothing_or_another_store_gets_what_is_new() {
 }
 
 #[tokio::test]
+async fn a_reader_that_takes_nothing_costs_nothing() {
+    let (store, view) = busy();
+    let (later, reads) = (store.later.clone(), store.reads.clone());
+    let world = World::new(store, view);
+    let mut pieces = Pieces::of(&world, asked("/api/v1/events/stream?since=4", None)).await;
+    assert_eq!(pieces.ids(1).await, [5]);
+    let before = reads.load(std::sync::atomic::Ordering::SeqCst);
+    for seq in 6..=1000 {
+        later.lock().unwrap().push(event(seq, "assign"));
+        world.engine.newest.send_replace(seq);
+    }
+    // others are served all the while; of this one nothing is read, queued or kept until it reads on
+    world.get("/api/v1/health").await;
+    assert_eq!(reads.load(std::sync::atomic::Ordering::SeqCst), before);
+    let expected: Vec<u64> = (6..=1000).collect();
+    assert_eq!(pieces.ids(expected.len()).await, expected, "and it gets all of it when it does");
+}
+
+#[tokio::test]
 async fn streams_are_bounded_and_a_place_is_given_back() {
     let (store, view) = busy();
     let world = World::new(store, view);

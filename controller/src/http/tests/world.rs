@@ -42,11 +42,14 @@ pub struct Store {
     pub artifacts: Vec<ArtifactRow>,
     pub indexes: Vec<IndexRow>,
     pub config: Arc<Mutex<Vec<ConfigRow>>>,
+    /// How often it was read.
+    pub reads: Arc<std::sync::atomic::AtomicUsize>,
     pub broken: bool,
 }
 
 impl crate::http::ports::Store for Store {
     fn snapshot(&self) -> Result<Box<dyn Rows>, ReadError> {
+        self.reads.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         if self.broken { Err(ReadError("the disk is gone".into())) } else { Ok(Box::new(self.clone())) }
     }
 }
@@ -144,6 +147,8 @@ impl crate::http::ports::Logs for Logs {
 /// Keeps what was uploaded, by artifact.
 #[derive(Default)]
 pub struct Binhost {
+    /// What keeps it from taking packages.
+    pub full: Mutex<Option<String>>,
     pub incoming: Mutex<BTreeMap<u64, Vec<u8>>>,
 }
 
@@ -175,6 +180,9 @@ impl crate::http::ports::Binhost for Binhost {
             self.incoming.lock().unwrap().insert(artifact.0, bytes);
             Ok(UploadedFile { sha256, size, ..UploadedFile::default() })
         })
+    }
+    fn missing(&self) -> Vec<String> {
+        self.full.lock().unwrap().iter().cloned().collect()
     }
     fn discard(&self, artifact: ArtifactId) {
         self.incoming.lock().unwrap().remove(&artifact.0);

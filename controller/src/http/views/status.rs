@@ -70,6 +70,9 @@ pub struct Status {
     pub next: Vec<String>,
     /// Packages that are blocked or have failed, with the reason, the newest first, at most 50.
     pub troubles: Vec<Trouble>,
+    /// What keeps the swarm from its work, in sentences.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// The fleet by name.
     pub drones: BTreeMap<String, StatusDrone>,
     /// Failures by name; only drones that have some.

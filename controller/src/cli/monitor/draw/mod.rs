@@ -1,7 +1,7 @@
 //! Draws a [`Screen`] into a buffer. Decides how things look and where they stand, nothing else; the same screen at the same
 //! moment gives the same picture.
 //!
-//! From 80×24 on everything has a place: two rows of overview, the drones, the line and the troubles side by side, events, one
+//! From 80×24 on everything has a place: two rows of overview (three when something is wrong), the drones, the line and the troubles side by side, events, one
 //! row of keys. From 160 columns on events stand in a column of their own, from 40 rows on with a log below them.
 
 mod bar;
@@ -49,8 +49,9 @@ pub fn draw(screen: &Screen, area: Rect, buffer: &mut Buffer, now: f64, theme: T
         }
         return;
     }
+    let top = 2 + u16::from(!screen.warnings().is_empty());
     let [top, middle, bottom] =
-        Layout::vertical([Constraint::Length(2), Constraint::Min(0), Constraint::Length(1)]).areas(area);
+        Layout::vertical([Constraint::Length(top), Constraint::Min(0), Constraint::Length(1)]).areas(area);
     overview::draw(pen, top, buffer);
     panels(pen, middle, buffer);
     overview::keys(pen, bottom, buffer);

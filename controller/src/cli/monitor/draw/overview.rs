@@ -1,4 +1,4 @@
-//! The first two rows, which say how the swarm is, and the last one, which names the keys.
+//! The first rows, which say how the swarm is, and the last one, which names the keys.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Alignment, Constraint, Layout, Rect};
@@ -12,7 +12,13 @@ use crate::http::views::Status;
 
 /// The overview.
 pub fn draw(pen: Pen<'_>, area: Rect, buffer: &mut Buffer) {
-    let [first, second] = Layout::vertical([Constraint::Length(1), Constraint::Length(1)]).areas(area);
+    let [first, second, third] =
+        Layout::vertical([Constraint::Length(1), Constraint::Length(1), Constraint::Min(0)]).areas(area);
+    let warnings = pen.screen.warnings();
+    if !warnings.is_empty() && third.height > 0 {
+        let text = super::short(&format!(" {}", warnings.join("; ")), usize::from(third.width));
+        Line::styled(text, pen.theme.alarm()).render(third, buffer);
+    }
     let right = right(pen);
     let width = u16::try_from(right.width()).unwrap_or(u16::MAX).min(first.width);
     let [head, clock] = Layout::horizontal([Constraint::Min(0), Constraint::Length(width)]).areas(first);
