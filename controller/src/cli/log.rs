@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::client::Client;
 use super::problem::Exit;
-use super::progress::style;
+use super::progress::{left, style};
 use super::screen::{self, CLOSED, Screen};
 use super::{Context, Problem, similar};
 use crate::http::views::{BuildAnswer, BuildAttempt, Drone, History, OwnLogAnswer, QueueEntry};
@@ -236,8 +236,7 @@ impl Below {
         let (build, attempt) = self.which;
         let building = drones.iter().flat_map(|drone| drone.build_progress.iter().map(move |p| (drone, p)));
         for (drone, progress) in building.filter(|(_, p)| p.build == build && p.attempt == attempt) {
-            let left = progress.estimated_s.map(|estimate| (estimate - progress.elapsed_s).max(0.0));
-            let left = left.map(|left| format!(", about {} left", screen::duration(left))).unwrap_or_default();
+            let left = left(progress);
             let elapsed = screen::duration(progress.elapsed_s);
             bar.set_message(format!("{} on {}: {}, {elapsed}{left}", progress.package, drone.name, progress.phase));
         }

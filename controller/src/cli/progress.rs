@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::screen::Screen;
+use super::screen::{self, Screen};
+use crate::http::views::BuildProgress;
 
 /// Between two movements.
 const TICK: Duration = Duration::from_millis(120);
@@ -14,6 +15,17 @@ const TICK: Duration = Duration::from_millis(120);
 pub fn style(template: &str) -> ProgressStyle {
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     style.progress_chars("█▉▊▋▌▍▎▏·")
+}
+
+/// How long a build will take still, in words; nothing where that is not known.
+pub fn left(progress: &BuildProgress) -> String {
+    match progress.estimated_s {
+        Some(estimate) if estimate > progress.elapsed_s => {
+            format!(", about {} left", screen::duration(estimate - progress.elapsed_s))
+        }
+        Some(_) => ", longer than usual".to_owned(),
+        None => String::new(),
+    }
 }
 
 /// One line that says what goes on now.

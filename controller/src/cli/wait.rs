@@ -9,7 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
 
 use super::client::Client;
 use super::problem::Exit;
-use super::progress::style;
+use super::progress::{left, style};
 use super::screen;
 use super::session::{newest, render, unknown};
 use super::{Context, Problem};
@@ -200,8 +200,7 @@ fn describe(drone: &Drone) -> (u64, String) {
     let Some(progress) = drone.build_progress.first() else {
         return (0, format!("{} waits there", drone.assigned_packages.join(", ")));
     };
-    let left = progress.estimated_s.map(|estimate| (estimate - progress.elapsed_s).max(0.0));
-    let left = left.map(|left| format!(", about {} left", screen::duration(left))).unwrap_or_default();
+    let left = left(progress);
     let elapsed = screen::duration(progress.elapsed_s);
     (progress.progress_pct as u64, format!("{} {} {elapsed}{left}", progress.package, progress.phase))
 }
