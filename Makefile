@@ -1,19 +1,24 @@
 # Everything a developer runs. One target directory and one profile throughout, so that nothing is compiled twice.
 CARGO ?= cargo
 TOOLS := tests/tools
+# Where `make install` puts things; an empty one is packaging/install.sh's default.
+PLACES = DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' SYSCONFDIR='$(SYSCONFDIR)' COMPONENTS='$(COMPONENTS)' FROM='$(FROM)'
 
 .NOTPARALLEL:
-.PHONY: help demo test build fmt lint unit e2e setup clean
+.PHONY: help demo test soak soak-packaging build fmt lint unit e2e setup clean release install uninstall dist deb
 
 help: ## this list
-	@sed -n 's/^\([a-z0-9]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | while IFS='	' read -r target text; do \
-		printf '  make %-8s %s\n' "$$target" "$$text"; done
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | while IFS='	' read -r target text; do \
+		printf '  make %-14s %s\n' "$$target" "$$text"; done
 
 demo: ## a whole swarm on this machine: build, install, run; stays up (EXIT=1: check everything and end)
 	@EXIT='$(EXIT)' tests/demo.sh
 
 test: lint setup build ## what CI runs: format, clippy, all tests (under 25 minutes from nothing on two cores)
 	@$(TOOLS)/nextest.sh
+
+soak: setup build ## kills without end: 1,000 of them, or MINUTES=n long (SEED=n repeats one); prints the figures
+	@MINUTES='$(MINUTES)' ROUNDS='$(if $(MINUTES),,$(or $(ROUNDS),1000))' SEED='$(SEED)' $(TOOLS)/nextest.sh soak
 
 build: ## both programs and all tests, unoptimised
 	$(CARGO) build --workspace --bins --tests
@@ -25,6 +30,7 @@ lint: ## format check, clippy without mercy, licences if cargo-deny is installed
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	@for script in $(TOOLS)/*.sh tests/demo.sh .ci/run; do bash -n "$$script" || exit 1; done
+	@for script in packaging/*.sh packaging/openrc/*.initd packaging/openrc/*.confd; do sh -n "$$script" || exit 1; done
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --offline check bans licenses sources; fi
 
 unit: setup build ## every test but the end-to-end ones
@@ -38,6 +44,24 @@ setup: ## what the tests need and is missing: system packages, nats-server, Port
 	@$(TOOLS)/nats.sh >/dev/null
 	@$(TOOLS)/portage.sh 3.0.83 >/dev/null
 	@$(TOOLS)/portage.sh 3.0.82.2 >/dev/null
+
+release: ## both programs as they are installed, optimised
+	$(CARGO) build --release --locked --bins -p swarm-controller -p drone-agent
+
+install: ## install what `make release` built (DESTDIR=, PREFIX=/usr/local, SYSCONFDIR=/etc, COMPONENTS=; see packaging/install.sh)
+	@$(PLACES) packaging/install.sh install
+
+uninstall: ## remove it again; keeps a changed configuration, and what the services wrote
+	@$(PLACES) packaging/install.sh uninstall
+
+dist: release ## tarballs of sources, crates and programs, for ebuilds and for machines without a compiler (OUT=target/dist)
+	@OUT='$(OUT)' packaging/dist.sh
+
+deb: release ## Debian packages of controller and drone (OUT=target/dist)
+	@OUT='$(OUT)' packaging/deb.sh
+
+soak-packaging: setup release ## packages as their users get them: dist, deb, ebuilds, systemd, OpenRC; minutes, and the network
+	@$(TOOLS)/soak_packaging.sh
 
 clean: ## remove what was built and fetched, and stop a demo that is still up
 	@if [ -e .demo ] && [ -x target/debug/swarm ]; then target/debug/swarm down --data .demo; fi

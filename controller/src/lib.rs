@@ -9,6 +9,7 @@ pub mod engine;
 pub mod http;
 pub mod logs;
 pub mod metrics;
+pub mod notify;
 pub mod own_log;
 pub mod serve;
 pub mod store;

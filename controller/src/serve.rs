@@ -36,6 +36,7 @@ use crate::http::listen::{listen, serve_until};
 use crate::http::{AdminKey, AppState, Parts, Place, admin_router, router};
 use crate::logs::{LogBounds, LogCollector};
 use crate::metrics::{Counted, Samples, samples};
+use crate::notify::Manager;
 use crate::own_log::{LevelSwitch, Logging, OwnLog};
 use crate::store::Store;
 use crate::store::outbox::{EventSource, Outbox, OutboxSettings};
@@ -88,14 +89,17 @@ pub async fn serve(config: Config, logging: Logging) -> Result<()> {
         }));
     }
     info!(address = %SocketAddr::new(config.http.listen, config.http.port), url = config.public_url(), "the controller is up");
-    notify("READY=1");
+    let manager = Arc::new(Manager::from_environment());
+    manager.say("READY=1");
+    let (feeder, fed, until) = (manager.clone(), running.engine.clone(), stop.clone());
+    drop(crate::watch::spawn("watchdog", async move { feeder.feed(&fed, &until).await }));
     let engine_ended = running.thread.ended();
     tokio::select! {
         () = signals.next() => info!("ending: open requests, then the engine, then the bus"),
         () = engine_ended.cancelled() => anyhow::bail!("the engine ended"),
         () = done.cancelled() => anyhow::bail!("the façade ended"),
     }
-    notify("STOPPING=1");
+    manager.say("STOPPING=1");
     let goodbye = async {
         stop.cancel();
         drop(tokio::time::timeout(GOODBYE, done.cancelled()).await);
@@ -389,9 +393,20 @@ fn folder(path: &Path, mode: u32) -> Result<()> {
         .with_context(|| format!("make {}", path.display()))
 }
 
-/// ADMIN_KEY, else the key in the data directory, made at the first start and said once on a terminal.
+/// The name of the admin key among systemd's credentials.
+const CREDENTIAL: &str = "build-swarm.admin-key";
+
+/// ADMIN_KEY, else the service manager's credential, else the key in the data directory, made at the first start and said
+/// once on a terminal.
 fn admin_key(data: &Path) -> Result<AdminKey> {
     if let Some(key) = std::env::var("ADMIN_KEY").ok().filter(|key| !key.trim().is_empty()) {
+        return Ok(AdminKey::new(&key));
+    }
+    if let Some(path) = std::env::var_os("CREDENTIALS_DIRECTORY").map(|dir| Path::new(&dir).join(CREDENTIAL))
+        && path.exists()
+    {
+        let key = fs_err::read_to_string(path).context("read the admin key the service manager hands over")?;
+        anyhow::ensure!(!key.trim().is_empty(), "the credential {CREDENTIAL} is empty: put the admin key into it");
         return Ok(AdminKey::new(&key));
     }
     let path: PathBuf = data.join("admin.key");
@@ -414,13 +429,4 @@ fn admin_key(data: &Path) -> Result<AdminKey> {
         eprintln!("The admin key is {key}; it is kept in {} and not shown again.", path.display());
     }
     Ok(AdminKey::new(&key))
-}
-
-/// Tells systemd how we are, if it asks.
-fn notify(state: &str) {
-    let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else { return };
-    let told = std::os::unix::net::UnixDatagram::unbound().and_then(|own| own.send_to(state.as_bytes(), socket));
-    if let Err(reason) = told {
-        warn!(%reason, "systemd could not be told {state}");
-    }
 }

@@ -76,6 +76,9 @@ pub struct PortageState {
     pub cflags: String,
     /// SHA-256 over what the root had installed before the swarm built in it.
     pub installed_hash: String,
+    /// FEATURES that are on, sorted.
+    #[serde(default)]
+    pub features: Vec<String>,
     /// State of the ebuild repositories.
     #[serde(default)]
     pub tree: TreeState,

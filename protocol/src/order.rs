@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{Fence, InstanceId, PlanId, StoreId};
-use crate::machine::{Vitals, WorkerState};
+use crate::machine::{TreeState, Vitals, WorkerState};
 use crate::report::AttemptStatus;
 
 /// What every order is wrapped in.
@@ -35,6 +35,19 @@ pub enum Task {
         fence: Fence,
         /// Why, for people.
         reason: String,
+    },
+    /// Drop an attempt from the line if it has not begun; one that has goes on. For the worker. One that does not know this
+    /// order keeps the attempt, which is right as well.
+    Release {
+        /// Which.
+        fence: Fence,
+        /// Why, for people.
+        reason: String,
+    },
+    /// Bring the ebuild repositories up to date. For the worker; it begins nothing else meanwhile.
+    Sync {
+        /// What is expected of it.
+        job: SyncJob,
     },
     /// Resolve atoms to exact versions, USE and edges. For the worker.
     Plan {
@@ -68,6 +81,8 @@ impl Task {
         match self {
             Self::Build { .. } => "build",
             Self::Cancel { .. } => "cancel",
+            Self::Release { .. } => "release",
+            Self::Sync { .. } => "sync",
             Self::Plan { .. } => "plan",
             Self::Ping { .. } => "ping",
             Self::Logs { .. } => "logs",
@@ -76,7 +91,7 @@ impl Task {
     }
 
     /// Tokens of the orders a worker takes.
-    pub const FOR_WORKER: [&'static str; 3] = ["build", "cancel", "plan"];
+    pub const FOR_WORKER: [&'static str; 5] = ["build", "cancel", "release", "sync", "plan"];
     /// Tokens of the orders a supervisor takes.
     pub const FOR_SUPERVISOR: [&'static str; 2] = ["ping", "logs"];
 }
@@ -122,6 +137,17 @@ impl Default for Limits {
     fn default() -> Self {
         Self { total_ms: 12 * 3_600_000, silence_ms: 3_600_000, log_bytes: 64 << 20 }
     }
+}
+
+/// What is expected of a sync.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SyncJob {
+    /// The tree others have.
+    #[serde(default)]
+    pub expected: TreeState,
+    /// Milliseconds it may take.
+    #[serde(default)]
+    pub timeout_ms: u64,
 }
 
 /// Atoms to resolve together.

@@ -103,6 +103,14 @@ pub struct PlannedPackage {
     /// Bytes of sources.
     #[serde(default)]
     pub distfile_bytes: u64,
+    /// Names of its source files, hashed with [`source_hash`]; the first 64.
+    #[serde(default)]
+    pub sources: Vec<u32>,
+}
+
+/// The hash by which a source file's name is told: FNV-1a, 32 bits. Two names may share one; it is a hint for placement.
+pub fn source_hash(name: &str) -> u32 {
+    name.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 /// An edge of a plan.

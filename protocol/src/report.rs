@@ -48,6 +48,13 @@ pub struct Hello {
     /// Builds it runs at a time.
     #[serde(default)]
     pub slots: u32,
+    /// Orders it takes beyond its slots; an agent that does not say takes what it is given.
+    #[serde(default)]
+    pub waiting: Option<u32>,
+    /// Names of source files at hand, hashed with [`crate::plan::source_hash`]; the newest, at most
+    /// [`Hello::MAX_SOURCES`]. A hint for placement.
+    #[serde(default)]
+    pub sources: Vec<u32>,
     /// Highest order number seen.
     #[serde(default)]
     pub orders_seen: u64,
@@ -57,6 +64,11 @@ pub struct Hello {
     /// Attempts that are finished and not yet acknowledged.
     #[serde(default)]
     pub finished: Vec<Fence>,
+}
+
+impl Hello {
+    /// Most names of source files a hello tells.
+    pub const MAX_SOURCES: usize = 4_096;
 }
 
 /// Answer to [`Hello`].
@@ -398,6 +410,42 @@ pub enum BuildAnswer {
     },
     /// The controller can't read this report.
     NotUnderstood {
+        /// Why.
+        reason: String,
+    },
+    /// An answer of a later version.
+    #[serde(other)]
+    Unknown,
+}
+
+/// `report.sync`: how an order to bring the ebuild repositories up to date ended. Repeated until answered.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SyncReport {
+    /// The worker's run.
+    pub instance: InstanceId,
+    /// The store that ordered it.
+    pub store_id: StoreId,
+    /// Number of the order.
+    pub number: u64,
+    /// Why it failed; `None` is success.
+    #[serde(default)]
+    pub failure: Option<String>,
+    /// State of the repositories afterwards.
+    #[serde(default)]
+    pub tree: TreeState,
+    /// Milliseconds it took.
+    #[serde(default)]
+    pub duration_ms: u64,
+}
+
+/// Answer to [`SyncReport`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "t", rename_all = "snake_case")]
+pub enum SyncAnswer {
+    /// Known; forget it.
+    Durable {},
+    /// Nobody waits for it any more; forget it.
+    Superseded {
         /// Why.
         reason: String,
     },

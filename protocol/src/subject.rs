@@ -20,11 +20,13 @@ pub enum ReportKind {
     Artifact,
     /// A planner's result, by chunks.
     Plan,
+    /// How a sync of the ebuild repositories ended.
+    Sync,
 }
 
 impl ReportKind {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Hello, Self::Heartbeat, Self::Build, Self::Artifact, Self::Plan];
+    pub const ALL: [Self; 6] = [Self::Hello, Self::Heartbeat, Self::Build, Self::Artifact, Self::Plan, Self::Sync];
 
     /// The token in the subject.
     pub fn token(self) -> &'static str {
@@ -34,6 +36,7 @@ impl ReportKind {
             Self::Build => "build",
             Self::Artifact => "artifact",
             Self::Plan => "plan",
+            Self::Sync => "sync",
         }
     }
 }

@@ -2,12 +2,29 @@
 //!
 //! Everything a test starts is ended by pid when its [`Swarm`] is dropped. Waiting is polling for a condition, bounded.
 
+pub mod bus;
+pub mod chance;
+pub mod clock;
+pub mod disk;
+pub mod drone;
+pub mod feed;
+pub mod figures;
+pub mod garbage;
 pub mod http;
+pub mod network;
 pub mod processes;
+pub mod setup;
+pub mod standing_in;
 pub mod swarm;
 pub mod tools;
 pub mod wait;
 
+pub use bus::{Bus, Tapper};
+pub use chance::Chance;
+pub use drone::Drone;
+pub use feed::Feed;
+pub use figures::Times;
 pub use http::Http;
-pub use swarm::{Drone, Swarm};
+pub use setup::Setup;
+pub use swarm::Swarm;
 pub use wait::until;

@@ -1,6 +1,7 @@
 //! Processes of this machine, by `/proc`: who descends from whom, who still lives, and signals to them.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, kill};
@@ -39,6 +40,18 @@ pub fn with(words: &[&str]) -> Vec<Process> {
     all().into_iter().filter(|process| words.iter().all(|word| process.command.contains(word))).collect()
 }
 
+/// Living processes with this variable in their environment, its value a path in `dir`.
+pub fn marked(variable: &str, dir: &Path) -> Vec<Process> {
+    let is_marked = |pid: i32| {
+        let environment = fs_err::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|entry| {
+            let entry = String::from_utf8_lossy(entry);
+            entry.split_once('=').is_some_and(|(key, value)| key == variable && Path::new(value).starts_with(dir))
+        })
+    };
+    all().into_iter().filter(|process| is_marked(process.pid)).collect()
+}
+
 /// Everything that descends from `pid`.
 pub fn below(pid: i32) -> Vec<Process> {
     let mut children: BTreeMap<i32, Vec<Process>> = BTreeMap::new();
@@ -54,6 +67,11 @@ pub fn below(pid: i32) -> Vec<Process> {
         }
     }
     found
+}
+
+/// Command line of a living process, words parted by spaces.
+pub fn command(pid: i32) -> Option<String> {
+    all().into_iter().find(|process| process.pid == pid).map(|process| process.command)
 }
 
 /// Whether a process lives.

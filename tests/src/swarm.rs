@@ -1,10 +1,8 @@
 //! A swarm of real processes: one controller with its nats-server, drones with a prefix root each. The test holds every
-//! process by pid and may kill any of them.
+//! process by pid and may kill any of them. What the drones build with is real Portage or a stand-in ([`Setup::stand_in`]).
 
-use std::fmt::Write as _;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -12,10 +10,9 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{Http, processes, tools, until};
+use crate::standing_in::StandIn;
+use crate::{Drone, Http, Setup, processes, tools, until};
 
-/// Portage profile of the demo repository for this machine.
-const PROFILE: &str = if cfg!(target_arch = "aarch64") { "default/arm64" } else { "default/amd64" };
 /// How long a controller may take to answer.
 const START: Duration = Duration::from_secs(30);
 /// How long a fleet may take to be online.
@@ -25,54 +22,41 @@ const END: Duration = Duration::from_secs(15);
 
 /// A swarm in a directory of its own.
 pub struct Swarm {
-    dir: TempDir,
+    pub(crate) dir: TempDir,
     /// The façade.
     pub http: Http,
-    port: u16,
-    admin_port: u16,
-    rules: String,
-    controller: Option<Child>,
-    drones: Vec<Drone>,
-}
-
-/// One drone: its supervisor is a child of the test.
-pub struct Drone {
-    /// Its name.
-    pub name: String,
-    dir: PathBuf,
-    supervisor: Option<Child>,
+    pub(crate) port: u16,
+    pub(crate) admin_port: u16,
+    pub(crate) setup: Setup,
+    pub(crate) stand_in: Option<StandIn>,
+    pub(crate) controller: Option<Child>,
+    pub(crate) drones: Vec<Drone>,
 }
 
 impl Swarm {
-    /// Starts a controller and `drones` drones and waits until all are online. `rules` are lines for the controller's
-    /// `[rules]` table.
+    /// A controller and `drones` drones with real Portage, all online. `rules` are lines for the controller's `[rules]`
+    /// table. [`Setup`] can do more.
     ///
     /// # Errors
     /// When something does not start; the logs' ends are in the error.
     pub fn start(drones: usize, rules: &str) -> Result<Self> {
-        let parent = tools::project().join("target/e2e");
-        fs_err::create_dir_all(&parent)?;
-        // short, because unix sockets below it have at most 108 bytes of path
-        let dir = tempfile::Builder::new().prefix("s").tempdir_in(&parent)?;
-        // Portage verifies signatures as nobody, who must be able to pass
-        fs_err::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711))?;
-        let free = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
-        let (port, admin_port) = (free[0].local_addr()?.port(), free[1].local_addr()?.port());
-        drop(free);
-        let http = Http::new(format!("http://127.0.0.1:{port}"), String::new());
-        let mut swarm =
-            Self { dir, http, port, admin_port, rules: rules.to_owned(), controller: None, drones: Vec::new() };
-        let names: Vec<String> = (1..=drones).map(|n| format!("d{n}")).collect();
-        swarm.configure(&names)?;
-        swarm.start_controller()?;
-        for name in names {
-            swarm.make_drone(&name)?;
-        }
-        for index in 0..swarm.drones.len() {
-            swarm.start_drone(index)?;
-        }
-        swarm.until_online(drones)?;
-        Ok(swarm)
+        Setup { drones, rules: rules.to_owned(), ..Setup::default() }.start()
+    }
+
+    /// The same with stand-in builds; see [`standing_in`].
+    ///
+    /// # Errors
+    /// When something does not start; the logs' ends are in the error.
+    pub fn standing_in(drones: usize, rules: &str) -> Result<Self> {
+        Setup { drones, rules: rules.to_owned(), stand_in: true, ..Setup::default() }.start()
+    }
+
+    /// What stands in for Portage in this swarm.
+    ///
+    /// # Panics
+    /// When it builds with real Portage.
+    pub fn stand_in(&self) -> &StandIn {
+        self.stand_in.as_ref().expect("the test made a swarm of stand-in builds")
     }
 
     /// The swarm's directory.
@@ -83,18 +67,6 @@ impl Swarm {
     /// A drone.
     pub fn drone(&mut self, name: &str) -> &mut Drone {
         self.drones.iter_mut().find(|drone| drone.name == name).expect("the test knows its drones")
-    }
-
-    fn configure(&self, names: &[String]) -> Result<()> {
-        let mut text = String::new();
-        writeln!(text, "data_dir = {:?}\nlocal_drones = {names:?}", self.data())?;
-        writeln!(text, "[http]\nlisten = \"127.0.0.1\"\nport = {}\nadmin_port = {}", self.port, self.admin_port)?;
-        writeln!(text, "[bus]\nserver = {:?}", tools::tool("nats.sh", &[])?)?;
-        // what else lies on this machine's disk is no matter of the tests
-        writeln!(text, "[binhost]\nmin_free_percent = 0")?;
-        writeln!(text, "[rules]\nmin_free_disk = \"64MiB\"\n{}", self.rules)?;
-        fs_err::write(self.dir().join("controller.toml"), text)?;
-        Ok(())
     }
 
     /// The administrators' port, with the admin key.
@@ -108,7 +80,12 @@ impl Swarm {
 
     /// The controller's data.
     pub fn data(&self) -> PathBuf {
-        self.dir().join("data")
+        self.setup.data.clone().unwrap_or_else(|| self.dir().join("data"))
+    }
+
+    /// All drones' names.
+    pub fn names(&self) -> Vec<String> {
+        self.drones.iter().map(|drone| drone.name.clone()).collect()
     }
 
     /// Starts the controller and waits until it answers.
@@ -116,15 +93,73 @@ impl Swarm {
     /// # Errors
     /// When it does not.
     pub fn start_controller(&mut self) -> Result<()> {
-        let log = self.dir().join("controller.log");
-        let mut command = Command::new(tools::program("swarm")?);
-        command.arg("serve").arg("--config").arg(self.dir().join("controller.toml"));
-        self.controller = Some(spawn(&mut command, &log)?);
+        self.spawn_controller()?;
         let http = self.http.clone();
-        let answered = until("the controller to answer", START, || Ok(http.get("/api/v1/health").ok()));
-        answered.map_err(|error| error.context(tail(&log)))?;
+        let controller = self.controller.as_mut().context("a controller that was started")?;
+        let answered = until("the controller to answer", START, || {
+            if let Some(status) = controller.try_wait()? {
+                bail!("the controller ended: {status}");
+            }
+            Ok(http.get("/api/v1/health").ok())
+        });
+        answered.map_err(|error| error.context(tail(&self.controller_log())))?;
         let key = fs_err::read_to_string(self.data().join("admin.key"))?;
         self.http = Http::new(self.http.url.clone(), key.trim().to_owned());
+        Ok(())
+    }
+
+    /// Starts the controller and waits for nothing.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn spawn_controller(&mut self) -> Result<()> {
+        let mut command = Command::new(tools::program("swarm")?);
+        command.arg("serve").arg("--config").arg(self.dir().join("controller.toml"));
+        // tests shall not depend on how full the machine's disk is
+        command.env("BUILD_SWARM_BINHOST_MIN_FREE_PERCENT", "0");
+        command.envs(self.setup.environment.iter().map(|(key, value)| (key, value)));
+        self.controller = Some(spawn(&mut command, &self.controller_log())?);
+        Ok(())
+    }
+
+    /// Sets a variable of the controller's environment for its next start.
+    pub fn set(&mut self, key: &str, value: &str) {
+        self.setup.environment.retain(|(other, _)| other != key);
+        self.setup.environment.push((key.to_owned(), value.to_owned()));
+    }
+
+    /// Where the controller's log is.
+    pub fn controller_log(&self) -> PathBuf {
+        self.dir().join("controller.log")
+    }
+
+    /// Waits until the controller ends by itself, and gives its exit status.
+    ///
+    /// # Errors
+    /// When it does not in time.
+    pub fn until_controller_ends(&mut self, within: Duration) -> Result<ExitStatus> {
+        let log = self.controller_log();
+        let controller = self.controller.as_mut().context("the controller runs")?;
+        let ended = until("the controller to end", within, || Ok(controller.try_wait()?));
+        let status = ended.map_err(|error| error.context(tail(&log)))?;
+        self.controller = None;
+        Ok(status)
+    }
+
+    /// Fails if the controller or a supervisor that was started and not killed by the test has ended.
+    ///
+    /// # Errors
+    /// Which one, with the end of its log.
+    pub fn none_ended(&mut self) -> Result<()> {
+        let log = self.controller_log();
+        if let Some(status) = self.controller.as_mut().map(Child::try_wait).transpose()?.flatten() {
+            bail!("the controller ended by itself: {status}{}", tail(&log));
+        }
+        for drone in &mut self.drones {
+            if let Some(status) = drone.supervisor.as_mut().map(Child::try_wait).transpose()?.flatten() {
+                bail!("the supervisor of {} ended by itself: {status}{}", drone.name, tail(&drone.log()));
+            }
+        }
         Ok(())
     }
 
@@ -155,40 +190,6 @@ impl Swarm {
         servers.first().map(|process| process.pid).context("a nats-server runs")
     }
 
-    fn make_drone(&mut self, name: &str) -> Result<()> {
-        let dir = self.dir().join("drones").join(name);
-        fs_err::create_dir_all(&dir)?;
-        let material = tools::repository()?;
-        let (root, venv) = (self.dir().join("roots").join(name), tools::tool("portage.sh", &[])?);
-        let made = Command::new(tools::program("drone-agent")?)
-            .args(["root", "create", "--prefix"])
-            .arg(&root)
-            .arg("--repository")
-            .arg(material.join("repository"))
-            .arg("--distfiles")
-            .arg(material.join("distfiles"))
-            .arg("--portage")
-            .arg(&venv)
-            .args(["--profile", PROFILE])
-            .output()?;
-        if !made.status.success() {
-            bail!("root create: {}{}", String::from_utf8_lossy(&made.stdout), String::from_utf8_lossy(&made.stderr));
-        }
-        let credentials = self.data().join("drones").join(format!("{name}.nk"));
-        let url = fs_err::read_to_string(self.data().join("bus.url")).unwrap_or_default();
-        let text = format!(
-            "name = {name:?}\nstate_dir = {:?}\ncredentials = {credentials:?}\n[bus]\nurl = {:?}\n[root]\npath = {root:?}\n\
-             venv = {venv:?}\nrepository = {:?}\nprofile = {PROFILE:?}\ndistfiles = [{:?}]\n",
-            dir.join("state"),
-            url.trim(),
-            material.join("repository"),
-            material.join("distfiles"),
-        );
-        fs_err::write(dir.join("drone.toml"), text)?;
-        self.drones.push(Drone { name: name.to_owned(), dir, supervisor: None });
-        Ok(())
-    }
-
     /// Starts a drone's supervisor.
     ///
     /// # Errors
@@ -202,7 +203,15 @@ impl Swarm {
     /// # Errors
     /// When they are not in time; the logs' ends are in the error.
     pub fn until_online(&self, count: usize) -> Result<()> {
-        let joined = until(format!("{count} drones to be online"), JOIN, || {
+        self.until_online_within(count, JOIN)
+    }
+
+    /// The same with another patience.
+    ///
+    /// # Errors
+    /// When they are not in time; the logs' ends are in the error.
+    pub fn until_online_within(&self, count: usize, within: Duration) -> Result<()> {
+        let joined = until(format!("{count} drones to be online"), within, || {
             let status = self.http.get("/api/v1/status")?;
             Ok((status["nodes_online"].as_u64() == Some(count as u64)).then_some(()))
         });
@@ -272,73 +281,24 @@ impl Swarm {
         Ok(events["events"].as_array().cloned().unwrap_or_default())
     }
 
+    /// The text of the binhost's index; empty while there is none.
+    ///
+    /// # Errors
+    /// When the controller does not answer.
+    pub fn index(&self) -> Result<String> {
+        let shown = self.http.get("/api/v1/binhost")?;
+        let Some(index) = shown["indexes"][0]["index"].as_str() else { return Ok(String::new()) };
+        let path = self.data().join("binhost").join(index).join("Packages");
+        Ok(if path.exists() { fs_err::read_to_string(path)? } else { String::new() })
+    }
+
     /// The ends of all logs, for errors.
     pub fn logs(&self) -> String {
-        let mut text = tail(&self.dir().join("controller.log"));
+        let mut text = tail(&self.controller_log());
         for drone in &self.drones {
-            text += &tail(&drone.dir.join("agent.log"));
+            text += &tail(&drone.log());
         }
         text
-    }
-}
-
-impl Drone {
-    /// Starts the supervisor.
-    ///
-    /// # Errors
-    /// When it can't be started.
-    pub fn start(&mut self) -> Result<()> {
-        let mut command = Command::new(tools::program("drone-agent")?);
-        command.arg("run").arg("--config").arg(self.dir.join("drone.toml"));
-        self.supervisor = Some(spawn(&mut command, &self.dir.join("agent.log"))?);
-        Ok(())
-    }
-
-    /// The supervisor's pid.
-    pub fn pid(&self) -> i32 {
-        self.supervisor.as_ref().map_or(0, |child| child.id() as i32)
-    }
-
-    /// The worker's pid.
-    pub fn worker_pid(&self) -> Option<i32> {
-        let children = processes::below(self.pid());
-        children
-            .into_iter()
-            .find(|process| process.parent == self.pid() && process.command.contains(" worker"))
-            .map(|process| process.pid)
-    }
-
-    /// Pids of this drone's attempt processes, wherever they hang now.
-    pub fn attempts(&self) -> Vec<i32> {
-        let state = self.dir.to_string_lossy().into_owned();
-        processes::with(&["drone-agent attempt", &state]).into_iter().map(|process| process.pid).collect()
-    }
-
-    /// Attempts on the drone's disk: running, or finished and not yet acknowledged.
-    pub fn held(&self) -> Vec<PathBuf> {
-        let entries = fs_err::read_dir(self.dir.join("state/attempts")).into_iter().flatten().flatten();
-        entries.map(|entry| entry.path()).filter(|path| path.join("job.msgpack").exists()).collect()
-    }
-
-    /// Kills the supervisor, the worker and every attempt with all its processes, as a power cut would.
-    ///
-    /// # Errors
-    /// When the supervisor can't be killed.
-    pub fn cut_power(&mut self) -> Result<()> {
-        let mut doomed: Vec<i32> = self.worker_pid().into_iter().collect();
-        for attempt in self.attempts() {
-            doomed.push(attempt);
-            doomed.extend(processes::below(attempt).into_iter().map(|process| process.pid));
-        }
-        if let Some(mut supervisor) = self.supervisor.take() {
-            supervisor.kill()?;
-            supervisor.wait()?;
-        }
-        for pid in doomed {
-            // it may have ended by itself meanwhile
-            let _ = processes::signal(pid, Signal::SIGKILL);
-        }
-        Ok(())
     }
 }
 
@@ -346,6 +306,10 @@ impl Drop for Swarm {
     fn drop(&mut self) {
         for drone in &mut self.drones {
             let _ = drone.cut_power();
+        }
+        // what attempts killed by the test may have left
+        for process in processes::marked("BUILD_SWARM_ATTEMPT", self.dir.path()) {
+            let _ = processes::signal(process.pid, Signal::SIGKILL);
         }
         if let Some(mut controller) = self.controller.take() {
             let _ = processes::signal(controller.id() as i32, Signal::SIGTERM);
@@ -361,7 +325,7 @@ impl Drop for Swarm {
     }
 }
 
-fn spawn(command: &mut Command, log: &Path) -> Result<Child> {
+pub(crate) fn spawn(command: &mut Command, log: &Path) -> Result<Child> {
     let file = fs_err::OpenOptions::new().create(true).append(true).open(log)?.into_parts().0;
     command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).env_remove("ADMIN_KEY");
     command.spawn().with_context(|| format!("start {command:?}"))

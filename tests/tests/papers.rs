@@ -131,6 +131,29 @@ fn the_configuration_is_documented_as_the_programs_print_it() -> Result<()> {
 }
 
 #[test]
+fn every_test_a_page_names_is_there() -> Result<()> {
+    let mut checked = 0;
+    for page in pages()? {
+        let text = fs_err::read_to_string(&page)?;
+        let named = Parser::new(&text).filter_map(|event| match event {
+            Event::Code(words) => words.split_once("::").map(|(file, test)| (file.to_owned(), test.to_owned())),
+            _ => None,
+        });
+        for (file, test) in named {
+            let folder = tools::project().join("tests/tests");
+            let source = fs_err::read_to_string(folder.join(format!("{file}.rs")))
+                .or_else(|_| fs_err::read_to_string(folder.join(file.clone()).join("main.rs")));
+            // other paths of Rust are not meant
+            let Ok(source) = source else { continue };
+            ensure!(source.contains(&format!("#[test]\nfn {test}()")), "{}: no test {file}::{test}", page.display());
+            checked += 1;
+        }
+    }
+    ensure!(checked > 10, "only {checked} tests are named");
+    Ok(())
+}
+
+#[test]
 fn no_paper_names_a_place_of_the_machine_it_was_written_on() -> Result<()> {
     for page in pages()? {
         let text = fs_err::read_to_string(&page)?;

@@ -2,7 +2,8 @@
 # Runs the tests of the workspace, with cargo-nextest where there is one, else with cargo's own runner, whose many
 # summaries are then added up.
 #
-#   nextest.sh [all|unit|e2e]     e2e: what .config/nextest.toml puts into the group end-to-end; unit: the others
+#   nextest.sh [all|unit|e2e|soak]     e2e: what .config/nextest.toml puts into the group end-to-end; unit: the others;
+#                                      soak: the rounds of kills alone, without a bound on their time
 . "$(dirname "$0")/common.sh"
 
 cd "$project"
@@ -12,15 +13,17 @@ if cargo nextest --version >/dev/null 2>&1; then
 		all) exec cargo nextest run --workspace ;;
 		unit) exec cargo nextest run --workspace -E 'not group(end-to-end)' ;;
 		e2e) exec cargo nextest run --workspace -E 'group(end-to-end)' --no-tests=fail ;;
-		*) fail "usage: nextest.sh [all|unit|e2e]" ;;
+		soak) exec cargo nextest run --workspace --profile soak -E 'binary(rounds)' --no-tests=fail ;;
+		*) fail "usage: nextest.sh [all|unit|e2e|soak]" ;;
 	esac
 fi
 
 case $which in
+	soak) exec cargo test -p swarm-tests --test rounds -- --nocapture ;;
 	all) selection=(--workspace) ;;
 	unit) selection=(--workspace --exclude swarm-tests) ;;
 	e2e) selection=(-p swarm-tests) ;;
-	*) fail "usage: nextest.sh [all|unit|e2e]" ;;
+	*) fail "usage: nextest.sh [all|unit|e2e|soak]" ;;
 esac
 say "cargo-nextest is not installed (cargo install --locked cargo-nextest): falling back to cargo test"
 log=$(mktemp)

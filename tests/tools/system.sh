@@ -25,6 +25,9 @@ need gnupg command -v gpg
 need pax-utils command -v scanelf
 need util-linux command -v flock
 need procps command -v ps
+need iproute2 command -v ip
+# its analyser checks the units; as the first process of a box it runs them
+need systemd command -v systemd-analyze
 need python3-venv has_venv
 need ca-certificates test -d /etc/ssl/certs
 

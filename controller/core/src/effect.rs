@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use swarm_protocol::artifact::ArtifactAnswer;
 use swarm_protocol::order::Order;
 use swarm_protocol::plan::PlanAnswer;
-use swarm_protocol::report::{BuildAnswer, HelloAnswer};
+use swarm_protocol::report::{BuildAnswer, HelloAnswer, SyncAnswer};
 use swarm_protocol::{ArtifactId, BuildId, DroneId, Fence, SessionId};
 
 use crate::input::ReplyTo;
@@ -84,6 +84,8 @@ pub enum Answer {
     Artifact(ArtifactAnswer),
     /// To a plan.
     Plan(PlanAnswer),
+    /// To the end of a sync.
+    Sync(SyncAnswer),
     /// Packages are queued.
     Queued(Queued),
     /// Done, with how many it touched.

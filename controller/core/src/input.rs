@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use swarm_protocol::artifact::ArtifactAsk;
 use swarm_protocol::plan::Plan;
-use swarm_protocol::report::{BuildReport, Heartbeat, Hello};
+use swarm_protocol::report::{BuildReport, Heartbeat, Hello, SyncReport};
 use swarm_protocol::{ArtifactId, DroneId, Fence, PlanId};
 
-use crate::rows::IndexKey;
+use crate::rows::{IndexKey, Wishes};
 
 /// A moment. The core never asks a clock; it is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -72,6 +72,15 @@ pub enum Input {
         /// The result.
         result: Box<Plan>,
         /// Answered with [`crate::effect::Answer::Plan`].
+        reply: ReplyTo,
+    },
+    /// An order to bring the ebuild repositories up to date has ended.
+    Synced {
+        /// Who.
+        drone: DroneId,
+        /// What it says.
+        report: Box<SyncReport>,
+        /// Answered with [`crate::effect::Answer::Sync`].
         reply: ReplyTo,
     },
     /// A person, or a program of theirs, asks for something.
@@ -218,6 +227,8 @@ pub struct QueueRequest {
     pub rebuild: bool,
     /// A session of its own that lists every dependency, also those the binhost has.
     pub fresh: bool,
+    /// What is wished of the builds.
+    pub wishes: Wishes,
     /// The same key within 24 h gets the same answer and queues nothing.
     pub idempotency_key: Option<String>,
 }

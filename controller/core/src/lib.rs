@@ -13,12 +13,14 @@
 //! # Map
 //!
 //! `input` and `effect`: all that can happen, all we can do · `rows`: what is stored · `table`: tables that remember what
-//! changed · `fleet`: who is there, leases, orders · `queue`: requests, plans, graph, sessions, results · `publish`: the
-//! way of a binary into an index · `placement`: which drone builds what, and why not · `failure`: whose fault, what next ·
-//! `check`: invariants, as notes with severity.
+//! changed · `fleet`: who is there, leases, orders, trees · `queue`: requests, plans, graph, sessions, results · `publish`:
+//! the way of a binary into an index · `learned`: what past builds taught · `placement`: which drone builds what, and why
+//! not · `failure`: whose fault, what next · `forecast`: when what will be built · `check`: invariants, as notes with
+//! severity.
 
 pub mod check;
 pub mod effect;
+pub mod forecast;
 pub mod input;
 pub mod placement;
 pub mod rows;
@@ -28,6 +30,7 @@ pub mod view;
 
 mod failure;
 mod fleet;
+mod learned;
 mod publish;
 mod queue;
 mod state;
@@ -36,6 +39,6 @@ mod stock;
 pub use effect::{Answer, Effect};
 pub use input::{Input, Now, ReplyTo, Request};
 pub use settings::Settings;
-pub use state::Core;
+pub use state::{Core, Work};
 pub use table::{Sink, Source};
 pub use view::View;

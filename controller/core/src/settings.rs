@@ -1,5 +1,7 @@
 //! The numbers the rules use, each a configuration key with its default from rules.md.
 
+use std::collections::BTreeMap;
+
 use swarm_protocol::order::Limits;
 
 /// Milliseconds.
@@ -71,6 +73,44 @@ pub struct Settings {
     pub max_queue: usize,
     /// Bounds of an attempt.
     pub limits: Limits,
+    /// What a package takes that was never built: until it was, its place in line and every forecast rest on this.
+    pub default_duration: Millis,
+    /// What one step of priority adds to the length of a package's path.
+    pub priority_step: Millis,
+    /// What waiting adds to the length of a package's path, percent of the time it waits: so nothing starves.
+    pub age_weight: u32,
+    /// Orders a drone gets beyond its slots, so that it begins its next package at once (rules.md §2).
+    pub prefetch: u32,
+    /// None behind a build that is known to take longer than this: where its place will be free first is not known yet.
+    pub prefetch_within: Millis,
+    /// An order that waits alone behind a build is asked back for an idle drone, if that build has run for so long and no
+    /// end is in sight.
+    pub steal_after: Millis,
+    /// When more than half of a fleet of three or more fell silent at once, nobody is judged for so long.
+    pub cut_off_hold: Millis,
+    /// Whether drones with another ebuild tree than expected are told to bring it up to date.
+    pub sync: bool,
+    /// How long that may take.
+    pub sync_timeout: Millis,
+    /// Between two such orders to one drone.
+    pub sync_again: Millis,
+    /// What holds for single packages, by `category/name`.
+    pub packages: BTreeMap<String, PackageRule>,
+    /// Operator's tags the drones of a build profile must have, by its name.
+    pub profile_tags: BTreeMap<String, Vec<String>>,
+}
+
+/// What holds for one `category/name`. A request's own wish wins.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PackageRule {
+    /// An attempt gets so long in all.
+    pub total_ms: Option<u64>,
+    /// And so long without a new line of log.
+    pub silence_ms: Option<u64>,
+    /// Memory a drone must have, bytes; 0 leaves it to what was learned.
+    pub memory_bytes: u64,
+    /// Operator's tags a drone must have.
+    pub tags: Vec<String>,
 }
 
 impl Default for Settings {
@@ -106,6 +146,18 @@ impl Default for Settings {
             keep_sessions: 20,
             max_queue: 100_000,
             limits: Limits::default(),
+            default_duration: 3 * MINUTE,
+            priority_step: 5 * MINUTE,
+            age_weight: 10,
+            prefetch: 2,
+            prefetch_within: 10 * MINUTE,
+            steal_after: 10 * MINUTE,
+            cut_off_hold: 30 * MINUTE,
+            sync: true,
+            sync_timeout: 15 * MINUTE,
+            sync_again: 10 * MINUTE,
+            packages: BTreeMap::new(),
+            profile_tags: BTreeMap::new(),
         }
     }
 }

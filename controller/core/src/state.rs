@@ -8,15 +8,33 @@ use swarm_protocol::{ArtifactId, BuildId, DroneId, SessionId, StoreId};
 
 use crate::check;
 use crate::effect::{Answer, Effect};
-use crate::fleet::Pulse;
+use crate::fleet::{CutOff, Pulse};
 use crate::input::{Input, Now, ReplyTo};
 use crate::publish::Generation;
-use crate::queue::{Finishing, Graph};
+use crate::queue::{Finishing, Graph, Names, PlanLine};
 use crate::rows::*;
 use crate::settings::Settings;
 use crate::stock::Stock;
 use crate::table::{Journal, Sink, Source, Table};
-use crate::view::{Counts, DroneView, View};
+use crate::view::{Assumed, Counts, DroneView, View};
+
+/// Work counted in steps, not in time: what bounds are tested by, on any machine.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Nodes and edges of the graph looked at.
+    pub graph: u64,
+    /// Pairs of an entry and a drone looked at to give out work.
+    pub candidates: u64,
+    /// Rows looked through one after the other.
+    pub looked_through: u64,
+}
+
+impl Work {
+    /// All steps.
+    pub fn total(&self) -> u64 {
+        self.graph + self.candidates + self.looked_through
+    }
+}
 
 /// How much of the line readers see.
 const NEXT_SHOWN: usize = 50;
@@ -67,6 +85,18 @@ pub(crate) struct Soft {
     pub finishing: BTreeMap<BuildId, Finishing>,
     /// Who waits for whom, and who is ready.
     pub graph: Graph,
+    /// Entries by name and session.
+    pub names: Names,
+    /// Plans by where they stand.
+    pub plans: PlanLine,
+    /// Something changed that may let a plan be sent.
+    pub plans_due: bool,
+    /// Callers' keys by the moment they are forgotten.
+    pub forget_keys: BTreeSet<(u64, String)>,
+    /// Rows looked through one after the other, ever.
+    pub looked_through: u64,
+    /// Entries looked at for a drone, ever.
+    pub candidates: u64,
     /// Entries by what makes them the same.
     pub identities: BTreeMap<(Identity, SessionId), BuildId>,
     /// Entries per state per session.
@@ -83,6 +113,16 @@ pub(crate) struct Soft {
     pub signing: BTreeMap<ArtifactId, (u64, u32)>,
     /// State of each index's writing.
     pub generations: BTreeMap<String, Generation>,
+    /// Drones for which nothing in the line of their place is, and how far the line had grown when that was seen.
+    pub vain: BTreeMap<DroneId, u64>,
+    /// Drones whose base or tree may have moved since what they have was given out.
+    pub moved_homes: BTreeSet<DroneId>,
+    /// Blocked entries a sweeper did not manage: no other try before this moment.
+    pub swept_until: BTreeMap<BuildId, u64>,
+    /// Most of the fleet fell silent at once: nobody is judged.
+    pub cut_off: Option<CutOff>,
+    /// When a drone may be told to bring its tree up to date again.
+    pub sync_after: BTreeMap<DroneId, u64>,
     /// Ready entries nobody can build: since when, and whether that was announced.
     pub unplaceable: BTreeMap<BuildId, (u64, bool)>,
     /// When the ready entries were last looked through for ones nobody can build.
@@ -159,7 +199,7 @@ impl Core {
 
     /// Takes one input.
     pub fn handle(&mut self, now: Now, input: Input) -> Vec<Effect> {
-        self.now = Now { at: now.at.max(self.now.at), wall: now.wall };
+        self.pass(now);
         match input {
             Input::Hello { drone, hello, reply } => self.hello(drone, *hello, reply),
             Input::Heartbeat { drone, beat } => self.heartbeat(&drone, *beat),
@@ -168,6 +208,7 @@ impl Core {
             Input::Planned { drone, plan, attempt, result, reply } => {
                 self.planned(&drone, plan, attempt, *result, reply)
             }
+            Input::Synced { drone, report, reply } => self.synced(&drone, *report, reply),
             Input::Request { actor, request, reply } => self.request(&actor, request, reply),
             Input::Uploaded { artifact, file, reply } => self.uploaded(artifact, file, reply),
             Input::Signed { artifact, file } => self.signed(artifact, file),
@@ -182,12 +223,20 @@ impl Core {
 
     /// Lets time pass.
     pub fn wake(&mut self, now: Now) -> Vec<Effect> {
-        self.now = Now { at: now.at.max(self.now.at), wall: now.wall };
+        self.pass(now);
         self.wake_fleet();
         self.wake_queue();
         self.wake_publishing();
         self.settle();
         std::mem::take(&mut self.effects)
+    }
+
+    fn pass(&mut self, now: Now) {
+        let before = self.now.at;
+        self.now = Now { at: now.at.max(before), wall: now.wall };
+        if self.now.at > before + self.settings.heartbeat {
+            self.notice_standstill(before);
+        }
     }
 
     /// The core-clock moment of the next rule that is due.
@@ -250,16 +299,42 @@ impl Core {
             last_history: self.meta().last_history,
             in_grace: self.in_grace(),
             medians: Arc::clone(&self.soft.medians),
-            next: self.soft.graph.ready().take(NEXT_SHOWN).collect(),
+            next: self.soft.graph.head(NEXT_SHOWN),
+            cut_off: self.soft.cut_off.as_ref().map(|cut| cut.since),
+            assumed: Assumed {
+                default_duration: self.settings.default_duration,
+                priority_step: self.settings.priority_step,
+                age_weight: self.settings.age_weight,
+            },
+            now: self.now,
+        }
+    }
+
+    /// Work done since the start, counted.
+    pub fn work(&self) -> Work {
+        Work {
+            graph: self.soft.graph.work(),
+            candidates: self.soft.candidates,
+            looked_through: self.soft.looked_through
+                + self.rows.builds.walked()
+                + self.rows.plans.walked()
+                + self.rows.artifacts.walked()
+                + self.rows.durations.walked()
+                + self.rows.idempotency.walked(),
         }
     }
 
     /// What follows from any change: indexes written, plans sent, work given out, sessions ended.
     fn settle(&mut self) {
         self.write_indexes();
-        self.send_plans();
-        if std::mem::take(&mut self.soft.assign_due) {
-            self.assign();
+        if self.soft.assign_due || self.soft.plans_due {
+            self.soft.plans_due = false;
+            self.send_plans();
+            if std::mem::take(&mut self.soft.assign_due) {
+                self.assign();
+                self.send_syncs();
+            }
+            self.end_drains();
         }
         self.end_sessions();
     }

@@ -1,6 +1,7 @@
 //! Typed tables that remember which rows an input changed. The store writes exactly those, in one transaction, before any
 //! effect leaves. A table never reads or writes anything but memory.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
@@ -55,11 +56,13 @@ pub trait Source {
 pub struct Table<R: Row> {
     rows: BTreeMap<R::Key, R>,
     changed: BTreeSet<R::Key>,
+    /// Rows that were walked over, ever.
+    walked: Cell<u64>,
 }
 
 impl<R: Row> Default for Table<R> {
     fn default() -> Self {
-        Self { rows: BTreeMap::new(), changed: BTreeSet::new() }
+        Self { rows: BTreeMap::new(), changed: BTreeSet::new(), walked: Cell::new(0) }
     }
 }
 
@@ -67,7 +70,7 @@ impl<R: Row> Table<R> {
     /// A table as it was stored.
     pub fn load<S: Source>(source: &S) -> Result<Self, S::Error> {
         let rows = source.rows::<R>()?.into_iter().map(|row| (row.key(), row)).collect();
-        Ok(Self { rows, changed: BTreeSet::new() })
+        Ok(Self { rows, ..Self::default() })
     }
 
     /// A row.
@@ -96,9 +99,14 @@ impl<R: Row> Table<R> {
         Some(row)
     }
 
-    /// All rows in the order of their keys.
+    /// All rows in the order of their keys. Each is counted: what must not grow with the table does not walk it.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &R> {
-        self.rows.values()
+        self.rows.values().inspect(|_| self.walked.set(self.walked.get() + 1))
+    }
+
+    /// Rows walked over by [`Table::iter`], ever.
+    pub(crate) fn walked(&self) -> u64 {
+        self.walked.get()
     }
 
     /// Number of rows.

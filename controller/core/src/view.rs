@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use swarm_protocol::machine::{Vitals, WorkerState};
 use swarm_protocol::report::{AttemptStatus, Phase};
-use swarm_protocol::{BuildId, Cpv, DroneId, Fence, SessionId};
+use swarm_protocol::{BuildId, DroneId, Fence, SessionId};
 
+use crate::input::Now;
 use crate::rows::{BuildState, DroneRow, Fact};
 use crate::state::Core;
 
@@ -30,10 +31,27 @@ pub struct View {
     pub last_history: u64,
     /// When the controller still judges nobody after its own start.
     pub in_grace: bool,
-    /// Learned medians of durations by `category/name`, milliseconds.
+    /// Learned medians of durations by `category/name`, on an ordinary drone, milliseconds.
     pub medians: Arc<BTreeMap<String, u64>>,
     /// The head of the line: entries that wait for nothing but a drone, in the order they are given out; at most 50.
     pub next: Vec<BuildId>,
+    /// Most of the fleet fell silent at once, as seen at this wall clock (Unix milliseconds): nobody is judged.
+    pub cut_off: Option<u64>,
+    /// The numbers forecasts rest on.
+    pub assumed: Assumed,
+    /// When this was so.
+    pub now: Now,
+}
+
+/// What is assumed where nothing was learned, and what the order of the line comes from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Assumed {
+    /// Milliseconds a package takes that was never built.
+    pub default_duration: u64,
+    /// What one step of priority adds to the length of a path, milliseconds.
+    pub priority_step: u64,
+    /// What waiting adds to it, percent of the time.
+    pub age_weight: u32,
 }
 
 /// Entries per state, as the HTTP contract counts them.
@@ -113,6 +131,10 @@ pub struct DroneView {
     pub completed: u64,
     /// Builds that failed, ever.
     pub failed: u64,
+    /// How fast it is compared with other drones, in thousandths, if that is known.
+    pub speed: Option<u32>,
+    /// Milliseconds until it is likely to begin one more package.
+    pub wait_ms: u64,
 }
 
 /// A package in a drone's hands.
@@ -124,12 +146,19 @@ pub struct TaskView {
     pub package: String,
     /// Where it stands.
     pub phase: Phase,
+    /// Number of the order that gave it: what has not begun is begun in this order.
+    pub order: u64,
     /// Wall clock when it was assigned, Unix milliseconds.
     pub assigned_at: u64,
     /// Wall clock when emerge began, Unix milliseconds.
     pub building_since: Option<u64>,
-    /// Learned duration, milliseconds.
+    /// Milliseconds it is likely to take there, if it was ever built.
     pub estimated_ms: Option<u64>,
+    /// When it began, by the drone's own measure of how long it has run and the controller's wall clock, Unix milliseconds;
+    /// `None` before that.
+    pub begun_at: Option<u64>,
+    /// A sweeper tries it as the last resort.
+    pub sweep: bool,
     /// Bytes of log so far.
     pub log_bytes: u64,
 }
@@ -141,8 +170,9 @@ impl Core {
             let Some(row) = self.rows.drones.get(&id.0) else { continue };
             let pulse = self.soft.pulses.get(&id).cloned().unwrap_or_default();
             let stats = self.rows.stats.get(&row.name);
-            let tasks =
-                self.held_by(&id).into_iter().filter_map(|build| self.task_view(build, &pulse.attempts)).collect();
+            let mut tasks: Vec<TaskView> =
+                self.held_by(&id).into_iter().filter_map(|build| self.task_view(build, row, &pulse.attempts)).collect();
+            tasks.sort_by_key(|task| (task.building_since.is_none(), task.order));
             let view = DroneView {
                 row: row.clone(),
                 presence: pulse.presence,
@@ -152,23 +182,27 @@ impl Core {
                 tasks,
                 completed: stats.map_or(0, |stats| stats.success),
                 failed: stats.map_or(0, |stats| stats.total - stats.success),
+                speed: row.learned_speed(),
+                wait_ms: self.wait_ms(row),
             };
             self.soft.views.insert(id, Arc::new(view));
         }
     }
 
-    fn task_view(&self, build: BuildId, attempts: &[AttemptStatus]) -> Option<TaskView> {
+    fn task_view(&self, build: BuildId, drone: &DroneRow, attempts: &[AttemptStatus]) -> Option<TaskView> {
         let row = self.rows.builds.get(&build.0)?;
         let assignment = row.assignment()?;
         let status = attempts.iter().find(|status| status.fence == row.fence());
-        let cp = row.cpv.as_deref().and_then(|cpv| cpv.parse::<Cpv>().ok()).map(|cpv| cpv.cp());
         Some(TaskView {
             fence: row.fence(),
             package: row.atom(),
             phase: status.map_or(Phase::Queued, |status| status.phase),
+            order: assignment.order,
             assigned_at: assignment.assigned_at,
             building_since: assignment.building_since,
-            estimated_ms: cp.and_then(|cp| self.soft.medians.get(&cp).copied()),
+            estimated_ms: self.estimate_ms(row, drone),
+            begun_at: self.elapsed_ms(row, assignment).map(|elapsed| self.now.wall.saturating_sub(elapsed)),
+            sweep: assignment.sweep.is_some(),
             log_bytes: status.map_or(0, |status| status.log_bytes),
         })
     }

@@ -1,5 +1,6 @@
-//! Random journeys of three drones and a person, with losses, copies, late messages and restarts in between: what must
-//! hold after each step, and what must have happened when the faults stop.
+//! Random journeys of three drones, a sweeper and a person, with losses, copies, late messages and restarts in between: what
+//! must hold after each step, and what must have happened when the faults stop. And random queues on a fleet without faults:
+//! nothing that was given out is lost or goes to and fro.
 #![expect(clippy::needless_range_loop, reason = "drones are numbered in these journeys")]
 
 mod farm;
@@ -8,13 +9,13 @@ use farm::*;
 use proptest::prelude::*;
 use swarm_core::input::{Control, DroneAction, QueueRequest};
 use swarm_core::rows::{BuildRow, BuildState};
-use swarm_core::{Input, Request};
+use swarm_core::{Input, Request, Settings};
 use swarm_protocol::artifact::ArtifactAsk;
 use swarm_protocol::plan::Plan;
 use swarm_protocol::report::{BuildNews, BuildReport, BuildResult, FailureClass, Heartbeat, Hello, Role};
 use swarm_protocol::{Attempt, DroneId, Fence, PlanId};
 
-const NAMES: [&str; 3] = ["anna", "ben", "cleo"];
+const NAMES: [&str; 4] = ["anna", "ben", "cleo", "sweeper-1"];
 const PACKAGES: [&str; 8] = [
     "app-misc/hello",
     "app-misc/other",
@@ -56,6 +57,7 @@ enum Step {
     Restart,
     AgentRestart(usize),
     Tree(usize),
+    Sync { drone: usize, well: bool },
     Hold,
     Release,
     SignFails,
@@ -83,7 +85,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => any::<prop::sample::Index>().prop_map(|at| Step::Replay(at.index(1000))),
         2 => Just(Step::Restart),
         1 => drone.clone().prop_map(Step::AgentRestart),
-        1 => drone.prop_map(Step::Tree),
+        1 => drone.clone().prop_map(Step::Tree),
+        1 => (drone, any::<bool>()).prop_map(|(drone, well)| Step::Sync { drone, well }),
         1 => Just(Step::Hold),
         1 => Just(Step::Release),
         1 => Just(Step::SignFails),
@@ -104,7 +107,13 @@ enum Past {
 
 impl Journey {
     fn new() -> Self {
-        Self { farm: Farm::of(&NAMES), past: Vec::new() }
+        let mut farm = Farm::with(Settings::default());
+        for name in NAMES {
+            farm.join(Drone { tree_timestamp: Some(1), ..Drone::new(name) });
+        }
+        farm.pass(farm.settings.start_grace);
+        farm.transcript.clear();
+        Self { farm, past: Vec::new() }
     }
 
     fn first(&self, drone: usize) -> Option<(Fence, swarm_protocol::order::BuildJob)> {
@@ -208,7 +217,14 @@ impl Journey {
             }
             Step::Tree(drone) => {
                 let agent = self.drone(*drone);
-                agent.tree = if agent.tree == "tree-1" { "tree-2".to_owned() } else { "tree-1".to_owned() };
+                let other = if agent.tree == "tree-1" { 2 } else { 1 };
+                (agent.tree, agent.tree_timestamp) = (format!("tree-{other}"), Some(other));
+            }
+            Step::Sync { drone, well } => {
+                if self.farm.drones[NAMES[*drone]].syncing.is_some() {
+                    let tree = if *well { 2 } else { 1 };
+                    self.farm.syncs(NAMES[*drone], tree, (!well).then_some("the mirror does not answer"));
+                }
             }
             Step::Hold => self.farm.hold = Hold { sign: true, index: true, log: true },
             Step::Release => self.farm.release(),
@@ -266,7 +282,7 @@ impl Journey {
         for drone in 0..NAMES.len() {
             let agent = self.drone(drone);
             (agent.deaf, agent.silent, agent.dull) = (false, false, false);
-            agent.tree = "tree-9".to_owned();
+            (agent.tree, agent.tree_timestamp) = ("tree-9".to_owned(), Some(9));
             self.farm.order_drone(NAMES[drone], DroneAction::Resume);
         }
         self.farm.control(Control::Resume, None);
@@ -351,6 +367,41 @@ proptest! {
             journey.farm.transcript
         };
         prop_assert_eq!(run(), run());
+    }
+}
+
+fn days() -> impl Strategy<Value = Days> {
+    let package = (prop::collection::vec(0..100usize, 0..3), prop_oneof![1..30u64, 30..200u64, 200..1_500u64]);
+    let packages = prop::collection::vec(package, 1..25);
+    let drones = prop::collection::vec((2..20u64, 1..3u32), 1..5);
+    (packages, drones, 1..4usize, any::<bool>()).prop_map(|(packages, drones, requests, known)| Days {
+        packages,
+        drones,
+        requests,
+        known,
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(60), max_shrink_iters: 200, ..ProptestConfig::default() })]
+
+    /// 0.4 took queued work back from healthy drones every five minutes.
+    #[test]
+    fn a_healthy_fleet_loses_no_work_and_nothing_goes_to_and_fro(days in days()) {
+        let Life { mut farm, unfair, .. } = Life::new(days).run();
+        farm.check();
+        for row in farm.store.all::<BuildRow>() {
+            prop_assert_eq!(row.state.name(), "received");
+            prop_assert_eq!(row.attempt.0, 1 + u32::from(row.moved), "{} was given out again and again\n{}", row.atom(), farm.transcript);
+        }
+        let moved = farm.store.all::<BuildRow>().iter().filter(|row| row.moved).count();
+        prop_assert_eq!(farm.told("rebalance").len(), moved);
+        prop_assert_eq!(farm.told("return").len(), moved, "only what an idle drone took was given back");
+        for bad in ["reclaim", "stale", "fail", "warn", "blocked", "offline"] {
+            prop_assert_eq!(farm.told(bad), Vec::<&str>::new(), "{}", farm.transcript);
+        }
+        prop_assert_eq!(farm.begun_released, 0, "nobody was asked for what had begun");
+        prop_assert_eq!(unfair, Vec::<String>::new(), "somebody had nothing to do\n{}", farm.transcript);
     }
 }
 

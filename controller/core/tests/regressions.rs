@@ -216,6 +216,8 @@ fn a_sweeper_does_not_count_as_a_drone_that_could_still_build_it() {
     let mut farm = Farm::of(&["anna", "sweeper-1"]);
     farm.queue(&["app-misc/broken"]);
     farm.fails("anna", "app-misc/broken-1", FailureClass::Phase, "compile failed");
+    assert_eq!(farm.told("blocked").len(), 1, "one failure is enough where there is one drone");
+    farm.fails("sweeper-1", "app-misc/broken-1", FailureClass::Phase, "compile failed");
     assert_eq!(blocked_by(&farm, "app-misc/broken-1"), Some(by_failures(Culprit::Package)));
 }
 
@@ -224,8 +226,6 @@ fn what_failed_everywhere_it_can_go_is_blocked_and_not_kept_needed_for_ever() {
     let mut farm = Farm::of(&["anna", "ben"]);
     farm.queue(&["app-misc/broken"]);
     let first = farm.holder("app-misc/broken-1").unwrap();
-    farm.order_drone(&first, DroneAction::Pause);
-    farm.order_drone(&first, DroneAction::Resume);
     let other = if first == "anna" { "ben" } else { "anna" };
     farm.fails(&first, "app-misc/broken-1", FailureClass::Phase, "compile failed");
     let fence = farm.attempt(other, "app-misc/broken-1");
@@ -500,4 +500,29 @@ fn a_drone_cannot_name_a_folder_outside_the_binhost() {
         assert!(matches!(answer, Some(Answer::Hello(HelloAnswer::Refused { .. }))), "{bad:?}");
     }
     assert_eq!(farm.store.all::<IndexRow>(), vec![]);
+}
+
+#[test]
+fn a_controller_that_stood_still_judges_nobody_and_takes_no_work_away() {
+    let mut farm = Farm::of(&["anna", "ben", "carl"]);
+    farm.queue(&["app-misc/hello"]);
+    let holder = farm.holder("app-misc/hello-1.0").unwrap();
+    farm.starts(&holder, "app-misc/hello-1.0");
+    farm.pass(2 * MINUTE);
+    // paused with its machine for longer than the lease: the clock went on, and heartbeats wait to be read
+    let later = farm.now.at + 11 * MINUTE;
+    farm.clock_to(later);
+    farm.wake();
+    assert_eq!(farm.told("offline"), Vec::<&str>::new());
+    assert_eq!(farm.state("app-misc/hello-1.0"), "delegated");
+    assert!(farm.told("warn").iter().any(|message| message.contains("stood still")), "{:?}", farm.told("warn"));
+    farm.beats();
+    farm.pass(30 * SECOND);
+    assert_eq!((farm.state("app-misc/hello-1.0"), farm.ordered("app-misc/hello-1.0")), ("delegated", 1));
+
+    // who is silent after that is judged when the grace is over, and not before
+    let silent = farm.drones.get_mut("ben").unwrap();
+    (silent.silent, silent.deaf) = (true, true);
+    farm.pass(2 * MINUTE);
+    assert_eq!(farm.told("offline").len(), 1);
 }

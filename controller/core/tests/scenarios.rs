@@ -357,6 +357,7 @@ fn people_pause_resume_block_unblock_remove_drain_and_forget() {
     farm.request(Request::Remove { package: "app-misc/hello".to_owned() });
     assert_eq!(farm.entries("app-misc/hello-1.0").len(), 0);
     let name = farm.holder("app-misc/other-2").unwrap();
+    farm.starts(&name, "app-misc/other-2");
     farm.order_drone(&name, DroneAction::Drain);
     farm.queue(&["app-misc/fancy"]);
     let other = farm.holder("app-misc/fancy-1").unwrap();

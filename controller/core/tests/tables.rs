@@ -8,9 +8,10 @@ use farm::*;
 use swarm_core::effect::RefusalKind;
 use swarm_core::input::{Control, DroneAction, QueueRequest};
 use swarm_core::placement::{Explanation, Rule, ScoreRule};
-use swarm_core::rows::DurationRow;
+use swarm_core::rows::{DroneRow, DurationRow, Run, Wishes};
+use swarm_core::settings::PackageRule;
 use swarm_core::{Answer, Request, Settings, Sink};
-use swarm_protocol::machine::WorkerState;
+use swarm_protocol::machine::{Vitals, WorkerState};
 use swarm_protocol::report::FailureClass;
 
 fn explain(farm: &mut Farm, package: &str) -> Explanation {
@@ -24,6 +25,10 @@ fn against(farm: &mut Farm, drone: &str, package: &str) -> Vec<&'static str> {
     let why = explain(farm, package);
     let drone = why.drones.iter().find(|one| one.name == drone).expect("the test names a drone of the farm");
     drone.against.iter().map(|reason| reason.rule.name()).collect()
+}
+
+fn wished(package: &str, wishes: Wishes) -> Request {
+    Request::Queue(QueueRequest { packages: vec![package.to_owned()], wishes, ..QueueRequest::default() })
 }
 
 /// A waiting package and drones that may build it, with the swarm paused.
@@ -40,7 +45,7 @@ fn each_rule_speaks_against_a_drone_by_its_name() {
     fn ben(farm: &mut Farm) -> &mut Drone {
         farm.drones.get_mut("ben").unwrap()
     }
-    let cases: [(&str, Change); 11] = [
+    let cases: [(&str, Change); 15] = [
         ("online", |farm| {
             ben(farm).silent = true;
             farm.pass(20 * SECOND);
@@ -55,6 +60,22 @@ fn each_rule_speaks_against_a_drone_by_its_name() {
         }),
         ("not-paused", |farm| drop(farm.order_drone("ben", DroneAction::Pause))),
         ("not-draining", |farm| drop(farm.order_drone("ben", DroneAction::Drain))),
+        ("not-draining", |farm| {
+            farm.order_drone("ben", DroneAction::Drain);
+            assert!(farm.view().drones[&farm.drones["ben"].id].row.drained.is_some(), "he has nothing");
+        }),
+        ("arch", |farm| {
+            ben(farm).arch = "arm64".to_owned();
+            farm.greet("ben");
+        }),
+        ("tags", |farm| {
+            ben(farm).tags = vec!["ssd".to_owned()];
+            farm.greet("ben");
+        }),
+        ("features", |farm| {
+            ben(farm).features = vec!["observability".to_owned()];
+            farm.greet("ben");
+        }),
         ("build-profile", |farm| {
             ben(farm).profile = "server".to_owned();
             farm.greet("ben");
@@ -76,12 +97,19 @@ fn each_rule_speaks_against_a_drone_by_its_name() {
             farm.beat("ben");
         }),
         ("not-sweeper", |farm| {
-            ben(farm).tags = vec!["sweeper".to_owned()];
+            ben(farm).tags.push("sweeper".to_owned());
             farm.greet("ben");
         }),
     ];
     for (rule, change) in cases {
-        let mut farm = waiting(&["anna", "ben"]);
+        let mut farm = Farm::of(&[]);
+        for name in ["anna", "ben"] {
+            let (tags, features) = (vec!["ssd".to_owned(), "big".to_owned()], vec!["ccache".to_owned()]);
+            farm.join(Drone { tags, features, ..Drone::new(name) });
+        }
+        farm.control(Control::Pause, None);
+        let wishes = Wishes { tags: vec!["big".to_owned()], features: vec!["ccache".to_owned()], ..Wishes::default() };
+        farm.request(wished("app-misc/hello", wishes));
         assert_eq!(against(&mut farm, "ben", "app-misc/hello"), Vec::<&str>::new());
         change(&mut farm);
         assert_eq!(against(&mut farm, "ben", "app-misc/hello"), [rule], "{rule}");
@@ -119,7 +147,8 @@ fn a_full_drone_a_failed_one_and_one_too_small_are_named() {
     assert_eq!(against(&mut farm, &name, "app-misc/hello"), ["not-failed-here"]);
 
     // 17 GiB were needed elsewhere once
-    let learned = DurationRow { cp: "app-misc/other".to_owned(), durations_ms: vec![1], memory_peak_bytes: 17 * GIB };
+    let run = Run { drone: "U-far".into(), duration_ms: 1, usual_ms: 1, memory_bytes: 17 * GIB };
+    let learned = DurationRow { cp: "app-misc/other".to_owned(), runs: vec![run] };
     farm.store.put(&learned);
     farm.restart();
     farm.beats();
@@ -136,7 +165,7 @@ fn out_of_memory_asks_for_more_memory_and_no_other_failure_of_a_drone_does() {
     farm.fails("anna", "app-misc/hello-1.0", FailureClass::OutOfMemory, "killed for want of memory");
     assert_eq!(
         against(&mut farm, "ben", "app-misc/hello"),
-        ["not-failed-here"],
+        ["more-of-what-lacked"],
         "it has less than what was too little"
     );
     farm.pass(11 * MINUTE);
@@ -149,56 +178,183 @@ fn out_of_memory_asks_for_more_memory_and_no_other_failure_of_a_drone_does() {
 }
 
 #[test]
-fn names_of_rules_and_scores_are_stable() {
-    let rules = [
-        Rule::Online,
-        Rule::WorkerReady,
-        Rule::NotPaused,
-        Rule::NotDraining,
-        Rule::NotGrounded,
-        Rule::UploadsWork,
-        Rule::FreeSlot,
-        Rule::Profile,
-        Rule::Base,
-        Rule::Tree,
-        Rule::Disk,
-        Rule::Memory,
-        Rule::NotFailedHere,
-        Rule::NotSweeper,
-    ];
-    insta::assert_snapshot!(rules.map(Rule::name).join(" "), @"online worker-ready not-paused not-draining not-grounded uploads-work free-slot build-profile base tree disk memory not-failed-here not-sweeper");
-    let scores = [ScoreRule::Cores, ScoreRule::Calm, ScoreRule::MemoryFit, ScoreRule::Trust];
-    insta::assert_snapshot!(scores.map(ScoreRule::name).join(" "), @"cores calm memory-fit trust");
-    assert!(scores.iter().all(|rule| !rule.description().is_empty()));
+fn after_memory_or_disk_was_too_little_a_drone_with_more_is_asked_where_there_is_one() {
+    for class in [FailureClass::OutOfMemory, FailureClass::DiskFull] {
+        let mut farm = Farm::of(&[]);
+        for (name, gib, cores) in [("anna", 16, 32), ("ben", 16, 16), ("cleo", 64, 2)] {
+            let vitals = Vitals { disk_build_free: gib * GIB, disk_packages_free: 20 * GIB, ..Vitals::default() };
+            farm.join(Drone { ram_gib: gib, cores, vitals, ..Drone::new(name) });
+        }
+        farm.queue(&["app-misc/hello"]);
+        assert_eq!(farm.holder("app-misc/hello-1.0").as_deref(), Some("anna"));
+        farm.fails("anna", "app-misc/hello-1.0", class, "too little");
+        assert_eq!(farm.holder("app-misc/hello-1.0").as_deref(), Some("cleo"), "{class:?}");
+        for small in ["anna", "ben"] {
+            assert_eq!(against(&mut farm, small, "app-misc/hello"), ["more-of-what-lacked"], "{class:?}");
+        }
+        // without one it is tried with as much, for what it is worth
+        farm.order_drone("cleo", DroneAction::Pause);
+        assert_eq!(farm.holder("app-misc/hello-1.0").as_deref(), Some("ben"));
+    }
 }
 
 #[test]
-fn scores_prefer_cores_calm_and_trust() {
-    for (what, change) in
-        [("cores", (|drone| drone.cores = 16) as fn(&mut Drone)), ("memory-fit", |drone| drone.ram_gib = 8)]
-    {
-        let mut farm = Farm::of(&[]);
-        farm.join(Drone { ram_gib: 64, ..Drone::new("anna") });
-        let mut better = Drone { ram_gib: 64, ..Drone::new("ben") };
-        change(&mut better);
-        farm.join(better);
-        farm.queue(&["app-misc/hello"]);
-        assert_eq!(farm.holder("app-misc/hello-1.0").as_deref(), Some("ben"), "{what}");
+fn what_a_package_or_a_build_profile_asks_for_is_configured_and_a_request_wins() {
+    let rule =
+        PackageRule { memory_bytes: 12 * GIB, total_ms: Some(5), silence_ms: Some(3), tags: vec!["big".to_owned()] };
+    let settings = Settings {
+        packages: [("app-misc/hello".to_owned(), rule)].into(),
+        profile_tags: [("default".to_owned(), vec!["ssd".to_owned()])].into(),
+        prefetch: 0,
+        ..Settings::default()
+    };
+    let mut farm = Farm::with(settings);
+    farm.join(Drone { ram_gib: 8, ..Drone::new("anna") });
+    farm.join(Drone { tags: vec!["ssd".to_owned(), "big".to_owned()], ..Drone::new("ben") });
+    farm.queue(&["app-misc/hello", "app-misc/other"]);
+    assert_eq!(farm.holder("app-misc/hello-1.0").as_deref(), Some("ben"));
+    assert_eq!(against(&mut farm, "anna", "app-misc/hello"), ["tags", "memory"]);
+    assert_eq!(against(&mut farm, "anna", "app-misc/other"), ["tags"], "what the build profile asks for");
+    let limits = |farm: &Farm| farm.drones["ben"].running.values().next().unwrap().0.limits;
+    assert_eq!((limits(&farm).total_ms, limits(&farm).silence_ms), (5, 3));
+    farm.builds("ben", "app-misc/hello-1.0");
+    farm.pass(2 * SECOND);
+    let wishes = Wishes { memory_bytes: GIB, total_ms: Some(7), ..Wishes::default() };
+    let request =
+        QueueRequest { packages: vec!["app-misc/hello".to_owned()], rebuild: true, wishes, ..QueueRequest::default() };
+    farm.request(Request::Remove { package: "app-misc/other".to_owned() });
+    farm.request(Request::Queue(request));
+    assert_eq!(against(&mut farm, "anna", "app-misc/hello"), ["tags"]);
+    assert_eq!((limits(&farm).total_ms, limits(&farm).silence_ms), (7, 3));
+}
+
+#[test]
+fn a_wish_for_tags_and_priority_goes_to_the_dependencies_and_one_for_time_does_not() {
+    let mut farm = Farm::of(&[]);
+    farm.join(Drone { tags: vec!["big".to_owned()], ..Drone::new("anna") });
+    let tags = vec!["big".to_owned()];
+    let wishes = Wishes { priority: 7, tags, total_ms: Some(1), memory_bytes: 9 * GIB, ..Wishes::default() };
+    farm.request(wished("app-misc/calc", wishes.clone()));
+    let library = farm.entry("dev-libs/libcalc-3").wishes;
+    assert_eq!(library, Wishes { total_ms: None, memory_bytes: 0, ..wishes.clone() });
+    assert_eq!(farm.entry("app-misc/calc-3.1").wishes, wishes);
+    // who needs it more makes it more urgent
+    farm.request(wished("app-misc/abacus", Wishes { priority: 20, ..Wishes::default() }));
+    assert_eq!(farm.entry("dev-libs/libcalc-3").wishes.priority, 20);
+    farm.request(wished("app-misc/abacus", Wishes { priority: -5, ..Wishes::default() }));
+    assert_eq!(farm.entry("dev-libs/libcalc-3").wishes.priority, 20);
+}
+
+#[test]
+fn names_of_rules_and_scores_are_stable() {
+    insta::assert_snapshot!(Rule::ALL.map(Rule::name).join(" "), @"online worker-ready not-paused not-draining not-grounded uploads-work not-syncing free-slot build-profile arch base tree tags features disk memory more-of-what-lacked not-failed-here not-sweeper not-blocked");
+    insta::assert_snapshot!(ScoreRule::ALL.map(ScoreRule::name).join(" "), @"speed big-for-big calm memory-fit warm trust soon");
+    assert!(ScoreRule::ALL.iter().all(|rule| !rule.description().is_empty()));
+    let names: BTreeSet<&str> = Rule::ALL.map(Rule::name).into_iter().collect();
+    assert_eq!(names.len(), Rule::ALL.len());
+}
+
+fn points(farm: &mut Farm, drone: &str, package: &str, rule: ScoreRule) -> i64 {
+    let why = explain(farm, package);
+    let drone = why.drones.iter().find(|one| one.name == drone).expect("the test names a drone of the farm");
+    drone.score.iter().find(|points| points.rule == rule).expect("every rule has its points").points
+}
+
+/// Two alike but for what a test changes, and who gets the package.
+fn preferred(package: &str, seconds: Option<u64>, change: fn(&mut Drone, &mut DroneRow)) -> String {
+    let mut farm = Farm::of(&[]);
+    if let Some(seconds) = seconds {
+        farm.teach(&format!("{package}-1.0"), seconds * SECOND);
     }
+    for name in ["anna", "ben"] {
+        farm.join(Drone { ram_gib: 64, ..Drone::new(name) });
+    }
+    let mut row = farm.store.get::<DroneRow>(&"U-ben".to_owned()).unwrap();
+    change(farm.drones.get_mut("ben").unwrap(), &mut row);
+    farm.store.put(&row);
+    farm.restart();
+    for name in ["anna", "ben"] {
+        farm.greet(name);
+    }
+    farm.queue(&[package]);
+    farm.holder(&format!("{package}-1.0")).unwrap()
+}
+
+#[test]
+fn each_rule_of_the_score_prefers_a_drone() {
+    let hello = "app-misc/hello";
+    assert_eq!(preferred(hello, None, |_, _| ()), "anna", "the first of equals");
+    for (what, change) in [
+        ("processors, as long as nothing is known", (|ben, _| ben.cores = 16) as fn(&mut Drone, &mut DroneRow)),
+        ("speed, once it is known", |ben, row| {
+            ben.cores = 1;
+            row.speeds = vec![3_000, 9_000, 2_000];
+        }),
+        ("memory that fits", |ben, _| ben.ram_gib = 8),
+    ] {
+        assert_eq!(preferred(hello, None, change), "ben", "{what}");
+        let long = preferred(hello, Some(3_600), change);
+        assert_eq!(long, "ben", "{what}, for a long package");
+    }
+    let fast = |_: &mut Drone, row: &mut DroneRow| row.speeds = vec![3_000];
+    assert_eq!(preferred(hello, Some(3_600), fast), "ben");
+    assert_eq!(preferred(hello, Some(5), fast), "anna", "fast drones are kept for long packages");
+    let slow = |_: &mut Drone, row: &mut DroneRow| row.speeds = vec![300];
+    assert_eq!(preferred(hello, Some(5), slow), "ben");
+    let failing = |_: &mut Drone, row: &mut DroneRow| row.speeds = vec![1_100];
+    assert_eq!(preferred(hello, None, failing), "ben");
+    let failing = |_: &mut Drone, row: &mut DroneRow| (row.speeds, row.streaks.failures) = (vec![1_100], 2);
+    assert_eq!(preferred(hello, None, failing), "anna", "trust");
+}
+
+#[test]
+fn pressure_and_load_lower_the_score_and_broken_readings_break_nothing() {
     let mut farm = Farm::of(&["anna", "ben"]);
     farm.drones.get_mut("anna").unwrap().vitals.psi_io = 80.0;
     farm.beat("anna");
     farm.queue(&["app-misc/hello"]);
     assert_eq!(farm.holder("app-misc/hello-1.0").as_deref(), Some("ben"), "pressure lowers the score");
-    let why = explain(&mut farm, "app-misc/hello");
-    let calm = why.drones[0].score.iter().find(|points| points.rule == ScoreRule::Calm).unwrap();
-    assert_eq!(calm.points, -16);
-    // and broken readings break nothing
+    assert_eq!(points(&mut farm, "anna", "app-misc/hello", ScoreRule::Calm), -16);
     farm.drones.get_mut("anna").unwrap().vitals.load_1m = f64::NAN;
     farm.drones.get_mut("ben").unwrap().vitals.psi_cpu = f64::INFINITY;
     farm.beats();
     farm.queue(&["app-misc/other"]);
     assert_eq!(farm.holder("app-misc/other-2").as_deref(), Some("anna"));
+}
+
+#[test]
+fn a_drone_that_built_it_lately_has_its_sources_or_a_cache_is_warm() {
+    let mut farm = Farm::of(&[]);
+    farm.join(Drone { sources: vec![9, 7, 8], ..Drone::new("anna") });
+    farm.join(Drone { sources: vec![7], features: vec!["ccache".to_owned()], ..Drone::new("ben") });
+    farm.join(Drone::new("cleo"));
+    farm.tree.get_mut("app-misc/hello").unwrap().sources = &[8, 7];
+    farm.control(Control::Pause, None);
+    farm.queue(&["app-misc/hello"]);
+    let warm = |farm: &mut Farm, name: &str| points(farm, name, "app-misc/hello", ScoreRule::Warm);
+    assert_eq!((warm(&mut farm, "anna"), warm(&mut farm, "ben"), warm(&mut farm, "cleo")), (4, 0, 0));
+    let run = |drone: &str| Run { drone: drone.into(), duration_ms: 1, usual_ms: 1, memory_bytes: 0 };
+    farm.store.put(&DurationRow { cp: "app-misc/hello".to_owned(), runs: vec![run("U-ben"), run("U-cleo")] });
+    farm.restart();
+    farm.beats();
+    assert_eq!((warm(&mut farm, "anna"), warm(&mut farm, "ben"), warm(&mut farm, "cleo")), (4, 12, 4));
+}
+
+#[test]
+fn a_line_is_filled_where_it_moves_soonest() {
+    let mut farm = Farm::with(Settings::default());
+    for (cpv, minutes) in [("app-misc/hello-1.0", 8), ("app-misc/other-2", 3)] {
+        farm.teach(cpv, minutes * MINUTE);
+    }
+    farm.restart();
+    for name in ["anna", "ben"] {
+        farm.join(Drone::new(name));
+    }
+    farm.queue(&["app-misc/hello", "app-misc/other"]);
+    let soon = farm.holder("app-misc/other-2").unwrap();
+    farm.queue(&["app-misc/fancy"]);
+    assert_eq!(farm.holder("app-misc/fancy-1"), Some(soon.clone()));
+    assert_eq!(points(&mut farm, &soon, "app-misc/fancy", ScoreRule::Soon), -6, "3 min and its own 3");
 }
 
 #[test]
@@ -263,6 +419,11 @@ fn bad_requests_are_refused_with_a_hint_and_change_nothing() {
         QueueRequest { idempotency_key: Some(String::new()), ..good() },
         QueueRequest { idempotency_key: Some(long), ..good() },
         QueueRequest { packages: vec!["app-misc/hello".to_owned(); 50_001], ..good() },
+        QueueRequest { wishes: Wishes { priority: 101, ..Wishes::default() }, ..good() },
+        QueueRequest { wishes: Wishes { priority: i32::MIN, ..Wishes::default() }, ..good() },
+        QueueRequest { wishes: Wishes { tags: vec!["a b".to_owned()], ..Wishes::default() }, ..good() },
+        QueueRequest { wishes: Wishes { features: vec!["x".to_owned(); 17], ..Wishes::default() }, ..good() },
+        QueueRequest { wishes: Wishes { total_ms: Some(0), ..Wishes::default() }, ..good() },
     ];
     let mut farm = Farm::of(&["anna"]);
     for request in cases {

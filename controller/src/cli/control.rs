@@ -4,7 +4,9 @@ use clap::Subcommand;
 use serde_json::Value;
 
 use super::client::{Client, segment};
+use super::problem::Exit;
 use super::progress::Steps;
+use super::wait::{LOOK, MAX_SILENT};
 use super::{Context, Problem, similar};
 use crate::http::views::{ControlBody, Drone, DroneDone};
 
@@ -150,20 +152,44 @@ pub fn drone(context: &Context, command: &DroneCommand) -> Result<(), Problem> {
     })
 }
 
-/// Waits until a drone has nothing any more.
+/// Waits until a drain has ended, and says what it still waits for.
 fn until_empty(context: &Context, client: &Client, name: &str) -> Result<(), Problem> {
     let steps = Steps::new(&context.screen);
-    let mut said = String::new();
+    let (mut silent, mut said) = (0, String::new());
     loop {
-        let drones: Vec<Drone> = client.get("/api/v1/nodes?all=true")?;
-        let Some(drone) = drones.iter().find(|drone| drone.name == name && !drone.assigned_packages.is_empty()) else {
-            return Ok(());
-        };
-        let step = format!("{name} still has {}", drone.assigned_packages.join(", "));
-        if step != said {
-            steps.now(&step);
-            said = step;
+        match client.get::<Vec<Drone>>("/api/v1/nodes?all=true").map(|drones| standing(&drones, name)) {
+            Ok(Draining::Over) => return Ok(()),
+            Ok(Draining::GivenUp) => {
+                return Err(Problem::new(format!("{name} is drained no more: somebody resumed or forgot it")));
+            }
+            Ok(Draining::Goes(held)) => {
+                silent = 0;
+                let step = format!("{name} still has {}", held.join(", "));
+                if step != said {
+                    steps.now(&step);
+                    said = step;
+                }
+            }
+            // the controller may be starting anew
+            Err(problem) if problem.exit == Exit::Unreachable && silent < MAX_SILENT => silent += 1,
+            Err(problem) => return Err(problem),
         }
-        std::thread::sleep(std::time::Duration::from_secs(1));
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// How a drain stands.
+#[derive(Debug, PartialEq, Eq)]
+enum Draining {
+    Goes(Vec<String>),
+    Over,
+    GivenUp,
+}
+
+fn standing(drones: &[Drone], name: &str) -> Draining {
+    match drones.iter().find(|drone| drone.name == name) {
+        Some(drone) if drone.facts.drained.is_some() => Draining::Over,
+        Some(drone) if drone.facts.draining.is_some() => Draining::Goes(drone.assigned_packages.clone()),
+        _ => Draining::GivenUp,
     }
 }

@@ -30,6 +30,7 @@ pub fn standing(drone: &Drone) -> (&'static str, Option<&DroneFact>) {
         () if facts.grounded.is_some() => ("grounded", facts.grounded.as_ref()),
         () if facts.upload_impaired.is_some() => ("impaired", facts.upload_impaired.as_ref()),
         () if facts.draining.is_some() => ("draining", facts.draining.as_ref()),
+        () if facts.drained.is_some() => ("drained", facts.drained.as_ref()),
         () if facts.paused.is_some() => ("paused", facts.paused.as_ref()),
         () => ("online", None),
     }
@@ -41,7 +42,7 @@ pub fn render(drones: &[Drone], screen: &Screen) -> String {
         return "no drones yet; `swarm up` starts some on this machine\n".to_owned();
     }
     let mut table =
-        screen.table(&["NAME", "STATE", "TYPE", "CPUS", "LOAD", "MEMORY", "DISK FREE", "OK/FAILED", "BUILDS"]);
+        screen.table(&["NAME", "STATE", "TYPE", "CPUS", "SPEED", "LOAD", "MEMORY", "DISK FREE", "OK/FAILED", "HAS"]);
     let mut notes = String::new();
     for drone in drones {
         let (word, fact) = standing(drone);
@@ -52,11 +53,15 @@ pub fn render(drones: &[Drone], screen: &Screen) -> String {
         if drone.online && drone.worker != "alive" {
             notes += &format!("{}: its worker is {}\n", drone.name, drone.worker);
         }
+        if let Some(since) = drone.syncing_since {
+            notes += &format!("{}: brings its ebuild tree up to date since {}\n", drone.name, screen::time(since));
+        }
         table.add_row([
             Cell::new(&drone.name),
             screen::state(word),
             Cell::new(&drone.drone_type),
             Cell::new(drone.cores),
+            Cell::new(screen::or_dash(drone.speed.map(|speed| format!("{speed:.2}")))),
             Cell::new(format!("{:.2}", drone.metrics.load_1m)),
             Cell::new(format!("{:.0} % of {:.0} GiB", drone.ram_percent, drone.ram_gb)),
             Cell::new(format!("{} GiB", drone.metrics.disk_free_gb)),

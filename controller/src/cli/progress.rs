@@ -19,12 +19,10 @@ pub fn style(template: &str) -> ProgressStyle {
 
 /// How long a build will take still, in words; nothing where that is not known.
 pub fn left(progress: &BuildProgress) -> String {
-    match progress.estimated_s {
-        Some(estimate) if estimate > progress.elapsed_s => {
-            format!(", about {} left", screen::duration(estimate - progress.elapsed_s))
-        }
-        Some(_) => ", longer than usual".to_owned(),
-        None => String::new(),
+    match (progress.eta_s, progress.estimated_s) {
+        (Some(left), Some(usual)) if usual > progress.elapsed_s => format!(", about {} left", screen::duration(left)),
+        (Some(_), Some(_)) => ", longer than usual".to_owned(),
+        _ => String::new(),
     }
 }
 

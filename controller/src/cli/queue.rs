@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use comfy_table::Cell;
@@ -67,6 +68,24 @@ struct Common {
     /// Build what the binhost has, too
     #[arg(long)]
     rebuild: bool,
+    /// From -100 to 100; higher goes first
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
+    priority: i32,
+    /// A tag the drone must have; may be given several times
+    #[arg(long = "tag", value_name = "TAG")]
+    tags: Vec<String>,
+    /// A Portage FEATURE the drone must have; may be given several times
+    #[arg(long = "feature", value_name = "FEATURE")]
+    features: Vec<String>,
+    /// Memory the drone must have, e.g. 16GiB
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<bytesize::ByteSize>,
+    /// How long one attempt may take in all, e.g. 24h
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    timeout: Option<Duration>,
+    /// How long one attempt may go without a new line of log, e.g. 2h
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    silence: Option<Duration>,
     /// Wait until the session has ended; exit status 1 if packages are blocked or failed
     #[arg(long)]
     wait: bool,
@@ -153,6 +172,12 @@ fn send(
         package_use: (!package_use.is_empty()).then_some(package_use),
         rebuild: common.rebuild,
         fresh,
+        priority: common.priority,
+        tags: common.tags,
+        features: common.features,
+        memory_bytes: common.memory.map(|size| size.as_u64()),
+        timeout_s: common.timeout.map(|timeout| timeout.as_secs()),
+        silence_s: common.silence.map(|silence| silence.as_secs()),
     };
     let client = context.client()?;
     let answer: QueuedAnswer = client.post("/api/v1/queue", &body)?;
@@ -194,7 +219,8 @@ pub fn render(entries: &[QueueEntry], screen: &Screen) -> String {
     if entries.is_empty() {
         return "the queue is empty; `swarm queue add category/name` fills it\n".to_owned();
     }
-    let mut table = screen::Noted::new(screen, &["PACKAGE", "STATE", "ON", "BUILD", "FAILURES", "WHY"]);
+    let heads = ["PACKAGE", "STATE", "ON", "BUILD", "TAKES", "DONE IN", "FAILURES", "WHY"];
+    let mut table = screen::Noted::new(screen, &heads);
     for entry in entries {
         let note = if entry.planning { Some("being planned".to_owned()) } else { entry.error_message.clone() };
         let cells = vec![
@@ -202,6 +228,8 @@ pub fn render(entries: &[QueueEntry], screen: &Screen) -> String {
             screen::state(&entry.status),
             Cell::new(screen::or_dash(entry.assigned_to.clone())),
             Cell::new(entry.id),
+            Cell::new(screen::or_dash(entry.estimated_s.map(screen::duration))),
+            Cell::new(screen::or_dash(entry.eta_s.map(screen::duration))),
             Cell::new(entry.failures),
         ];
         table.row(cells, note);

@@ -159,7 +159,7 @@ pub fn state(name: &str) -> Cell {
         "received" | "success" | "online" | "completed" => Color::Green,
         "delegated" | "running" | "active" => Color::Cyan,
         "blocked" | "failed" => Color::Red,
-        "returned" | "paused" | "draining" | "grounded" => Color::Yellow,
+        "returned" | "paused" | "draining" | "drained" | "grounded" => Color::Yellow,
         _ => Color::Reset,
     };
     Cell::new(name).fg(color)

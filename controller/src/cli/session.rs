@@ -73,8 +73,9 @@ fn list(sessions: &[Session], screen: &Screen) -> String {
 
 /// One line on a session.
 pub fn summary(session: &Session) -> String {
+    let left = session.eta_s.map(|left| format!("; about {} left", screen::duration(left))).unwrap_or_default();
     format!(
-        "session {} \"{}\" ({}): {} of {} received, {} needed, {} delegated, {} blocked, {} failed",
+        "session {} \"{}\" ({}): {} of {} received, {} needed, {} delegated, {} blocked, {} failed{left}",
         session.id,
         session.name,
         session.status,
@@ -89,7 +90,7 @@ pub fn summary(session: &Session) -> String {
 
 /// A session as text: the table, then what is wrong with what.
 pub fn render(detail: &SessionDetail, screen: &Screen) -> String {
-    let mut table = screen.table(&["PACKAGE", "USE", "STATE", "WHERE", "TOOK", "SIZE"]);
+    let mut table = screen.table(&["PACKAGE", "USE", "STATE", "WHERE", "TOOK", "DONE IN", "SIZE"]);
     for package in &detail.packages {
         table.add_row([
             comfy_table::Cell::new(&package.package),
@@ -100,9 +101,8 @@ pub fn render(detail: &SessionDetail, screen: &Screen) -> String {
             }),
             screen::state(&package.status),
             comfy_table::Cell::new(place(package)),
-            comfy_table::Cell::new(screen::or_dash(
-                package.duration_s.filter(|seconds| *seconds > 0.0).map(screen::duration),
-            )),
+            comfy_table::Cell::new(took(package)),
+            comfy_table::Cell::new(screen::or_dash(package.eta_s.map(screen::duration))),
             comfy_table::Cell::new(screen::or_dash(package.size_bytes.map(screen::size))),
         ]);
     }
@@ -111,6 +111,13 @@ pub fn render(detail: &SessionDetail, screen: &Screen) -> String {
         text += &trouble(package, detail, screen);
     }
     text
+}
+
+/// What its build took, or is likely to take.
+fn took(package: &SessionPackage) -> String {
+    let took = package.duration_s.filter(|seconds| *seconds > 0.0).map(screen::duration);
+    let likely = || package.estimated_s.map(|seconds| format!("about {}", screen::duration(seconds)));
+    screen::or_dash(took.or_else(likely))
 }
 
 fn place(package: &SessionPackage) -> String {

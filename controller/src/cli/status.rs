@@ -16,6 +16,10 @@ pub fn render(status: &Status, screen: &Screen) -> String {
     let mut text = format!("{}{paused}\n", screen.bold(&format!("Build Swarm {}", status.version)));
     text +=
         &format!("drones    {} of {} online, {} processors\n", status.nodes_online, status.nodes, status.total_cores);
+    if let Some(since) = status.cut_off {
+        let since = screen::time(since);
+        text += &screen.bold(&format!("CUT OFF   since {since}: most drones fell silent at once; nobody is judged\n"));
+    }
     match &status.session {
         Some(session) => {
             let age = screen::time(session.started_at);
@@ -28,6 +32,9 @@ pub fn render(status: &Status, screen: &Screen) -> String {
         "packages  {} of {} received, {} needed{waiting}, {} delegated, {} blocked, {} failed\n",
         status.received, status.total, status.needed, status.delegated, status.blocked, status.failed
     );
+    if let Some(left) = status.eta_s {
+        text += &format!("left      about {}\n", screen::duration(left));
+    }
     let timing = &status.timing;
     if timing.total_builds > 0 {
         let mean = screen::duration(timing.avg_duration_s);
@@ -37,11 +44,13 @@ pub fn render(status: &Status, screen: &Screen) -> String {
     let building: Vec<_> =
         status.drones.values().flat_map(|drone| drone.build_progress.iter().map(move |p| (drone, p))).collect();
     if !building.is_empty() {
-        let mut table = screen.table(&["DRONE", "BUILDS", "PHASE", "FOR", "OF ABOUT"]);
+        let mut table = screen.table(&["DRONE", "BUILDS", "PHASE", "FOR", "OF ABOUT", "DONE IN"]);
         for (drone, progress) in building {
             let estimate = progress.estimated_s.map(screen::duration);
             let elapsed = screen::duration(progress.elapsed_s);
-            table.add_row([&drone.name, &progress.package, &progress.phase, &elapsed, &screen::or_dash(estimate)]);
+            let left = screen::or_dash(progress.eta_s.map(screen::duration));
+            let estimate = screen::or_dash(estimate);
+            table.add_row([&drone.name, &progress.package, &progress.phase, &elapsed, &estimate, &left]);
         }
         text += &format!("\n{}", screen::text_of(&table));
     }

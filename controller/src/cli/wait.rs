@@ -16,9 +16,9 @@ use super::{Context, Problem};
 use crate::http::views::{Drone, SessionDetail, SessionPackage};
 
 /// Between two looks.
-const LOOK: Duration = Duration::from_secs(1);
+pub(super) const LOOK: Duration = Duration::from_secs(1);
 /// A controller that does not answer is waited for this many looks: it may be starting anew.
-const MAX_SILENT: u32 = 120;
+pub(super) const MAX_SILENT: u32 = 120;
 
 /// After so many that is said.
 const SAY_SILENT: u32 = 3;
@@ -169,7 +169,8 @@ impl Bars {
         self.session.set_position(session.received + session.blocked + session.failed);
         let bad = session.blocked + session.failed;
         let note = if bad > 0 { format!(", {bad} blocked or failed") } else { String::new() };
-        self.session.set_message(format!("\"{}\"{note}", session.name));
+        let left = session.eta_s.map(|left| format!(", about {} left", screen::duration(left))).unwrap_or_default();
+        self.session.set_message(format!("\"{}\"{note}{left}", session.name));
         let mut busy = BTreeSet::new();
         for drone in drones.iter().filter(|drone| !drone.assigned_packages.is_empty()) {
             busy.insert(drone.name.clone());

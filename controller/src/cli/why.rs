@@ -47,6 +47,14 @@ fn describe(entry: &WhyEntry, screen: &Screen) -> String {
     for reason in &entry.reasons {
         text += &format!("  {reason}\n");
     }
+    if entry.status == "needed" && entry.path_s > 0.0 {
+        let usual = entry
+            .usual_s
+            .map_or("never built before".to_owned(), |usual| format!("takes about {}", screen::duration(usual)));
+        let path = screen::duration(entry.path_s);
+        text +=
+            &format!("  {usual}; the longest chain of builds that waits for it, {path}; priority {}\n", entry.priority);
+    }
     for waiting in &entry.waiting_for {
         text += &format!("  waits for {} ({})\n", waiting.package, waiting.status);
     }
@@ -56,13 +64,14 @@ fn describe(entry: &WhyEntry, screen: &Screen) -> String {
     if entry.status == "received" {
         return text;
     }
-    let mut table = screen.table(&["DRONE", "MAY BUILD IT", "SCORE", "WHY NOT, OR WHY SO"]);
+    let mut table = screen.table(&["DRONE", "MAY BUILD IT", "TAKES", "SCORE", "WHY NOT, OR WHY SO"]);
     for drone in &entry.drones {
         let against: Vec<_> = drone.against.iter().map(|reason| format!("{}: {}", reason.rule, reason.text)).collect();
         let points: Vec<_> = drone.points.iter().map(|points| format!("{} {:+}", points.rule, points.points)).collect();
         table.add_row([
             comfy_table::Cell::new(&drone.name),
             if drone.eligible { screen::state("yes") } else { screen::state("no") },
+            comfy_table::Cell::new(screen::or_dash(drone.estimated_s.map(screen::duration))),
             comfy_table::Cell::new(drone.score),
             comfy_table::Cell::new(if drone.eligible { points.join(", ") } else { against.join("; ") }),
         ]);

@@ -76,8 +76,8 @@ pub(super) const KEYS: &[Key] = &[
         "data_dir",
         data_dir,
         [
-            "Where everything is kept: the store, packages, logs, keys. Without it /var/lib/build-swarm for root,",
-            "$XDG_DATA_HOME/build-swarm for a user."
+            "Where everything is kept: the store, packages, logs, keys. Without it the service manager's $STATE_DIRECTORY, else",
+            "/var/lib/build-swarm for root, $XDG_DATA_HOME/build-swarm for a user."
         ],
         sample = "\"/var/lib/build-swarm\""
     ),
@@ -227,6 +227,57 @@ pub(super) const KEYS: &[Key] = &[
     ]),
     key!("rules.keep_sessions", rules.keep_sessions, ["Ended sessions whose packages stay in the queue's tables."]),
     key!("rules.max_queue", rules.max_queue, ["Packages the queue takes."]),
+    key!(span "rules.default_duration", rules.default_duration, [
+        "What a package takes that was never built; until it was, its place in line and every forecast rest on this."
+    ]),
+    key!(span "rules.priority_step", rules.priority_step, [
+        "The line is ordered by the longest chain of builds that wait for a package; each step of priority counts as so",
+        "much of it."
+    ]),
+    key!(
+        "rules.age_weight",
+        rules.age_weight,
+        ["And waiting counts as so many percent of the time it lasts, so that nothing starves."]
+    ),
+    key!(
+        "rules.prefetch",
+        rules.prefetch,
+        ["Orders a drone gets beyond its slots, so that it begins its next package at once; it may take fewer."]
+    ),
+    key!(span "rules.prefetch_within", rules.prefetch_within, [
+        "None behind a build that is known to take longer than this: another drone may be free first."
+    ]),
+    key!(span "rules.steal_after", rules.steal_after, [
+        "An idle drone gets what waits for another one beside a second order; what waits alone only if the build before it",
+        "has run for so long and no end is in sight. What has begun is never taken."
+    ]),
+    key!(span "rules.cut_off_hold", rules.cut_off_hold, [
+        "When more than half of three or more drones fall silent at once, the controller is cut off, not they; nobody is",
+        "judged for so long."
+    ]),
+    key!(
+        "rules.sync",
+        rules.sync,
+        [
+            "Tell drones that have nothing to do to bring their ebuild tree up to date when others of their base have a newer one."
+        ]
+    ),
+    key!(span "rules.sync_timeout", rules.sync_timeout, ["That may take so long."]),
+    key!(span "rules.sync_again", rules.sync_again, ["And is not asked of a drone again within this."]),
+    key!(
+        "rules.packages",
+        rules.packages,
+        [
+            "What holds for single packages, a line each: \"www-client/chromium total=24h silence=2h memory=16GiB tags=big+ssd\".",
+            "total and silence stand in for build_timeout and build_silence, memory for what was learned; a drone must have the",
+            "tags. A request's own wish wins."
+        ]
+    ),
+    key!(
+        "rules.profile_tags",
+        rules.profile_tags,
+        ["Tags the drones must have that build for a build profile: \"server=ssd+big\"."]
+    ),
     key!(span "rules.build_timeout", rules.limits.total_ms, ["An attempt gets so long in all."]),
     key!(span "rules.build_silence", rules.limits.silence_ms, ["And so long without a new line of log."]),
     key!(size "rules.build_log", rules.limits.log_bytes, [

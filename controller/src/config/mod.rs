@@ -5,6 +5,7 @@
 //! settings may change while the controller runs. Called by `main`.
 
 mod keys;
+mod packages;
 pub mod runtime;
 #[cfg(test)]
 mod tests;
@@ -342,6 +343,14 @@ impl Config {
             "rules.lease must not be shorter than rules.offline_after, or work is taken from drones that are online"
                 .to_owned(),
         );
+        wrong(
+            rules.prefetch > 64,
+            format!("rules.prefetch is {}: more than 64 orders wait better in the controller's line", rules.prefetch),
+        );
+        wrong(
+            rules.sync && rules.sync_timeout == 0,
+            "rules.sync_timeout is nothing: no tree is synced in that".to_owned(),
+        );
         wrong(self.binhost.min_free_percent > 100, "binhost.min_free_percent is more than 100".to_owned());
         let url = self.http.public_url.as_deref().unwrap_or("http://");
         wrong(
@@ -364,6 +373,10 @@ impl Config {
     pub fn data_dir(&self) -> PathBuf {
         if let Some(dir) = &self.data_dir {
             return dir.clone();
+        }
+        // what the service manager made for us
+        if let Some(dir) = std::env::var_os("STATE_DIRECTORY").map(PathBuf::from).filter(|path| path.is_absolute()) {
+            return dir;
         }
         match user_folder("XDG_DATA_HOME", ".local/share") {
             Some(folder) if !nix::unistd::geteuid().is_root() => folder.join("build-swarm"),

@@ -16,7 +16,8 @@ use crate::config::value::Raw;
 
 /// Keys that may change while the controller runs. Not among them: what is used once, at the start (addresses, the bus,
 /// directories, `rules.start_grace`); what drones were told in their welcome (`rules.heartbeat`, `rules.lease`); and what
-/// another part took over at the start (`rules.log_wait`, `logs.keep`, the stream's bounds).
+/// another part took over at the start (`rules.log_wait`, `logs.keep`, the stream's bounds), or is woven into the order of the
+/// line (`rules.priority_step`, `rules.age_weight`, `rules.default_duration`).
 const CHANGEABLE: &[&str] = &[
     "name",
     "log.level",
@@ -41,6 +42,13 @@ const CHANGEABLE: &[&str] = &[
     "rules.ticket_life",
     "rules.keep_sessions",
     "rules.max_queue",
+    "rules.prefetch",
+    "rules.prefetch_within",
+    "rules.steal_after",
+    "rules.cut_off_hold",
+    "rules.sync",
+    "rules.sync_timeout",
+    "rules.sync_again",
     "rules.build_timeout",
     "rules.build_silence",
     "rules.build_log",

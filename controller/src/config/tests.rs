@@ -68,9 +68,21 @@ fn every_number_of_the_core_is_a_key() {
         keep_sessions: _,
         max_queue: _,
         limits: _,
+        default_duration: _,
+        priority_step: _,
+        age_weight: _,
+        prefetch: _,
+        prefetch_within: _,
+        steal_after: _,
+        cut_off_hold: _,
+        sync: _,
+        sync_timeout: _,
+        sync_again: _,
+        packages: _,
+        profile_tags: _,
     } = Settings::default();
-    // 29 fields, less the four that are no numbers, and three limits for one.
-    assert_eq!(KEYS.iter().filter(|key| key.name.starts_with("rules.")).count(), 30 - 4 - 1 + 3);
+    // 42 fields, less the four that are no numbers, and three limits for one.
+    assert_eq!(KEYS.iter().filter(|key| key.name.starts_with("rules.")).count(), 42 - 4 - 1 + 3);
 }
 
 #[test]
@@ -86,6 +98,8 @@ fn keys_are_set_each_in_its_own_place() {
             "false",
             "\"127.0.0.9\"",
             "[\"x1\"]",
+            "[\"a/b total=1h memory=1GiB tags=x+y\"]",
+            "[\"server=ssd+big\"]",
             "\"warn\"",
             "\"/some/text\"",
         ];
@@ -93,6 +107,9 @@ fn keys_are_set_each_in_its_own_place() {
             let mut config = Config::default();
             let table: toml::Table = format!("key = {value}").parse().unwrap();
             (key.set)(&mut config, Raw::File(&table["key"])).ok()?;
+            if config == Config::default() {
+                return None;
+            }
             let shown = (key.show)(&config)?;
             assert_eq!(shown, *value, "{}", key.name);
             (config != Config::default()).then_some(config)
@@ -189,6 +206,8 @@ fn settings_that_contradict_each_other_are_refused() {
     assert!(!errors("[bus]\nurl = \"nats://user:secret@a\"").contains("secret"), "a password is not repeated");
     assert!(errors("[rules]\nlease = \"5s\"").contains("rules.lease must not be shorter"));
     assert!(errors("[http]\npublic_url = \"swarm\"").contains("begins with http://"));
+    assert!(errors("[rules]\nprefetch = 65").contains("rules.prefetch is 65"));
+    assert!(errors("[rules]\nsync_timeout = \"0s\"").contains("rules.sync_timeout"));
 }
 
 #[test]

@@ -11,10 +11,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::stats::{EngineStats, StatsNow};
 
-/// One input on its way, with whoever waits for its answer.
-pub(super) struct Message {
-    pub(super) input: Input,
-    pub(super) waiter: Option<(ReplyTo, oneshot::Sender<Answer>)>,
+/// What is on its way to the engine.
+#[expect(clippy::large_enum_variant, reason = "nearly all are inputs; a box for each costs more than a pulse wastes")]
+pub(super) enum Message {
+    /// One input, with whoever waits for its answer.
+    Input { input: Input, waiter: Option<(ReplyTo, oneshot::Sender<Answer>)> },
+    /// Somebody wants to know whether the engine still answers.
+    Pulse(oneshot::Sender<()>),
 }
 
 /// Why there is no answer.
@@ -74,7 +77,7 @@ impl EngineHandle {
     ) -> Result<Answer, AskError> {
         let reply = ReplyTo(self.next_reply.fetch_add(1, Relaxed));
         let (waiter, answer) = oneshot::channel();
-        self.pass(Message { input: make(reply), waiter: Some((reply, waiter)) }).await?;
+        self.pass(Message::Input { input: make(reply), waiter: Some((reply, waiter)) }).await?;
         match tokio::time::timeout(patience, answer).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(_)) => Err(AskError::Stopped),
@@ -87,7 +90,7 @@ impl EngineHandle {
     /// # Errors
     /// [`AskError::Busy`] or [`AskError::Stopped`]; the input was not taken then.
     pub async fn send(&self, input: Input) -> Result<(), AskError> {
-        self.pass(Message { input, waiter: None }).await
+        self.pass(Message::Input { input, waiter: None }).await
     }
 
     /// Hands in one input that has no answer, from a thread of its own; waits for room as long as it takes.
@@ -95,14 +98,14 @@ impl EngineHandle {
     /// # Errors
     /// [`AskError::Stopped`].
     pub fn send_blocking(&self, input: Input) -> Result<(), AskError> {
-        self.inputs.blocking_send(Message { input, waiter: None }).map_err(|_| AskError::Stopped)
+        self.inputs.blocking_send(Message::Input { input, waiter: None }).map_err(|_| AskError::Stopped)
     }
 
     /// Hands in what repeats anyway (heartbeats). False: it was shed, because the queue is more than three quarters full
     /// and the rest is kept for what does not repeat.
     pub fn offer(&self, input: Input) -> bool {
         let taken = self.inputs.capacity() > self.inputs.max_capacity() / 4
-            && match self.inputs.try_send(Message { input, waiter: None }) {
+            && match self.inputs.try_send(Message::Input { input, waiter: None }) {
                 Ok(()) => true,
                 Err(TrySendError::Full(_) | TrySendError::Closed(_)) => false,
             };
@@ -110,6 +113,18 @@ impl EngineHandle {
             self.stats.shed.fetch_add(1, Relaxed);
         }
         taken
+    }
+
+    /// Whether the engine answers within `patience`. Behind a queue that long it is busy, not dead: having handled something
+    /// meanwhile counts as an answer.
+    pub async fn pulse(&self, patience: Duration) -> bool {
+        let before = self.stats().batches;
+        let (waiter, answer) = oneshot::channel();
+        let asked = async { self.inputs.send(Message::Pulse(waiter)).await.is_ok() && answer.await.is_ok() };
+        match tokio::time::timeout(patience, asked).await {
+            Ok(answered) => answered,
+            Err(_) => self.stats().batches > before,
+        }
     }
 
     /// The published view of soft state; shows nothing that is not on disk.

@@ -253,14 +253,27 @@ impl Running {
             return Ok(());
         }
         let now = self.now();
-        let inputs = batch.len();
-        self.stats.batch(inputs);
-        let mut effects = Vec::new();
-        for Message { input, waiter } in batch.drain(..) {
-            self.waiters.extend(waiter);
-            effects.extend(self.core.handle(now, input));
+        let (mut inputs, mut effects, mut pulses) = (0, Vec::new(), Vec::new());
+        for message in batch.drain(..) {
+            match message {
+                Message::Input { input, waiter } => {
+                    inputs += 1;
+                    self.waiters.extend(waiter);
+                    effects.extend(self.core.handle(now, input));
+                }
+                Message::Pulse(waiter) => pulses.push(waiter),
+            }
         }
-        self.finish(inputs, now, effects)
+        if inputs > 0 {
+            self.stats.batch(inputs);
+            self.finish(inputs, now, effects)?;
+        }
+        // After the commit: an engine whose disk hangs does not answer.
+        for waiter in pulses {
+            // the asker may have given up
+            let _ = waiter.send(());
+        }
+        Ok(())
     }
 
     /// Commit, publish, release: in this order (decision 9).

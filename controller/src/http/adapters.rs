@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::BodyDataStream;
 use futures::future::BoxFuture;
@@ -42,6 +43,10 @@ impl Engine for EngineHandle {
 
     fn events(&self) -> watch::Receiver<u64> {
         EngineHandle::events(self)
+    }
+
+    fn pulse(&self, patience: Duration) -> BoxFuture<'_, bool> {
+        Box::pin(EngineHandle::pulse(self, patience))
     }
 }
 

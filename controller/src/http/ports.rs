@@ -4,6 +4,7 @@
 //! Nothing is decided here.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::BodyDataStream;
 use futures::future::BoxFuture;
@@ -41,6 +42,8 @@ pub trait Engine: Send + Sync {
     fn view(&self) -> Arc<View>;
     /// Sequence number of the newest committed event.
     fn events(&self) -> watch::Receiver<u64>;
+    /// Whether it answers within `patience`.
+    fn pulse(&self, patience: Duration) -> BoxFuture<'_, bool>;
 }
 
 /// The store could not be read.

@@ -6,14 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use swarm_core::View;
+use swarm_core::forecast::{Forecast, forecast};
 use swarm_core::rows::{BuildRow, BuildState, EventRow, HistoryRow};
 use swarm_core::view::Counts;
 use swarm_protocol::{BuildId, SessionId};
 
-use super::AppState;
 use super::error::ApiError;
 use super::ports::{ReadError, Rows};
 use super::views::{Trouble, reasons, seconds};
+use super::{AppState, wall};
 
 /// Rows of a journal one question looks at.
 const MAX_SCANNED: usize = 50_000;
@@ -132,13 +133,6 @@ pub fn last_event_before(rows: &dyn Rows, at: u64) -> Result<u64, ReadError> {
     Ok(low)
 }
 
-/// Entries of the active session, or all if none is open.
-pub fn queue(rows: &dyn Rows, session: Option<SessionId>) -> Result<Vec<BuildRow>, ReadError> {
-    let mut builds = rows.builds()?;
-    builds.retain(|row| session.is_none_or(|session| row.session == session));
-    Ok(builds)
-}
-
 /// What the overview shows of the queue.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Overview {
@@ -150,6 +144,8 @@ pub struct Overview {
     pub next: Vec<String>,
     /// What needs a person, the newest first.
     pub troubles: Vec<Trouble>,
+    /// When what will be built, as it was then.
+    pub forecast: Forecast,
 }
 
 /// When what was read still holds.
@@ -167,7 +163,7 @@ pub struct OverviewCache(Mutex<Option<(Key, Instant, Arc<Overview>)>>);
 /// The overview of what `view` shows, at most a second old.
 pub async fn overview(state: &AppState, view: &View) -> Result<Arc<Overview>, ApiError> {
     let counts = &view.counts;
-    if counts.needed == 0 && counts.blocked == 0 && counts.failed == 0 {
+    if counts.needed == 0 && counts.blocked == 0 && counts.failed == 0 && counts.delegated == 0 {
         return Ok(Arc::default());
     }
     let key = Key { session: view.session, counts: view.counts, last_event: view.last_event };
@@ -177,30 +173,34 @@ pub async fn overview(state: &AppState, view: &View) -> Result<Arc<Overview>, Ap
     {
         return Ok(overview.clone());
     }
-    let (session, next) = (view.session, view.next.clone());
-    let read = state.read(move |rows| Ok(Overview::of(&queue(rows, session)?, &next))).await?;
+    let view = view.clone();
+    let read = state.read(move |rows| Ok(Overview::of(&rows.builds()?, &view, wall()))).await?;
     let overview = Arc::new(read);
     *state.overview.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((key, Instant::now(), overview.clone()));
     Ok(overview)
 }
 
 impl Overview {
-    fn of(builds: &[BuildRow], next: &[BuildId]) -> Self {
+    fn of(all: &[BuildRow], view: &View, now: u64) -> Self {
+        let forecast = forecast(all, view, now);
+        let inside = |row: &&BuildRow| view.session.is_none_or(|session| row.session == session);
+        let builds = || all.iter().filter(inside);
         let needed = |row: &&BuildRow| matches!(row.state, BuildState::Needed { .. } | BuildState::Planning { .. });
         let blocked = |row: &&BuildRow| matches!(row.state, BuildState::Blocked { .. });
-        let by_id: HashMap<BuildId, &BuildRow> = builds.iter().map(|row| (row.id, row)).collect();
+        let by_id: HashMap<BuildId, &BuildRow> = builds().map(|row| (row.id, row)).collect();
         Self {
-            needed: builds.iter().filter(needed).take(OVERVIEW_NEEDED).map(BuildRow::atom).collect(),
-            blocked: builds.iter().filter(blocked).take(OVERVIEW_BLOCKED).map(BuildRow::atom).collect(),
-            next: next.iter().filter_map(|id| Some(by_id.get(id)?.atom())).collect(),
-            troubles: troubles(builds),
+            needed: builds().filter(needed).take(OVERVIEW_NEEDED).map(BuildRow::atom).collect(),
+            blocked: builds().filter(blocked).take(OVERVIEW_BLOCKED).map(BuildRow::atom).collect(),
+            next: view.next.iter().filter_map(|id| Some(by_id.get(id)?.atom())).collect(),
+            troubles: troubles(builds()),
+            forecast,
         }
     }
 }
 
-fn troubles(builds: &[BuildRow]) -> Vec<Trouble> {
+fn troubles<'a>(builds: impl Iterator<Item = &'a BuildRow> + Clone) -> Vec<Trouble> {
     let mut found: Vec<(&BuildRow, u64, bool)> = builds
-        .iter()
+        .clone()
         .filter_map(|row| match &row.state {
             BuildState::Blocked { since, retry_at, .. } => Some((row, *since, retry_at.is_some())),
             BuildState::Failed { since, .. } => Some((row, *since, false)),
@@ -210,7 +210,7 @@ fn troubles(builds: &[BuildRow]) -> Vec<Trouble> {
     found.sort_by_key(|(row, since, _)| std::cmp::Reverse((*since, row.id)));
     found.truncate(OVERVIEW_TROUBLES);
     let mut waiting: HashMap<BuildId, usize> = found.iter().map(|(row, ..)| (row.id, 0)).collect();
-    let open = builds.iter().filter(|row| !matches!(row.state, BuildState::Received { .. }));
+    let open = builds.filter(|row| !matches!(row.state, BuildState::Received { .. }));
     for need in open.flat_map(|row| &row.after) {
         if let Some(count) = waiting.get_mut(need) {
             *count += 1;

@@ -22,6 +22,8 @@ pub(crate) enum After {
     Silence,
     /// The controller is told that it was dropped, and why.
     Dropped(String),
+    /// The controller is told that it is lost: its process is gone, but not all that it had started.
+    Lost,
 }
 
 /// Where an attempt stands.

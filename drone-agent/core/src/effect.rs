@@ -1,6 +1,6 @@
 //! All a worker can want done.
 
-use swarm_protocol::order::{BuildJob, OrderAnswer, PlanJob};
+use swarm_protocol::order::{BuildJob, OrderAnswer, PlanJob, SyncJob};
 use swarm_protocol::report::BuildReport;
 use swarm_protocol::{Fence, StoreId};
 
@@ -69,6 +69,16 @@ pub enum Effect {
         /// The request.
         job: PlanJob,
         /// The store that asks.
+        store_id: StoreId,
+    },
+    /// Bring the ebuild repositories up to date, tell how it ended, drop what is known of their state; then
+    /// [`crate::Input::Synced`]. Nothing else runs meanwhile.
+    Sync {
+        /// Number of the order, for the report.
+        number: u64,
+        /// What is expected.
+        job: SyncJob,
+        /// The store that ordered.
         store_id: StoreId,
     },
     /// Say hello again: the controller is not the one that welcomed us.

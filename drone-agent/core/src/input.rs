@@ -1,6 +1,6 @@
 //! All that can happen to a worker.
 
-use swarm_protocol::order::{Order, PlanJob};
+use swarm_protocol::order::{Order, PlanJob, SyncJob};
 use swarm_protocol::report::{BuildAnswer, BuildResult, Failure};
 use swarm_protocol::{Fence, PlanId, StoreId};
 
@@ -54,7 +54,7 @@ pub enum Input {
         /// How.
         result: BuildResult,
     },
-    /// A running attempt is gone without a result.
+    /// A running attempt's process is gone without a result; what it had started may still run.
     Vanished {
         /// Which.
         fence: Fence,
@@ -102,6 +102,11 @@ pub enum Input {
         plan: PlanId,
         /// Which try of it.
         attempt: u32,
+    },
+    /// [`crate::Effect::Sync`] is over, however it ended.
+    Synced {
+        /// Number of the order.
+        number: u64,
     },
     /// The worker shuts down: no new orders, nothing new is started; what runs lives on.
     Closing,
@@ -164,4 +169,17 @@ pub struct PlanOrder {
     pub job: PlanJob,
     /// The store that asks.
     pub store_id: StoreId,
+}
+
+/// An order to bring the ebuild repositories up to date, as the core keeps it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SyncOrder {
+    /// Number of the order.
+    pub number: u64,
+    /// What is expected.
+    pub job: SyncJob,
+    /// The store that ordered.
+    pub store_id: StoreId,
+    /// It is under way.
+    pub runs: bool,
 }

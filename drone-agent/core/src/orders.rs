@@ -1,17 +1,19 @@
 //! Which orders are taken. A fence the drone knows is answered with its state and never run twice.
 
 use swarm_protocol::Fence;
-use swarm_protocol::order::{BuildJob, Order, OrderAnswer, PlanJob, Task};
+use swarm_protocol::order::{BuildJob, Order, OrderAnswer, PlanJob, SyncJob, Task};
 use swarm_protocol::report::{Failure, FailureClass};
 
 use crate::attempt::{After, Held, Stage};
-use crate::input::PlanOrder;
+use crate::input::{PlanOrder, SyncOrder};
 use crate::{Effect, Millis, Worker};
 
 /// Most copies of one order that are answered while its job is being written.
 const MAX_REPLIES: usize = 8;
 /// Most requests to a planner in line.
 const MAX_PLANS: usize = 16;
+/// Syncs that are over and remembered, so that a late copy of the order does not begin another one.
+const MAX_SYNCED: usize = 8;
 /// Delivered requests remembered, so that a late copy is not resolved again.
 const MAX_PLANNED: usize = 64;
 
@@ -42,6 +44,12 @@ impl Worker {
                 self.cancel(now, fence, order.number, reason, effects);
                 self.saw(order.number, effects);
             }
+            Task::Release { fence, reason } => {
+                effects.push(Effect::accepted(reply));
+                self.release(now, fence, order.number, reason, effects);
+                self.saw(order.number, effects);
+            }
+            Task::Sync { job } => self.sync(reply, order.number, job, effects),
             Task::Plan { job } => self.plan(reply, order.number, job, effects),
             Task::Ping { .. } | Task::Logs { .. } => {
                 effects.push(Effect::refused(reply, "an order for the supervisor"));
@@ -87,10 +95,12 @@ impl Worker {
             effects.push(Effect::accepted(reply));
             return self.saw(number, effects);
         }
-        let waiting = self.attempts.values().filter(|held| held.in_line()).count();
+        // what is about to fill a free slot waits for nothing
+        let held = self.attempts.values().filter(|held| held.in_line() || held.occupies()).count() as u64;
+        let waiting = held.saturating_sub(u64::from(self.settings.slots));
         let busy = if self.closing {
             Some("the worker shuts down".to_owned())
-        } else if waiting as u64 >= u64::from(self.settings.max_waiting) {
+        } else if held >= u64::from(self.settings.slots) + u64::from(self.settings.max_waiting) {
             Some(format!("{waiting} orders wait already"))
         } else {
             None
@@ -127,6 +137,54 @@ impl Worker {
         self.forget(now, fence, After::Dropped(reason), effects);
     }
 
+    /// Waiting: dropped. Begun or over: goes on, and what became of it is told once more. Not held: as with a cancellation, a
+    /// copy of the build order that comes late finds the tombstone.
+    fn release(&mut self, now: Millis, fence: Fence, number: u64, reason: String, effects: &mut Vec<Effect>) {
+        match self.attempts.get_mut(&fence) {
+            Some(held) if !held.in_line() => held.say_again(now),
+            _ => self.cancel(now, fence, number, reason, effects),
+        }
+    }
+
+    /// The ebuild repositories are to be brought up to date, once nothing runs that reads them; nothing begins meanwhile.
+    fn sync(&mut self, reply: u64, number: u64, job: SyncJob, effects: &mut Vec<Effect>) {
+        let known = self.sync.as_ref().is_some_and(|sync| sync.number == number) || self.synced.contains(&number);
+        if !known {
+            if self.closing || self.sync.is_some() {
+                let text = "another sync is not over, or the worker shuts down";
+                return effects.push(Effect::refused(reply, text));
+            }
+            let store_id = self.store_id.clone().unwrap_or_default();
+            self.sync = Some(SyncOrder { number, job, store_id, runs: false });
+        }
+        effects.push(Effect::accepted(reply));
+        self.saw(number, effects);
+    }
+
+    /// The sync that waits begins as soon as nothing runs.
+    pub(crate) fn start_sync(&mut self, effects: &mut Vec<Effect>) {
+        let busy = self.resolving || self.attempts.values().any(|held| held.occupies());
+        let Some(sync) = self.sync.as_mut().filter(|sync| !sync.runs && !busy) else { return };
+        if self.closing {
+            return;
+        }
+        sync.runs = true;
+        let (number, job, store_id) = (sync.number, sync.job.clone(), sync.store_id.clone());
+        effects.push(Effect::Sync { number, job, store_id });
+    }
+
+    /// A sync is over and told: work may begin again.
+    pub(crate) fn sync_over(&mut self, number: u64) {
+        if self.sync.as_ref().is_none_or(|sync| sync.number != number) {
+            return;
+        }
+        self.sync = None;
+        self.synced.push_back(number);
+        if self.synced.len() > MAX_SYNCED {
+            self.synced.pop_front();
+        }
+    }
+
     fn plan(&mut self, reply: u64, number: u64, job: PlanJob, effects: &mut Vec<Effect>) {
         let key = (job.plan, job.attempt);
         let known = self.plans.iter().any(|p| (p.job.plan, p.job.attempt) == key) || self.planned.contains(&key);
@@ -136,28 +194,34 @@ impl Worker {
                 return effects.push(Effect::refused(reply, text));
             }
             let store_id = self.store_id.clone().unwrap_or_default();
-            if self.plans.is_empty() {
-                effects.push(Effect::Plan { job: job.clone(), store_id: store_id.clone() });
-            }
             self.plans.push_back(PlanOrder { job, store_id });
         }
         effects.push(Effect::accepted(reply));
         self.saw(number, effects);
     }
 
-    /// The first plan in line is delivered; the next begins. A later try of a request replaces nothing: the controller
+    /// The first plan in line begins, unless one is under way or the ebuild repositories are about to change.
+    pub(crate) fn start_plan(&mut self, effects: &mut Vec<Effect>) {
+        if self.resolving || self.closing || self.sync.is_some() {
+            return;
+        }
+        if let Some(next) = self.plans.front() {
+            self.resolving = true;
+            effects.push(Effect::Plan { job: next.job.clone(), store_id: next.store_id.clone() });
+        }
+    }
+
+    /// The first plan in line is delivered; the next may begin. A later try of a request replaces nothing: the controller
     /// answers the earlier one "superseded".
-    pub(crate) fn plan_over(&mut self, plan: swarm_protocol::PlanId, attempt: u32, effects: &mut Vec<Effect>) {
+    pub(crate) fn plan_over(&mut self, plan: swarm_protocol::PlanId, attempt: u32) {
         if self.plans.front().is_none_or(|p| (p.job.plan, p.job.attempt) != (plan, attempt)) {
             return;
         }
         self.plans.pop_front();
+        self.resolving = false;
         self.planned.push_back((plan, attempt));
         if self.planned.len() > MAX_PLANNED {
             self.planned.pop_front();
-        }
-        if let Some(next) = self.plans.front().filter(|_| !self.closing) {
-            effects.push(Effect::Plan { job: next.job.clone(), store_id: next.store_id.clone() });
         }
     }
 }

@@ -8,7 +8,7 @@ use swarm_protocol::report::{BuildResult, Failure, FailureClass};
 use swarm_protocol::{Fence, InstanceId, PlanId, StoreId};
 
 use crate::attempt::{After, Flight, Held as HeldAttempt, Stage};
-use crate::input::PlanOrder;
+use crate::input::{PlanOrder, SyncOrder};
 use crate::tombs::{Tomb, Tombs};
 use crate::{Effect, Found, Input, Millis, Standing, Uploaded};
 
@@ -19,7 +19,7 @@ pub struct Settings {
     pub instance: InstanceId,
     /// Roots, and so emerges at a time; at least 1.
     pub slots: u32,
-    /// Most orders that wait for a slot; beyond, orders are refused as busy.
+    /// Most orders that wait beyond the slots; with more, orders are refused as busy.
     pub max_waiting: u32,
 }
 
@@ -59,13 +59,19 @@ pub struct Worker {
     pub(crate) attempts: BTreeMap<Fence, HeldAttempt>,
     pub(crate) tombs: Tombs,
     pub(crate) plans: VecDeque<PlanOrder>,
+    /// Whether the first of them is being resolved.
+    pub(crate) resolving: bool,
+    /// The order to bring the ebuild repositories up to date.
+    pub(crate) sync: Option<SyncOrder>,
+    /// Numbers of syncs that are over, so that a late copy does not begin another one.
+    pub(crate) synced: VecDeque<u64>,
     /// Requests lately delivered, so that a late copy is not resolved again.
     pub(crate) planned: VecDeque<(PlanId, u32)>,
 }
 
 impl Worker {
     /// A worker that finds `found` on disk: running attempts are adopted, finished ones reported again, vanished ones
-    /// reported as lost, waiting ones started.
+    /// cleared away and reported as lost, waiting ones started.
     pub fn restore(now: Millis, settings: Settings, saved: Saved, found: Vec<Found>) -> (Self, Vec<Effect>) {
         let mut worker = Self {
             settings: Settings { slots: settings.slots.max(1), ..settings },
@@ -75,6 +81,9 @@ impl Worker {
             attempts: BTreeMap::new(),
             tombs: Tombs::default(),
             plans: VecDeque::new(),
+            resolving: false,
+            sync: None,
+            synced: VecDeque::new(),
             planned: VecDeque::new(),
             store_id: saved.store_id,
         };
@@ -103,7 +112,7 @@ impl Worker {
             Input::Started { fence, at } => self.started(now, fence, at, &mut effects),
             Input::NotStarted { fence, failure } => self.not_started(now, fence, failure, &mut effects),
             Input::Exited { fence, result } => self.exited(now, fence, result, &mut effects),
-            Input::Vanished { fence } => self.exited(now, fence, lost(), &mut effects),
+            Input::Vanished { fence } => self.vanished(fence, &mut effects),
             Input::Ended { fence } => self.ended(now, fence, &mut effects),
             Input::Uploaded { fence, sha256, outcome } => self.uploaded(now, fence, &sha256, outcome, &mut effects),
             Input::Forgotten { fence } => self.forgotten(now, fence),
@@ -114,7 +123,8 @@ impl Worker {
                 }
             }
             Input::Unanswered { fence, number } => self.unanswered(now, fence, number),
-            Input::Planned { plan, attempt } => self.plan_over(plan, attempt, &mut effects),
+            Input::Planned { plan, attempt } => self.plan_over(plan, attempt),
+            Input::Synced { number } => self.sync_over(number),
             Input::Closing => self.closing = true,
         }
         self.settle(now, &mut effects);
@@ -171,7 +181,7 @@ impl Worker {
 
     /// Whether nothing is held: no attempt, no plan.
     pub fn is_idle(&self) -> bool {
-        self.attempts.is_empty() && self.plans.is_empty()
+        self.attempts.is_empty() && self.plans.is_empty() && self.sync.is_none()
     }
 
     fn adopt(&mut self, now: Millis, found: Found, effects: &mut Vec<Effect>) {
@@ -194,7 +204,7 @@ impl Worker {
         self.attempts.insert(fence, held);
         match found.standing {
             Standing::Finished { result } => self.conclude(now, fence, result, effects),
-            Standing::Vanished => self.conclude(now, fence, lost(), effects),
+            Standing::Vanished => self.clear_away(fence, effects),
             Standing::Waiting | Standing::Running { .. } => {}
         }
     }
@@ -206,8 +216,10 @@ impl Worker {
             self.orders_seen = 0;
             self.tombs.clear();
             // the first is being resolved; its end frees the place
-            self.plans.truncate(1);
+            self.plans.truncate(usize::from(self.resolving));
             self.planned.clear();
+            self.sync = self.sync.take().filter(|sync| sync.runs);
+            self.synced.clear();
             effects.push(Effect::Seen { number: 0, store_id: store_id.clone() });
         }
         let foreign = self.attempts.values().filter(|a| a.store_id != store_id).map(|a| a.fence);
@@ -250,7 +262,7 @@ impl Worker {
                 held.stage = Stage::Dropped { reason };
                 held.tell(now, 3);
             }
-            None => {
+            Some(After::Lost) | None => {
                 held.stage = Stage::Refused { failure };
                 held.tell(now, 3);
             }
@@ -286,11 +298,29 @@ impl Worker {
         }
     }
 
+    fn vanished(&mut self, fence: Fence, effects: &mut Vec<Effect>) {
+        let runs = |held: &HeldAttempt| matches!(held.stage, Stage::Running { .. });
+        if self.attempts.get(&fence).is_some_and(runs) {
+            self.clear_away(fence, effects);
+        }
+    }
+
+    /// An attempt's process was killed from outside, its emerge perhaps not: that is ended before anything is told, for
+    /// the next one would build in the same root.
+    fn clear_away(&mut self, fence: Fence, effects: &mut Vec<Effect>) {
+        let Some(held) = self.attempts.get_mut(&fence) else { return };
+        held.stage = Stage::Ending { then: After::Lost };
+        held.flight = Flight::Quiet;
+        effects.push(Effect::End { fence });
+    }
+
     fn ended(&mut self, now: Millis, fence: Fence, effects: &mut Vec<Effect>) {
         let Some(held) = self.attempts.get_mut(&fence) else { return };
         let Stage::Ending { then } = &held.stage else { return };
-        let then = then.clone();
-        self.forget(now, fence, then, effects);
+        match then.clone() {
+            After::Lost => self.conclude(now, fence, lost(), effects),
+            then @ (After::Silence | After::Dropped(_)) => self.forget(now, fence, then, effects),
+        }
     }
 
     fn uploaded(&mut self, now: Millis, fence: Fence, sha256: &str, outcome: Uploaded, effects: &mut Vec<Effect>) {
@@ -322,7 +352,7 @@ impl Worker {
         let Some(held) = self.attempts.get_mut(&fence) else { return };
         let Stage::Forgetting { then } = &held.stage else { return };
         match then.clone() {
-            After::Silence => {
+            After::Silence | After::Lost => {
                 self.attempts.remove(&fence);
             }
             After::Dropped(reason) => {
@@ -377,7 +407,7 @@ impl Worker {
             Stage::Uploading { .. } | Stage::Finished { .. } | Stage::Dropped { .. } | Stage::Refused { .. } => {
                 match then {
                     After::Silence => self.forget(now, fence, then, effects),
-                    After::Dropped(_) => held.say_again(now),
+                    After::Dropped(_) | After::Lost => held.say_again(now),
                 }
             }
         }
@@ -397,12 +427,14 @@ impl Worker {
     /// What follows from any change: free slots are filled, due reports are said.
     fn settle(&mut self, now: Millis, effects: &mut Vec<Effect>) {
         self.start_next(effects);
+        self.start_sync(effects);
+        self.start_plan(effects);
         self.report_due(now, effects);
     }
 
     /// Fills free slots in the order of the orders.
     fn start_next(&mut self, effects: &mut Vec<Effect>) {
-        if self.closing {
+        if self.closing || self.sync.is_some() {
             return;
         }
         let mut taken: BTreeSet<u32> = self.attempts.values().filter(|a| a.occupies()).map(|a| a.slot).collect();

@@ -1,12 +1,12 @@
-//! Whatever the order of inputs, copies, losses and crashes: an attempt is started at most once, and a result is dropped
-//! only after the controller's word.
+//! Whatever the order of inputs, copies, losses and crashes: an attempt is started at most once, a result is dropped only
+//! after the controller's word, what has begun is never released, and nothing runs while the ebuild repositories change.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use drone_core::{Effect, Found, Input, Saved, Settings, Standing, Tomb, Uploaded, Worker};
 use proptest::prelude::*;
 use swarm_protocol::artifact::ArtifactRef;
-use swarm_protocol::order::{BuildJob, Order, Task};
+use swarm_protocol::order::{BuildJob, Order, SyncJob, Task};
 use swarm_protocol::report::{BuildAnswer, BuildNews, BuildReport, BuildResult};
 use swarm_protocol::{Attempt, BuildId, Fence, InstanceId, StoreId};
 
@@ -18,6 +18,10 @@ enum Step {
     /// The controller sends (again) the order to build or to cancel.
     Build(u64),
     Cancel(u64),
+    /// It asks back what has not begun.
+    Release(u64),
+    /// It has the ebuild repositories brought up to date.
+    Sync(u64),
     /// A pending effect, picked by number, is carried out; `twice`: its input comes twice.
     Carry {
         pick: usize,
@@ -45,6 +49,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         3 => (1..=BUILDS).prop_map(Step::Build),
         1 => (1..=BUILDS).prop_map(Step::Cancel),
+        1 => (1..=BUILDS).prop_map(Step::Release),
+        1 => (1u64..4).prop_map(Step::Sync),
         8 => (any::<usize>(), any::<bool>()).prop_map(|(pick, twice)| Step::Carry { pick, twice }),
         3 => (any::<usize>(), 0u8..5).prop_map(|(pick, with)| Step::Answer { pick, with }),
         2 => (1..=BUILDS, any::<bool>()).prop_map(|(build, packages)| Step::Exit { build, packages }),
@@ -72,6 +78,8 @@ struct World {
     cancelled: BTreeSet<Fence>,
     /// Attempts whose result the core was told.
     results: BTreeSet<Fence>,
+    /// Attempts whose process was killed and whose emerge lives on.
+    orphans: BTreeSet<Fence>,
 }
 
 fn fence(build: u64) -> Fence {
@@ -102,6 +110,7 @@ impl World {
             settled: BTreeSet::new(),
             cancelled: BTreeSet::new(),
             results: BTreeSet::new(),
+            orphans: BTreeSet::new(),
         };
         world.input(Input::Welcomed { store_id: store(), superseded: Vec::new() });
         world
@@ -122,6 +131,29 @@ impl World {
         }
         // what the core asks for sooner or later happens; only a bounded number is under way
         assert!(self.pending.len() < 1_000, "effects without end: {:?}", self.pending);
+    }
+
+    /// Asks back what has not begun: only that may be dropped.
+    fn release(&mut self, build: u64) {
+        let fence = fence(build);
+        let begun = self.disk.get(&fence).is_some_and(|(_, standing)| *standing != Standing::Waiting);
+        let starting = self.pending.iter().any(|effect| *effect == Effect::Start { fence });
+        if !begun && !starting {
+            self.cancelled.insert(fence);
+        }
+        let instance = settings(self.run).instance;
+        let task = Task::Release { fence, reason: String::new() };
+        let order = Order { number: 0, store_id: store(), instance, task };
+        let before = self.pending.len();
+        self.input(Input::Order { reply: 0, order });
+        let ended = |effect: &Effect| matches!(effect, Effect::End { fence: ended } if *ended == fence);
+        assert!(!self.pending[before..].iter().any(ended), "{fence} had begun and was ended");
+    }
+
+    fn sync(&mut self, number: u64) {
+        let instance = settings(self.run).instance;
+        let task = Task::Sync { job: SyncJob::default() };
+        self.input(Input::Order { reply: 0, order: Order { number: 100 + number, store_id: store(), instance, task } });
     }
 
     fn order(&mut self, build: u64, cancel: bool) {
@@ -153,6 +185,7 @@ impl World {
                 Input::Started { fence, at: self.now }
             }
             Effect::End { fence } => {
+                self.orphans.remove(&fence);
                 if let Some((_, standing @ Standing::Running { .. })) = self.disk.get_mut(&fence) {
                     *standing = Standing::Vanished;
                 }
@@ -171,6 +204,7 @@ impl World {
                 self.seen = self.seen.max(number);
                 return;
             }
+            Effect::Sync { number, .. } => Input::Synced { number },
             Effect::Plan { .. } | Effect::Report { .. } | Effect::Answer { .. } | Effect::Greet => return,
         };
         if twice {
@@ -216,6 +250,7 @@ impl World {
         }
         if !leaves_result {
             *standing = Standing::Vanished;
+            self.orphans.insert(fence);
             return self.input(Input::Vanished { fence });
         }
         let artifact = ArtifactRef { sha256: "aa".to_owned(), ..ArtifactRef::default() };
@@ -248,6 +283,8 @@ impl World {
         match step {
             Step::Build(build) => self.order(build, false),
             Step::Cancel(build) => self.order(build, true),
+            Step::Release(build) => self.release(build),
+            Step::Sync(number) => self.sync(number),
             Step::Carry { pick, twice } => self.carry(pick, twice),
             Step::Answer { pick, with } => self.answer(pick, with),
             Step::Exit { build, packages } => self.exit(build, packages, true),
@@ -262,8 +299,12 @@ impl World {
         for (fence, times) in &self.started {
             assert!(*times <= 1, "{fence} was started {times} times");
         }
+        let syncs = self.pending.iter().filter(|effect| matches!(effect, Effect::Sync { .. })).count();
+        let occupied = self.worker.running().len()
+            + self.pending.iter().filter(|e| matches!(e, Effect::Start { .. } | Effect::End { .. })).count();
+        assert!(syncs <= 1 && (syncs == 0 || occupied == 0), "{syncs} syncs beside {occupied} builds");
         let runs = self.disk.values().filter(|(_, s)| matches!(s, Standing::Running { .. })).count();
-        assert!(runs <= 1, "{runs} emerges in one root");
+        assert!(runs + self.orphans.len() <= 1, "{runs} emerges and {:?} in one root", self.orphans);
     }
 
     /// Nothing is lost any more and the controller answers: everything must come to an end.

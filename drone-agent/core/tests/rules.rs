@@ -3,7 +3,7 @@
 use drone_core::tombs::TOMB_MS;
 use drone_core::{Effect, Found, Input, Saved, Settings, Standing, Tomb, Uploaded, Worker};
 use swarm_protocol::artifact::ArtifactRef;
-use swarm_protocol::order::{BuildJob, Order, OrderAnswer, PlanJob, Task};
+use swarm_protocol::order::{BuildJob, Order, OrderAnswer, PlanJob, SyncJob, Task};
 use swarm_protocol::report::{BuildAnswer, BuildNews, BuildResult, Failure, FailureClass};
 use swarm_protocol::{Attempt, BuildId, Fence, InstanceId, PlanId, StoreId};
 
@@ -210,6 +210,17 @@ fn a_full_line_refuses_as_busy_until_the_controller_knows() {
 }
 
 #[test]
+fn as_many_orders_as_there_are_slots_wait_for_nothing() {
+    let settings = Settings { max_waiting: 0, ..settings(3) };
+    let (mut worker, _) = Worker::restore(0, settings, Saved::default(), Vec::new());
+    let _ = welcome(&mut worker, 0);
+    for id in 1..=3 {
+        assert!(matches!(worker.handle(1, build(id, id))[..], [Effect::Keep { .. }]), "all at once, none on disk yet");
+    }
+    assert!(matches!(&worker.handle(1, build(4, 4))[0], Effect::Answer { answer: OrderAnswer::Refused { .. }, .. }));
+}
+
+#[test]
 fn a_job_that_cannot_be_written_is_refused_with_the_reason() {
     let mut worker = fresh();
     let _ = worker.handle(1, build(1, 1));
@@ -412,6 +423,33 @@ fn another_store_makes_everything_of_the_former_count_no_more() {
     assert_eq!(worker.handle(13, answer(2, 1, BuildAnswer::Superseded { reason: String::new() })), [], "of the former");
 }
 
+/// Builds of which these effects tell that they are lost.
+fn lost_of(effects: &[Effect]) -> Vec<u64> {
+    let is_lost = |news: &BuildNews| {
+        matches!(news, BuildNews::Finished { result }
+            if result.failure.as_ref().is_some_and(|failure| failure.class == FailureClass::AgentLost))
+    };
+    reports(effects).into_iter().filter(|(_, _, news)| is_lost(news)).map(|(build, ..)| build).collect()
+}
+
+#[test]
+fn what_a_vanished_attempt_left_running_is_ended_before_its_loss_is_told_and_its_slot_is_free() {
+    let mut worker = running();
+    let _ = worker.handle(6, build(2, 2));
+    let _ = worker.handle(6, Input::Kept { fence: fence(2) });
+    let effects = worker.handle(7, Input::Vanished { fence: fence(1) });
+    assert_eq!(effects, [Effect::End { fence: fence(1) }], "its emerge may live on in the root the next one needs");
+    let _ = worker.handle(8, cancel(3, 1));
+    let effects = worker.handle(9, Input::Ended { fence: fence(1) });
+    assert_eq!(lost_of(&effects), [1], "a result stays a result, whoever cancels it meanwhile");
+    assert_eq!(without_reports(effects), [Effect::Start { fence: fence(2) }]);
+    // a superseded one is nobody's business any more
+    let _ = worker.handle(10, Input::Started { fence: fence(2), at: 10 });
+    let _ = worker.handle(11, Input::Vanished { fence: fence(2) });
+    let _ = worker.handle(12, Input::Welcomed { store_id: StoreId::from(STORE), superseded: vec![fence(2)] });
+    assert_eq!(worker.handle(13, Input::Ended { fence: fence(2) }), [forget(2, 13)]);
+}
+
 #[test]
 fn a_restarted_worker_adopts_what_stands_on_disk() {
     let found = |build, order_number, standing| Found {
@@ -432,11 +470,10 @@ fn a_restarted_worker_adopts_what_stands_on_disk() {
     let (mut worker, effects) = Worker::restore(0, settings(1), saved.clone(), on_disk);
     let told = reports(&effects);
     assert_eq!(told[0], (1, 3, BuildNews::Finished { result: made(&[]) }));
-    assert!(matches!(&told[1], (2, 3, BuildNews::Finished { result })
-        if result.failure.as_ref().map(|f| f.class) == Some(FailureClass::AgentLost)));
-    assert_eq!(told[2..], [(3, 2, BuildNews::Started { at: 77 }), (4, 1, BuildNews::Taken {})]);
-    assert_eq!(without_reports(effects), [], "the slot is taken by the adopted one");
+    assert_eq!(told[1..], [(3, 2, BuildNews::Started { at: 77 }), (4, 1, BuildNews::Taken {})]);
+    assert_eq!(without_reports(effects), [Effect::End { fence: fence(2) }], "the slot is taken by the adopted one");
     assert_eq!(worker.orders_seen(), 4, "what stands on disk was seen");
+    assert_eq!(lost_of(&worker.handle(1, Input::Ended { fence: fence(2) })), [2]);
     let effects = worker.handle(1, Input::Exited { fence: fence(3), result: made(&[]) });
     assert_eq!(without_reports(effects), [Effect::Start { fence: fence(4) }]);
     let held = worker.held();
@@ -487,11 +524,94 @@ fn plans_are_resolved_one_at_a_time_and_once() {
     let (first, order_1) = plan(1, 1);
     let (second, order_2) = plan(2, 2);
     let begin = |job| Effect::Plan { job, store_id: store_id.clone() };
-    assert_eq!(worker.handle(1, order_1.clone()), [begin(first), accepted(1), seen(1)]);
+    assert_eq!(worker.handle(1, order_1.clone()), [accepted(1), seen(1), begin(first)]);
     assert_eq!(worker.handle(2, order_2), [accepted(2), seen(2)]);
     assert_eq!(worker.handle(3, order_1.clone()), [accepted(1)]);
     assert_eq!(worker.handle(4, Input::Planned { plan: PlanId(1), attempt: 1 }), [begin(second)]);
     assert_eq!(worker.handle(5, order_1), [accepted(1)]);
     assert_eq!(worker.handle(6, Input::Planned { plan: PlanId(2), attempt: 1 }), []);
     assert!(worker.is_idle());
+}
+
+fn release(number: u64, build: u64) -> Input {
+    let task = Task::Release { fence: fence(build), reason: "another one is idle".to_owned() };
+    Input::Order { reply: number, order: order(number, task) }
+}
+
+#[test]
+fn what_is_asked_back_is_dropped_if_it_waits_and_goes_on_if_it_has_begun() {
+    let mut worker = running();
+    let _ = worker.handle(10, build(2, 2));
+    let _ = worker.handle(10, Input::Kept { fence: fence(2) });
+    // it runs: it goes on, and that it has begun is told once more
+    let effects = worker.handle(11, release(3, 1));
+    assert_eq!(without_reports(effects.clone()), [accepted(3), seen(3)]);
+    assert_eq!(reports(&effects), [(1, 2, BuildNews::Started { at: 1_000 })]);
+    assert_eq!(worker.running(), [fence(1)].into());
+    // it waits: it is dropped
+    let effects = worker.handle(12, release(4, 2));
+    assert_eq!(without_reports(effects), [accepted(4), forget(2, 12), seen(4)]);
+    let effects = worker.handle(13, Input::Forgotten { fence: fence(2) });
+    assert_eq!(reports(&effects), [(2, 3, BuildNews::Dropped { reason: "another one is idle".to_owned() })]);
+    // it is over: its result stands
+    let mut worker = finished(&[]);
+    let effects = worker.handle(20, release(5, 1));
+    assert_eq!(without_reports(effects.clone()), [accepted(5), seen(5)]);
+    assert_eq!(reports(&effects), [(1, 3, BuildNews::Finished { result: made(&[]) })]);
+}
+
+#[test]
+fn what_is_asked_back_while_it_is_written_never_starts_and_its_late_order_neither() {
+    let mut worker = fresh();
+    let _ = worker.handle(1, build(1, 1));
+    let _ = worker.handle(2, release(2, 1));
+    let effects = worker.handle(3, Input::Kept { fence: fence(1) });
+    assert!(!effects.contains(&Effect::Start { fence: fence(1) }));
+    // and one that overtook its order leaves a tombstone
+    let mut worker = fresh();
+    assert!(worker.handle(1, release(2, 7)).contains(&forget(7, 1)));
+    let _ = worker.handle(2, Input::Forgotten { fence: fence(7) });
+    assert_eq!(without_reports(worker.handle(3, build(1, 7))), [accepted(1)]);
+}
+
+fn sync(number: u64) -> Input {
+    let job = SyncJob { timeout_ms: 900_000, ..SyncJob::default() };
+    Input::Order { reply: number, order: order(number, Task::Sync { job }) }
+}
+
+fn syncs(number: u64) -> Effect {
+    let job = SyncJob { timeout_ms: 900_000, ..SyncJob::default() };
+    Effect::Sync { number, job, store_id: StoreId::from(STORE) }
+}
+
+#[test]
+fn repositories_change_while_nothing_runs_and_nothing_begins_meanwhile() {
+    let mut worker = running();
+    let _ = worker.handle(10, build(2, 2));
+    let _ = worker.handle(10, Input::Kept { fence: fence(2) });
+    assert_eq!(worker.handle(11, sync(5)), [accepted(5), seen(5)], "it waits for what runs");
+    let plan = Task::Plan { job: PlanJob { plan: PlanId(1), attempt: 1, ..PlanJob::default() } };
+    assert_eq!(worker.handle(12, Input::Order { reply: 6, order: order(6, plan.clone()) }), [accepted(6), seen(6)]);
+    let effects = worker.handle(13, Input::Exited { fence: fence(1), result: made(&[]) });
+    assert_eq!(without_reports(effects), [syncs(5)], "and the next build for the sync");
+    // a copy begins no other, another order is refused while one runs
+    assert_eq!(worker.handle(14, sync(5)), [accepted(5)]);
+    let text = "another sync is not over, or the worker shuts down".to_owned();
+    let refused = Effect::Answer { reply: 7, answer: OrderAnswer::Refused { reason: text } };
+    assert_eq!(worker.handle(15, sync(7)), [refused]);
+    assert!(!worker.is_idle());
+    let effects = without_reports(worker.handle(16, Input::Synced { number: 5 }));
+    let Task::Plan { job } = plan else { unreachable!() };
+    assert_eq!(effects, [Effect::Start { fence: fence(2) }, Effect::Plan { job, store_id: StoreId::from(STORE) }]);
+    // nor does a copy that comes when it is over
+    assert_eq!(worker.handle(17, sync(5)), [accepted(5)]);
+}
+
+#[test]
+fn a_sync_of_a_former_store_that_has_not_begun_is_dropped() {
+    let mut worker = running();
+    let _ = worker.handle(10, sync(5));
+    let _ = worker.handle(11, Input::Welcomed { store_id: StoreId::from("store-b"), superseded: Vec::new() });
+    let effects = worker.handle(12, Input::Ended { fence: fence(1) });
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Sync { .. })));
 }

@@ -80,11 +80,13 @@ struct File {
     build_dir: Option<PathBuf>,
     credentials: PathBuf,
     slots: u32,
+    cores_per_slot: u32,
     tags: Vec<String>,
     log: String,
     bus: BusConfig,
     watchdog: WatchdogConfig,
     limits: LimitsConfig,
+    sync: SyncConfig,
     root: Option<RootConfig>,
     more_roots: Vec<RootConfig>,
 }
@@ -97,11 +99,13 @@ impl Default for File {
             build_dir: None,
             credentials: source::default_credentials(),
             slots: 1,
+            cores_per_slot: 4,
             tags: Vec::new(),
             log: "info".to_owned(),
             bus: BusConfig::default(),
             watchdog: WatchdogConfig::default(),
             limits: LimitsConfig::default(),
+            sync: SyncConfig::default(),
             root: None,
             more_roots: Vec::new(),
         }
@@ -173,6 +177,14 @@ impl Default for LimitsConfig {
     }
 }
 
+/// How the ebuild repositories are brought up to date when the controller says so.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SyncConfig {
+    /// Program and arguments, run with the environment of the first root; empty is `emaint sync --auto` of its Portage.
+    pub command: Vec<String>,
+}
+
 /// The configuration, whole and checked.
 #[derive(Clone)]
 pub struct Config {
@@ -198,6 +210,8 @@ pub struct Config {
     pub watchdog: WatchdogConfig,
     /// Bounds.
     pub limits: LimitsConfig,
+    /// How the ebuild repositories are brought up to date.
+    pub sync: SyncConfig,
     /// The file it came from, for the worker.
     pub file: Option<PathBuf>,
 }
@@ -232,11 +246,15 @@ impl Config {
         })?;
         let mut roots = vec![root];
         roots.extend(file.more_roots);
-        if file.slots == 0 || file.slots as usize > roots.len() {
+        if file.slots as usize > roots.len() {
             let text = format!("slots = {} needs as many roots, and there are {}", file.slots, roots.len());
             return Err(wrong(text + "; add `[[more_roots]]` or lower it"));
         }
-        roots.truncate(file.slots as usize);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        roots.truncate(slots(file.slots, file.cores_per_slot, cores));
+        if file.sync.command.first().is_some_and(String::is_empty) {
+            return Err(wrong("sync.command begins with an empty word; name a program, or leave it out".to_owned()));
+        }
         if file.name.is_empty() || file.name.len() > 64 || file.name.chars().any(|c| c.is_control() || c == '/') {
             return Err(wrong(format!("name {:?} must have 1 to 64 printable characters", file.name)));
         }
@@ -255,8 +273,17 @@ impl Config {
             bus: file.bus,
             watchdog: file.watchdog,
             limits: file.limits,
+            sync: file.sync,
             file: path.map(absolute),
         })
+    }
+}
+
+/// Builds at a time: as said, or with 0 one for each so many processors, as far as there are roots.
+fn slots(said: u32, cores_per_slot: u32, cores: usize) -> usize {
+    match said {
+        0 => (cores / cores_per_slot.max(1) as usize).max(1),
+        slots => slots as usize,
     }
 }
 

@@ -16,12 +16,13 @@ pub(super) enum Kind {
 }
 
 /// Every key that is also a variable: `bus.url` is `BUILD_SWARM_BUS_URL`. `more_roots`, a list of tables, is in files only.
-pub(super) const KEYS: [(&str, Kind); 25] = [
+pub(super) const KEYS: [(&str, Kind); 27] = [
     ("name", Kind::Text),
     ("state_dir", Kind::Text),
     ("build_dir", Kind::Text),
     ("credentials", Kind::Text),
     ("slots", Kind::Number),
+    ("cores_per_slot", Kind::Number),
     ("tags", Kind::List),
     ("log", Kind::Text),
     ("bus.url", Kind::Text),
@@ -32,6 +33,7 @@ pub(super) const KEYS: [(&str, Kind); 25] = [
     ("limits.plan", Kind::Text),
     ("limits.end_grace", Kind::Text),
     ("limits.waiting", Kind::Number),
+    ("sync.command", Kind::List),
     ("root.kind", Kind::Text),
     ("root.path", Kind::Text),
     ("root.venv", Kind::Text),
@@ -130,6 +132,6 @@ pub(super) fn default_credentials() -> PathBuf {
 
 /// Where the drone's memory is put.
 pub(super) fn default_state_dir() -> PathBuf {
-    let system = PathBuf::from("/var/lib/build-swarm/drone");
+    let system = PathBuf::from("/var/lib/build-swarm-drone");
     if is_root() { system } else { xdg("XDG_STATE_HOME", ".local/state").map_or(system, |dir| dir.join("drone")) }
 }

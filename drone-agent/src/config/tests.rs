@@ -31,8 +31,18 @@ fn the_example_is_true_with_its_comments_and_with_every_key_switched_on() {
     assert_eq!(keys, known, "each key stands in the example and is a variable");
     let default = File::default();
     assert_eq!(all.bus, BusConfig { ca: all.bus.ca.clone(), ..default.bus });
-    assert_eq!((all.watchdog, all.limits), (default.watchdog, default.limits));
+    assert_eq!((all.watchdog, all.limits, all.sync), (default.watchdog, default.limits, default.sync));
     assert_eq!((all.slots, &all.tags, &all.log), (default.slots, &default.tags, &default.log));
+    assert_eq!(all.cores_per_slot, default.cores_per_slot);
+}
+
+#[test]
+fn slots_are_as_said_or_as_many_as_the_processors_are_for() {
+    for (said, per_slot, cores, expected) in
+        [(1, 4, 64, 1), (3, 4, 2, 3), (0, 4, 16, 4), (0, 4, 18, 4), (0, 4, 3, 1), (0, 0, 2, 2), (0, 1, 2, 2)]
+    {
+        assert_eq!(slots(said, per_slot, cores), expected, "slots = {said}, {per_slot} each, {cores} processors");
+    }
 }
 
 #[test]

@@ -184,17 +184,26 @@ def targets_of(resolution, atoms):
     return out
 
 
-def distfile_bytes(package, resolution):
-    """Bytes of sources by the Manifest, whether or not they are here already."""
+def source_hash(name):
+    """FNV-1a, 32 bits: as the protocol's source_hash."""
+    value = 0x811C9DC5
+    for byte in name.encode():
+        value = (value ^ byte) * 0x01000193 & 0xFFFFFFFF
+    return value
+
+
+def sources(package, resolution):
+    """Names of source files, hashed, and their bytes by the Manifest, whether or not they are here already."""
     portdb = resolution.portdb
     try:
         ebuild, tree = portdb.findname2(package.cpv, myrepo=package.repo)
         manifest = portdb.repositories.get_repo_for_location(tree).load_manifest(os.path.dirname(ebuild), "")
         digests = manifest.getDigests()
         files = portdb.getFetchMap(package.cpv, useflags=package.use.enabled, mytree=tree)
-        return sum(int(digests.get(name, {}).get("size", 0)) for name in files)
+        names = [source_hash(name) for name in sorted(files)[:64]]
+        return names, sum(int(digests.get(name, {}).get("size", 0)) for name in files)
     except (PortageException, KeyError, TypeError, OSError):
-        return 0
+        return [], 0
 
 
 def described(package, resolution):
@@ -202,10 +211,11 @@ def described(package, resolution):
         restrict = use_reduce(package._metadata.get("RESTRICT", ""), uselist=package.use.enabled, flat=True)
     except InvalidDependString:
         restrict = []
+    names, size = sources(package, resolution)
     return {
         "cpv": str(package.cpv), "slot": package.slot, "subslot": package.sub_slot, "repository": package.repo,
         "use_flags": sorted({f.lstrip("+-") for f in package.iuse.all} & set(package.use.enabled)),
-        "restrict": " ".join(sorted(set(restrict))), "distfile_bytes": distfile_bytes(package, resolution),
+        "restrict": " ".join(sorted(set(restrict))), "distfile_bytes": size, "sources": names,
     }
 
 

@@ -1,6 +1,6 @@
 """Describes a root: `state.py QUESTION ANSWER`. Runs beside Portage; {"what": "state"} or {"what": "base"} in, JSON out.
 
-state: version, profile, CHOST, CFLAGS, and the header Portage would write into a `Packages` index.
+state: version, profile, CHOST, CFLAGS, FEATURES, and the header Portage would write into a `Packages` index.
 base:  everything installed, with the metadata needed to match atoms against it later.
 """
 import json
@@ -25,6 +25,7 @@ def state(trees, eroot):
         "profile": profile.removeprefix(profiles),
         "chost": settings.get("CHOST", ""),
         "cflags": settings.get("CFLAGS", ""),
+        "features": sorted(settings.features),
         "index_header": {k: " ".join(str(v).split()) for k, v in header.items()},
     }
 

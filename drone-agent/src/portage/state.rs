@@ -56,6 +56,8 @@ struct Answer {
     profile: String,
     chost: String,
     cflags: String,
+    #[serde(default)]
+    features: Vec<String>,
     index_header: BTreeMap<String, String>,
 }
 
@@ -69,6 +71,7 @@ pub fn inspect(root: &RootConfig) -> Result<PortageState, StateError> {
         chost: answer.chost,
         cflags: answer.cflags,
         installed_hash: installed_hash(&base_list(root)?),
+        features: answer.features,
         tree: tree_state(root)?,
         index_header: answer.index_header,
     })

@@ -27,6 +27,9 @@ pub struct Pulse {
     pub orders_seen: u64,
     /// Whether the controller welcomed it.
     pub welcomed: bool,
+    /// How often it brought the ebuild repositories up to date.
+    #[serde(default)]
+    pub syncs: u64,
 }
 
 /// One message as a line.

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use fs_err as fs;
 use swarm_protocol::Fence;
 use swarm_protocol::log::{LogChunk, MAX_CHUNK};
 use swarm_protocol::machine::{PortageState, TreeState, Vitals};
 use swarm_protocol::order::OrderAnswer;
-use swarm_protocol::report::AttemptStatus;
+use swarm_protocol::report::{AttemptStatus, Hello};
 use tracing::warn;
 
 use crate::attempt::{AttemptDir, AttemptState};
@@ -18,6 +19,8 @@ use crate::vitals::Gauge;
 
 /// How long a look at the trees is good for; a tree without a time stamp or commit has to be walked.
 const TREE_AGE: Duration = Duration::from_secs(60);
+/// Source files looked at for a hello.
+const MAX_SOURCES_LOOKED_AT: usize = 20_000;
 
 /// The drone at one moment.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -69,6 +72,11 @@ impl Holding {
         snapshot
     }
 
+    /// What is known of the trees counts no more: they were changed.
+    pub fn forget_tree(&mut self) {
+        self.tree = None;
+    }
+
     fn tree(&mut self) -> TreeState {
         if let Some((at, tree)) = &self.tree
             && at.elapsed() < TREE_AGE
@@ -89,6 +97,26 @@ pub fn snapshot(shared: &Shared, agents: &[u32]) -> Snapshot {
     shared.lock().unwrap_or_else(PoisonError::into_inner).snapshot(agents)
 }
 
+/// The next snapshot looks at the trees anew.
+pub fn forget_tree(shared: &Shared) {
+    shared.lock().unwrap_or_else(PoisonError::into_inner).forget_tree();
+}
+
+/// Names of source files at hand, hashed; the newest, as many as a hello may tell. Blocking. A directory that can't be read
+/// has none: this is a hint for placement.
+pub fn sources(root: &RootConfig) -> Vec<u32> {
+    let own = root.path.join("var/cache/distfiles");
+    let files = root.distfiles.iter().chain([&own]).filter_map(|dir| fs::read_dir(dir).ok()).flatten();
+    let dated = files.take(MAX_SOURCES_LOOKED_AT).filter_map(|entry| {
+        let entry = entry.ok()?;
+        let meta = entry.metadata().ok().filter(std::fs::Metadata::is_file)?;
+        Some((meta.modified().ok()?, swarm_protocol::plan::source_hash(entry.file_name().to_str()?)))
+    });
+    let mut newest: Vec<_> = dated.collect();
+    newest.sort_unstable_by(|one, other| other.cmp(one));
+    newest.into_iter().map(|(_, hash)| hash).take(Hello::MAX_SOURCES).collect()
+}
+
 /// The Portage of a root: `known`, if its tree is still that, else looked at anew. Blocking.
 pub fn portage(root: &RootConfig, known: Option<PortageState>) -> Result<PortageState, state::StateError> {
     match known {
@@ -107,5 +135,28 @@ pub fn log(build_dir: &std::path::Path, fence: Fence, offset: u64, max: u32) -> 
     match piece {
         Ok(chunk) => OrderAnswer::Log { chunk },
         Err(reason) => OrderAnswer::Refused { reason },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use swarm_protocol::plan::source_hash;
+
+    use super::*;
+
+    #[test]
+    fn sources_at_hand_are_told_by_their_names() {
+        let (dir, shared) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let own = dir.path().join("var/cache/distfiles");
+        fs::create_dir_all(own.join("a-folder")).unwrap();
+        fs::write(own.join("waggle-1.1.tar.xz"), "").unwrap();
+        fs::write(shared.path().join("comb-2.tar.gz"), "").unwrap();
+        let distfiles = vec![shared.path().to_owned(), dir.path().join("nowhere")];
+        let root = RootConfig { path: dir.path().to_owned(), distfiles, ..RootConfig::default() };
+        let mut found = sources(&root);
+        found.sort_unstable();
+        let mut expected = vec![source_hash("waggle-1.1.tar.xz"), source_hash("comb-2.tar.gz")];
+        expected.sort_unstable();
+        assert_eq!(found, expected);
     }
 }

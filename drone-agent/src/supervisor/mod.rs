@@ -117,6 +117,8 @@ struct Supervisor {
     dog: Watchdog,
     worker: Option<WorkerProcess>,
     worker_instance: Option<InstanceId>,
+    /// Syncs of the ebuild repositories the worker told of.
+    syncs: u64,
     pulses: (mpsc::Sender<Pulse>, mpsc::Receiver<Pulse>),
     heard: mpsc::Receiver<Heard>,
 }
@@ -134,6 +136,7 @@ impl Supervisor {
             began: Instant::now(),
             worker: None,
             worker_instance: None,
+            syncs: 0,
             pulses: mpsc::channel(8),
             heard,
         })
@@ -194,6 +197,9 @@ impl Supervisor {
             }
             Event::Pulse(pulse) => {
                 let fresh = self.worker_instance.as_ref() != Some(&pulse.instance);
+                if pulse.syncs != std::mem::replace(&mut self.syncs, pulse.syncs) {
+                    self.voice.tree_changed();
+                }
                 self.worker_instance = Some(pulse.instance);
                 if fresh {
                     info!(pid = self.worker.as_ref().and_then(WorkerProcess::pid), "the worker answers");

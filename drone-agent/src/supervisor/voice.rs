@@ -41,8 +41,8 @@ pub(super) enum Heard {
     Hello(Option<Box<HelloAnswer>>),
     /// Hello is due again.
     HelloDue,
-    /// The root's Portage, if it could be had.
-    Portage(Option<Box<PortageState>>),
+    /// The root's Portage, if it could be had, and the sources at hand.
+    Portage(Option<Box<PortageState>>, Vec<u32>),
 }
 
 /// Everything the supervisor says.
@@ -53,6 +53,8 @@ pub(super) struct Voice {
     name: String,
     tags: Vec<String>,
     slots: u32,
+    waiting: u32,
+    sources: Vec<u32>,
     machine: Machine,
     root: RootConfig,
     build_dir: PathBuf,
@@ -84,6 +86,8 @@ impl Voice {
             name: config.name.clone(),
             tags: config.tags.clone(),
             slots: u32::try_from(config.roots.len()).unwrap_or(u32::MAX),
+            waiting: config.limits.waiting,
+            sources: Vec::new(),
             machine: crate::machine::describe(&config.bus.url),
             root: config.roots[0].clone(),
             build_dir: config.build_dir.clone(),
@@ -140,6 +144,11 @@ impl Voice {
         });
     }
 
+    /// The worker changed the ebuild repositories: the next look is at them as they are now.
+    pub(super) fn tree_changed(&self) {
+        holding::forget_tree(&self.holding);
+    }
+
     /// Hello is due.
     pub(super) fn greet(&mut self) {
         if !self.greeting.due() {
@@ -147,14 +156,15 @@ impl Voice {
         }
         let (root, known, tell) = (self.root.clone(), self.portage.clone(), self.tell.clone());
         let _detached = spawn("portage", async move {
-            let portage = blocking("portage", move || holding::portage(&root, known)).await;
+            let (portage, sources) =
+                blocking("portage", move || (holding::portage(&root, known), holding::sources(&root))).await;
             let portage = portage.inspect_err(|error| {
                 warn!(
                     error = crate::upload::chain(error),
                     "Portage can't be described; until it can, nothing is built here"
                 );
             });
-            let _ = tell.send(Heard::Portage(portage.ok().map(Box::new))).await;
+            let _ = tell.send(Heard::Portage(portage.ok().map(Box::new), sources)).await;
         });
     }
 
@@ -171,8 +181,9 @@ impl Voice {
                     self.greet();
                 }
             }
-            Heard::Portage(portage) => {
+            Heard::Portage(portage, sources) => {
                 self.portage = portage.map(|portage| *portage);
+                self.sources = sources;
                 self.say_hello();
             }
             Heard::Hello(Some(answer)) => self.answered(*answer),
@@ -215,6 +226,8 @@ impl Voice {
             portage: self.portage.clone().unwrap_or_default(),
             tags: self.tags.clone(),
             slots: self.slots,
+            waiting: Some(self.waiting),
+            sources: self.sources.clone(),
             orders_seen: self.latest.orders_seen,
             running: self.latest.attempts.iter().map(|status| status.fence).collect(),
             finished: self.latest.finished.clone(),
@@ -278,7 +291,7 @@ impl Voice {
                 reply(link, message, OrderAnswer::Pong { seq, instance, at: wall_ms(), vitals, worker, attempts });
             }
             Task::Logs { fence, offset, max } => self.log(link, message, fence, offset, max),
-            Task::Build { .. } | Task::Cancel { .. } | Task::Plan { .. } => {
+            Task::Build { .. } | Task::Cancel { .. } | Task::Release { .. } | Task::Sync { .. } | Task::Plan { .. } => {
                 reply(link, message, OrderAnswer::Refused { reason: "an order for the worker".to_owned() });
             }
             Task::Unknown => {

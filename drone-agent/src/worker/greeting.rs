@@ -24,8 +24,8 @@ use crate::watch::{blocking, spawn};
 pub(crate) enum News {
     /// Hello is due.
     Due,
-    /// The root's Portage, if it could be had.
-    Portage(Option<Box<PortageState>>),
+    /// The root's Portage, if it could be had, and the sources at hand.
+    Portage(Option<Box<PortageState>>, Vec<u32>),
     /// The answer, if one came and could be followed.
     Answer(Option<Box<Welcome>>),
 }
@@ -44,6 +44,8 @@ pub(crate) struct Host {
     name: String,
     tags: Vec<String>,
     roots: Vec<RootConfig>,
+    waiting: u32,
+    sources: Vec<u32>,
     machine: Machine,
     link: Arc<Link>,
     tell: mpsc::Sender<Event>,
@@ -59,6 +61,8 @@ impl Host {
             name: config.name.clone(),
             tags: config.tags.clone(),
             roots: config.roots.clone(),
+            waiting: config.limits.waiting,
+            sources: Vec::new(),
             machine: crate::machine::describe(&config.bus.url),
             link,
             tell,
@@ -79,10 +83,11 @@ impl Host {
         }
         let (root, known, tell) = (self.roots[0].clone(), self.portage.clone(), self.tell.clone());
         let _detached = spawn("portage", async move {
-            let portage = blocking("portage", move || holding::portage(&root, known)).await;
+            let (portage, sources) =
+                blocking("portage", move || (holding::portage(&root, known), holding::sources(&root))).await;
             let portage = portage
                 .inspect_err(|error| warn!(error = chain(error), "no orders are taken until Portage can be described"));
-            let _ = tell.send(Event::News(News::Portage(portage.ok().map(Box::new)))).await;
+            let _ = tell.send(Event::News(News::Portage(portage.ok().map(Box::new), sources))).await;
         });
     }
 
@@ -90,9 +95,10 @@ impl Host {
     pub(crate) fn news(&mut self, news: News, held: Held, hands: &mut Hands) -> Option<Input> {
         match news {
             News::Due => self.greet(),
-            News::Portage(None) | News::Answer(None) => self.later(),
-            News::Portage(Some(portage)) => {
+            News::Portage(None, _) | News::Answer(None) => self.later(),
+            News::Portage(Some(portage), sources) => {
                 self.portage = Some(*portage);
+                self.sources = sources;
                 self.say_hello(held);
             }
             News::Answer(Some(welcome)) => {
@@ -131,6 +137,8 @@ impl Host {
             portage: self.portage.clone().unwrap_or_default(),
             tags: self.tags.clone(),
             slots: u32::try_from(self.roots.len()).unwrap_or(u32::MAX),
+            waiting: Some(self.waiting),
+            sources: self.sources.clone(),
             orders_seen: held.orders_seen,
             running: held.running,
             finished: held.finished,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_nats::Message;
 use drone_core::{Input, Tomb, Uploaded};
 use swarm_protocol::artifact::ArtifactAsk;
-use swarm_protocol::order::{BuildJob, OrderAnswer, PlanJob};
+use swarm_protocol::order::{BuildJob, OrderAnswer, PlanJob, SyncJob};
 use swarm_protocol::report::{BinhostAccess, BuildAnswer, BuildReport, BuildResult, Failure, FailureClass};
 use swarm_protocol::subject::ReportKind;
 use swarm_protocol::{Fence, InstanceId, StoreId};
@@ -19,11 +19,11 @@ use tokio::task::JoinHandle;
 use tracing::{debug, info, warn};
 
 use super::tail::{self, Followed};
-use super::{Event, planner};
+use super::{Event, planner, syncer};
 use crate::attempt::dir::DirError;
 use crate::attempt::{AttemptDir, AttemptJob, AttemptState};
 use crate::bus::{Link, wall_ms};
-use crate::config::{Config, LimitsConfig};
+use crate::config::{Config, LimitsConfig, SyncConfig};
 use crate::portage::RootConfig;
 use crate::spool::Spool;
 use crate::supervisor::child::own_program;
@@ -43,6 +43,7 @@ pub(crate) struct Hands {
     plan_dir: PathBuf,
     roots: Vec<RootConfig>,
     limits: LimitsConfig,
+    sync: SyncConfig,
     program: PathBuf,
     tell: mpsc::Sender<Event>,
     /// Attempts of a former run: their logs are followed from where they stand.
@@ -80,6 +81,7 @@ impl Hands {
             plan_dir: config.state_dir.join("plan"),
             roots: config.roots.clone(),
             limits: config.limits.clone(),
+            sync: config.sync.clone(),
             program: own_program()?,
             tell,
             results: results.collect(),
@@ -273,6 +275,17 @@ impl Hands {
             let (plan, attempt) = (job.plan, job.attempt);
             planner::resolve_and_deliver(&link, root, dir, limit, job, store_id, instance).await;
             let _ = tell.send(Event::Core(Input::Planned { plan, attempt })).await;
+        });
+    }
+
+    pub(crate) fn sync(&self, number: u64, job: &SyncJob, store_id: StoreId, instance: InstanceId) {
+        let (link, tell) = (Arc::clone(&self.link), self.tell.clone());
+        let (root, command) = (self.roots[0].clone(), self.sync.command.clone());
+        let timeout = Duration::from_millis(job.timeout_ms);
+        info!(order = number, expected = job.expected.id, "bringing the ebuild repositories up to date");
+        let _detached = spawn("sync", async move {
+            syncer::sync_and_tell(&link, root, command, timeout, number, store_id, instance).await;
+            let _ = tell.send(Event::Core(Input::Synced { number })).await;
         });
     }
 

@@ -1,12 +1,13 @@
 //! The process `drone-agent worker`, child of the supervisor: takes orders, starts and adopts attempts, uploads, reports.
 //!
 //! What is taken, run and told is `drone_core::Worker`'s to decide; here its effects are carried out ([`hands`]), running
-//! attempts are followed ([`tail`]) and plans delivered ([`planner`]). The main loop never blocks: it answers the
+//! attempts are followed ([`tail`]), plans delivered ([`planner`]), ebuild repositories synced ([`syncer`]). The main loop never blocks: it answers the
 //! supervisor's beats, and a loop that does not is what the supervisor's watchdog is for.
 
 mod greeting;
 mod hands;
 mod planner;
+mod syncer;
 mod tail;
 
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use async_nats::Message;
 use drone_core::{Effect, Found, Input, Saved, Settings, Standing, Worker as Core};
-use futures::stream::select;
+use futures::stream::select_all;
 use futures::{Stream, StreamExt};
 use swarm_protocol::order::Task;
 use swarm_protocol::{Fence, InstanceId};
@@ -93,7 +94,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let hands = Hands::new(&config, spool, Arc::clone(&link), &dirs, tell.clone())?;
     let host = Host::new(&config, instance.clone(), Arc::clone(&link), tell);
     info!(drone = %config.drone, %instance, "the worker runs");
-    let mut worker = Worker { core, clock, instance, link, hands, host, replies: Replies::default(), to_supervisor };
+    let mut worker =
+        Worker { core, clock, instance, link, hands, host, replies: Replies::default(), to_supervisor, syncs: 0 };
     worker.carry_out(effects);
     worker.work(inbox, &mut stop).await
 }
@@ -217,12 +219,16 @@ struct Worker {
     host: Host,
     replies: Replies,
     to_supervisor: tokio::net::unix::OwnedWriteHalf,
+    /// How often the ebuild repositories were brought up to date.
+    syncs: u64,
 }
 
 async fn orders(link: &Link) -> Result<impl Stream<Item = Message> + use<>, LinkError> {
-    let [build, cancel, plan] = Task::FOR_WORKER;
-    let first = select(link.orders(build).await?, link.orders(cancel).await?);
-    Ok(select(first, link.orders(plan).await?))
+    let mut all = Vec::new();
+    for token in Task::FOR_WORKER {
+        all.push(link.orders(token).await?);
+    }
+    Ok(select_all(all))
 }
 
 impl Worker {
@@ -285,6 +291,7 @@ impl Worker {
                     instance: self.instance.clone(),
                     orders_seen: self.core.orders_seen(),
                     welcomed: self.host.is_welcomed(),
+                    syncs: self.syncs,
                 };
                 let _ = self.to_supervisor.try_write(&beat::line(&pulse));
             }
@@ -307,6 +314,7 @@ impl Worker {
     }
 
     fn input(&mut self, input: Input) {
+        self.syncs += u64::from(matches!(input, Input::Synced { .. }));
         self.hands.note(&input);
         let effects = self.core.handle(self.clock.now(), input);
         self.carry_out(effects);
@@ -322,6 +330,9 @@ impl Worker {
                 }
                 Effect::Greet => self.host.greet(),
                 Effect::Plan { job, store_id } => self.hands.plan(job, store_id, self.instance.clone()),
+                Effect::Sync { number, job, store_id } => {
+                    self.hands.sync(number, &job, store_id, self.instance.clone());
+                }
                 Effect::Keep { job, slot, order_number, store_id } => {
                     self.hands.keep(job, slot, order_number, store_id, self.instance.clone());
                 }

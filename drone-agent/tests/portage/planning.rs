@@ -65,7 +65,10 @@ fn both_versions_of_portage_plan_the_same_graph() {
         plan.packages.iter().filter(|p| p.cpv.starts_with("dev-libs/libpollen")).map(|p| p.slot.as_str()).collect();
     slots.sort_unstable();
     assert_eq!(slots, ["1", "2"]);
-    assert!(plan.packages.iter().any(|p| p.cpv.starts_with("dev-libs/libcomb") && p.distfile_bytes > 0));
+    let comb = plan.packages.iter().find(|p| p.cpv.starts_with("dev-libs/libcomb")).unwrap();
+    let file = format!("{}.tar", comb.cpv.strip_prefix("dev-libs/").unwrap());
+    assert!(comb.distfile_bytes > 0);
+    assert_eq!(comb.sources, [swarm_protocol::plan::source_hash(&file)], "{file}, hashed as the agent does");
 }
 
 #[test]

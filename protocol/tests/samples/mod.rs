@@ -11,11 +11,11 @@ use swarm_protocol::envelope::open;
 use swarm_protocol::event::Event;
 use swarm_protocol::log::LogChunk;
 use swarm_protocol::machine::{DroneType, Machine, PortageState, TreeState, Vitals, WorkerState};
-use swarm_protocol::order::{BuildJob, Limits, Order, OrderAnswer, PlanJob, Task};
+use swarm_protocol::order::{BuildJob, Limits, Order, OrderAnswer, PlanJob, SyncJob, Task};
 use swarm_protocol::plan::{Complaint, ComplaintKind, Plan, PlanAnswer, PlanChunk, PlannedEdge, PlannedPackage};
 use swarm_protocol::report::{
     AttemptStatus, BinhostAccess, BuildAnswer, BuildNews, BuildReport, BuildResult, Failure, FailureClass, Heartbeat,
-    Hello, HelloAnswer, Phase, Role,
+    Hello, HelloAnswer, Phase, Role, SyncAnswer, SyncReport,
 };
 use swarm_protocol::{
     ArtifactId, Attempt, BuildId, CodecError, DroneId, Envelope, Fence, InstanceId, PlanId, StoreId, encode,
@@ -67,6 +67,7 @@ pub fn samples() -> Vec<Sample> {
         sample("report.heartbeat", "report.heartbeat", heartbeat()),
         sample("report.artifact", "report.artifact", ask()),
         sample("report.plan", "report.plan", chunk()),
+        sample("report.sync", "report.sync", sync_report()),
         sample("plan", "plan", plan()),
         sample("log", "log", log()),
         sample("event", "event", event()),
@@ -125,10 +126,20 @@ pub fn samples() -> Vec<Sample> {
         };
         sample(name, "answer.plan", answer)
     }));
+    all.extend(sync_answers().into_iter().map(|answer| {
+        let name = match &answer {
+            SyncAnswer::Durable { .. } => "answer.sync.durable",
+            SyncAnswer::Superseded { .. } => "answer.sync.superseded",
+            SyncAnswer::Unknown => "answer.sync.unknown",
+        };
+        sample(name, "answer.sync", answer)
+    }));
     all.extend(tasks().into_iter().map(|task| {
         let name = match &task {
             Task::Build { .. } => "order.build",
             Task::Cancel { .. } => "order.cancel",
+            Task::Release { .. } => "order.release",
+            Task::Sync { .. } => "order.sync",
             Task::Plan { .. } => "order.plan",
             Task::Ping { .. } => "order.ping",
             Task::Logs { .. } => "order.logs",
@@ -174,6 +185,25 @@ fn fence() -> Fence {
     Fence { build: BuildId(41), attempt: Attempt(2) }
 }
 
+fn sync_report() -> SyncReport {
+    SyncReport {
+        instance: instance(),
+        store_id: store(),
+        number: 12,
+        failure: Some(text("emaint sync ended with 1: the mirror does not answer")),
+        tree: tree(),
+        duration_ms: 41_200,
+    }
+}
+
+fn sync_answers() -> Vec<SyncAnswer> {
+    vec![
+        SyncAnswer::Durable {},
+        SyncAnswer::Superseded { reason: text("nobody waits for this sync") },
+        SyncAnswer::Unknown,
+    ]
+}
+
 fn hello() -> Hello {
     Hello {
         instance: instance(),
@@ -202,10 +232,13 @@ fn hello() -> Hello {
             cflags: text("-O2 -pipe"),
             installed_hash: text("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"),
             tree: tree(),
+            features: texts(&["ccache", "observability"]),
             index_header: BTreeMap::from([(text("ARCH"), text("amd64")), (text("VERSION"), text("0"))]),
         },
         tags: texts(&["ssd"]),
         slots: 1,
+        waiting: Some(4),
+        sources: vec![0x0b1e_55ed, 0xc0ff_ee00],
         orders_seen: 12,
         running: vec![fence()],
         finished: vec![Fence { build: BuildId(40), attempt: Attempt(1) }],
@@ -382,6 +415,7 @@ fn plan() -> Plan {
         use_flags: texts(use_flags),
         restrict: String::new(),
         distfile_bytes: 81_920,
+        sources: vec![0xc0ff_ee00],
     };
     Plan {
         portage: text("3.0.83"),
@@ -442,6 +476,8 @@ fn tasks() -> Vec<Task> {
             },
         },
         Task::Cancel { fence: fence(), reason: text("superseded") },
+        Task::Release { fence: fence(), reason: text("asked back, since it had not begun") },
+        Task::Sync { job: SyncJob { expected: tree(), timeout_ms: 900_000 } },
         Task::Plan {
             job: PlanJob { plan: PlanId(5), attempt: 1, atoms: texts(&["app-misc/waggle"]), package_use: Vec::new() },
         },

@@ -6,7 +6,6 @@ use swarm_protocol::report::FailureClass;
 
 use crate::rows::{Culprit, DroneRow, Fact};
 use crate::state::Core;
-use crate::view::Presence;
 
 impl Core {
     /// A success resets the streaks.
@@ -36,6 +35,10 @@ impl Core {
             return;
         }
         if self.is_last(&row) {
+            // not with every single failure
+            if row.streaks.failures % settings.failures_to_ground.max(1) != 0 && !impair {
+                return;
+            }
             let name = row.name.clone();
             let message = format!("{name} keeps failing; it is the last drone of its kind and goes on, last in line");
             return self.event("warn", message, |event| event.drone = Some(name));
@@ -62,20 +65,19 @@ impl Core {
         change(row);
         row.streaks = Default::default();
         let name = row.name.clone();
+        // what waits in its line is asked back
+        self.soft.assign_due = true;
         self.event(kind, format!("{name} gets no work for a while: {reason}"), |event| event.drone = Some(name));
     }
 
-    /// No other drone of the same profile and base could take over.
+    /// No other drone of the same profile and base could take over. A sweeper takes nobody's place, and nobody a sweeper's.
     fn is_last(&self, row: &DroneRow) -> bool {
-        !self.rows.drones.iter().any(|other| {
-            other.id != row.id
-                && other.build_profile == row.build_profile
-                && other.base == row.base
-                && other.paused.is_none()
-                && other.draining.is_none()
-                && other.grounded.is_none()
-                && other.upload_impaired.is_none()
-                && self.soft.pulses.get(&other.id).is_some_and(|pulse| pulse.presence == Presence::Online)
-        })
+        let works = |other: &DroneRow| {
+            self.is_around(other) && !other.is_sweeper() && other.grounded.is_none() && other.upload_impaired.is_none()
+        };
+        let same = |other: &&DroneRow| {
+            other.id != row.id && other.build_profile == row.build_profile && other.base == row.base
+        };
+        !row.is_sweeper() && !self.rows.drones.iter().filter(same).any(works)
     }
 }

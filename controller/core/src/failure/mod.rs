@@ -10,7 +10,7 @@ pub use retry::{Next, next};
 use swarm_protocol::report::{BuildResult, Failure, FailureClass};
 use swarm_protocol::{BuildId, DroneId, SessionId};
 
-use crate::rows::{BlockedBy, BuildRow, BuildState, Culprit, FailureMark, HistoryStatus, Identity};
+use crate::rows::{BlockedBy, BuildRow, BuildState, Cancelling, Culprit, FailureMark, HistoryStatus, Identity};
 use crate::state::Core;
 
 /// A failure without a log behind it.
@@ -32,12 +32,20 @@ impl Core {
         };
         self.record_failure(id, &drone, status, failure, result);
         self.blame_drone(&drone, failure.class, culprit);
-        if let Some(then) = assignment.cancelling {
+        if let Some(then) = assignment.cancelling.filter(|then| *then != Cancelling::GiveBack {}) {
             return self.after_cancel(id, then);
         }
         let charged = if culprit == Culprit::Package { self.charged(&build, failure) } else { id };
         if failure.class != FailureClass::Busy {
-            self.mark(charged, &drone, build.attempt, failure, culprit);
+            self.mark(charged, &drone, build.attempt, failure, culprit, assignment.disk_free);
+        }
+        if let Some(sweep) = assignment.sweep {
+            let reason = (culprit == Culprit::Package)
+                .then(|| reason(&self.drone_name(&drone), &failure.message, failure.log_line.as_ref()));
+            if charged != id {
+                self.decide(charged, failure, culprit, false);
+            }
+            return self.end_sweep(id, sweep, reason);
         }
         if charged != id {
             // The dependency's own entry decides; this one waits for it (decision 3).
@@ -105,7 +113,13 @@ impl Core {
         attempt: swarm_protocol::Attempt,
         failure: &Failure,
         culprit: Culprit,
+        disk_free: u64,
     ) {
+        let had_bytes = match failure.class {
+            FailureClass::OutOfMemory => self.rows.drones.get(&drone.0).map_or(0, |row| row.ram_bytes),
+            FailureClass::DiskFull => disk_free,
+            _ => 0,
+        };
         let mark = FailureMark {
             drone: drone.clone(),
             drone_name: self.drone_name(drone),
@@ -117,6 +131,7 @@ impl Core {
             log_line: failure.log_line.clone(),
             at: self.now.at,
             wall: self.now.wall,
+            had_bytes,
         };
         if let Some(row) = self.rows.builds.change(&id.0) {
             row.marks.push(mark);
@@ -187,14 +202,11 @@ impl Core {
     /// Drones that could build a package if it had not failed there: online, of its profile and base, not a sweeper, not
     /// kept from work by a person.
     fn drones_for(&self, build: &BuildRow) -> usize {
-        let online = |id: &DroneId| {
-            self.soft.pulses.get(id).is_some_and(|pulse| pulse.presence == crate::view::Presence::Online)
-        };
         self.rows
             .drones
             .iter()
-            .filter(|row| row.build_profile == build.profile && row.base == build.base && online(&row.id))
-            .filter(|row| !row.is_sweeper() && row.paused.is_none() && row.draining.is_none())
+            .filter(|row| row.build_profile == build.profile && row.base == build.base)
+            .filter(|row| !row.is_sweeper() && self.is_around(row))
             .count()
     }
 }
@@ -205,11 +217,15 @@ fn reasons(build: &BuildRow, culprit: Culprit) -> Vec<String> {
         .marks
         .iter()
         .filter(|mark| mark.culprit == culprit)
-        .map(|mark| match &mark.log_line {
-            Some(line) => format!("{}: {}: {line}", mark.drone_name, mark.message),
-            None => format!("{}: {}", mark.drone_name, mark.message),
-        })
+        .map(|mark| reason(&mark.drone_name, &mark.message, mark.log_line.as_ref()))
         .collect()
+}
+
+fn reason(drone: &str, message: &str, log_line: Option<&String>) -> String {
+    match log_line {
+        Some(line) => format!("{drone}: {message}: {line}"),
+        None => format!("{drone}: {message}"),
+    }
 }
 
 /// Whether a block is the failures' doing.

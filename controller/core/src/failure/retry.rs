@@ -66,13 +66,14 @@ mod tests {
 
     use super::*;
     use crate::failure::blame;
+    use crate::input::Now;
     use crate::queue::blank;
     use crate::rows::{FailureMark, Origin};
 
     /// A build that failed on these drones, last of all now, at 1,000,000.
     fn after(marks: &[(&str, FailureClass)], drones: usize, auto_retries: u32) -> Next {
         let mut build =
-            blank(BuildId(1), SessionId(1), "default", "=a/b-1".to_owned(), Vec::new(), Origin::Asked, PlanId(1), 0);
+            blank(BuildId(1), SessionId(1), "default", "=a/b-1".to_owned(), Origin::Asked, PlanId(1), Now::default());
         build.auto_retries = auto_retries;
         build.marks = marks
             .iter()
@@ -88,6 +89,7 @@ mod tests {
                 log_line: None,
                 at: 0,
                 wall: 0,
+                had_bytes: 0,
             })
             .collect();
         let class = marks.last().expect("a failure").1;

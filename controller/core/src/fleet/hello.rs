@@ -13,6 +13,8 @@ use crate::state::Core;
 
 /// The build profile of who names none, drones and requests alike.
 pub(crate) const DEFAULT_PROFILE: &str = "default";
+/// FEATURES kept of a drone.
+const MAX_FEATURES: usize = 256;
 /// Longest name of a drone.
 const MAX_NAME: usize = 63;
 
@@ -32,6 +34,8 @@ impl Core {
         self.reply(reply, Answer::Hello(answer));
         if welcome {
             self.resend_untaken(Some(&drone));
+            self.soft.vain.remove(&drone);
+            self.soft.moved_homes.insert(drone.clone());
             self.soft.assign_due = true;
         }
     }
@@ -93,6 +97,7 @@ impl Core {
             Role::Worker => {
                 if row.worker.as_ref() != Some(&hello.instance) {
                     self.take_plans_from(drone);
+                    row.syncing = None;
                 }
                 row.worker = Some(hello.instance.clone());
             }
@@ -152,18 +157,9 @@ impl Core {
 
     /// A new worker has lost the plans of the old one.
     pub(crate) fn take_plans_from(&mut self, drone: &DroneId) {
-        let lost: Vec<u64> = self
-            .rows
-            .plans
-            .iter()
-            .filter(|plan| matches!(&plan.state, PlanState::Sent { drone: who, .. } if who == drone))
-            .map(|plan| plan.id.0)
-            .collect();
-        for id in lost {
-            if let Some(plan) = self.rows.plans.change(&id) {
-                plan.state = PlanState::Waiting {};
-                self.soft.gave_up.insert(id, drone.clone());
-            }
+        for id in self.soft.plans.sent_to(drone) {
+            self.change_plan(id, |plan| plan.state = PlanState::Waiting {});
+            self.soft.gave_up.insert(id, drone.clone());
         }
     }
 
@@ -204,6 +200,9 @@ fn described(drone: &DroneId, hello: &Hello, known: Option<DroneRow>, wall: u64)
         type_override: None,
         tags: Vec::new(),
         slots: 1,
+        waiting: None,
+        features: Vec::new(),
+        sources: Vec::new(),
         build_profile: String::new(),
         chost: String::new(),
         base: String::new(),
@@ -216,6 +215,9 @@ fn described(drone: &DroneId, hello: &Hello, known: Option<DroneRow>, wall: u64)
         last_order: 0,
         paused: None,
         draining: None,
+        drained: None,
+        syncing: None,
+        speeds: Vec::new(),
         grounded: None,
         upload_impaired: None,
         streaks: Streaks::default(),
@@ -231,6 +233,10 @@ fn described(drone: &DroneId, hello: &Hello, known: Option<DroneRow>, wall: u64)
     row.evidence.clone_from(&machine.evidence);
     row.tags.clone_from(&hello.tags);
     row.slots = hello.slots.clamp(1, 64);
+    row.waiting = hello.waiting;
+    row.features = portage.features.iter().filter(|name| is_label(name, 64)).take(MAX_FEATURES).cloned().collect();
+    row.sources = hello.sources.iter().copied().take(Hello::MAX_SOURCES).collect();
+    row.sources.sort_unstable();
     row.build_profile = build_profile;
     row.chost.clone_from(&portage.chost);
     row.base = base;

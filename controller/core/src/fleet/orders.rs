@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use swarm_protocol::order::{BuildJob, Order, PlanJob, Task};
+use swarm_protocol::order::{BuildJob, Limits, Order, PlanJob, Task};
 use swarm_protocol::{BuildId, DroneId, Fence, InstanceId};
 
 use crate::effect::Effect;
-use crate::rows::{BuildRow, BuildState, PlanRow, PlanState};
+use crate::rows::{BuildRow, BuildState, Cancelling, PlanRow, PlanState};
 use crate::state::Core;
 
 impl Core {
@@ -23,7 +23,7 @@ impl Core {
         self.emit(drone, 0, task);
     }
 
-    fn emit(&mut self, drone: &DroneId, number: u64, task: Task) {
+    pub(super) fn emit(&mut self, drone: &DroneId, number: u64, task: Task) {
         let Some(instance) = self.worker_of(drone) else { return };
         let order = Order { number, store_id: self.store_id().clone(), instance, task };
         self.effects.push(Effect::Order { drone: drone.clone(), order: Box::new(order) });
@@ -37,10 +37,12 @@ impl Core {
     pub(crate) fn send_build(&mut self, id: BuildId) {
         let Some(build) = self.rows.builds.get(&id.0) else { return };
         let Some(assignment) = build.assignment().cloned() else { return };
-        let task = if assignment.cancelling.is_some() {
-            Task::Cancel { fence: build.fence(), reason: "cancelled".to_owned() }
-        } else {
-            Task::Build { job: self.job(build, &assignment.drone) }
+        let task = match assignment.cancelling {
+            Some(Cancelling::GiveBack {}) => {
+                Task::Release { fence: build.fence(), reason: "asked back, since it had not begun".to_owned() }
+            }
+            Some(_) => Task::Cancel { fence: build.fence(), reason: "cancelled".to_owned() },
+            None => Task::Build { job: self.job(build, &assignment.drone) },
         };
         self.soft.sent.insert(id, self.now.at);
         let number = if assignment.cancelling.is_some() { 0 } else { assignment.order };
@@ -56,7 +58,21 @@ impl Core {
             use_flags: build.use_flags.clone(),
             package_use: build.package_use.clone(),
             min_index_timestamp: if build.after.is_empty() { 0 } else { self.listed_up_to(drone) },
-            limits: self.settings.limits,
+            limits: self.limits_of(build),
+        }
+    }
+
+    /// The request's wish, what is configured for the package, or what holds for all.
+    fn limits_of(&self, build: &BuildRow) -> Limits {
+        let rules = &self.settings.packages;
+        let rule = if rules.is_empty() { None } else { build.cp().and_then(|cp| rules.get(&cp)) };
+        let limits = self.settings.limits;
+        let total = build.wishes.total_ms.or_else(|| rule.and_then(|rule| rule.total_ms));
+        let silence = build.wishes.silence_ms.or_else(|| rule.and_then(|rule| rule.silence_ms));
+        Limits {
+            total_ms: total.unwrap_or(limits.total_ms),
+            silence_ms: silence.unwrap_or(limits.silence_ms),
+            log_bytes: limits.log_bytes,
         }
     }
 
@@ -89,29 +105,27 @@ impl Core {
         for id in open {
             self.send_build(id);
         }
-        let plans: Vec<u64> = self
-            .rows
-            .plans
-            .iter()
-            .filter(|plan| matches!(&plan.state, PlanState::Sent { drone: who, .. } if drone.is_none_or(|d| d == who)))
-            .map(|plan| plan.id.0)
-            .collect();
+        let plans: Vec<u64> = match drone {
+            Some(drone) => self.soft.plans.sent_to(drone),
+            None => self.rows.drones.iter().flat_map(|row| self.soft.plans.sent_to(&row.id)).collect(),
+        };
         for id in plans {
             self.send_plan(id);
+        }
+        let syncing =
+            self.rows.drones.iter().filter(|row| row.syncing.is_some() && drone.is_none_or(|one| *one == row.id));
+        for drone in syncing.map(|row| row.id.clone()).collect::<Vec<_>>() {
+            self.send_sync(&drone);
         }
     }
 
     /// Plans the drone has not seen.
     pub(crate) fn resend_plans(&mut self, drone: &DroneId, orders_seen: u64) {
-        let unseen: Vec<u64> = self
-            .rows
-            .plans
-            .iter()
-            .filter(|plan| matches!(&plan.state, PlanState::Sent { drone: who, order, .. } if who == drone && *order > orders_seen))
-            .map(|plan| plan.id.0)
-            .collect();
-        for id in unseen {
-            self.send_plan(id);
+        for id in self.soft.plans.sent_to(drone) {
+            let unseen = |state: &PlanState| matches!(state, PlanState::Sent { order, .. } if *order > orders_seen);
+            if self.rows.plans.get(&id).is_some_and(|plan| unseen(&plan.state)) {
+                self.send_plan(id);
+            }
         }
     }
 

@@ -10,7 +10,6 @@ use swarm_protocol::{BuildId, DroneId};
 
 use crate::failure::failed;
 use crate::input::Now;
-use crate::placement::Rule;
 use crate::state::Core;
 use crate::view::Presence;
 
@@ -65,8 +64,10 @@ impl Core {
         if tree_moved && let Some(row) = self.rows.drones.change(&drone.0) {
             row.tree.clone_from(&beat.tree.id);
             row.tree_timestamp = beat.tree.timestamp;
+            self.soft.moved_homes.insert(drone.clone());
         }
-        let before = self.rules_against(drone);
+        let rules = |core: &Self| core.rows.drones.get(&drone.0).map(|row| core.rules_against(row));
+        let before = rules(self);
         let now = self.now;
         let pulse = self.soft.pulses.entry(drone.clone()).or_default();
         let came_back = pulse.presence == Presence::Offline;
@@ -83,16 +84,13 @@ impl Core {
         };
         if came_back {
             self.event("register", format!("{name} is online"), |event| event.drone = Some(name));
+            self.heard_again(drone);
         }
         self.soft.touched.insert(drone.clone());
         // a heartbeat that changes nothing must not walk the whole line
-        self.soft.assign_due |= tree_moved || before != self.rules_against(drone);
+        self.soft.assign_due |= tree_moved || before != rules(self);
         let finished: BTreeSet<_> = beat.finished.into_iter().collect();
         self.compare(drone, &finished);
-    }
-
-    fn rules_against(&self, drone: &DroneId) -> Vec<Rule> {
-        self.against_drone(drone).into_iter().map(|reason| reason.rule).collect()
     }
 
     /// Compares what the drone says it has with what it is to have.
@@ -127,6 +125,7 @@ impl Core {
             }
         }
         self.resend_plans(drone, pulse.orders_seen);
+        self.resend_sync(drone, pulse.orders_seen);
     }
 
     /// A heartbeat lists a current attempt: its lease is renewed, and what it tells beyond that is taken over.
@@ -138,12 +137,11 @@ impl Core {
         if assignment.taken && (assignment.building_since.is_some() || !began) {
             return;
         }
-        self.change_assignment(id, |assignment| {
-            assignment.taken = true;
-            if began {
-                assignment.building_since.get_or_insert(since);
-            }
-        });
+        if began {
+            self.began(id, since);
+        } else {
+            self.change_assignment(id, |assignment| assignment.taken = true);
+        }
     }
 
     /// A cancelled attempt that no heartbeat lists has nothing to end.
@@ -172,12 +170,29 @@ impl Core {
         self.fail(id, &failed(FailureClass::AgentLost, message), None);
     }
 
+    /// Nobody looked since `before`, although somebody's silence was to be judged long ago: we stood still (a machine that
+    /// was paused, or swapped), and heartbeats wait to be read. As after our own start, nobody is judged for a while and
+    /// each lease begins anew.
+    pub(crate) fn notice_standstill(&mut self, before: u64) {
+        let now = self.now.at;
+        let late = self.next_fleet().map_or(0, |due| now.saturating_sub(due.max(before)));
+        if late <= self.settings.heartbeat {
+            return;
+        }
+        self.soft.started = now;
+        let lease = now + self.settings.lease;
+        self.soft.leases.values_mut().for_each(|until| *until = lease.max(*until));
+        let (still, grace) = ((now - before) / 1_000, self.settings.start_grace / 1_000);
+        self.event("warn", format!("the controller stood still for {still} s; nobody is judged for {grace} s"), |_| {});
+    }
+
     /// Drones fall silent, leases end, groundings end.
     pub(crate) fn wake_fleet(&mut self) {
         self.lapse_facts();
         if self.in_grace() {
             return;
         }
+        self.end_late_syncs();
         let now = self.now.at;
         let silent: Vec<DroneId> = self
             .soft
@@ -188,9 +203,18 @@ impl Core {
             })
             .map(|(id, _)| id.clone())
             .collect();
+        self.watch_for_cut(&silent);
         for drone in silent {
             self.fell_silent(&drone);
         }
+        self.end_hold();
+        if self.soft.cut_off.is_none() {
+            self.end_leases();
+        }
+    }
+
+    fn end_leases(&mut self) {
+        let now = self.now.at;
         let ended: Vec<BuildId> =
             self.soft.leases.iter().filter(|(_, until)| **until <= now).map(|(id, _)| *id).collect();
         for id in ended {
@@ -214,6 +238,7 @@ impl Core {
         }
         self.soft.touched.insert(drone.clone());
         self.take_plans_from(drone);
+        self.forget_sync(drone);
         self.soft.assign_due = true;
         let name = self.drone_name(drone);
         let held = self.held_by(drone).len();
@@ -258,7 +283,9 @@ impl Core {
             .filter(|p| p.presence == Presence::Online)
             .map(|p| p.last_beat + self.settings.offline_after);
         let leases = self.soft.leases.values().copied();
-        let judged = silence.chain(leases).min().map(|at| at.max(grace_end));
+        let hold_end = self.soft.cut_off.as_ref().map(|cut| cut.until);
+        let leases = leases.min().map(|at| at.max(hold_end.unwrap_or(0)));
+        let judged = silence.chain(leases).chain(hold_end).chain(self.next_sync()).min().map(|at| at.max(grace_end));
         let facts = self
             .rows
             .drones

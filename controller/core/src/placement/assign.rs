@@ -1,74 +1,153 @@
-//! Giving out work: the line from its head, each package to the best of the free drones that may build it.
+//! Giving out work: each line from its head, each package to the best of the free drones of its place that may build it.
+//! First into free slots, then into the places beyond them, so that a drone begins its next package at once.
 
 use std::collections::BTreeMap;
 
 use swarm_protocol::{Attempt, BuildId, DroneId};
 
-use super::eligible::{Reason, Rule};
-use crate::rows::{Assignment, BuildState, Culprit, DroneRow, FailureMark};
+use super::score::{Standing, total};
+use crate::queue::Place;
+use crate::rows::{Assignment, BlockedBy, BuildRow, BuildState, DroneRow, Sweep};
 use crate::state::Core;
 
-/// Between two looks for packages nobody can build, milliseconds.
-const LOOK_EVERY: u64 = 15_000;
-/// Packages looked at each time.
-const LOOK_AT: usize = 100;
+/// A drone with room for so many orders.
+#[derive(Debug, Clone)]
+pub(super) struct Seat {
+    pub drone: DroneId,
+    pub room: usize,
+    standing: Standing,
+}
+
+/// Of so many drones with the highest score and as many with the lowest the best is chosen: the fastest for what is long, the
+/// slowest for what is short, and no package is compared with a whole fleet.
+const COMPARED: usize = 32;
 
 impl Core {
     /// Gives out as much as fits.
     pub(crate) fn assign(&mut self) {
-        if self.meta().paused.is_some() || !self.soft.graph.has_ready() {
+        self.soft.graph.relax();
+        self.recall();
+        if self.meta().paused.is_some() {
             return;
         }
-        let mut free: BTreeMap<DroneId, usize> = self
-            .rows
-            .drones
-            .iter()
-            .filter(|row| self.against_drone(&row.id).is_empty())
-            .map(|row| {
-                (
-                    row.id.clone(),
-                    (row.slots as usize).saturating_sub(self.soft.held.get(&row.id).map_or(0, |held| held.len())),
-                )
-            })
-            .collect();
-        if free.is_empty() {
-            return;
+        for (place, drones) in self.able_drones(false) {
+            let idle = self.give_out(&place, self.seats(&drones, |core, row| core.free_slots(row)));
+            self.give_out(&place, self.seats(&drones, |core, row| core.free_places(row)));
+            self.even_out(&idle, &drones);
         }
-        let mut given = Vec::new();
-        for id in self.soft.graph.ready() {
-            let Some(drone) = self.best(id, free.keys()) else { continue };
-            if let Some(slots) = free.get_mut(&drone) {
-                *slots -= 1;
-                if *slots == 0 {
-                    free.remove(&drone);
-                }
-            }
-            given.push((id, drone));
-            if free.is_empty() {
-                break;
-            }
-        }
-        for (id, drone) in given {
-            self.give(id, &drone);
-        }
+        self.sweep();
     }
 
-    fn best<'a>(&self, id: BuildId, drones: impl Iterator<Item = &'a DroneId>) -> Option<DroneId> {
+    /// Drones that may work, sweepers or the others, by place.
+    pub(super) fn able_drones(&self, sweepers: bool) -> BTreeMap<Place, Vec<DroneId>> {
+        let mut places: BTreeMap<Place, Vec<DroneId>> = BTreeMap::new();
+        for row in self.rows.drones.iter().filter(|row| row.is_sweeper() == sweepers) {
+            if self.is_around(row) && self.may_be_given(row) {
+                places.entry(home(row)).or_default().push(row.id.clone());
+            }
+        }
+        places
+    }
+
+    /// Nothing but want of room speaks against it.
+    fn may_be_given(&self, row: &DroneRow) -> bool {
+        self.rules_against(row).iter().all(|rule| *rule == super::Rule::FreeSlot)
+    }
+
+    /// Seats, the highest score first.
+    fn seats(&self, drones: &[DroneId], room: impl Fn(&Self, &DroneRow) -> usize) -> Vec<Seat> {
+        let rows = drones.iter().filter_map(|drone| self.rows.drones.get(&drone.0));
+        let free = rows.map(|row| (row, room(self, row))).filter(|(_, room)| *room > 0);
+        let seat = |(row, room): (&DroneRow, usize)| Seat { drone: row.id.clone(), room, standing: self.standing(row) };
+        let mut seats: Vec<Seat> = free.map(seat).collect();
+        seats.sort_by_key(|seat| std::cmp::Reverse(seat.standing.total()));
+        seats
+    }
+
+    pub(super) fn free_slots(&self, row: &DroneRow) -> usize {
+        (row.slots as usize).saturating_sub(self.held_count(&row.id))
+    }
+
+    /// Places in a drone's line that are to be filled now: none behind a build that is known to take long, since another
+    /// drone may be free first.
+    fn free_places(&self, row: &DroneRow) -> usize {
+        let slots = row.slots as usize;
+        let beyond = self.held_count(&row.id).saturating_sub(slots);
+        let room = self.places(row).saturating_sub(beyond);
+        let far = room > 0 && self.known_wait_ms(row).is_some_and(|wait| wait > self.settings.prefetch_within);
+        if far { 0 } else { room }
+    }
+
+    /// Gives out the line of a place to these seats; returns those that have room left, since nothing in the line is for them.
+    fn give_out(&mut self, place: &Place, seats: Vec<Seat>) -> Vec<Seat> {
+        let grown = self.soft.graph.grown(place);
+        let in_vain = |seat: &Seat| self.soft.vain.get(&seat.drone).is_some_and(|seen| *seen >= grown);
+        let (vain, mut seats): (Vec<Seat>, Vec<Seat>) = seats.into_iter().partition(in_vain);
+        let mut last = None;
+        while !seats.is_empty() {
+            last = self.soft.graph.after(place, last);
+            let Some((_, id)) = last else { break };
+            let Some(at) = self.best(id, &seats) else { continue };
+            self.give(id, &seats[at].drone.clone());
+            self.renew_seat(&mut seats, at);
+        }
+        for seat in &seats {
+            self.soft.vain.insert(seat.drone.clone(), grown);
+        }
+        seats.extend(vain);
+        seats
+    }
+
+    /// A seat has been given an order, which may be a long one: whether it is to have more is looked at anew.
+    fn renew_seat(&self, seats: &mut Vec<Seat>, at: usize) {
+        let mut seat = seats.remove(at);
+        seat.room -= 1;
+        let Some(row) = self.rows.drones.get(&seat.drone.0) else { return };
+        if seat.room == 0 || self.free_slots(row) + self.free_places(row) == 0 {
+            return;
+        }
+        seat.standing = self.standing(row);
+        let place = seats.partition_point(|other| other.standing.total() >= seat.standing.total());
+        seats.insert(place, seat);
+    }
+
+    /// The best of the seats for an entry, if any may build it.
+    fn best(&mut self, id: BuildId, seats: &[Seat]) -> Option<usize> {
         let build = self.rows.builds.get(&id.0)?;
-        let rows = drones.filter_map(|drone| self.rows.drones.get(&drone.0));
-        // the long line is walked often, and most of what speaks against a drone are these three
-        let fits =
-            |row: &&DroneRow| row.build_profile == build.profile && row.base == build.base && row.tree == build.tree;
-        let able = rows.filter(fits).filter(|row| self.against_package(row, build).is_empty());
-        let total = |row: &&DroneRow| self.score(row, build).iter().map(|points| points.points).sum::<i64>();
-        able.max_by_key(|row| (total(row), std::cmp::Reverse(row.name.clone()))).map(|row| row.id.clone())
+        let want = self.want(build);
+        let steps = std::cell::Cell::new(0);
+        let fits = |at: &usize| {
+            steps.set(steps.get() + 1);
+            self.rows.drones.get(&seats[*at].drone.0).is_some_and(|row| self.is_fit(row, &want))
+        };
+        let mut able: Vec<usize> = (0..seats.len()).filter(fits).take(COMPARED).collect();
+        if let Some(rest) = able.last().filter(|_| able.len() == COMPARED).map(|last| last + 1..seats.len()) {
+            able.extend(rest.clone().rev().filter(fits).take(COMPARED));
+            let built = |at: &usize| want.runs.iter().any(|run| run.drone == seats[*at].drone);
+            able.extend(rest.filter(built).filter(fits));
+        }
+        let total = |at: &usize| {
+            let row = self.rows.drones.get(&seats[*at].drone.0)?;
+            Some((total(row, seats[*at].standing, &want), std::cmp::Reverse(&row.name)))
+        };
+        let best = able.into_iter().max_by_key(total);
+        self.soft.candidates += steps.get();
+        best
     }
 
-    fn give(&mut self, id: BuildId, drone: &DroneId) {
+    pub(super) fn give(&mut self, id: BuildId, drone: &DroneId) {
         let order = self.next_order(drone);
+        let disk_free = self.soft.pulses.get(drone).map_or(0, |pulse| pulse.vitals.disk_build_free);
         let Some(row) = self.rows.builds.change(&id.0) else { return };
         row.attempt = Attempt(row.attempt.0 + 1);
         let atom = row.atom();
+        let sweep = match &row.state {
+            BuildState::Blocked { by: BlockedBy::Failures { culprit }, reasons, since, retry_at } => {
+                Some(Sweep { culprit: *culprit, reasons: reasons.clone(), since: *since, retry_at: *retry_at })
+            }
+            _ => None,
+        };
+        let last_resort = if sweep.is_some() { ", as the last resort" } else { "" };
         let assignment = Assignment {
             drone: drone.clone(),
             order,
@@ -76,93 +155,24 @@ impl Core {
             taken: false,
             building_since: None,
             cancelling: None,
+            disk_free,
+            sweep,
         };
         self.set_state(id, BuildState::Delegated { assignment });
         let name = self.drone_name(drone);
-        self.build_event("assign", id, format!("{atom} goes to {name}"), Some(name));
+        self.build_event("assign", id, format!("{atom} goes to {name}{last_resort}"), Some(name));
         self.send_build(id);
     }
+}
 
-    /// Ready packages that no drone may build, however free: announced after a while, and planned anew if the base or tree
-    /// they were planned on exists no more.
-    pub(crate) fn look_for_unplaceable(&mut self) {
-        if self.now.at < self.soft.last_look + LOOK_EVERY || self.in_grace() {
-            return;
-        }
-        self.soft.last_look = self.now.at;
-        // reasons that end by themselves, like a failure of a drone some minutes ago
-        self.soft.assign_due = true;
-        // a part of the line each time, round and round
-        let from = self.soft.look_from;
-        let line: Vec<BuildId> = self.soft.graph.ready().skip(from).take(LOOK_AT).collect();
-        self.soft.look_from = if line.len() < LOOK_AT { 0 } else { from + LOOK_AT };
-        let mut outdated_builds = Vec::new();
-        for id in line {
-            let against = self.against_everywhere(id);
-            if against.iter().any(|(_, reasons)| reasons.iter().all(|reason| reason.rule == Rule::FreeSlot)) {
-                self.soft.unplaceable.remove(&id);
-                continue;
-            }
-            let outdated =
-                |reasons: &[Reason]| reasons.iter().any(|reason| matches!(reason.rule, Rule::Base | Rule::Tree));
-            let online = |reasons: &[Reason]| {
-                reasons.iter().all(|reason| reason.rule != Rule::Online && reason.rule != Rule::Profile)
-            };
-            let mut present = against.iter().filter(|(_, reasons)| online(reasons)).peekable();
-            if present.peek().is_some() && present.all(|(_, reasons)| outdated(reasons)) {
-                outdated_builds.push(id);
-                continue;
-            }
-            self.announce_unplaceable(id, &against);
-        }
-        self.plan_anew(&outdated_builds);
-    }
+/// The place a drone belongs to.
+pub(super) fn home(row: &DroneRow) -> Place {
+    Place { profile: row.build_profile.clone(), base: row.base.clone(), tree: row.tree.clone() }
+}
 
-    fn announce_unplaceable(&mut self, id: BuildId, against: &[(String, Vec<Reason>)]) {
-        let now = self.now.at;
-        let entry = self.soft.unplaceable.entry(id).or_insert((now, false));
-        if entry.1 || now < entry.0 + self.settings.unplaceable_after {
-            return;
-        }
-        entry.1 = true;
-        let failed_there = |reasons: &[Reason]| {
-            reasons.iter().any(|reason| reason.rule == Rule::NotFailedHere)
-                && reasons.iter().all(|reason| matches!(reason.rule, Rule::NotFailedHere | Rule::FreeSlot))
-        };
-        let lasting = |mark: &FailureMark| mark.culprit == Culprit::Package;
-        if against.iter().any(|(_, reasons)| failed_there(reasons))
-            && self.rows.builds.get(&id.0).is_some_and(|build| build.marks.iter().any(lasting))
-        {
-            return self.give_up_waiting(id);
-        }
-        let each = against.iter().take(5).map(|(name, reasons)| {
-            let texts: Vec<&str> = reasons.iter().map(|reason| reason.text.as_str()).collect();
-            format!("{name}: {}", texts.join(", "))
-        });
-        let each: Vec<String> = each.collect();
-        let why = if each.is_empty() { "there is no drone".to_owned() } else { each.join("; ") };
-        let atom = self.rows.builds.get(&id.0).map(|row| row.atom()).unwrap_or_default();
-        self.build_event("warn", id, format!("nobody can build {atom}: {why}"), None);
-    }
-
-    /// For each drone by name, everything that speaks against it for a package.
-    pub(crate) fn against_everywhere(&self, id: BuildId) -> Vec<(String, Vec<Reason>)> {
-        let Some(build) = self.rows.builds.get(&id.0) else { return Vec::new() };
-        self.rows
-            .drones
-            .iter()
-            .map(|row| {
-                let mut against = self.against_drone(&row.id);
-                against.extend(self.against_package(row, build));
-                (row.name.clone(), against)
-            })
-            .collect()
-    }
-
-    pub(crate) fn next_look(&self) -> Option<u64> {
-        self.soft
-            .graph
-            .has_ready()
-            .then(|| (self.soft.last_look + LOOK_EVERY).max(self.soft.started + self.settings.start_grace))
+impl Core {
+    /// Whether an entry belongs to the place a drone is in.
+    pub(super) fn is_at_home(&self, build: &BuildRow, row: &DroneRow) -> bool {
+        build.profile == row.build_profile && build.base == row.base && build.tree == row.tree
     }
 }

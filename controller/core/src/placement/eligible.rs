@@ -1,10 +1,11 @@
 //! Whether a drone may build a package: all reasons against it, not the first (rules.md §2).
 
+use swarm_protocol::DroneId;
 use swarm_protocol::machine::WorkerState;
 use swarm_protocol::report::FailureClass;
-use swarm_protocol::{Cpv, DroneId};
 
-use crate::rows::{BuildRow, Culprit, DroneRow, FailureMark};
+use super::score::Want;
+use crate::rows::{BlockedBy, BuildRow, BuildState, Culprit, DroneRow, Fact, FailureMark};
 use crate::state::Core;
 use crate::view::Presence;
 
@@ -23,25 +24,61 @@ pub enum Rule {
     NotGrounded,
     /// Its uploads work.
     UploadsWork,
-    /// It has a free slot.
+    /// It is not bringing its tree up to date.
+    NotSyncing,
+    /// It has a free slot or a free place in its line.
     FreeSlot,
     /// It serves the build profile.
     Profile,
+    /// It has the ARCH the package was planned for.
+    Arch,
     /// It has the base the package was planned on.
     Base,
     /// It has the tree the package was planned on.
     Tree,
+    /// It has the operator's tags that are asked for.
+    Tags,
+    /// Its Portage has the FEATURES that are asked for.
+    Features,
     /// It has room on its disks.
     Disk,
     /// It has the memory.
     Memory,
+    /// It has more of what was too little elsewhere, as long as any drone has.
+    MoreOfWhatLacked,
     /// The package has not failed there.
     NotFailedHere,
     /// A sweeper takes blocked packages only.
     NotSweeper,
+    /// Blocked packages are for sweepers only.
+    NotBlocked,
 }
 
 impl Rule {
+    /// All of them.
+    pub const ALL: [Self; 20] = [
+        Self::Online,
+        Self::WorkerReady,
+        Self::NotPaused,
+        Self::NotDraining,
+        Self::NotGrounded,
+        Self::UploadsWork,
+        Self::NotSyncing,
+        Self::FreeSlot,
+        Self::Profile,
+        Self::Arch,
+        Self::Base,
+        Self::Tree,
+        Self::Tags,
+        Self::Features,
+        Self::Disk,
+        Self::Memory,
+        Self::MoreOfWhatLacked,
+        Self::NotFailedHere,
+        Self::NotSweeper,
+        Self::NotBlocked,
+    ];
+
     /// Stable name.
     pub fn name(self) -> &'static str {
         match self {
@@ -51,14 +88,20 @@ impl Rule {
             Self::NotDraining => "not-draining",
             Self::NotGrounded => "not-grounded",
             Self::UploadsWork => "uploads-work",
+            Self::NotSyncing => "not-syncing",
             Self::FreeSlot => "free-slot",
             Self::Profile => "build-profile",
+            Self::Arch => "arch",
             Self::Base => "base",
             Self::Tree => "tree",
+            Self::Tags => "tags",
+            Self::Features => "features",
             Self::Disk => "disk",
             Self::Memory => "memory",
+            Self::MoreOfWhatLacked => "more-of-what-lacked",
             Self::NotFailedHere => "not-failed-here",
             Self::NotSweeper => "not-sweeper",
+            Self::NotBlocked => "not-blocked",
         }
     }
 }
@@ -72,103 +115,197 @@ pub struct Reason {
     pub text: String,
 }
 
+/// Hears each rule that speaks against a drone; the text is made only if somebody wants to read it.
+type Say<'a> = dyn FnMut(Rule, &dyn Fn() -> String) + 'a;
+
 impl Core {
     /// Everything that speaks against giving a drone any work at all.
     pub(crate) fn against_drone(&self, drone: &DroneId) -> Vec<Reason> {
         let Some(row) = self.rows.drones.get(&drone.0) else { return Vec::new() };
         let mut against = Vec::new();
-        let mut say = |rule: Rule, text: String| against.push(Reason { rule, text });
-        let pulse = self.soft.pulses.get(drone);
-        if !pulse.is_some_and(|pulse| pulse.presence == Presence::Online) {
-            say(Rule::Online, "offline".to_owned());
-        }
-        match pulse.map(|pulse| pulse.worker) {
-            _ if row.worker.is_none() => say(Rule::WorkerReady, "its worker has not said hello".to_owned()),
-            Some(WorkerState::Hung) => say(Rule::WorkerReady, "its worker does not answer".to_owned()),
-            Some(WorkerState::Down) => say(Rule::WorkerReady, "its worker is down".to_owned()),
-            _ => {}
-        }
-        let facts = [
-            (Rule::NotPaused, "paused", &row.paused),
-            (Rule::NotDraining, "draining", &row.draining),
-            (Rule::NotGrounded, "grounded", &row.grounded),
-            (Rule::UploadsWork, "uploads impaired", &row.upload_impaired),
-        ];
-        for (rule, word, fact) in facts {
-            if let Some(fact) = fact {
-                say(rule, format!("{word} by {}: {}", fact.by, fact.reason));
-            }
-        }
-        let held = self.soft.held.get(drone).map_or(0, std::collections::BTreeSet::len);
-        if held >= row.slots as usize {
-            say(Rule::FreeSlot, format!("{held} of {} slots in use", row.slots));
-        }
-        if let Some(vitals) = pulse.filter(|pulse| pulse.told).map(|pulse| &pulse.vitals) {
-            for (what, free) in [("builds", vitals.disk_build_free), ("packages", vitals.disk_packages_free)] {
-                if free < self.settings.min_free_disk {
-                    say(
-                        Rule::Disk,
-                        format!("{} free for {what}, {} wanted", bytes(free), bytes(self.settings.min_free_disk)),
-                    );
-                }
-            }
-        }
-        if row.is_sweeper() {
-            say(Rule::NotSweeper, "a sweeper takes blocked packages only".to_owned());
-        }
+        self.check_drone(row, &mut |rule, text| against.push(Reason { rule, text: text() }));
+        against
+    }
+
+    /// The same as bare rules.
+    pub(crate) fn rules_against(&self, row: &DroneRow) -> Vec<Rule> {
+        let mut against = Vec::new();
+        self.check_drone(row, &mut |rule, _| against.push(rule));
         against
     }
 
     /// Everything that speaks against this drone for this package.
     pub(crate) fn against_package(&self, row: &DroneRow, build: &BuildRow) -> Vec<Reason> {
         let mut against = Vec::new();
-        let mut say = |rule: Rule, text: String| against.push(Reason { rule, text });
-        if row.build_profile != build.profile {
-            say(Rule::Profile, format!("serves the build profile {}, not {}", row.build_profile, build.profile));
-        } else if row.base != build.base {
-            say(
-                Rule::Base,
-                "its Portage profile, CHOST, CFLAGS or installed set differs from the planner's".to_owned(),
-            );
-        } else if row.tree != build.tree {
-            say(Rule::Tree, "its ebuild tree is not the one the package was planned on".to_owned());
-        }
-        let learned = build.cpv.as_deref().and_then(|cpv| cpv.parse::<Cpv>().ok());
-        let learned = learned.and_then(|cpv| self.rows.durations.get(&cpv.cp()));
-        if let Some(known) = learned.filter(|known| known.memory_peak_bytes > row.ram_bytes && row.ram_bytes > 0) {
-            say(
-                Rule::Memory,
-                format!("it took {} before, the drone has {}", bytes(known.memory_peak_bytes), bytes(row.ram_bytes)),
-            );
-        }
-        for mark in build.marks.iter().filter(|mark| self.rules_out(row, mark)) {
-            say(Rule::NotFailedHere, format!("failed here: {}", mark.message));
-        }
+        self.check_package(row, &self.want(build), &mut |rule, text| against.push(Reason { rule, text: text() }));
         against
+    }
+
+    /// Nothing speaks against this drone for this package.
+    pub(super) fn is_fit(&self, row: &DroneRow, want: &Want<'_>) -> bool {
+        let mut fit = true;
+        self.check_package(row, want, &mut |_, _| fit = false);
+        fit
+    }
+
+    fn check_drone(&self, row: &DroneRow, say: &mut Say<'_>) {
+        let pulse = self.soft.pulses.get(&row.id);
+        if !pulse.is_some_and(|pulse| pulse.presence == Presence::Online) {
+            say(Rule::Online, &|| "offline".to_owned());
+        }
+        match pulse.map(|pulse| pulse.worker) {
+            _ if row.worker.is_none() => say(Rule::WorkerReady, &|| "its worker has not said hello".to_owned()),
+            Some(WorkerState::Hung) => say(Rule::WorkerReady, &|| "its worker does not answer".to_owned()),
+            Some(WorkerState::Down) => say(Rule::WorkerReady, &|| "its worker is down".to_owned()),
+            _ => {}
+        }
+        for (rule, word, fact) in facts(row) {
+            say(rule, &|| format!("{word} by {}: {}", fact.by, fact.reason));
+        }
+        if row.syncing.is_some() {
+            say(Rule::NotSyncing, &|| "it brings its ebuild tree up to date".to_owned());
+        }
+        let (held, slots, places) = (self.held_count(&row.id), row.slots as usize, self.places(row));
+        if held >= slots + places {
+            say(Rule::FreeSlot, &|| match places {
+                0 => format!("{held} of {slots} slots in use"),
+                _ => format!("{slots} slots and {places} places in its line are taken"),
+            });
+        }
+        if let Some(vitals) = pulse.filter(|pulse| pulse.told).map(|pulse| &pulse.vitals) {
+            let least = self.settings.min_free_disk;
+            for (what, free) in [("builds", vitals.disk_build_free), ("packages", vitals.disk_packages_free)] {
+                if free < least {
+                    say(Rule::Disk, &|| format!("{} free for {what}, {} wanted", bytes(free), bytes(least)));
+                }
+            }
+        }
+    }
+
+    fn check_package(&self, row: &DroneRow, want: &Want<'_>, say: &mut Say<'_>) {
+        let build = want.build;
+        match (row.is_sweeper(), is_for_sweepers(build)) {
+            (true, false) => say(Rule::NotSweeper, &|| "a sweeper takes blocked packages only".to_owned()),
+            (false, true) => say(Rule::NotBlocked, &|| "it is blocked: only a sweeper may try it".to_owned()),
+            _ => {}
+        }
+        if row.build_profile != build.profile {
+            say(Rule::Profile, &|| format!("serves the build profile {}, not {}", row.build_profile, build.profile));
+        } else if !build.arch.is_empty() && row.arch != build.arch {
+            say(Rule::Arch, &|| format!("is {}, the package was planned for {}", row.arch, build.arch));
+        } else if row.base != build.base {
+            say(Rule::Base, &|| {
+                "its Portage profile, CHOST, CFLAGS or installed set differs from the planner's".to_owned()
+            });
+        } else if row.tree != build.tree {
+            say(Rule::Tree, &|| "its ebuild tree is not the one the package was planned on".to_owned());
+        }
+        let lacks = |tag: &&&str| !row.tags.iter().any(|has| has == **tag);
+        let lacking: Vec<&str> = want.tags.iter().filter(lacks).copied().collect();
+        if !lacking.is_empty() {
+            say(Rule::Tags, &|| format!("lacks the tags {}", lacking.join(" ")));
+        }
+        let lacking: Vec<&str> =
+            build.wishes.features.iter().filter(|wish| !row.features.contains(wish)).map(String::as_str).collect();
+        if !lacking.is_empty() {
+            say(Rule::Features, &|| format!("its Portage lacks FEATURES {}", lacking.join(" ")));
+        }
+        let memory = want.memory;
+        if memory > row.ram_bytes && row.ram_bytes > 0 {
+            say(Rule::Memory, &|| format!("it takes {}, the drone has {}", bytes(memory), bytes(row.ram_bytes)));
+        }
+        for mark in &build.marks {
+            if self.lacks_the_same(row, mark) {
+                say(Rule::MoreOfWhatLacked, &|| {
+                    format!(
+                        "{} on {} with {}; another drone has more",
+                        mark.class.name(),
+                        mark.drone_name,
+                        bytes(mark.had_bytes)
+                    )
+                });
+            } else if self.rules_out(row, mark) {
+                say(Rule::NotFailedHere, &|| format!("failed here: {}", mark.message));
+            }
+        }
+    }
+
+    /// Orders a drone gets beyond its slots: as many as the settings say and it takes. Sweepers get none.
+    pub(crate) fn places(&self, row: &DroneRow) -> usize {
+        if row.is_sweeper() {
+            return 0;
+        }
+        self.settings.prefetch.min(row.waiting.unwrap_or(u32::MAX)) as usize
+    }
+
+    /// Builds a drone has.
+    pub(crate) fn held_count(&self, drone: &DroneId) -> usize {
+        self.soft.held.get(drone).map_or(0, std::collections::BTreeSet::len)
     }
 
     /// Whether an earlier failure keeps the package from a drone.
     fn rules_out(&self, row: &DroneRow, mark: &FailureMark) -> bool {
+        if mark.drone != row.id {
+            return false;
+        }
         match mark.culprit {
-            Culprit::Package => mark.drone == row.id,
+            Culprit::Package => true,
             Culprit::Drone => {
                 let recent = self.now.at < mark.at + self.settings.drone_retry_after;
-                let out_of_memory = mark.class == FailureClass::OutOfMemory;
-                let too_small = out_of_memory
-                    && self.rows.drones.get(&mark.drone.0).is_some_and(|failed| row.ram_bytes < failed.ram_bytes);
-                (recent && mark.drone == row.id && self.has_others(row)) || too_small
+                recent && self.others(row).next().is_some()
             }
             Culprit::Fleet | Culprit::Operator => false,
         }
     }
 
-    /// Another drone that is online could take the package.
-    fn has_others(&self, row: &DroneRow) -> bool {
-        self.rows.drones.iter().any(|other| {
+    /// Memory or disk was too little, this drone has no more of it than was there, and another one has more than this one.
+    fn lacks_the_same(&self, row: &DroneRow, mark: &FailureMark) -> bool {
+        let has = |row: &DroneRow| match mark.class {
+            FailureClass::OutOfMemory => row.ram_bytes,
+            FailureClass::DiskFull => self.soft.pulses.get(&row.id).map_or(0, |pulse| pulse.vitals.disk_build_free),
+            _ => 0,
+        };
+        mark.had_bytes > 0
+            && matches!(mark.class, FailureClass::OutOfMemory | FailureClass::DiskFull)
+            && has(row) <= mark.had_bytes
+            && self.others(row).any(|other| has(other) > has(row) && has(other) >= mark.had_bytes)
+    }
+
+    /// Other drones that are there and could take a package from this one.
+    fn others<'a>(&'a self, row: &'a DroneRow) -> impl Iterator<Item = &'a DroneRow> {
+        self.rows.drones.iter().filter(|other| {
             other.id != row.id
                 && other.base == row.base
-                && self.soft.pulses.get(&other.id).is_some_and(|pulse| pulse.presence == Presence::Online)
+                && other.is_sweeper() == row.is_sweeper()
+                && self.is_around(other)
         })
+    }
+
+    /// Online, and no person keeps it from work.
+    pub(crate) fn is_around(&self, row: &DroneRow) -> bool {
+        let online = self.soft.pulses.get(&row.id).is_some_and(|pulse| pulse.presence == Presence::Online);
+        online && row.paused.is_none() && row.draining.is_none() && row.drained.is_none()
+    }
+}
+
+/// What keeps a drone from work, by a person or by the swarm.
+pub(crate) fn facts(row: &DroneRow) -> impl Iterator<Item = (Rule, &'static str, &Fact)> {
+    let facts = [
+        (Rule::NotPaused, "paused", &row.paused),
+        (Rule::NotDraining, "draining", &row.draining),
+        (Rule::NotDraining, "drained", &row.drained),
+        (Rule::NotGrounded, "grounded", &row.grounded),
+        (Rule::UploadsWork, "uploads impaired", &row.upload_impaired),
+    ];
+    facts.into_iter().filter_map(|(rule, word, fact)| Some((rule, word, fact.as_ref()?)))
+}
+
+/// Blocked by its failures, or in a sweeper's hands for that.
+fn is_for_sweepers(build: &BuildRow) -> bool {
+    match &build.state {
+        BuildState::Blocked { by, .. } => matches!(by, BlockedBy::Failures { .. }),
+        BuildState::Delegated { assignment } => assignment.sweep.is_some(),
+        _ => false,
     }
 }
 

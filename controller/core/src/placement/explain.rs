@@ -5,7 +5,7 @@ use swarm_protocol::{BuildId, DroneId, SessionId};
 use super::eligible::Reason;
 use super::score::Points;
 use crate::effect::Refusal;
-use crate::rows::{BlockedBy, BuildRow, BuildState, Outcome, PlanState};
+use crate::rows::{BlockedBy, BuildRow, BuildState, Cancelling, Outcome, PlanState};
 use crate::state::Core;
 
 /// Why a package stands where it stands.
@@ -25,6 +25,13 @@ pub struct Explanation {
     pub summary: String,
     /// Its failures or the reasons it is blocked, one per line.
     pub reasons: Vec<String>,
+    /// Its priority.
+    pub priority: i32,
+    /// Milliseconds it is likely to take on an ordinary drone, if it was ever built.
+    pub usual_ms: Option<u64>,
+    /// Milliseconds from its begin to the end of the longest chain of packages that wait for it; its place in line comes
+    /// from that.
+    pub path_ms: u64,
     /// What it waits for.
     pub waiting_for: Vec<WaitingFor>,
     /// Each drone of the fleet.
@@ -53,6 +60,8 @@ pub struct DroneExplanation {
     pub against: Vec<Reason>,
     /// Its score, rule by rule.
     pub score: Vec<Points>,
+    /// Milliseconds it is likely to take there, if it was ever built.
+    pub estimate_ms: Option<u64>,
 }
 
 /// Entries explained in one answer.
@@ -87,7 +96,13 @@ impl Core {
                     against.extend(self.against_package(row, build));
                     against
                 };
-                DroneExplanation { id: row.id.clone(), name: row.name.clone(), against, score: self.score(row, build) }
+                DroneExplanation {
+                    id: row.id.clone(),
+                    name: row.name.clone(),
+                    against,
+                    score: self.score(row, build),
+                    estimate_ms: self.estimate_ms(build, row),
+                }
             })
             .collect();
         Some(Explanation {
@@ -98,6 +113,9 @@ impl Core {
             state: build.state.name(),
             summary: self.summary(build, &waiting_for, &drones),
             reasons: reasons(build),
+            priority: build.wishes.priority,
+            usual_ms: self.usual_ms(build),
+            path_ms: self.soft.graph.path(id),
             waiting_for,
             drones,
         })
@@ -124,10 +142,14 @@ impl Core {
             BuildState::Needed { .. } => "next in line".to_owned(),
             BuildState::Delegated { assignment } => {
                 let name = self.drone_name(&assignment.drone);
+                let last_resort = if assignment.sweep.is_some() { ", as the last resort" } else { "" };
                 match (&assignment.cancelling, assignment.building_since) {
+                    (Some(Cancelling::GiveBack {}), _) => format!("asked back from {name}, which has not begun it"),
                     (Some(_), _) => format!("{name} is to end it"),
-                    (None, Some(_)) => format!("{name} builds it"),
-                    (None, None) if assignment.taken => format!("{name} has it and has not begun"),
+                    (None, Some(_)) => format!("{name} builds it{last_resort}"),
+                    (None, None) if assignment.taken => {
+                        format!("{name} has it in its line and has not begun{last_resort}")
+                    }
                     (None, None) => format!("ordered from {name}, which has not taken it yet"),
                 }
             }

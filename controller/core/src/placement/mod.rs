@@ -1,9 +1,13 @@
-//! Which drone builds what: eligibility with every reason, scores with names, and the explanation of both.
+//! Which drone builds what: eligibility with every reason, scores with names, the lines drones have, sweepers, and the
+//! explanation of all of it.
 
 mod assign;
 mod eligible;
 mod explain;
+mod line;
+mod look;
 mod score;
+mod sweep;
 
 pub use eligible::{Reason, Rule};
 pub use explain::{DroneExplanation, Explanation, WaitingFor};

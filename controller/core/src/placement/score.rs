@@ -1,41 +1,60 @@
 //! Which of the eligible drones: a sum of named rules.
 
-use swarm_protocol::Cpv;
+use swarm_protocol::machine::Vitals;
 
-use crate::rows::{BuildRow, DroneRow};
+use crate::learned::ORDINARY;
+use crate::rows::{BuildRow, DroneRow, DurationRow, Run};
 use crate::state::Core;
 
 /// A named rule of the score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScoreRule {
-    /// More processors are faster.
-    Cores,
+    /// How fast it was compared with others.
+    Speed,
+    /// Fast drones are kept for long packages.
+    BigForBig,
     /// Little load and pressure.
     Calm,
     /// Enough memory for what the package is known to take, and not much more.
     MemoryFit,
+    /// It has what the build would otherwise have to fetch or compile again.
+    Warm,
     /// It succeeded lately.
     Trust,
+    /// It can begin soon.
+    Soon,
 }
 
 impl ScoreRule {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Speed, Self::BigForBig, Self::Calm, Self::MemoryFit, Self::Warm, Self::Trust, Self::Soon];
+
     /// Stable name.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Cores => "cores",
+            Self::Speed => "speed",
+            Self::BigForBig => "big-for-big",
             Self::Calm => "calm",
             Self::MemoryFit => "memory-fit",
+            Self::Warm => "warm",
             Self::Trust => "trust",
+            Self::Soon => "soon",
         }
     }
 
     /// What it means, in a sentence.
     pub fn description(self) -> &'static str {
         match self {
-            Self::Cores => "processors, up to 64",
+            Self::Speed => "how fast it was on packages others have built, too; by its processors until that is known",
+            Self::BigForBig => {
+                "keeps fast drones for long packages: takes the speed off again, and more, if this one is short"
+            }
             Self::Calm => "minus load per processor and pressure (PSI some avg60)",
             Self::MemoryFit => "keeps drones with much memory for packages that need it",
+            Self::Warm => "built this package lately, has its sources or a compiler cache",
             Self::Trust => "minus failures in a row that were the drone's fault",
+            Self::Soon => "minus the time until it is likely to begin",
         }
     }
 }
@@ -49,24 +68,121 @@ pub struct Points {
     pub points: i64,
 }
 
+/// Points of an ordinary drone's speed.
+const SPEED_POINTS: i64 = 20;
+/// Points of a speed are at most this many.
+const MAX_SPEED_POINTS: i64 = 60;
+/// Processors of an ordinary drone, as long as nothing was learned of it.
+const ORDINARY_CORES: u32 = 8;
+/// Packages that take longer than this on an ordinary drone are long, milliseconds.
+const LONG: u64 = 10 * 60_000;
+
+/// What a drone's score is as far as it does not depend on the package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Standing {
+    speed: i64,
+    calm: i64,
+    trust: i64,
+    soon: i64,
+}
+
+impl Standing {
+    /// All points together.
+    pub(super) fn total(self) -> i64 {
+        self.speed + self.calm + self.trust + self.soon
+    }
+}
+
+/// What a package wants, looked up once for all drones.
+pub(super) struct Want<'a> {
+    pub build: &'a BuildRow,
+    /// Memory it is known or declared to take, bytes; 0 if nothing is known.
+    pub memory: u64,
+    /// Tags a drone must have.
+    pub tags: Vec<&'a str>,
+    /// Milliseconds it takes on an ordinary drone, if it was ever built.
+    usual_ms: Option<u64>,
+    /// Its last successes.
+    pub runs: &'a [Run],
+}
+
 impl Core {
     /// The score of a drone for a package, rule by rule.
     pub(crate) fn score(&self, row: &DroneRow, build: &BuildRow) -> Vec<Points> {
-        let vitals = self.soft.pulses.get(&row.id).map(|pulse| pulse.vitals.clone()).unwrap_or_default();
-        let load = vitals.load_1m / f64::from(row.cores.max(1)) * 10.0;
-        let pressure = vitals.psi_cpu.max(vitals.psi_memory).max(vitals.psi_io) / 5.0;
-        let wanted = build
-            .cpv
-            .as_deref()
-            .and_then(|cpv| cpv.parse::<Cpv>().ok())
-            .and_then(|cpv| self.rows.durations.get(&cpv.cp()));
-        let wanted = wanted.map_or(0, |known| known.memory_peak_bytes);
-        let spare_gib = (row.ram_bytes.saturating_sub(wanted) >> 30).min(64) as i64;
+        let (standing, want) = (self.standing(row), self.want(build));
+        let points = |rule, points| Points { rule, points };
         vec![
-            Points { rule: ScoreRule::Cores, points: i64::from(row.cores.min(64)) },
-            Points { rule: ScoreRule::Calm, points: -((load + pressure).clamp(0.0, 40.0) as i64) },
-            Points { rule: ScoreRule::MemoryFit, points: -(spare_gib / 8) },
-            Points { rule: ScoreRule::Trust, points: -4 * i64::from(row.streaks.failures + row.streaks.uploads) },
+            points(ScoreRule::Speed, standing.speed),
+            points(ScoreRule::BigForBig, big_for_big(standing, &want)),
+            points(ScoreRule::Calm, standing.calm),
+            points(ScoreRule::MemoryFit, memory_fit(row, &want)),
+            points(ScoreRule::Warm, warmth(row, &want)),
+            points(ScoreRule::Trust, standing.trust),
+            points(ScoreRule::Soon, standing.soon),
         ]
     }
+
+    /// What does not depend on the package.
+    pub(super) fn standing(&self, row: &DroneRow) -> Standing {
+        let nothing = Vitals::default();
+        let vitals = self.soft.pulses.get(&row.id).map_or(&nothing, |pulse| &pulse.vitals);
+        let load = vitals.load_1m / f64::from(row.cores.max(1)) * 10.0;
+        let pressure = vitals.psi_cpu.max(vitals.psi_memory).max(vitals.psi_io) / 5.0;
+        Standing {
+            speed: speed_points(row),
+            calm: -((load + pressure).clamp(0.0, 40.0) as i64),
+            trust: -4 * i64::from(row.streaks.failures + row.streaks.uploads),
+            soon: -i64::try_from((self.wait_ms(row) / 60_000).min(120)).unwrap_or(120),
+        }
+    }
+
+    /// What a package wants.
+    pub(super) fn want<'a>(&'a self, build: &'a BuildRow) -> Want<'a> {
+        let cp = build.cp();
+        let rule = cp.as_ref().and_then(|cp| self.settings.packages.get(cp));
+        let known = cp.as_ref().and_then(|cp| self.rows.durations.get(cp));
+        let declared = [build.wishes.memory_bytes, rule.map_or(0, |rule| rule.memory_bytes)];
+        let declared = declared.into_iter().find(|bytes| *bytes > 0);
+        let profile = self.settings.profile_tags.get(&build.profile).into_iter().flatten();
+        let tags = build.wishes.tags.iter().chain(rule.into_iter().flat_map(|rule| &rule.tags)).chain(profile);
+        Want {
+            build,
+            memory: declared.unwrap_or_else(|| known.map_or(0, DurationRow::memory_bytes)),
+            tags: tags.map(String::as_str).collect(),
+            usual_ms: known.and_then(DurationRow::median_ms),
+            runs: known.map_or(&[], |known| &known.runs),
+        }
+    }
+}
+
+/// All points together.
+pub(super) fn total(row: &DroneRow, standing: Standing, want: &Want<'_>) -> i64 {
+    standing.total() + big_for_big(standing, want) + memory_fit(row, want) + warmth(row, want)
+}
+
+fn speed_points(row: &DroneRow) -> i64 {
+    let by_cores = row.cores.min(256).saturating_mul(ORDINARY) / ORDINARY_CORES;
+    let speed = i64::from(row.learned_speed().unwrap_or(by_cores));
+    (speed * SPEED_POINTS / i64::from(ORDINARY)).min(MAX_SPEED_POINTS)
+}
+
+/// The shorter a package, the more of the speed is taken off; for one that takes no time, a quarter more than it gave.
+fn big_for_big(standing: Standing, want: &Want<'_>) -> i64 {
+    let usual = want.usual_ms.unwrap_or(LONG).min(LONG);
+    let shortness = i64::try_from((LONG - usual) * 100 / LONG).unwrap_or(0);
+    -(standing.speed * shortness * 5 / 400)
+}
+
+fn memory_fit(row: &DroneRow, want: &Want<'_>) -> i64 {
+    let spare_gib = (row.ram_bytes.saturating_sub(want.memory) >> 30).min(64);
+    -i64::try_from(spare_gib / 8).unwrap_or(0)
+}
+
+/// The drone's last successes with the package, its sources, a compiler cache: what it need not do again.
+fn warmth(row: &DroneRow, want: &Want<'_>) -> i64 {
+    let built = want.runs.iter().any(|run| run.drone == row.id);
+    let files = &want.build.sources;
+    let sources = !files.is_empty() && files.iter().all(|file| row.sources.binary_search(file).is_ok());
+    let cache = built && row.features.iter().any(|feature| feature == "ccache");
+    4 * i64::from(built) + 4 * i64::from(sources) + 8 * i64::from(cache)
 }

@@ -6,7 +6,7 @@ use swarm_protocol::{BuildId, DroneId};
 
 use crate::effect::{Done, Effect, Refusal, RefusalKind};
 use crate::input::{ConfigChange, Control, DroneAction};
-use crate::rows::{BlockedBy, BuildState, Cancelling, ConfigRow, Fact};
+use crate::rows::{Assignment, BlockedBy, BuildState, Cancelling, ConfigRow, Fact};
 use crate::state::Core;
 use crate::view::Presence;
 
@@ -24,8 +24,8 @@ impl Core {
             Control::Resume => Ok(self.resume(actor)),
             Control::Block => self.block(actor, package),
             Control::Unblock => self.unblock(actor, package),
-            Control::Reclaim => Ok(self.take_back(actor, drone, false)),
-            Control::Rebalance => Ok(self.take_back(actor, drone, true)),
+            Control::Reclaim => self.reclaim(actor, package, drone),
+            Control::Rebalance => self.rebalance(actor, package, drone),
             Control::Unground => Ok(self.unground(actor, drone)),
             Control::Reset => self.start_over(actor, package, true),
             Control::RetryFailures => self.start_over(actor, package, false),
@@ -40,6 +40,8 @@ impl Core {
         let news = self.meta().paused.is_none();
         if news {
             self.meta_mut().paused = Some(fact);
+            // what waits in drones' lines is asked back
+            self.soft.assign_due = true;
             self.event("control", format!("{actor} paused the swarm"), |_| {});
         }
         Done { touched: u64::from(news), what: Vec::new() }
@@ -59,11 +61,10 @@ impl Core {
     fn scope(&self, package: Option<&str>) -> Result<Vec<BuildId>, Refusal> {
         match package {
             Some(name) => self.named(name),
-            None => {
-                let session = self.active_session();
-                let inside = self.rows.builds.iter().filter(|row| session.is_none_or(|id| id == row.session));
-                Ok(inside.map(|row| row.id).collect())
-            }
+            None => Ok(match self.active_session() {
+                Some(session) => self.soft.names.in_session(session).collect(),
+                None => self.rows.builds.iter().map(|row| row.id).collect(),
+            }),
         }
     }
 
@@ -115,11 +116,20 @@ impl Core {
         let mut done = self.renew(&ids, |state| if package.is_some() { picked(state) } else { blocked_only(state) });
         for id in ids {
             let Some(row) = self.rows.builds.get(&id.0) else { continue };
-            if row.assignment().is_some_and(|a| matches!(a.cancelling, Some(Cancelling::Block { .. }))) {
-                done.touched += 1;
-                done.what.push(row.atom());
-                self.change_assignment(id, |assignment| assignment.cancelling = Some(Cancelling::Return {}));
+            let Some(assignment) = row.assignment() else { continue };
+            let blocking = matches!(assignment.cancelling, Some(Cancelling::Block { .. }));
+            if !blocking && assignment.sweep.is_none() {
+                continue;
             }
+            done.touched += 1;
+            done.what.push(row.atom());
+            self.clear_marks(id);
+            self.change_assignment(id, |assignment| {
+                assignment.sweep = None;
+                if blocking {
+                    assignment.cancelling = Some(Cancelling::Return {});
+                }
+            });
         }
         self.say(actor, "unblock", "unblocked", &done);
         Ok(done)
@@ -132,10 +142,15 @@ impl Core {
             let Some(row) = self.rows.builds.get(&id.0).filter(|row| picked(&row.state)) else { continue };
             done.touched += 1;
             done.what.push(row.atom());
-            self.clear_marks(*id);
-            self.back_to_needed(*id, 0);
+            self.start_anew(*id);
         }
         done
+    }
+
+    /// An entry is tried again as if it had never been.
+    pub(crate) fn start_anew(&mut self, id: BuildId) {
+        self.clear_marks(id);
+        self.back_to_needed(id, 0);
     }
 
     fn clear_marks(&mut self, id: BuildId) {
@@ -152,33 +167,56 @@ impl Core {
         }
     }
 
-    /// Takes work back from drones that are offline or named; with `unbegun`, from all, as far as it has not begun.
-    fn take_back(&mut self, actor: &str, drone: Option<DroneId>, unbegun: bool) -> Done {
+    /// What drones hold, as far as it is meant: of a package, of a drone, of all.
+    fn held_of(&self, package: Option<&str>, drone: Option<&DroneId>) -> Result<Vec<(DroneId, BuildId)>, Refusal> {
+        let named: Option<BTreeSet<BuildId>> =
+            package.map(|name| self.named(name)).transpose()?.map(BTreeSet::from_iter);
+        let held = self.soft.held.iter().flat_map(|(who, builds)| builds.iter().map(|id| (who.clone(), *id)));
+        let meant = |(who, id): &(DroneId, BuildId)| {
+            drone.is_none_or(|drone| drone == who) && named.as_ref().is_none_or(|named| named.contains(id))
+        };
+        Ok(held.filter(meant).collect())
+    }
+
+    /// Takes work back from drones that are offline, or from one that is named, begun or not.
+    fn reclaim(&mut self, actor: &str, package: Option<&str>, drone: Option<DroneId>) -> Result<Done, Refusal> {
         let mut done = Done { touched: 0, what: Vec::new() };
-        let all: Vec<(DroneId, BuildId)> =
-            self.soft.held.iter().flat_map(|(who, builds)| builds.iter().map(|id| (who.clone(), *id))).collect();
-        for (who, id) in all {
+        for (who, id) in self.held_of(package, drone.as_ref())? {
             let Some(row) = self.rows.builds.get(&id.0) else { continue };
             let offline = self.soft.pulses.get(&who).is_none_or(|pulse| pulse.presence == Presence::Offline);
-            let chosen = match &drone {
-                Some(named) => *named == who,
-                None => unbegun || offline,
-            };
-            let begun = row.assignment().is_some_and(|a| a.building_since.is_some());
-            if !chosen || (unbegun && begun) || row.assignment().is_some_and(|a| a.cancelling.is_some()) {
+            let chosen = offline || drone.is_some() || package.is_some();
+            if !chosen || row.assignment().is_some_and(Assignment::is_ending) {
                 continue;
             }
             done.touched += 1;
             done.what.push(row.atom());
             if offline {
-                let message = format!("{actor} took it back from {}, which is offline", self.drone_name(&who));
-                self.build_event("reclaim", id, message, Some(self.drone_name(&who)));
-                self.set_state(id, BuildState::Needed { not_before: 0 });
+                let name = self.drone_name(&who);
+                let message = format!("{actor} took it back from {name}, which is offline");
+                self.build_event("reclaim", id, message, Some(name));
+                self.after_cancel(id, Cancelling::Return {});
             } else {
                 self.cancel(id, Cancelling::Return {});
             }
         }
-        done
+        self.say(actor, "reclaim", "reclaimed", &done);
+        Ok(done)
+    }
+
+    /// Asks back what has not begun, to be given out anew.
+    fn rebalance(&mut self, actor: &str, package: Option<&str>, drone: Option<DroneId>) -> Result<Done, Refusal> {
+        let mut done = Done { touched: 0, what: Vec::new() };
+        for (_, id) in self.held_of(package, drone.as_ref())? {
+            let Some(row) = self.rows.builds.get(&id.0) else { continue };
+            if row.assignment().is_some_and(|a| a.has_begun() || a.cancelling.is_some()) {
+                continue;
+            }
+            done.touched += 1;
+            done.what.push(row.atom());
+            self.cancel(id, Cancelling::GiveBack {});
+        }
+        self.say(actor, "rebalance", "asked back", &done);
+        Ok(done)
     }
 
     fn unground(&mut self, actor: &str, drone: Option<DroneId>) -> Done {
@@ -221,7 +259,8 @@ impl Core {
                 let atom = row.atom();
                 match &row.state {
                     // what a person is blocking or removing stays so
-                    BuildState::Delegated { assignment } if assignment.cancelling.is_none() => {
+                    BuildState::Delegated { assignment } if !assignment.is_ending() => {
+                        self.change_assignment(*id, |assignment| assignment.sweep = None);
                         self.cancel(*id, Cancelling::Return {});
                     }
                     BuildState::Needed { not_before } if !row.marks.is_empty() || *not_before > self.now.at => {
@@ -248,6 +287,7 @@ impl Core {
             self.clear_marks(id);
         }
         self.soft.assign_due = true;
+        self.soft.vain.clear();
         self.say(actor, "control", "cleared the failures of", &done);
         Ok(done)
     }
@@ -315,11 +355,13 @@ impl Core {
                 "paused"
             }
             DroneAction::Resume => {
-                (row.paused, row.draining) = (None, None);
+                (row.paused, row.draining, row.drained) = (None, None, None);
                 "resumed"
             }
             DroneAction::Drain => {
-                row.draining = draining;
+                if row.drained.is_none() {
+                    row.draining = draining;
+                }
                 "drains"
             }
             DroneAction::Forget => unreachable!("handled above"),
@@ -349,11 +391,13 @@ impl Core {
         self.take_plans_from(id);
         for build in self.held_by(id) {
             self.build_event("reclaim", build, format!("{actor} forgot {name}, which had it"), Some(name.clone()));
-            self.set_state(build, BuildState::Needed { not_before: 0 });
+            self.after_cancel(build, Cancelling::Return {});
         }
         self.rows.drones.remove(&id.0);
         self.soft.pulses.remove(id);
         self.soft.held.remove(id);
+        self.soft.vain.remove(id);
+        self.soft.sync_after.remove(id);
         self.soft.views.remove(id);
         self.soft.touched.remove(id);
         self.event("control", format!("{actor} forgot {name}"), |event| event.drone = Some(name.clone()));

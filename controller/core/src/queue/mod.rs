@@ -3,6 +3,7 @@
 
 mod control;
 mod graph;
+mod index;
 mod plan;
 mod planner;
 mod remove;
@@ -13,15 +14,19 @@ mod session;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub(crate) use graph::Graph;
+pub(crate) use graph::{Entry, Graph, Place};
+pub(crate) use index::{Names, PlanLine};
 #[cfg(test)]
 pub(crate) use request::blank;
 pub(crate) use request::is_label;
 pub(crate) use result::Finishing;
 use swarm_protocol::BuildId;
 
-use crate::rows::{ArtifactState, Assignment, BuildRow, BuildState};
+use crate::rows::{ArtifactState, Assignment, BlockedBy, BuildRow, BuildState};
 use crate::state::Core;
+
+/// Answers remembered for callers' keys; beyond, the oldest are forgotten early.
+const MAX_KEYS: usize = 10_000;
 
 impl Core {
     /// Moves an entry to another state.
@@ -39,9 +44,33 @@ impl Core {
     /// Adds a new entry.
     pub(crate) fn add_build(&mut self, row: BuildRow) {
         self.rows.builds.put(row.clone());
+        self.know(&row);
         self.enter(&row);
         self.soft.sessions_due.insert(row.session);
         self.soft.assign_due = true;
+    }
+
+    /// What finds an entry and gives it its weight, as its row says now.
+    pub(crate) fn know(&mut self, row: &BuildRow) {
+        self.soft.names.note(row);
+        if !matches!(row.state, BuildState::Received { .. }) {
+            let entry = Entry { session: row.session, duration: self.likely_ms(row), lead: self.lead(row) };
+            self.soft.graph.open(row.id, entry);
+        }
+    }
+
+    /// What priority and age add to the length of a package's path, milliseconds.
+    pub(crate) fn lead(&self, row: &BuildRow) -> i64 {
+        lead(row, self.settings.priority_step, self.settings.age_weight)
+    }
+
+    /// An entry's row changes in what it is found by or what its weight comes from.
+    pub(crate) fn rewrite(&mut self, row: BuildRow) {
+        if let Some(old) = self.rows.builds.get(&row.id.0) {
+            self.soft.names.forget(old);
+        }
+        self.know(&row);
+        self.rows.builds.put(row);
     }
 
     fn leave(&mut self, id: BuildId, old: &BuildState) {
@@ -73,7 +102,7 @@ impl Core {
         match &row.state {
             BuildState::Needed { not_before } => {
                 if self.soft.graph.is_met(id) {
-                    self.soft.graph.line_up(id, *not_before, self.now.at);
+                    self.soft.graph.line_up(id, place_of(row), *not_before, self.now.at);
                 } else {
                     self.count_waiting(id, true);
                 }
@@ -84,20 +113,26 @@ impl Core {
                 self.soft.touched.insert(assignment.drone.clone());
             }
             BuildState::Received { .. } => self.met(id),
-            BuildState::Blocked { retry_at: Some(at), .. } => {
-                self.soft.retries.insert((*at, id));
+            BuildState::Blocked { by, retry_at, .. } => {
+                if let Some(at) = retry_at {
+                    self.soft.retries.insert((*at, id));
+                }
+                if matches!(by, BlockedBy::Failures { .. }) && !row.base.is_empty() {
+                    self.soft.graph.offer_to_sweepers(id, place_of(row));
+                }
             }
-            BuildState::Planning { .. } | BuildState::Blocked { retry_at: None, .. } | BuildState::Failed { .. } => {}
+            BuildState::Planning { .. } | BuildState::Failed { .. } => {}
         }
     }
 
     /// An entry is in the binhost, or gone: whoever waited only for it is ready.
     fn met(&mut self, id: BuildId) {
         for dependent in self.soft.graph.met(id) {
-            if let Some(BuildState::Needed { not_before }) = self.rows.builds.get(&dependent.0).map(|row| &row.state) {
-                let not_before = *not_before;
+            let Some(row) = self.rows.builds.get(&dependent.0) else { continue };
+            if let BuildState::Needed { not_before } = row.state {
+                let place = place_of(row);
                 self.count_waiting(dependent, false);
-                self.soft.graph.line_up(dependent, not_before, self.now.at);
+                self.soft.graph.line_up(dependent, place, not_before, self.now.at);
             }
         }
     }
@@ -111,26 +146,34 @@ impl Core {
         }
     }
 
-    /// Sets what an entry waits for and lets the graph know. What waits for the entry itself is left out: two plans may
-    /// break a cycle at different places, and together they would wait for each other for ever.
-    pub(crate) fn set_after(&mut self, id: BuildId, mut after: Vec<BuildId>) {
-        let behind = self.soft.graph.behind(id);
-        after.retain(|need| *need != id && !behind.contains(need));
+    /// Sets what an entry waits for and lets the graph know; what would close a circle is left out.
+    pub(crate) fn set_after(&mut self, id: BuildId, after: Vec<BuildId>) {
         let open: Vec<BuildId> = after.iter().copied().filter(|need| self.is_open(*need)).collect();
+        let taken = self.soft.graph.set_needs(id, open.iter().copied());
+        let refused = |need: &BuildId| *need == id || (!taken.contains(need) && open.contains(need));
         if let Some(row) = self.rows.builds.change(&id.0) {
-            row.after = after;
+            row.after = if taken.len() == open.len() {
+                after
+            } else {
+                after.into_iter().filter(|need| !refused(need)).collect()
+            };
         }
-        self.soft.graph.set(id, &open);
     }
 
     /// An entry waits for another one instead of the one it waited for.
     pub(crate) fn wait_for_instead(&mut self, id: BuildId, old: BuildId, new: BuildId) {
         let Some(row) = self.rows.builds.get(&id.0) else { return };
-        let state = row.state.clone();
         let mut after: Vec<BuildId> = row.after.iter().copied().filter(|need| *need != old && *need != new).collect();
         after.push(new);
+        self.wait_for(id, after);
+    }
+
+    /// What an entry waits for is another thing now, and so may be where it stands.
+    pub(crate) fn wait_for(&mut self, id: BuildId, after: Vec<BuildId>) {
         self.set_after(id, after);
-        if matches!(state, BuildState::Needed { .. }) {
+        let Some(row) = self.rows.builds.get(&id.0) else { return };
+        if matches!(row.state, BuildState::Needed { .. }) {
+            let state = row.state.clone();
             self.set_state(id, state);
         }
     }
@@ -152,18 +195,38 @@ impl Core {
 
     /// Rebuilds everything soft from the rows, after a start.
     pub(crate) fn rebuild(&mut self) {
+        let medians: BTreeMap<String, u64> =
+            self.rows.durations.iter().filter_map(|row| Some((row.cp.clone(), row.median_ms()?))).collect();
+        self.soft.medians = Arc::new(medians);
         let rows: Vec<BuildRow> = self.rows.builds.iter().cloned().collect();
+        let open = |row: &&BuildRow| !matches!(row.state, BuildState::Received { .. });
+        let needs = |row: &BuildRow| row.after.iter().copied().filter(|need| self.is_open(*need)).collect();
+        let edges: Vec<(BuildId, Vec<BuildId>)> = rows.iter().filter(open).map(|row| (row.id, needs(row))).collect();
         for row in &rows {
-            let open: Vec<BuildId> =
-                row.after.iter().copied().filter(|need| *need != row.id && self.is_open(*need)).collect();
-            self.soft.graph.set(row.id, &open);
+            self.know(row);
             if let Some(identity) = row.identity() {
                 self.soft.identities.insert((identity, row.session), row.id);
             }
         }
+        self.soft.graph.load(edges);
+        self.soft.graph.relax();
         for row in &rows {
             self.enter(row);
         }
+        let plans: Vec<_> = self.rows.plans.iter().cloned().collect();
+        plans.iter().for_each(|plan| self.soft.plans.note(plan));
+        for row in self.rows.idempotency.iter() {
+            self.soft.forget_keys.insert((row.until, row.key.clone()));
+        }
+        self.rebuild_stock();
+        self.soft.touched = self.rows.drones.iter().map(|row| row.id.clone()).collect();
+        self.soft.moved_homes = self.soft.touched.clone();
+        self.soft.sessions_due =
+            self.rows.sessions.iter().filter(|row| row.ended_at.is_none()).map(|row| row.id).collect();
+        self.soft.plans_due = true;
+    }
+
+    fn rebuild_stock(&mut self) {
         for artifact in self.rows.artifacts.iter() {
             self.soft.uploads.insert((artifact.index.to_string(), artifact.sha_in.clone()), artifact.id);
             self.soft.stock.add(artifact);
@@ -175,12 +238,6 @@ impl Core {
                 }
             }
         }
-        let medians: BTreeMap<String, u64> =
-            self.rows.durations.iter().filter_map(|row| Some((row.cp.clone(), row.median_ms()?))).collect();
-        self.soft.medians = Arc::new(medians);
-        self.soft.touched = self.rows.drones.iter().map(|row| row.id.clone()).collect();
-        self.soft.sessions_due =
-            self.rows.sessions.iter().filter(|row| row.ended_at.is_none()).map(|row| row.id).collect();
     }
 
     /// Backoffs end, blocked packages are tried again, waits for an answer end.
@@ -188,6 +245,7 @@ impl Core {
         if self.soft.graph.promote(self.now.at) {
             self.soft.assign_due = true;
         }
+        self.soft.plans_due = true;
         self.retry_blocked();
         self.give_up_plans();
         self.answer_waiting_reports();
@@ -236,11 +294,28 @@ impl Core {
     }
 
     fn forget_idempotency(&mut self) {
-        let now = self.now.at;
-        let old: Vec<String> =
-            self.rows.idempotency.iter().filter(|row| row.until <= now).map(|row| row.key.clone()).collect();
-        for key in old {
-            self.rows.idempotency.remove(&key);
+        while let Some((until, key)) = self.soft.forget_keys.first() {
+            if *until > self.now.at && self.soft.forget_keys.len() <= MAX_KEYS {
+                return;
+            }
+            self.rows.idempotency.remove(key);
+            self.soft.forget_keys.pop_first();
         }
     }
+}
+
+/// The place whose drones can build an entry.
+pub(crate) fn place_of(row: &BuildRow) -> Place {
+    Place { profile: row.profile.clone(), base: row.base.clone(), tree: row.tree.clone() }
+}
+
+/// What priority and age add to the length of a package's path, milliseconds. The age of all rises alike, so only the moment
+/// since which it waits is taken off: the order of the line stays right while time goes by.
+pub(crate) fn lead(row: &BuildRow, priority_step: u64, age_weight: u32) -> i64 {
+    let priority = i64::from(row.wishes.priority).saturating_mul(signed(priority_step));
+    priority.saturating_sub(signed(row.queued_at / 100 * u64::from(age_weight)))
+}
+
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
 }

@@ -9,7 +9,9 @@ use swarm_protocol::{BuildId, Cpv, DroneId, PlanId};
 use super::request::blank;
 use crate::effect::Answer;
 use crate::input::ReplyTo;
-use crate::rows::{BlockedBy, BuildRow, BuildState, Identity, IndexKey, Origin, Outcome, PlanRow, PlanState, Received};
+use crate::rows::{
+    BlockedBy, BuildRow, BuildState, Identity, IndexKey, Origin, Outcome, PlanRow, PlanState, Received, Wishes,
+};
 use crate::state::Core;
 
 /// Wait before a plan whose planner failed is tried elsewhere, milliseconds.
@@ -30,12 +32,6 @@ impl Core {
             None => PlanAnswer::Superseded { reason: "the request is settled".to_owned() },
         };
         self.reply(reply, Answer::Plan(answer));
-    }
-
-    /// A plan is settled.
-    pub(crate) fn forget_plan(&mut self, id: u64) {
-        self.rows.plans.remove(&id);
-        self.soft.gave_up.remove(&id);
     }
 
     fn take_plan(&mut self, drone: &DroneId, row: &PlanRow, plan: Plan) -> PlanAnswer {
@@ -59,10 +55,10 @@ impl Core {
     fn plan_later(&mut self, id: u64, failed: &DroneId) {
         self.soft.gave_up.insert(id, failed.clone());
         let not_before = self.now.at + PLANNER_BACKOFF;
-        if let Some(plan) = self.rows.plans.change(&id) {
+        self.change_plan(id, |plan| {
             plan.not_before = not_before;
             plan.state = PlanState::Waiting {};
-        }
+        });
     }
 
     /// The resolver could not: several atoms are asked for again in two halves, so that a bad one does not stop the good
@@ -102,6 +98,7 @@ impl Core {
             },
             base: planner.base.clone(),
             tree: planner.tree.clone(),
+            wishes: self.wishes_of(&row.builds),
         };
         let mut targets: BTreeMap<u32, Vec<BuildId>> = BTreeMap::new();
         for (build, target) in row.builds.iter().zip(&plan.targets) {
@@ -122,20 +119,33 @@ impl Core {
                 }
             }
         }
-        let before = waits(plan);
+        let before = waits(plan, &new);
         // what they waited for by an earlier plan counts no more
         for index in &new {
-            self.soft.graph.set(entries[index], &[]);
+            self.soft.graph.clear_needs(entries[index]);
         }
         // in merge order, so that nobody waits yet for an entry whose needs are set
         for index in plan.order.iter().copied().filter(|index| new.contains(index)) {
-            let after = before[index as usize].iter().filter_map(|need| entries.get(need).copied()).collect();
+            let needs = before.get(&index).into_iter().flatten();
+            let after = needs.filter_map(|need| entries.get(need).copied()).collect();
             let entry = entries[&index];
             self.set_after(entry, after);
             if matches!(self.rows.builds.get(&entry.0).map(|row| &row.state), Some(BuildState::Planning { .. })) {
                 self.set_state(entry, BuildState::Needed { not_before: 0 });
             }
         }
+    }
+
+    /// What the entries of a plan were asked for with; they come from one request. Dependencies get the same.
+    fn wishes_of(&self, builds: &[BuildId]) -> Wishes {
+        let first = builds.iter().find_map(|id| self.rows.builds.get(&id.0));
+        // how long the packages asked for may take says nothing of what they need
+        first.map_or_else(Wishes::default, |row| Wishes {
+            memory_bytes: 0,
+            total_ms: None,
+            silence_ms: None,
+            ..row.wishes.clone()
+        })
     }
 
     /// The entry that stands for a planned package, and whether this plan made or resolved it; `None` if the binhost has it
@@ -162,6 +172,7 @@ impl Core {
             for asker in askers {
                 self.join(*asker, entry);
             }
+            self.raise(entry, place.wishes.priority);
             return Some((entry, false));
         }
         let present = self.present_size(&place.index, &key.0);
@@ -173,17 +184,10 @@ impl Core {
         let known_row = self.rows.builds.get(&entry.0).cloned();
         self.forget_identity(entry);
         let origin = if askers.is_empty() { Origin::Dependency } else { Origin::Asked };
-        let born = || {
-            blank(
-                entry,
-                row.session,
-                &row.profile,
-                format!("={}", package.cpv),
-                row.package_use.clone(),
-                origin,
-                row.id,
-                self.now.wall,
-            )
+        let born = || BuildRow {
+            package_use: row.package_use.clone(),
+            wishes: place.wishes.clone(),
+            ..blank(entry, row.session, &row.profile, format!("={}", package.cpv), origin, row.id, self.now)
         };
         let build = BuildRow {
             cpv: Some(package.cpv.clone()),
@@ -191,12 +195,14 @@ impl Core {
             repository: package.repository.clone(),
             use_flags: package.use_flags.clone(),
             restrict: package.restrict.clone(),
+            sources: sorted(&package.sources),
+            arch: place.index.arch.clone(),
             base: place.base.clone(),
             tree: place.tree.clone(),
             ..known_row.clone().unwrap_or_else(born)
         };
         if known_row.is_some() {
-            self.rows.builds.put(build)
+            self.rewrite(build)
         } else {
             self.add_build(build)
         }
@@ -224,7 +230,17 @@ impl Core {
         }
     }
 
-    /// An entry turned out to be the same package as another: the other stands for both.
+    /// Somebody with a higher priority needs an entry, too.
+    fn raise(&mut self, entry: BuildId, priority: i32) {
+        let Some(row) = self.rows.builds.get(&entry.0).filter(|row| row.wishes.priority < priority) else { return };
+        let mut row = row.clone();
+        row.wishes.priority = priority;
+        self.soft.graph.set_lead(entry, self.lead(&row));
+        self.rows.builds.put(row);
+    }
+
+    /// An entry turned out to be the same package as another: the other stands for both. What was asked for once more is
+    /// tried once more, unless a person blocked it.
     fn join(&mut self, duplicate: BuildId, entry: BuildId) {
         let Some(row) = self.rows.builds.get(&duplicate.0) else { return };
         let asked = row.asked.clone();
@@ -238,6 +254,13 @@ impl Core {
             self.wait_for_instead(dependent, duplicate, entry);
         }
         self.drop_build(duplicate);
+        let given_up = |state: &BuildState| match state {
+            BuildState::Blocked { by, .. } => !matches!(by, BlockedBy::Person { .. }),
+            other => matches!(other, BuildState::Failed { .. }),
+        };
+        if self.rows.builds.get(&entry.0).is_some_and(|row| given_up(&row.state)) {
+            self.start_anew(entry);
+        }
     }
 
     fn received_without_build(&mut self, id: BuildId, why: &str) {
@@ -248,11 +271,12 @@ impl Core {
     }
 }
 
-/// Where a plan was made.
+/// Where a plan was made, and what its entries were asked for with.
 struct Place {
     index: IndexKey,
     base: String,
     tree: String,
+    wishes: Wishes,
 }
 
 /// A planner is not trusted to be right: indices, names and sizes are checked.
@@ -277,35 +301,82 @@ fn well_formed(plan: &Plan, atoms: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// For each package what must be in the binhost before it is built: its build-time and run-time dependencies (emerge merges
-/// the package, so a missing run-time dependency would be compiled on the side, one after the other) and their run-time closure, as far as they come earlier in the merge order (that breaks cycles as Portage does; decision 16).
-fn waits(plan: &Plan) -> Vec<BTreeSet<u32>> {
-    let mut place = vec![0usize; plan.packages.len()];
+/// Steps taken to find what packages wait for; a plan so entangled that they do not suffice gets the direct needs alone for
+/// the rest, and emerge builds what is missing on the side.
+const MAX_STEPS: usize = 20_000_000;
+
+/// For each of the `new` packages what must be in the binhost before it is built: its build-time and run-time dependencies
+/// (emerge merges the package, so a missing run-time dependency would be compiled on the side, one after the other) and their
+/// run-time closure, as far as they come earlier in the merge order (that breaks cycles as Portage does; decision 16).
+///
+/// A dependency that is new itself and comes after all of its own closure waits for that closure; whoever waits for it need
+/// not be told again. So a chain of n packages has n edges and not n²/2.
+fn waits(plan: &Plan, new: &BTreeSet<u32>) -> BTreeMap<u32, BTreeSet<u32>> {
+    let count = plan.packages.len();
+    let mut place = vec![0usize; count];
     for (at, index) in plan.order.iter().enumerate() {
         place[*index as usize] = at;
     }
-    let mut build_time = vec![Vec::new(); plan.packages.len()];
-    let mut run_time = vec![Vec::new(); plan.packages.len()];
-    for edge in &plan.edges {
-        if edge.build_time {
-            build_time[edge.from as usize].push(edge.to);
-        }
+    let mut direct = vec![Vec::new(); count];
+    let mut run_time = vec![Vec::new(); count];
+    for edge in plan.edges.iter().filter(|edge| edge.build_time || edge.run_time) {
+        direct[edge.from as usize].push(edge.to);
         if edge.run_time {
             run_time[edge.from as usize].push(edge.to);
         }
     }
-    let closure = |package: usize| {
+    let last = last_of_closure(&plan.order, &place, &run_time);
+    let closed = |package: u32| new.contains(&package) && last[package as usize] < Some(place[package as usize]);
+    let mut steps = 0;
+    let mut closure = |package: u32| {
+        let own = place[package as usize];
         let mut found = BTreeSet::new();
-        let mut open: Vec<u32> = build_time[package].iter().chain(&run_time[package]).copied().collect();
+        let mut open: Vec<u32> = direct[package as usize].clone();
         while let Some(need) = open.pop() {
-            if found.insert(need) {
+            steps += 1;
+            let waits_itself = closed(need) && place[need as usize] < own;
+            if found.insert(need) && !waits_itself && steps < MAX_STEPS {
                 open.extend(&run_time[need as usize]);
             }
         }
-        found.retain(|need| place[*need as usize] < place[package]);
+        found.retain(|need| place[*need as usize] < own);
         found
     };
-    (0..plan.packages.len()).map(closure).collect()
+    new.iter().map(|package| (*package, closure(*package))).collect()
+}
+
+/// For each package the latest place in the merge order of anything in its run-time closure; `None` if that is empty.
+fn last_of_closure(order: &[u32], place: &[usize], run_time: &[Vec<u32>]) -> Vec<Option<usize>> {
+    let mut needed_by = vec![Vec::new(); run_time.len()];
+    for (from, needs) in run_time.iter().enumerate() {
+        for need in needs {
+            needed_by[*need as usize].push(from);
+        }
+    }
+    let mut last = vec![None; run_time.len()];
+    // from the end of the order: what reaches a package and was not reached yet has it as its latest
+    for target in order.iter().rev() {
+        let target = *target as usize;
+        let mut open = vec![target];
+        while let Some(next) = open.pop() {
+            for from in &needed_by[next] {
+                if last[*from].is_none() {
+                    last[*from] = Some(place[target]);
+                    open.push(*from);
+                }
+            }
+        }
+    }
+    last
+}
+
+/// Source files kept of a package.
+const MAX_SOURCES: usize = 64;
+
+fn sorted(sources: &[u32]) -> Vec<u32> {
+    let mut sources: Vec<u32> = sources.iter().copied().take(MAX_SOURCES).collect();
+    sources.sort_unstable();
+    sources
 }
 
 fn first_line(text: &str) -> &str {
@@ -334,25 +405,96 @@ mod tests {
         }
     }
 
+    fn all_new(plan: &Plan) -> BTreeSet<u32> {
+        plan.order.iter().copied().collect()
+    }
+
     #[test]
     fn build_dependencies_bring_their_run_time_closure() {
         let plan = plan(
             &["a/lib-1", "a/data-1", "a/tool-1", "a/app-1"],
             &[(2, 1, false, true), (3, 2, true, false), (3, 0, false, true)],
         );
-        let waits = waits(&plan);
+        let tool_is_there = waits(&plan, &BTreeSet::from([0, 1, 3]));
         assert_eq!(
-            waits[3],
+            tool_is_there[&3],
             BTreeSet::from([0, 1, 2]),
             "the tool and what it needs to run, and what the app needs to run: emerge would build it on the side"
         );
+        let waits = waits(&plan, &all_new(&plan));
+        assert_eq!(waits[&2], BTreeSet::from([1]));
+        assert_eq!(waits[&3], BTreeSet::from([0, 2]), "the tool waits for its data itself");
     }
 
     #[test]
     fn cycles_are_broken_in_merge_order() {
         let plan = plan(&["a/one-1", "a/two-1"], &[(0, 1, true, true), (1, 0, true, true)]);
-        let waits = waits(&plan);
-        assert_eq!((waits[0].len(), waits[1].clone()), (0, BTreeSet::from([0])));
+        let waits = waits(&plan, &all_new(&plan));
+        assert_eq!((waits[&0].len(), waits[&1].clone()), (0, BTreeSet::from([0])));
+    }
+
+    #[test]
+    fn what_comes_late_in_a_cycle_is_waited_for_by_whoever_needs_the_cycle() {
+        // one is built without two, which it needs to run: the app must wait for two as well
+        let plan =
+            plan(&["a/one-1", "a/two-1", "a/app-1"], &[(0, 1, false, true), (1, 0, true, true), (2, 0, true, true)]);
+        let waits = waits(&plan, &all_new(&plan));
+        assert_eq!(
+            (waits[&0].len(), waits[&1].clone(), waits[&2].clone()),
+            (0, BTreeSet::from([0]), BTreeSet::from([0, 1]))
+        );
+    }
+
+    #[test]
+    fn what_is_waited_for_by_way_of_others_is_the_whole_closure_and_no_more() {
+        // every plan of a few packages with pseudo-random edges: the reduced needs reach what the full ones say
+        let mut seed = 1u64;
+        let mut next = move |below: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) % below
+        };
+        for _ in 0..2_000 {
+            let names: Vec<String> = (0..7).map(|n| format!("a/p{n}x-1")).collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let edges: Vec<(u32, u32, bool, bool)> =
+                (0..next(14)).map(|_| (next(7) as u32, next(7) as u32, next(2) == 0, next(2) == 0)).collect();
+            let plan = plan(&names, &edges);
+            let new: BTreeSet<u32> = (0..7).filter(|_| next(4) > 0).collect();
+            let reduced = waits(&plan, &new);
+            for package in &new {
+                let mut full = BTreeSet::new();
+                let direct = edges.iter().filter(|e| e.0 == *package && (e.2 || e.3)).map(|e| e.1);
+                let mut open: Vec<u32> = direct.collect();
+                while let Some(need) = open.pop() {
+                    if full.insert(need) {
+                        open.extend(edges.iter().filter(|e| e.0 == need && e.3).map(|e| e.1));
+                    }
+                }
+                full.retain(|need| need < package && new.contains(need));
+                let mut reached = BTreeSet::new();
+                let mut open: Vec<u32> = reduced[package].iter().copied().collect();
+                while let Some(need) = open.pop() {
+                    if new.contains(&need) && reached.insert(need) {
+                        open.extend(&reduced[&need]);
+                    }
+                }
+                assert!(
+                    reached.is_superset(&full),
+                    "{package} of {edges:?}, new {new:?}: {reached:?} lacks of {full:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_chain_of_run_time_dependencies_has_as_many_edges_as_links() {
+        let count = 3_000u32;
+        let names: Vec<String> = (0..count).map(|n| format!("a/p{n}x-1")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let edges: Vec<(u32, u32, bool, bool)> = (1..count).map(|n| (n, n - 1, true, true)).collect();
+        let plan = plan(&names, &edges);
+        let edges: usize = waits(&plan, &all_new(&plan)).values().map(BTreeSet::len).sum();
+        assert_eq!(edges, count as usize - 1);
     }
 
     #[test]

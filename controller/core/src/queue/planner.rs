@@ -1,101 +1,94 @@
 //! Planners: which drone resolves which request, when it is given up, and what must be planned again.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use swarm_protocol::{BuildId, DroneId, PlanId, SessionId};
 
 use super::request::ATOMS_PER_PLAN;
 use crate::placement::{Reason, Rule};
-use crate::rows::{BuildState, PlanRow, PlanState};
+use crate::rows::{BuildState, PlanRow, PlanState, Wishes};
 use crate::state::Core;
 
 impl Core {
     /// Sends waiting plans to drones that can plan them; one plan at a time per drone.
     pub(crate) fn send_plans(&mut self) {
-        if self.rows.plans.is_empty() {
-            return;
-        }
-        let mut busy: BTreeSet<DroneId> = self
-            .rows
-            .plans
-            .iter()
-            .filter_map(|plan| match &plan.state {
-                PlanState::Sent { drone, .. } => Some(drone.clone()),
-                PlanState::Waiting {} => None,
-            })
-            .collect();
-        let due: Vec<(u64, String)> = self
-            .rows
-            .plans
-            .iter()
-            .filter(|plan| plan.state == PlanState::Waiting {} && plan.not_before <= self.now.at)
-            .map(|plan| (plan.id.0, plan.profile.clone()))
-            .collect();
-        let mut nobody: BTreeSet<String> = BTreeSet::new();
-        for (id, profile) in due {
-            if nobody.contains(&profile) {
-                continue;
+        for profile in self.soft.plans.profiles() {
+            while let Some(id) = self.soft.plans.due(&profile, self.now.at) {
+                let Some(drone) = self.planner(id, &profile) else { break };
+                let order = self.next_order(&drone);
+                let until = self.now.at + self.settings.plan_timeout;
+                self.change_plan(id, |plan| {
+                    plan.attempt += 1;
+                    plan.state = PlanState::Sent { drone, order, until };
+                });
+                self.send_plan(id);
             }
-            let Some(drone) = self.planner(id, &profile, &busy) else {
-                nobody.insert(profile);
-                continue;
-            };
-            let order = self.next_order(&drone);
-            let until = self.now.at + self.settings.plan_timeout;
-            if let Some(plan) = self.rows.plans.change(&id) {
-                plan.attempt += 1;
-                plan.state = PlanState::Sent { drone: drone.clone(), order, until };
-            }
-            busy.insert(drone);
-            self.send_plan(id);
         }
     }
 
+    /// A plan is new.
+    pub(super) fn add_plan(&mut self, plan: PlanRow) {
+        self.soft.plans.note(&plan);
+        self.soft.plans_due = true;
+        self.rows.plans.put(plan);
+    }
+
+    /// Changes a plan.
+    pub(crate) fn change_plan(&mut self, id: u64, change: impl FnOnce(&mut PlanRow)) {
+        let Some(plan) = self.rows.plans.change(&id) else { return };
+        self.soft.plans.forget(plan);
+        change(plan);
+        self.soft.plans.note(plan);
+        self.soft.plans_due = true;
+    }
+
+    /// A plan is settled.
+    pub(crate) fn forget_plan(&mut self, id: u64) {
+        if let Some(plan) = self.rows.plans.remove(&id) {
+            self.soft.plans.forget(&plan);
+            self.soft.plans_due = true;
+        }
+        self.soft.gave_up.remove(&id);
+    }
+
     /// An idle drone plans before a building one; one that did not manage this plan comes last.
-    fn planner(&self, plan: u64, profile: &str, busy: &BTreeSet<DroneId>) -> Option<DroneId> {
+    fn planner(&self, plan: u64, profile: &str) -> Option<DroneId> {
         let gave_up = self.soft.gave_up.get(&plan);
         self.rows
             .drones
             .iter()
-            .filter(|row| !busy.contains(&row.id) && self.against_planning(&row.id, profile).is_empty())
-            .min_by_key(|row| (gave_up == Some(&row.id), self.soft.held.get(&row.id).map_or(0, BTreeSet::len)))
+            .filter(|row| !self.soft.plans.is_planning(&row.id) && self.against_planning(&row.id, profile).is_empty())
+            // the newest tree: what is planned on an older one waits for drones that are told to leave it
+            .min_by_key(|row| (gave_up == Some(&row.id), Reverse(row.tree_timestamp), self.held_count(&row.id)))
             .map(|row| row.id.clone())
     }
 
     /// Everything that speaks against a drone as planner.
     pub(crate) fn against_planning(&self, drone: &DroneId, profile: &str) -> Vec<Reason> {
-        let matters =
-            |rule: Rule| matches!(rule, Rule::Online | Rule::WorkerReady | Rule::NotPaused | Rule::NotSweeper);
+        let matters = [Rule::Online, Rule::WorkerReady, Rule::NotPaused, Rule::NotDraining, Rule::NotSyncing];
         let mut against: Vec<Reason> =
-            self.against_drone(drone).into_iter().filter(|reason| matters(reason.rule)).collect();
-        if let Some(row) = self.rows.drones.get(&drone.0)
-            && row.build_profile != profile
-        {
-            against.push(Reason {
-                rule: Rule::Profile,
-                text: format!("serves the build profile {}, not {profile}", row.build_profile),
-            });
+            self.against_drone(drone).into_iter().filter(|reason| matters.contains(&reason.rule)).collect();
+        let Some(row) = self.rows.drones.get(&drone.0) else { return against };
+        if row.is_sweeper() {
+            against.push(Reason { rule: Rule::NotSweeper, text: "a sweeper takes blocked packages only".to_owned() });
+        }
+        if row.build_profile != profile {
+            let text = format!("serves the build profile {}, not {profile}", row.build_profile);
+            against.push(Reason { rule: Rule::Profile, text });
         }
         against
     }
 
     /// Planners that took too long are given up.
     pub(crate) fn give_up_plans(&mut self) {
-        let now = self.now.at;
-        let late: Vec<u64> = self
-            .rows
-            .plans
-            .iter()
-            .filter(|plan| matches!(plan.state, PlanState::Sent { until, .. } if until <= now))
-            .map(|plan| plan.id.0)
-            .collect();
-        for id in late {
-            let Some(plan) = self.rows.plans.change(&id) else { continue };
-            let PlanState::Sent { drone, .. } = &plan.state else { continue };
-            let drone = drone.clone();
-            plan.state = PlanState::Waiting {};
-            self.soft.gave_up.insert(id, drone.clone());
+        for id in self.soft.plans.late(self.now.at) {
+            let Some(PlanState::Sent { drone, .. }) = self.rows.plans.get(&id).map(|plan| plan.state.clone()) else {
+                continue;
+            };
+            self.change_plan(id, |plan| plan.state = PlanState::Waiting {});
             let name = self.drone_name(&drone);
+            self.soft.gave_up.insert(id, drone);
             self.event(
                 "warn",
                 format!("{name} did not finish a plan in time; it is asked of another drone"),
@@ -105,14 +98,7 @@ impl Core {
     }
 
     pub(crate) fn next_plan(&self) -> Option<u64> {
-        self.rows
-            .plans
-            .iter()
-            .filter_map(|plan| match plan.state {
-                PlanState::Sent { until, .. } => Some(until),
-                PlanState::Waiting {} => (plan.not_before > self.now.at).then_some(plan.not_before),
-            })
-            .min()
+        self.soft.plans.next(self.now.at)
     }
 
     /// An entry goes through a planner (again).
@@ -135,18 +121,16 @@ impl Core {
     /// those may need something else by now.
     pub(crate) fn plan_anew(&mut self, ids: &[BuildId]) {
         let mut all: BTreeSet<BuildId> = ids.iter().copied().collect();
-        for id in ids {
-            all.extend(self.soft.graph.behind(*id));
-        }
-        let mut groups: BTreeMap<(SessionId, String, Vec<String>), Vec<BuildId>> = BTreeMap::new();
+        all.extend(self.soft.graph.behind(ids.iter().copied()));
+        let mut groups: BTreeMap<(SessionId, String, Vec<String>, Wishes), Vec<BuildId>> = BTreeMap::new();
         for id in all {
             let Some(row) = self.rows.builds.get(&id.0) else { continue };
             if matches!(row.state, BuildState::Needed { .. }) {
-                let key = (row.session, row.profile.clone(), row.package_use.clone());
+                let key = (row.session, row.profile.clone(), row.package_use.clone(), row.wishes.clone());
                 groups.entry(key).or_default().push(id);
             }
         }
-        for ((session, profile, package_use), builds) in groups {
+        for ((session, profile, package_use, _), builds) in groups {
             for builds in builds.chunks(ATOMS_PER_PLAN) {
                 for id in builds {
                     let message = "planned anew: the tree or base it was planned on is gone".to_owned();
@@ -173,7 +157,7 @@ impl Core {
         meta.last_plan += 1;
         let plan = PlanId(meta.last_plan);
         let builds = request.builds.clone();
-        self.rows.plans.put(PlanRow { id: plan, attempt: 0, state: PlanState::Waiting {}, ..request });
+        self.add_plan(PlanRow { id: plan, attempt: 0, state: PlanState::Waiting {}, ..request });
         for build in builds {
             self.set_state(build, BuildState::Planning { plan });
         }

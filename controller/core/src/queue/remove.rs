@@ -31,27 +31,44 @@ impl Core {
         self.send_build(id);
     }
 
-    /// Removes an entry's row and everything soft about it.
+    /// Removes an entry's row and everything soft about it. Whoever waited for it waits for what it waited for: they would
+    /// have to build that on the side, too.
     pub(crate) fn drop_build(&mut self, id: BuildId) {
         let Some(row) = self.rows.builds.get(&id.0).cloned() else { return };
+        self.inherit_needs(id);
         self.leave(id, &row.state);
         *self.soft.counts.entry(row.session).or_default().of(&row.state) -= 1;
         self.met(id);
-        self.soft.graph.remove(id);
         if let BuildState::Planning { plan } = row.state {
             self.drop_from_plan(plan.0, id);
         }
         self.forget_identity(id);
+        self.soft.names.forget(&row);
         self.rows.builds.remove(&id.0);
         self.soft.sessions_due.insert(row.session);
     }
 
+    fn inherit_needs(&mut self, id: BuildId) {
+        let needs: Vec<BuildId> = self.soft.graph.unmet(id).collect();
+        if needs.is_empty() {
+            return;
+        }
+        let heirs: Vec<BuildId> = self.soft.graph.dependents(id).collect();
+        for heir in heirs {
+            let Some(row) = self.rows.builds.get(&heir.0) else { continue };
+            let mut after: Vec<BuildId> = row.after.iter().copied().filter(|need| *need != id).collect();
+            after.extend(needs.iter().copied().filter(|need| !row.after.contains(need)));
+            self.wait_for(heir, after);
+        }
+    }
+
     /// A plan loses one of its atoms: the planner's answer would not fit any more, so it is asked again.
     pub(crate) fn drop_from_plan(&mut self, plan: u64, id: BuildId) {
-        let Some(row) = self.rows.plans.change(&plan) else { return };
-        row.builds.retain(|build| *build != id);
-        row.state = PlanState::Waiting {};
-        if row.builds.is_empty() {
+        self.change_plan(plan, |row| {
+            row.builds.retain(|build| *build != id);
+            row.state = PlanState::Waiting {};
+        });
+        if self.rows.plans.get(&plan).is_some_and(|row| row.builds.is_empty()) {
             self.forget_plan(plan);
         }
     }

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use swarm_protocol::atom::{AtomError, is_package_use_line};
-use swarm_protocol::{Atom, Attempt, BuildId, Cpv, PlanId, SessionId};
+use swarm_protocol::{Atom, Attempt, BuildId, PlanId, SessionId};
 
+use super::index::cp_of;
 use crate::effect::{Answer, Done, Queued, Refusal, RefusalKind};
 use crate::fleet::DEFAULT_PROFILE;
-use crate::input::{QueueRequest, ReplyTo, Request};
-use crate::rows::{BuildRow, BuildState, IdempotencyRow, Origin, PlanRow, PlanState};
+use crate::input::{Now, QueueRequest, ReplyTo, Request};
+use crate::rows::{BuildRow, BuildState, IdempotencyRow, Origin, PlanRow, PlanState, Wishes};
 use crate::state::Core;
 
 /// Atoms resolved together; keeps a plan's order far below the bus's bound.
@@ -61,8 +62,7 @@ impl Core {
             duplicates: Vec::new(),
         };
         let mut fresh = Vec::new();
-        let asked: BTreeSet<String> = atoms.iter().map(ToString::to_string).collect();
-        let mut waiting = self.waiting_atoms(session, &profile, &request.package_use, &asked);
+        let mut waiting = self.waiting_atoms(session, &profile, &request.package_use, &atoms);
         for atom in atoms {
             let asked = atom.to_string();
             if waiting.insert(asked.clone()) {
@@ -79,6 +79,7 @@ impl Core {
         self.announce(actor, &queued);
         if let Some(key) = &request.idempotency_key {
             let until = self.now.at + IDEMPOTENCY;
+            self.soft.forget_keys.insert((until, key.clone()));
             self.rows.idempotency.put(IdempotencyRow {
                 key: key.clone(),
                 session,
@@ -133,6 +134,9 @@ impl Core {
         {
             return Err(invalid(format!("{bad:?} is no name of a session"), "1 to 100 printable characters"));
         }
+        if let Some((error, hint)) = bad_wish(&request.wishes) {
+            return Err(invalid(error, hint));
+        }
         if let Some(bad) = request.idempotency_key.as_ref().filter(|key| key.is_empty() || key.len() > 200) {
             return Err(invalid(format!("Idempotency-Key of {} bytes", bad.len()), "1 to 200 bytes"));
         }
@@ -145,20 +149,17 @@ impl Core {
         session: SessionId,
         profile: &str,
         package_use: &[String],
-        asked: &BTreeSet<String>,
+        atoms: &[Atom],
     ) -> BTreeSet<String> {
         let waits = |state: &BuildState| {
             matches!(state, BuildState::Planning { .. } | BuildState::Needed { .. } | BuildState::Delegated { .. })
         };
-        self.rows
-            .builds
-            .iter()
-            .filter(|row| {
-                row.session == session && row.profile == profile && row.package_use == package_use && waits(&row.state)
-            })
-            .filter(|row| asked.contains(&row.asked))
-            .map(|row| row.asked.clone())
-            .collect()
+        let same = |row: &&BuildRow| {
+            row.session == session && row.profile == profile && row.package_use == package_use && waits(&row.state)
+        };
+        let asked: BTreeSet<String> = atoms.iter().map(Atom::cp).collect();
+        let known = asked.iter().flat_map(|cp| self.soft.names.of(cp)).filter_map(|id| self.rows.builds.get(&id.0));
+        known.filter(same).map(|row| row.asked.clone()).collect()
     }
 
     fn queue_plan(
@@ -178,19 +179,12 @@ impl Core {
             self.add_build(BuildRow {
                 cpv: atom.exact().map(|cpv| cpv.to_string()),
                 rebuild: request.rebuild,
-                ..blank(
-                    id,
-                    session,
-                    profile,
-                    atom.to_string(),
-                    request.package_use.clone(),
-                    Origin::Asked,
-                    plan,
-                    self.now.wall,
-                )
+                package_use: request.package_use.clone(),
+                wishes: request.wishes.clone(),
+                ..blank(id, session, profile, atom.to_string(), Origin::Asked, plan, self.now)
             });
         }
-        self.rows.plans.put(PlanRow {
+        self.add_plan(PlanRow {
             id: plan,
             attempt: 0,
             session,
@@ -231,17 +225,14 @@ impl Core {
         let wanted = package.trim();
         let bare = wanted.strip_prefix('=').unwrap_or(wanted);
         let session = self.active_session();
-        let hits: Vec<BuildId> = self
-            .rows
-            .builds
-            .iter()
+        let means = |row: &&BuildRow| {
+            row.asked == wanted || row.cpv.as_deref() == Some(bare) || row.cp().is_some_and(|cp| cp == bare)
+        };
+        let near = cp_of(wanted).into_iter().flat_map(|cp| self.soft.names.of(&cp).collect::<Vec<_>>());
+        let hits: Vec<BuildId> = near
+            .filter_map(|id| self.rows.builds.get(&id.0))
             .filter(|row| session.is_none_or(|id| id == row.session))
-            .filter(|row| {
-                let cpv = row.cpv.as_deref();
-                row.asked == wanted
-                    || cpv == Some(bare)
-                    || cpv.and_then(|cpv| cpv.parse::<Cpv>().ok()).is_some_and(|cpv| cpv.cp() == bare)
-            })
+            .filter(means)
             .map(|row| row.id)
             .collect();
         if hits.is_empty() {
@@ -272,6 +263,32 @@ pub(crate) fn invalid(error: String, hint: &str) -> Refusal {
     Refusal { kind: RefusalKind::Invalid, error, hint: Some(hint.to_owned()) }
 }
 
+/// Priorities there are: this many steps up and down.
+const MAX_PRIORITY: u32 = 100;
+/// Tags and features of one request.
+const MAX_TAGS: usize = 16;
+
+/// What is wrong with what somebody wishes, and what to do instead.
+fn bad_wish(wishes: &Wishes) -> Option<(String, &'static str)> {
+    if wishes.priority.unsigned_abs() > MAX_PRIORITY {
+        return Some((format!("priority {}", wishes.priority), "from -100 to 100; 0 is ordinary"));
+    }
+    let all = || wishes.tags.iter().chain(&wishes.features);
+    if wishes.tags.len() > MAX_TAGS || wishes.features.len() > MAX_TAGS {
+        return Some((format!("{} tags and features", all().count()), "at most 16 of each"));
+    }
+    if let Some(bad) = all().find(|tag| !is_label(tag, 64)) {
+        return Some((
+            format!("{bad:?} is no tag or feature"),
+            "letters, digits, dot, underscore and hyphen, at most 64",
+        ));
+    }
+    if wishes.total_ms == Some(0) || wishes.silence_ms == Some(0) {
+        return Some(("a timeout of nothing".to_owned(), "more than 0, or leave it out"));
+    }
+    None
+}
+
 /// A word that may name a folder.
 pub(crate) fn is_label(text: &str, max: usize) -> bool {
     (1..=max).contains(&text.len())
@@ -280,19 +297,14 @@ pub(crate) fn is_label(text: &str, max: usize) -> bool {
 }
 
 /// An entry that waits for a plan.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the fields an entry is born with; a struct of them would be the row again"
-)]
 pub(crate) fn blank(
     id: BuildId,
     session: SessionId,
     profile: &str,
     asked: String,
-    package_use: Vec<String>,
     origin: Origin,
     plan: PlanId,
-    wall: u64,
+    now: Now,
 ) -> BuildRow {
     BuildRow {
         id,
@@ -304,7 +316,8 @@ pub(crate) fn blank(
         repository: String::new(),
         use_flags: Vec::new(),
         restrict: String::new(),
-        package_use,
+        sources: Vec::new(),
+        package_use: Vec::new(),
         origin,
         rebuild: false,
         base: String::new(),
@@ -314,6 +327,10 @@ pub(crate) fn blank(
         state: BuildState::Planning { plan },
         marks: Vec::new(),
         auto_retries: 0,
-        created_at: wall,
+        created_at: now.wall,
+        queued_at: now.at,
+        wishes: Wishes::default(),
+        arch: String::new(),
+        moved: false,
     }
 }

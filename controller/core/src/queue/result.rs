@@ -3,20 +3,18 @@
 
 use swarm_protocol::artifact::ArtifactRef;
 use swarm_protocol::report::{BuildAnswer, BuildNews, BuildReport, BuildResult, Failure, FailureClass};
-use swarm_protocol::{BuildId, Cpv, DroneId, Fence};
+use swarm_protocol::{BuildId, DroneId, Fence};
 
 use crate::effect::{Answer, Effect};
 use crate::failure::failed;
 use crate::input::ReplyTo;
-use crate::rows::{BuildState, Cancelling, DurationRow, HistoryRow, HistoryStatus, Outcome, Received};
+use crate::rows::{BuildState, Cancelling, HistoryRow, HistoryStatus, Outcome, Received};
 use crate::state::Core;
 
 /// How long a report may wait for its answer before it is told to ask again, milliseconds; below the drone's timeout.
 const HOLD: u64 = 4_000;
 /// What it is told to wait, milliseconds.
 const ASK_AGAIN: u64 = 250;
-/// Durations remembered per `category/name`.
-const KEEP_DURATIONS: usize = 5;
 
 /// A result that waits for its packages and its log.
 #[derive(Debug, Clone)]
@@ -47,10 +45,7 @@ impl Core {
                 BuildAnswer::Durable {}
             }
             BuildNews::Started { at } => {
-                self.change_assignment(fence.build, |assignment| {
-                    assignment.taken = true;
-                    assignment.building_since.get_or_insert(at);
-                });
+                self.began(fence.build, at);
                 BuildAnswer::Durable {}
             }
             BuildNews::Finished { result } => return self.finished(drone, fence, result, reply),
@@ -65,6 +60,19 @@ impl Core {
             BuildNews::Unknown => BuildAnswer::NotUnderstood { reason: "news of a later version".to_owned() },
         };
         self.reply(reply, Answer::Build(answer));
+    }
+
+    /// emerge runs since the drone's wall clock said `at`: what was asked back only if it had not begun goes on.
+    pub(crate) fn began(&mut self, id: BuildId, at: u64) {
+        self.change_assignment(id, |assignment| {
+            assignment.taken = true;
+            assignment.building_since.get_or_insert(at);
+            if assignment.cancelling == Some(Cancelling::GiveBack {}) {
+                assignment.cancelling = None;
+            }
+        });
+        // its drone's line may be filled again, or looked at by others
+        self.soft.assign_due = true;
     }
 
     /// A result that was counted and whose answer got lost, or came after it was told to ask again.
@@ -102,7 +110,8 @@ impl Core {
     }
 
     fn finished(&mut self, drone: &DroneId, fence: Fence, result: BuildResult, reply: ReplyTo) {
-        self.change_assignment(fence.build, |assignment| assignment.taken = true);
+        // a later report implies the earlier ones
+        self.began(fence.build, self.now.wall.saturating_sub(result.duration_ms));
         let until = self.now.at + HOLD;
         match self.soft.finishing.get_mut(&fence.build) {
             Some(known) => {
@@ -243,17 +252,22 @@ impl Core {
         let name = self.drone_name(&assignment.drone);
         self.record(id, &assignment.drone, HistoryStatus::Returned, None, Some(reason));
         self.build_event("return", id, format!("{name} gave it back: {reason}"), Some(name));
-        match assignment.cancelling {
-            Some(then) => self.after_cancel(id, then),
+        match (assignment.cancelling, assignment.sweep) {
+            (Some(then), _) => self.after_cancel(id, then),
+            (None, Some(sweep)) => self.end_sweep(id, sweep, None),
             // nobody asked for it: at once it would come straight back
-            None => self.back_to_needed(id, self.now.at + self.settings.heartbeat),
+            (None, None) => self.back_to_needed(id, self.now.at + self.settings.heartbeat),
         }
     }
 
     /// What becomes of an entry whose attempt has ended by order.
     pub(crate) fn after_cancel(&mut self, id: BuildId, then: Cancelling) {
+        let sweep = self.rows.builds.get(&id.0).and_then(|row| row.assignment()).and_then(|a| a.sweep.clone());
         match then {
-            Cancelling::Return {} => self.back_to_needed(id, 0),
+            Cancelling::Return {} | Cancelling::GiveBack {} => match sweep {
+                Some(sweep) => self.end_sweep(id, sweep, None),
+                None => self.back_to_needed(id, 0),
+            },
             Cancelling::Block { by } => self.block_by_person(id, &by),
             Cancelling::Remove {} => self.drop_build(id),
         }
@@ -304,24 +318,6 @@ impl Core {
             stats.duration_ms = stats.duration_ms.saturating_add(duration_ms);
             self.rows.stats.put(stats);
         }
-    }
-
-    fn learn(&mut self, cpv: &str, drone: &DroneId, result: &BuildResult) {
-        let Ok(cpv) = cpv.parse::<Cpv>() else { return };
-        let cp = cpv.cp();
-        let empty = DurationRow { cp: cp.clone(), durations_ms: Vec::new(), memory_peak_bytes: 0 };
-        let mut row = self.rows.durations.get(&cp).cloned().unwrap_or(empty);
-        row.durations_ms.push(result.duration_ms);
-        if row.durations_ms.len() > KEEP_DURATIONS {
-            row.durations_ms.remove(0);
-        }
-        // a wrong reading must not make a package too big for the very drone that built it
-        let ram = self.rows.drones.get(&drone.0).map_or(0, |row| row.ram_bytes);
-        row.memory_peak_bytes = row.memory_peak_bytes.max(result.memory_peak_bytes.min(ram));
-        if let Some(median) = row.median_ms() {
-            std::sync::Arc::make_mut(&mut self.soft.medians).insert(cp, median);
-        }
-        self.rows.durations.put(row);
     }
 }
 

@@ -1,7 +1,5 @@
 //! Sessions: which one a request joins, and when one ends.
 
-use std::collections::BTreeSet;
-
 use swarm_protocol::{BuildId, SessionId};
 
 use crate::input::QueueRequest;
@@ -87,35 +85,23 @@ impl Core {
         }
     }
 
-    fn moves(&self, id: SessionId) -> bool {
+    /// Whether something is still under way in a session, or will be by itself.
+    fn moves(&mut self, id: SessionId) -> bool {
         let counts = self.soft.counts.get(&id).copied().unwrap_or_default();
-        let in_session = |build: BuildId| self.rows.builds.get(&build.0).is_some_and(|row| row.session == id);
-        if counts.delegated > 0
-            || self.rows.plans.iter().any(|plan| plan.session == id)
-            || self.soft.graph.in_line().any(in_session)
-        {
+        if counts.delegated > 0 || self.soft.plans.has(id) || self.soft.graph.has_lined(id) {
             return true;
         }
-        if counts.waiting == 0 {
-            return false;
-        }
-        let stuck = self.stuck();
-        self.rows
-            .builds
-            .iter()
-            .filter(|row| row.session == id && matches!(row.state, BuildState::Needed { .. }))
-            .any(|row| !stuck.contains(&row.id))
+        counts.waiting > 0 && self.waits_for_more_than_blocked(id)
     }
 
-    /// Entries that wait, directly or not, for a blocked or failed one.
-    fn stuck(&self) -> BTreeSet<BuildId> {
-        let given_up = |row: &&BuildRow| matches!(row.state, BuildState::Blocked { .. } | BuildState::Failed { .. });
-        let mut open: Vec<BuildId> = self.rows.builds.iter().filter(given_up).map(|row| row.id).collect();
-        let mut found = BTreeSet::new();
-        while let Some(next) = open.pop() {
-            open.extend(self.soft.graph.dependents(next).filter(|dependent| found.insert(*dependent)));
-        }
-        found
+    /// Entries are looked through only when nothing of the session is delegated, planned or in line: once, at its end.
+    fn waits_for_more_than_blocked(&mut self, id: SessionId) -> bool {
+        let given_up = |row: &BuildRow| matches!(row.state, BuildState::Blocked { .. } | BuildState::Failed { .. });
+        let rows = || self.soft.names.in_session(id).filter_map(|build| self.rows.builds.get(&build.0));
+        let stuck = self.soft.graph.behind(rows().filter(|row| given_up(row)).map(|row| row.id));
+        let moves = rows().any(|row| matches!(row.state, BuildState::Needed { .. }) && !stuck.contains(&row.id));
+        self.soft.looked_through += rows().count() as u64;
+        moves
     }
 
     /// Entries of old ended sessions leave the tables; history and binhost keep what was built.
@@ -124,8 +110,7 @@ impl Core {
             self.rows.sessions.iter().filter(|row| row.ended_at.is_some()).map(|row| row.id).collect();
         let surplus = ended.len().saturating_sub(self.settings.keep_sessions);
         for id in ended.into_iter().take(surplus) {
-            let builds: Vec<BuildId> =
-                self.rows.builds.iter().filter(|row| row.session == id).map(|row| row.id).collect();
+            let builds: Vec<BuildId> = self.soft.names.in_session(id).collect();
             for build in builds {
                 self.drop_build(build);
             }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use swarm_protocol::report::{FailureClass, Phase};
-use swarm_protocol::{Attempt, BuildId, DroneId, Fence, PlanId, SessionId};
+use swarm_protocol::{Attempt, BuildId, Cpv, DroneId, Fence, PlanId, SessionId};
 
 use crate::table::Row;
 
@@ -31,6 +31,9 @@ pub struct BuildRow {
     /// RESTRICT.
     #[serde(default)]
     pub restrict: String,
+    /// Names of its source files, hashed; sorted.
+    #[serde(default)]
+    pub sources: Vec<u32>,
     /// Lines of `package.use` it was planned with and is built with.
     #[serde(default)]
     pub package_use: Vec<String>,
@@ -61,11 +64,52 @@ pub struct BuildRow {
     pub auto_retries: u32,
     /// Wall clock, Unix milliseconds.
     pub created_at: u64,
+    /// Moment on the core's clock since which it waits to be built; its age counts in the line.
+    #[serde(default)]
+    pub queued_at: u64,
+    /// What whoever asked for it wished.
+    #[serde(default)]
+    pub wishes: Wishes,
+    /// Gentoo's ARCH of the planner; empty until planned.
+    #[serde(default)]
+    pub arch: String,
+    /// It was asked back from one drone's line for another that had nothing to do; that happens once.
+    #[serde(default)]
+    pub moved: bool,
+}
+
+/// What whoever asked for a package wished of its build.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Wishes {
+    /// Counts in the line: each step as so much path, see `Settings::priority_step`. A dependency has the highest of those
+    /// who need it.
+    #[serde(default)]
+    pub priority: i32,
+    /// Operator's tags a drone must have.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Portage FEATURES a drone must have.
+    #[serde(default)]
+    pub features: Vec<String>,
+    /// Memory a drone must have, bytes; 0 leaves it to what was learned.
+    #[serde(default)]
+    pub memory_bytes: u64,
+    /// Milliseconds an attempt may take in all, if not what the settings say.
+    #[serde(default)]
+    pub total_ms: Option<u64>,
+    /// Milliseconds an attempt may go without a new line of log, if not what the settings say.
+    #[serde(default)]
+    pub silence_ms: Option<u64>,
 }
 
 impl BuildRow {
     /// Marks kept; older ones are in the history.
     pub const MAX_MARKS: usize = 32;
+
+    /// `category/name`, once its version is known.
+    pub fn cp(&self) -> Option<String> {
+        self.cpv.as_deref()?.parse::<Cpv>().ok().map(|cpv| cpv.cp())
+    }
 
     /// The atom as the HTTP contract shows it: `=cpv`, or what was asked for while that is not known.
     pub fn atom(&self) -> String {
@@ -204,6 +248,37 @@ pub struct Assignment {
     /// It is to be ended; it ends when the drone says so or its lease ends (decision 12).
     #[serde(default)]
     pub cancelling: Option<Cancelling>,
+    /// Bytes the drone had free for builds when it got the order; 0 if not known.
+    #[serde(default)]
+    pub disk_free: u64,
+    /// A sweeper has it: what the entry is again if that does not help.
+    #[serde(default)]
+    pub sweep: Option<Sweep>,
+}
+
+impl Assignment {
+    /// Somebody wants it ended, whether it has begun or not.
+    pub fn is_ending(&self) -> bool {
+        self.cancelling.as_ref().is_some_and(|then| *then != Cancelling::GiveBack {})
+    }
+
+    /// emerge runs, as far as is known.
+    pub fn has_begun(&self) -> bool {
+        self.building_since.is_some()
+    }
+}
+
+/// A block that a sweeper tries to end (rules.md §2).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sweep {
+    /// Whose failures blocked it.
+    pub culprit: Culprit,
+    /// Reasons for people, one per failure.
+    pub reasons: Vec<String>,
+    /// Wall clock of the block, Unix milliseconds.
+    pub since: u64,
+    /// When it is tried again by itself, on the core's clock.
+    pub retry_at: Option<u64>,
 }
 
 /// What becomes of a build when its cancelled attempt has ended.
@@ -212,6 +287,8 @@ pub struct Assignment {
 pub enum Cancelling {
     /// Back to needed.
     Return {},
+    /// Back to needed if it has not begun; what has begun goes on.
+    GiveBack {},
     /// Blocked by a person.
     Block {
         /// Who.
@@ -315,4 +392,7 @@ pub struct FailureMark {
     pub at: u64,
     /// Wall clock, Unix milliseconds.
     pub wall: u64,
+    /// Bytes the drone had of what was too little (memory or disk); 0 if nothing was, or it is not known.
+    #[serde(default)]
+    pub had_bytes: u64,
 }

@@ -40,6 +40,15 @@ pub struct DroneRow {
     pub tags: Vec<String>,
     /// Builds at a time.
     pub slots: u32,
+    /// Orders it takes beyond its slots; `None` if it did not say.
+    #[serde(default)]
+    pub waiting: Option<u32>,
+    /// FEATURES of its Portage.
+    #[serde(default)]
+    pub features: Vec<String>,
+    /// Names of the sources it has at hand, hashed; sorted.
+    #[serde(default)]
+    pub sources: Vec<u32>,
     /// The build profile it serves.
     pub build_profile: String,
     /// CHOST.
@@ -71,6 +80,16 @@ pub struct DroneRow {
     /// A person drains it.
     #[serde(default)]
     pub draining: Option<Fact>,
+    /// It was drained and is empty; it stays out until a person resumes it.
+    #[serde(default)]
+    pub drained: Option<Fact>,
+    /// It is told to bring its ebuild tree up to date.
+    #[serde(default)]
+    pub syncing: Option<Syncing>,
+    /// How fast it was compared with others on the same packages, in thousandths, oldest first; at most
+    /// [`DroneRow::KEEP_SPEEDS`].
+    #[serde(default)]
+    pub speeds: Vec<u32>,
     /// The swarm grounded it.
     #[serde(default)]
     pub grounded: Option<Fact>,
@@ -85,6 +104,16 @@ pub struct DroneRow {
 }
 
 impl DroneRow {
+    /// Comparisons with other drones that are kept.
+    pub const KEEP_SPEEDS: usize = 15;
+
+    /// How fast it is compared with other drones, in thousandths: the median of the comparisons. `None` before the first.
+    pub fn learned_speed(&self) -> Option<u32> {
+        let mut sorted = self.speeds.clone();
+        sorted.sort_unstable();
+        sorted.get(sorted.len() / 2).copied().map(|speed| speed.max(1))
+    }
+
     /// The type that counts.
     pub fn drone_type(&self) -> DroneType {
         self.type_override.unwrap_or(self.detected_type)
@@ -115,6 +144,19 @@ pub struct Fact {
     pub since: u64,
     /// When it ends by itself, on the core's clock.
     pub until: Option<u64>,
+}
+
+/// An order to bring the ebuild tree up to date.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Syncing {
+    /// Number of the order.
+    pub order: u64,
+    /// Identity of the tree that is expected.
+    pub expected: String,
+    /// Wall clock of the order, Unix milliseconds.
+    pub since: u64,
+    /// Given up at this moment of the core's clock.
+    pub until: u64,
 }
 
 /// Failures in a row; a success resets them.

@@ -11,7 +11,8 @@ mod session;
 pub use artifact::{ArtifactRow, ArtifactState, IndexKey, IndexRow};
 pub use build::{
     Assignment, BlockedBy, BuildRow, BuildState, Cancelling, Culprit, FailureMark, Identity, Origin, Outcome, Received,
+    Sweep, Wishes,
 };
-pub use drone::{DroneRow, Fact, Streaks};
+pub use drone::{DroneRow, Fact, Streaks, Syncing};
 pub use journal::{EventRow, HistoryRow, HistoryStatus};
-pub use session::{ConfigRow, DurationRow, IdempotencyRow, MetaRow, PlanRow, PlanState, SessionRow, StatsRow};
+pub use session::{ConfigRow, DurationRow, IdempotencyRow, MetaRow, PlanRow, PlanState, Run, SessionRow, StatsRow};

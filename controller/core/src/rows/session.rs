@@ -76,23 +76,43 @@ impl Row for PlanRow {
     }
 }
 
-/// What was learned of one `category/name`.
+/// What was learned of one `category/name`: its last successes, wherever they were.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DurationRow {
     /// `category/name`.
     pub cp: String,
-    /// The last five successes, milliseconds, oldest first.
-    pub durations_ms: Vec<u64>,
-    /// Largest peak of memory among them, bytes.
-    pub memory_peak_bytes: u64,
+    /// The last successes, oldest first; at most [`DurationRow::KEEP`].
+    #[serde(default)]
+    pub runs: Vec<Run>,
+}
+
+/// One success.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// Who built it.
+    pub drone: DroneId,
+    /// Milliseconds it took.
+    pub duration_ms: u64,
+    /// Milliseconds it would have taken on an ordinary drone: the duration times the drone's speed as it was known then.
+    pub usual_ms: u64,
+    /// Peak of memory, bytes; 0 if not known.
+    pub memory_bytes: u64,
 }
 
 impl DurationRow {
-    /// Median of the kept durations.
+    /// Successes kept (rules.md §2).
+    pub const KEEP: usize = 5;
+
+    /// Median of what they would have taken on an ordinary drone, milliseconds; `None` before the first.
     pub fn median_ms(&self) -> Option<u64> {
-        let mut sorted = self.durations_ms.clone();
+        let mut sorted: Vec<u64> = self.runs.iter().map(|run| run.usual_ms).collect();
         sorted.sort_unstable();
         sorted.get(sorted.len() / 2).copied()
+    }
+
+    /// Largest peak of memory among the successes, bytes; 0 if not known.
+    pub fn memory_bytes(&self) -> u64 {
+        self.runs.iter().map(|run| run.memory_bytes).max().unwrap_or(0)
     }
 }
 

@@ -64,6 +64,12 @@ impl Farm {
         let shown: BTreeMap<String, BTreeSet<Fence>> =
             shown.filter(|(_, tasks): &(_, BTreeSet<_>)| !tasks.is_empty()).collect();
         assert_eq!(shown, delegated, "what is delegated is what drones hold\n{}", self.tail());
+        for drone in view.drones.values() {
+            let most = drone.row.slots + self.settings.prefetch;
+            assert!(drone.tasks.len() <= most as usize, "{} has more than {most}\n{}", drone.row.name, self.tail());
+            let swept = drone.tasks.iter().all(|task| !task.sweep) || drone.row.is_sweeper();
+            assert!(swept, "only sweepers sweep\n{}", self.tail());
+        }
     }
 
     /// What a reader sees and a restart must not change, a line for each row.

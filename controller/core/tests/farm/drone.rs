@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use swarm_protocol::artifact::ArtifactRef;
 use swarm_protocol::machine::{Machine, PortageState, TreeState, Vitals, WorkerState};
-use swarm_protocol::order::BuildJob;
+use swarm_protocol::order::{BuildJob, SyncJob};
 use swarm_protocol::report::{AttemptStatus, BuildResult, Heartbeat, Hello, Phase, Role};
 use swarm_protocol::{DroneId, Fence, InstanceId};
 
@@ -15,6 +15,7 @@ pub struct Drone {
     pub name: String,
     /// Counts its agent's starts.
     pub starts: u32,
+    pub arch: String,
     pub cores: u32,
     pub ram_gib: u64,
     pub slots: u32,
@@ -22,12 +23,22 @@ pub struct Drone {
     pub profile: String,
     pub cflags: String,
     pub tree: String,
+    /// When its tree was made; `None` for a tree that does not say.
+    pub tree_timestamp: Option<u64>,
+    pub features: Vec<String>,
+    pub sources: Vec<u32>,
+    /// Orders it takes beyond its slots, as it says.
+    pub waiting: Option<u32>,
+    /// The order to bring its tree up to date, not yet carried out.
+    pub syncing: Option<(u64, SyncJob)>,
     pub vitals: Vitals,
     pub worker: WorkerState,
     pub seq: u64,
     pub orders_seen: u64,
     /// Attempts it has and since when they build, on the core's clock.
     pub running: BTreeMap<Fence, (BuildJob, Option<u64>)>,
+    /// Numbers of the orders it got, which is the order it begins in.
+    pub line: BTreeMap<Fence, u64>,
     /// Results that are not acknowledged.
     pub finished: BTreeMap<Fence, BuildResult>,
     /// Orders to it are lost.
@@ -49,6 +60,7 @@ impl Drone {
             id: DroneId(format!("U-{name}")),
             name: name.to_owned(),
             starts: 1,
+            arch: "amd64".to_owned(),
             cores: 8,
             ram_gib: 16,
             slots: 1,
@@ -56,11 +68,17 @@ impl Drone {
             profile: "default".to_owned(),
             cflags: "-O2".to_owned(),
             tree: "tree-1".to_owned(),
+            tree_timestamp: None,
+            features: Vec::new(),
+            sources: Vec::new(),
+            waiting: None,
+            syncing: None,
             vitals,
             worker: WorkerState::Alive,
             seq: 0,
             orders_seen: 0,
             running: BTreeMap::new(),
+            line: BTreeMap::new(),
             finished: BTreeMap::new(),
             deaf: false,
             silent: false,
@@ -73,8 +91,11 @@ impl Drone {
         InstanceId(format!("{}-{role:?}-{}", self.name, self.starts))
     }
 
+    pub fn tree_state(&self) -> TreeState {
+        TreeState { id: self.tree.clone(), timestamp: self.tree_timestamp }
+    }
+
     pub fn hello(&self, role: Role) -> Hello {
-        let tree = TreeState { id: self.tree.clone(), timestamp: None };
         Hello {
             instance: self.instance(role),
             role,
@@ -83,7 +104,7 @@ impl Drone {
             proto_min: 1,
             proto_max: 1,
             machine: Machine {
-                arch: "amd64".to_owned(),
+                arch: self.arch.clone(),
                 cores: self.cores,
                 ram_bytes: self.ram_gib * GIB,
                 ..Machine::default()
@@ -95,11 +116,14 @@ impl Drone {
                 chost: "x86_64-pc-linux-gnu".to_owned(),
                 cflags: self.cflags.clone(),
                 installed_hash: "base".to_owned(),
-                tree,
+                features: self.features.clone(),
+                tree: self.tree_state(),
                 ..PortageState::default()
             },
             tags: self.tags.clone(),
             slots: self.slots,
+            waiting: self.waiting,
+            sources: self.sources.clone(),
             orders_seen: self.orders_seen,
             running: self.running.keys().copied().collect(),
             finished: self.finished.keys().copied().collect(),
@@ -125,7 +149,7 @@ impl Drone {
             worker_instance: Some(self.instance(Role::Worker)),
             attempts: self.running.iter().map(status).collect(),
             finished: self.finished.keys().copied().collect(),
-            tree: TreeState { id: self.tree.clone(), timestamp: None },
+            tree: self.tree_state(),
         }
     }
 }

@@ -4,6 +4,7 @@
 #![allow(dead_code, unused_imports, missing_docs, reason = "each test file uses its part of the farm")]
 
 mod check;
+mod days;
 mod drone;
 mod print;
 mod store;
@@ -11,14 +12,17 @@ mod tree;
 
 use std::collections::{BTreeMap, VecDeque};
 
+pub use days::{Days, Life, package};
 pub use drone::{Drone, GIB, binary, sha};
 pub use store::Store;
 use swarm_core::input::{Control, DroneAction, QueueRequest, SignedFile, UploadedFile};
-use swarm_core::rows::{ArtifactRow, BuildRow, EventRow, HistoryRow};
-use swarm_core::{Answer, Core, Effect, Input, Now, ReplyTo, Request, Settings, View};
+use swarm_core::rows::{ArtifactRow, BuildRow, DurationRow, EventRow, HistoryRow, Run};
+use swarm_core::{Answer, Core, Effect, Input, Now, ReplyTo, Request, Settings, Sink, View};
 use swarm_protocol::artifact::{ArtifactAnswer, ArtifactAsk, ArtifactRef};
-use swarm_protocol::order::{Order, Task};
-use swarm_protocol::report::{BuildAnswer, BuildNews, BuildReport, BuildResult, Failure, FailureClass, Phase, Role};
+use swarm_protocol::order::{BuildJob, Order, Task};
+use swarm_protocol::report::{
+    BuildAnswer, BuildNews, BuildReport, BuildResult, Failure, FailureClass, Phase, Role, SyncReport,
+};
 use swarm_protocol::{ArtifactId, BuildId, DroneId, Fence, PlanId, StoreId};
 pub use tree::{Ebuild, Tree, cp, plan, tree};
 
@@ -62,13 +66,16 @@ pub struct Farm {
     mail: VecDeque<(DroneId, Order)>,
     last_reply: u64,
     pub lives: u32,
+    /// Times a drone was asked back what had begun.
+    pub begun_released: usize,
     pub transcript: String,
     pub events: Vec<EventRow>,
 }
 
 impl Farm {
+    /// Drones get no orders beyond their slots, so that each story tells one thing; see [`Farm::with`] for the others.
     pub fn new() -> Self {
-        Self::with(Settings::default())
+        Self::with(Settings { prefetch: 0, ..Settings::default() })
     }
 
     pub fn with(settings: Settings) -> Self {
@@ -91,6 +98,7 @@ impl Farm {
             mail: VecDeque::new(),
             last_reply: 0,
             lives: 1,
+            begun_released: 0,
             transcript: String::new(),
             events: Vec::new(),
         };
@@ -243,6 +251,24 @@ impl Farm {
         let hit = running.iter().find(|(_, (job, _))| job.cpv == cpv);
         let have = || running.values().map(|(job, _)| job.cpv.clone()).collect::<Vec<_>>();
         *hit.unwrap_or_else(|| panic!("{name} does not have {cpv}; it has {:?}\n{}", have(), self.transcript)).0
+    }
+
+    /// What a drone with so many slots would begin now, in the order it got it.
+    pub fn may_begin(&self, name: &str, slots: usize) -> Vec<(Fence, BuildJob)> {
+        let drone = &self.drones[name];
+        let begun = drone.running.values().filter(|(_, since)| since.is_some()).count();
+        let mut waiting: Vec<(&u64, &Fence)> = drone.line.iter().map(|(fence, number)| (number, fence)).collect();
+        waiting.sort_unstable();
+        let waiting = waiting.into_iter().filter_map(|(_, fence)| {
+            drone.running.get(fence).filter(|(_, since)| since.is_none()).map(|(job, _)| (*fence, job.clone()))
+        });
+        waiting.take(slots.saturating_sub(begun)).collect()
+    }
+
+    /// What a package took before, on an ordinary drone; counts from the next start of the controller.
+    pub fn teach(&mut self, cpv: &str, usual_ms: u64) {
+        let run = Run { drone: "U-elsewhere".into(), duration_ms: usual_ms, usual_ms, memory_bytes: 0 };
+        self.store.put(&DurationRow { cp: cp(cpv), runs: vec![run] });
     }
 
     /// Whoever has a package.
@@ -512,6 +538,7 @@ impl Farm {
                     return;
                 }
                 let news = !drone.running.contains_key(&fence);
+                drone.line.entry(fence).or_insert(order.number);
                 drone.running.entry(fence).or_insert((job, None));
                 if news {
                     self.report(&name, fence, BuildNews::Taken {});
@@ -523,12 +550,42 @@ impl Farm {
                     self.report(&name, fence, BuildNews::Dropped { reason: "cancelled".to_owned() });
                 }
             }
+            Task::Release { fence, .. } => {
+                // as drone-core does: what has begun goes on
+                let begun = drone.running.get(&fence).is_some_and(|(_, since)| since.is_some());
+                self.begun_released += usize::from(begun);
+                if !begun && !drone.finished.contains_key(&fence) {
+                    drone.running.remove(&fence);
+                    self.report(&name, fence, BuildNews::Dropped { reason: "asked back".to_owned() });
+                }
+            }
+            Task::Sync { job } => drone.syncing = Some((order.number, job)),
             Task::Plan { job } if !drone.dull => {
                 let result = plan(&self.tree, &job.atoms, &job.package_use);
                 self.planned(&name, job.plan, job.attempt, result);
             }
             Task::Plan { .. } | Task::Ping { .. } | Task::Logs { .. } | Task::Unknown => {}
         }
+    }
+
+    /// The drone has carried out the sync it was told, and has this tree now.
+    pub fn syncs(&mut self, name: &str, tree: u64, failure: Option<&str>) -> Answer {
+        let reply = self.ask(Asked::Other);
+        let drone = self.drones.get_mut(name).expect("a drone of the farm");
+        let (number, _) = drone.syncing.take().expect("it was told to");
+        drone.tree = format!("tree-{tree}");
+        drone.tree_timestamp = Some(tree);
+        let report = SyncReport {
+            instance: drone.instance(Role::Worker),
+            store_id: self.core.store_id().clone(),
+            number,
+            failure: failure.map(str::to_owned),
+            tree: drone.tree_state(),
+            duration_ms: 3_000,
+        };
+        let id = drone.id.clone();
+        self.input(Input::Synced { drone: id, report: Box::new(report), reply });
+        self.answers[&reply.0].clone()
     }
 
     pub fn planned(&mut self, name: &str, id: PlanId, attempt: u32, result: swarm_protocol::plan::Plan) -> Answer {

@@ -5,7 +5,7 @@ use swarm_protocol::DroneId;
 use swarm_protocol::artifact::ArtifactAnswer;
 use swarm_protocol::order::Task;
 use swarm_protocol::plan::PlanAnswer;
-use swarm_protocol::report::{BuildAnswer, BuildNews, HelloAnswer};
+use swarm_protocol::report::{BuildAnswer, BuildNews, HelloAnswer, SyncAnswer};
 
 use super::{BEGIN, Farm};
 
@@ -56,6 +56,10 @@ impl Farm {
                 };
                 format!("{}: plan {plan}.{attempt} is {what}", self.name(drone))
             }
+            Input::Synced { drone, report, .. } => {
+                let how = report.failure.clone().unwrap_or_else(|| "well".to_owned());
+                format!("{}: sync ended {how}, it has {}", self.name(drone), report.tree.id)
+            }
             Input::Request { actor, request, .. } => format!("{actor}: {}", describe_request(request)),
             Input::Uploaded { artifact, file, .. } => format!("upload {artifact} is here: {}", file.cpv),
             Input::Signed { artifact, .. } => format!("artifact {artifact} is signed"),
@@ -77,6 +81,8 @@ impl Farm {
                         format!("build {} ={}{flags}, index {}", job.fence, job.cpv, job.min_index_timestamp)
                     }
                     Task::Cancel { fence, reason } => format!("cancel {fence}: {reason}"),
+                    Task::Release { fence, .. } => format!("release {fence}, unless it has begun"),
+                    Task::Sync { job } => format!("sync, {} is expected", job.expected.id),
                     Task::Plan { job } => {
                         format!("plan {}.{} {:?} {:?}", job.plan, job.attempt, job.atoms, job.package_use)
                     }
@@ -157,6 +163,11 @@ fn describe_answer(answer: &Answer) -> String {
             PlanAnswer::Superseded { reason } => format!("superseded: {reason}"),
             PlanAnswer::Refused { reason } => format!("refused: {reason}"),
             PlanAnswer::Unknown => "unknown".to_owned(),
+        },
+        Answer::Sync(answer) => match answer {
+            SyncAnswer::Durable {} => "durable".to_owned(),
+            SyncAnswer::Superseded { reason } => format!("superseded: {reason}"),
+            SyncAnswer::Unknown => "unknown".to_owned(),
         },
         Answer::Queued(queued) => {
             let twice = if queued.duplicates.is_empty() {

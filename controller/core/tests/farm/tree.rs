@@ -15,6 +15,8 @@ pub struct Ebuild {
     pub run: &'static [&'static str],
     /// Flags it knows; none is on by default.
     pub flags: &'static [&'static str],
+    /// Names of its source files, hashed.
+    pub sources: &'static [u32],
     /// The resolver's words, if it cannot be had.
     pub complaint: Option<(ComplaintKind, &'static str)>,
 }
@@ -116,6 +118,7 @@ impl Planner<'_> {
             cpv: ebuild.cpv.to_owned(),
             slot: "0".to_owned(),
             repository: "demo".to_owned(),
+            sources: ebuild.sources.to_vec(),
             use_flags: ebuild.flags.iter().filter(|flag| wanted(flag)).map(|flag| (*flag).to_owned()).collect(),
             ..PlannedPackage::default()
         });

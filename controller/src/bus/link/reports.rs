@@ -14,7 +14,9 @@ use swarm_protocol::artifact::{ArtifactAnswer, ArtifactAsk};
 use swarm_protocol::envelope::open;
 use swarm_protocol::log::{LogChunk, MAX_CHUNK};
 use swarm_protocol::plan::{PlanAnswer, PlanChunk};
-use swarm_protocol::report::{BuildAnswer, BuildNews, BuildReport, Heartbeat, Hello, HelloAnswer, Role};
+use swarm_protocol::report::{
+    BuildAnswer, BuildNews, BuildReport, Heartbeat, Hello, HelloAnswer, Role, SyncAnswer, SyncReport,
+};
 use swarm_protocol::subject::ReportKind;
 use swarm_protocol::{CodecError, DroneId, PROTO_MAX, PROTO_MIN, Subjects};
 use tokio::sync::mpsc;
@@ -54,6 +56,7 @@ enum Said {
     Build(BuildAnswer),
     Artifact(ArtifactAnswer),
     Plan(PlanAnswer),
+    Sync(SyncAnswer),
 }
 
 impl Reports {
@@ -135,6 +138,7 @@ impl Reports {
             ReportKind::Build => self.build(asked).await,
             ReportKind::Artifact => self.artifact(asked).await,
             ReportKind::Plan => self.plan(asked).await,
+            ReportKind::Sync => self.sync(asked).await,
             ReportKind::Heartbeat => None,
         };
         let Some(reply) = asked.message.reply.clone() else { return };
@@ -144,6 +148,7 @@ impl Reports {
             Some(Said::Build(answer)) => self.seal("answer.build", answer),
             Some(Said::Artifact(answer)) => self.seal("answer.artifact", answer),
             Some(Said::Plan(answer)) => self.seal("answer.plan", answer),
+            Some(Said::Sync(answer)) => self.seal("answer.sync", answer),
         };
         let drone = &asked.drone;
         let Some(body) = sealed else { return };
@@ -236,6 +241,19 @@ impl Reports {
         }
     }
 
+    async fn sync(&self, asked: &Asked) -> Option<Said> {
+        let superseded = |reason: String| Said::Sync(SyncAnswer::Superseded { reason });
+        let report: SyncReport = match self.open(asked, superseded)? {
+            Ok(report) => report,
+            Err(said) => return Some(said),
+        };
+        let (drone, report) = (asked.drone.clone(), Box::new(report));
+        match self.ask(asked, move |reply| Input::Synced { drone, report, reply }).await? {
+            Answer::Sync(answer) => Some(Said::Sync(answer)),
+            other => self.mismatch(asked, &other),
+        }
+    }
+
     /// Decodes. `None`: malformed, counted and dropped. `Some(Err)`: of another version, to be answered so.
     fn open<B: DeserializeOwned>(
         &self,
@@ -284,6 +302,7 @@ impl Reports {
             ReportKind::Build => Some(Said::Build(BuildAnswer::NotUnderstood { reason })),
             ReportKind::Artifact => Some(Said::Artifact(ArtifactAnswer::Refused { reason })),
             ReportKind::Plan => Some(Said::Plan(PlanAnswer::Refused { reason })),
+            ReportKind::Sync => Some(Said::Sync(SyncAnswer::Superseded { reason })),
             ReportKind::Heartbeat => None,
         }
     }

@@ -146,10 +146,7 @@ impl Keeper {
         for tries_left in (0..PORT_TRIES).rev() {
             self.config = self.files.write_config(&self.binary)?;
             self.files.write_users(&self.binary, users).await?;
-            if let Some(running) = self.adopt().await? {
-                return Ok(running);
-            }
-            match self.launch().await {
+            match self.adopt_or_launch().await {
                 Err(ServerError::PortTaken { .. }) if self.files.port_is_new && tries_left > 0 => {
                     self.files.choose_port()?;
                 }
@@ -159,10 +156,18 @@ impl Keeper {
         Err(ServerError::PortTaken { port: self.files.port, port_file: self.files.port_file() })
     }
 
+    /// Adopts what a former controller left, else launches.
+    async fn adopt_or_launch(&self) -> Result<Running, ServerError> {
+        match self.adopt().await? {
+            Some(running) => Ok(running),
+            None => self.launch().await,
+        }
+    }
+
     /// A process that a former controller left: adopted if it answers with our name and was started with this
     /// configuration, else ended. Only a process known to be ours is ever signalled.
     async fn adopt(&self) -> Result<Option<Running>, ServerError> {
-        let left = Record::read(&self.files).filter(Record::lives).or_else(|| Record::by_pid_file(&self.files));
+        let left = Record::read(&self.files).filter(Record::lives).or_else(|| Record::by_command(&self.files));
         let Some(record) = left else { return Ok(None) };
         let pid = record.pid;
         let ours = hello(self.files.port).await.is_some_and(|hello| self.is_ours(&hello));
@@ -322,7 +327,7 @@ impl Watcher {
     async fn again(&mut self) -> Phase {
         self.restarts += 1;
         self.backoff = (self.backoff * 2).min(LAST_BACKOFF);
-        match self.keeper.launch().await {
+        match self.keeper.adopt_or_launch().await {
             Ok(running) => {
                 warn!(pid = running.record.pid, restarts = self.restarts, "the bus server was started anew");
                 self.told.send_replace(ServerState::Up { pid: running.record.pid, restarts: self.restarts });

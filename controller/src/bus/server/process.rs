@@ -43,17 +43,20 @@ impl Record {
         serde_json::from_str(&text).ok()
     }
 
-    /// A server of ours whose record was not written any more (the controller died between the two): found by its own
-    /// pid file, believed only if its command line names our configuration.
-    pub(super) fn by_pid_file(files: &Files) -> Option<Self> {
-        let pid: i32 = fs_err::read_to_string(files.pid_file()).ok()?.trim().parse().ok()?;
-        let line = fs_err::read(format!("/proc/{pid}/cmdline")).ok()?;
+    /// A server of ours whose record was not written any more (the controller died between the two): known by the command
+    /// line that [`Running::launch`] gives it. Its pid file would come too late: it is written by the server itself.
+    pub(super) fn by_command(files: &Files) -> Option<Self> {
         let config = files.config();
-        let ours = line.split(|byte| *byte == 0).any(|word| word == config.as_os_str().as_encoded_bytes());
-        if !ours {
-            return None;
-        }
-        Self::of(pid, String::new())
+        let is_ours = |pid: &i32| {
+            let line = fs_err::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let mut words = line.split(|byte| *byte == 0);
+            // an editor may have the same file open
+            let is_server = words.next().is_some_and(|word| word.windows(4).any(|part| part == b"nats"));
+            is_server && words.next() == Some(b"-c") && words.next() == Some(config.as_os_str().as_encoded_bytes())
+        };
+        let entries = fs_err::read_dir("/proc").ok()?;
+        let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        pids.filter(is_ours).find_map(|pid| Self::of(pid, String::new()))
     }
 
     fn of(pid: i32, config: String) -> Option<Self> {

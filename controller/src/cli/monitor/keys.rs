@@ -251,7 +251,9 @@ impl Screen {
 
     fn ask_drone(&mut self, now: f64) {
         let Some(drone) = self.chosen_drone() else { return };
-        let (name, held) = (drone.name.clone(), drone.facts.paused.is_some() || drone.facts.draining.is_some());
+        let facts = &drone.facts;
+        let held = facts.paused.is_some() || facts.draining.is_some() || facts.drained.is_some();
+        let name = drone.name.clone();
         if !self.may_act(now) {
             return;
         }

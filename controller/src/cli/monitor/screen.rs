@@ -357,11 +357,10 @@ impl Screen {
     }
 
     /// What keeps the swarm from its work; what is known of a controller that answers.
-    pub fn warnings(&self) -> &[String] {
-        match (&self.silent, &self.status) {
-            (None, Some(status)) => &status.warnings,
-            _ => &[],
-        }
+    pub fn warnings(&self) -> Vec<String> {
+        let (None, Some(status)) = (&self.silent, &self.status) else { return Vec::new() };
+        let cut_off = status.cut_off.map(|_| "cut off: most drones fell silent at once, nobody is judged".to_owned());
+        cut_off.into_iter().chain(status.warnings.iter().cloned()).collect()
     }
 
     /// The chosen event: rows count from the newest.

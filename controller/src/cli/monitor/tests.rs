@@ -81,7 +81,10 @@ fn task(build: u64, package: &str, phase: Phase, since: u64, estimate: Option<u6
         package: package.to_owned(),
         phase,
         assigned_at: NOW,
+        order: build,
         building_since: (since > 0).then_some(NOW + since * 1000),
+        begun_at: (since > 0).then_some(NOW + since * 1000),
+        sweep: false,
         estimated_ms: estimate.map(|seconds| seconds * 1000),
         log_bytes: 0,
     }

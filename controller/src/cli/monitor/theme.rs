@@ -73,9 +73,8 @@ impl Theme {
         match word {
             "online" | "received" | "complete" | "register" => self.good(),
             "building" | "delegated" | "assign" => self.busy(),
-            "paused" | "draining" | "grounded" | "impaired" | "control" | "warn" | "return" | "reclaim" | "audit" => {
-                self.warn()
-            }
+            "paused" | "draining" | "drained" | "grounded" | "impaired" | "control" | "warn" | "return" | "reclaim"
+            | "audit" => self.warn(),
             "offline" | "blocked" | "failed" | "fail" | "alert" => self.bad(),
             _ => Style::new(),
         }

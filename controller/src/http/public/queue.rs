@@ -10,7 +10,7 @@ use super::super::auth::Admin;
 use super::super::error::{ApiError, ErrorBody};
 use super::super::extract::{Json, Path};
 use super::super::views::{QueueBody, QueueEntry, QueuedAnswer, Removed};
-use super::super::{AppState, reads, unexpected};
+use super::super::{AppState, unexpected, wall};
 
 /// Longest `Idempotency-Key` taken.
 const MAX_KEY: usize = 200;
@@ -21,7 +21,7 @@ const MAX_KEY: usize = 200;
 #[utoipa::path(get, path = "/api/v1/queue", operation_id = "queue_list", tag = "queue", responses((status = 200, body = Vec<QueueEntry>)))]
 pub async fn list(State(state): State<AppState>) -> Result<JsonAnswer<Vec<QueueEntry>>, ApiError> {
     let view = state.view();
-    let entries = state.read(move |rows| Ok(QueueEntry::list(reads::queue(rows, view.session)?, &view))).await?;
+    let entries = state.read(move |rows| Ok(QueueEntry::list(&rows.builds()?, view.session, &view, wall()))).await?;
     Ok(JsonAnswer(entries))
 }
 
@@ -56,6 +56,7 @@ pub async fn add(
     }
     let text = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
     let request = QueueRequest {
+        wishes: body.wishes(),
         packages,
         session_name: text(body.session_name),
         profile: text(body.profile),

@@ -3,10 +3,10 @@
 use axum::Json;
 use axum::extract::State;
 
-use super::super::AppState;
 use super::super::error::{ApiError, ErrorBody};
 use super::super::extract::Path;
 use super::super::views::{Session, SessionDetail, Sessions};
+use super::super::{AppState, wall};
 
 /// Sessions, newest first
 #[utoipa::path(get, path = "/api/v1/sessions", operation_id = "session_list", tag = "sessions", responses((status = 200, body = Sessions)))]
@@ -35,7 +35,7 @@ pub async fn show(State(state): State<AppState>, Path(id): Path<u64>) -> Result<
                     .hint("see /api/v1/sessions for those there are")
             })?;
             let counts = view.sessions.get(&row.id).copied().unwrap_or_default();
-            Ok(SessionDetail::new(Session::new(&row, &counts), &rows.builds()?, &view))
+            Ok(SessionDetail::new(Session::new(&row, &counts), &rows.builds()?, &view, wall()))
         })
         .await?;
     Ok(Json(detail))

@@ -1,24 +1,41 @@
 //! Health, readiness, the overview.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::super::views::{
-    DelegatedTo, DroneHealth, Health, Ready, Session, Status, StatusDrone, StatusPackages, Timing,
+    DelegatedTo, DroneHealth, Health, Ready, Session, Status, StatusDrone, StatusPackages, Timing, seconds,
 };
 use super::super::{AppState, error::ApiError, reads, wall};
 use swarm_core::View;
 use swarm_core::view::Presence;
 
-/// Whether the process lives
-#[utoipa::path(get, path = "/api/v1/health", tag = "status", responses((status = 200, body = Health)))]
-pub async fn health(State(state): State<AppState>) -> Json<Health> {
-    Json(Health { status: "ok".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), uptime_s: state.uptime_s() })
+/// How long the engine may take to answer before it counts as hung; it takes milliseconds.
+const PULSE_WITHIN: Duration = Duration::from_secs(5);
+
+/// Whether the controller lives
+///
+/// `hung` when its engine does not answer: only a restart helps then. Whether it can do its work is `/readyz`.
+#[utoipa::path(
+    get,
+    path = "/api/v1/health",
+    tag = "status",
+    responses((status = 200, body = Health), (status = 503, description = "The engine does not answer", body = Health))
+)]
+pub async fn health(State(state): State<AppState>) -> (StatusCode, Json<Health>) {
+    let (status, word) = match state.engine.pulse(PULSE_WITHIN).await {
+        true => (StatusCode::OK, "ok"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "hung"),
+    };
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    (status, Json(Health { status: word.to_owned(), version, uptime_s: state.uptime_s() }))
 }
 
-/// Whether bus, store and binhost can do their work
+/// Whether engine, bus, store and binhost can do their work
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -27,6 +44,9 @@ pub async fn health(State(state): State<AppState>) -> Json<Health> {
 )]
 pub async fn readyz(State(state): State<AppState>) -> Response {
     let mut reasons = state.missing();
+    if !state.engine.pulse(PULSE_WITHIN).await {
+        reasons.push("the engine does not answer".to_owned());
+    }
     if state.read(|rows| Ok(rows.stats()?)).await.is_err() {
         reasons.push("the store can't be read".to_owned());
     }
@@ -52,17 +72,20 @@ pub async fn status(State(state): State<AppState>) -> Result<Json<Status>, ApiEr
         .await?;
     let session = session.map(|row| {
         let counts = view.sessions.get(&row.id).copied().unwrap_or_default();
-        Session::new(&row, &counts)
+        Session::new(&row, &counts).with(&overview.forecast)
     });
     let packages = StatusPackages {
         needed: overview.needed.clone(),
         delegated: delegated(&view),
         blocked: overview.blocked.clone(),
     };
-    let mut status = assemble(&view, session, packages, Timing::new(&stats));
-    (status.next, status.troubles) = (overview.next.clone(), overview.troubles.clone());
-    status.warnings = state.missing();
-    Ok(Json(status))
+    Ok(Json(Status {
+        eta_s: overview.forecast.end_ms().map(seconds),
+        next: overview.next.clone(),
+        troubles: overview.troubles.clone(),
+        warnings: state.missing(),
+        ..assemble(&view, session, packages, Timing::new(&stats))
+    }))
 }
 
 fn delegated(view: &View) -> std::collections::BTreeMap<String, DelegatedTo> {
@@ -90,6 +113,8 @@ fn assemble(view: &View, session: Option<Session>, packages: StatusPackages, tim
         nodes_online: online().count(),
         total_cores: online().map(|drone| u64::from(drone.row.cores)).sum(),
         paused: view.paused.is_some(),
+        cut_off: view.cut_off.map(seconds),
+        eta_s: None,
         session,
         packages,
         next: Vec::new(),

@@ -92,6 +92,17 @@ async fn a_store_that_cannot_be_read_is_an_error_and_not_ready() {
 }
 
 #[tokio::test]
+async fn an_engine_that_does_not_answer_is_hung_and_not_ready() {
+    let world = World::new(Store::default(), View::default());
+    world.engine.hangs.store(true, std::sync::atomic::Ordering::SeqCst);
+    let reply = world.get("/api/v1/health").await;
+    assert_eq!((reply.status, &reply.json()["status"]), (StatusCode::SERVICE_UNAVAILABLE, &"hung".into()));
+    let reply = world.get("/readyz").await;
+    assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(reply.json()["reasons"], serde_json::json!(["the engine does not answer"]));
+}
+
+#[tokio::test]
 async fn a_handler_that_panics_answers_500() {
     // the engine of the tests panics when it is asked more than it has answers for
     let world = World::new(Store::default(), View::default());

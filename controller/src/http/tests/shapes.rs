@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use swarm_core::effect::{Answer, Done, Queued};
 use swarm_core::input::{Control, DroneAction};
 use swarm_core::placement::{DroneExplanation, Explanation, Points, Reason, Rule, ScoreRule, WaitingFor};
-use swarm_core::rows::{IndexKey, IndexRow};
+use swarm_core::rows::{IndexKey, IndexRow, Wishes};
 use swarm_core::{Input, Request, View};
 use swarm_protocol::{BuildId, DroneId, SessionId};
 
@@ -75,7 +75,10 @@ async fn the_status_of_a_busy_swarm() {
     );
     let alpha = &status["drones"]["alpha"];
     has(alpha, "name,ip,status,current_task,assigned_packages,build_progress,capabilities,metrics,last_seen");
-    has(&alpha["build_progress"][0], "package,elapsed_s,estimated_s,progress_pct");
+    has(&alpha["build_progress"][0], "package,elapsed_s,estimated_s,progress_pct,eta_s");
+    // it overran its 30 s: a tenth more is expected, but no less than 5 s; what waits for a blocked one has no end
+    assert_eq!((&alpha["build_progress"][0]["eta_s"], &status["eta_s"]), (&json!(5.0), &json!(5.0)));
+    assert_eq!((&session["eta_s"], &status["cut_off"]), (&json!(5.0), &Value::Null));
     assert_eq!(status["drone_health"].as_object().unwrap().keys().collect::<Vec<_>>(), ["alpha"]);
     assert_eq!(status["drone_health"]["alpha"]["failures"], 2);
     let timing = &status["timing"];
@@ -104,6 +107,11 @@ async fn drones_as_clients_know_them() {
     has(alpha, "id,name,ip,tailscale_ip,type,drone_type,cores,ram_gb,status,online,paused,last_seen,last_ping_at");
     has(alpha, "last_pong_at,ping_latency_ms,capabilities,metrics,current_task,version,created_at,cpu_percent");
     has(alpha, "ram_percent,assigned_packages,build_progress,builds_completed,builds_failed");
+    assert_eq!(
+        (&alpha["speed"], &alpha["free_in_s"], &alpha["features"]),
+        (&json!(1.5), &json!(9.0), &json!(["ccache"]))
+    );
+    assert_eq!((&alpha["facts"]["drained"], &alpha["syncing_since"]), (&Value::Null, &Value::Null));
     has(&alpha["capabilities"], "cores,ram_gb,auto_reboot,portage_timestamp");
     has(&alpha["build_progress"][0], "package,building_since,elapsed_s,estimated_s,progress_pct");
     assert_eq!(
@@ -138,6 +146,30 @@ async fn the_queue_in_the_order_of_the_contract() {
     assert_eq!((&queue[0]["assigned_to"], &queue[0]["assigned_at"]), (&json!("alpha"), &json!(1_700_000_001.0)));
     assert_eq!((&queue[2]["failures"], &queue[2]["error_message"]), (&json!(1), &json!("alpha: compile failed")));
     assert_eq!((&queue[1]["assigned_to"], &queue[1]["completed_at"]), (&Value::Null, &Value::Null));
+    let forecast =
+        |n: usize| [&queue[n]["estimated_s"], &queue[n]["starts_in_s"], &queue[n]["eta_s"]].map(Value::as_f64);
+    assert_eq!(forecast(0), [Some(30.0), Some(0.0), Some(5.0)]);
+    assert_eq!((forecast(1), forecast(2), forecast(3)), ([None; 3], [None; 3], [None; 3]));
+}
+
+#[tokio::test]
+async fn what_is_known_of_packages_is_shown_beside_those_that_wait() {
+    let (mut store, mut view) = busy();
+    store.builds = vec![build(7, "app-misc/wasp-trap-1.0", needed()), build(8, "dev-libs/libpollen-2.0", needed())];
+    view.medians = std::sync::Arc::new([("dev-libs/libpollen".to_owned(), 60_000)].into());
+    view.assumed.default_duration = 20_000;
+    let mut alpha = (*view.drones[&DroneId::from("UALPHA")]).clone();
+    alpha.tasks.clear();
+    view.drones.insert(DroneId::from("UALPHA"), std::sync::Arc::new(alpha));
+    let world = World::new(store, view);
+    let queue = world.get("/api/v1/queue").await.json();
+    let row = |n: usize| [&queue[n]["estimated_s"], &queue[n]["starts_in_s"], &queue[n]["eta_s"]].map(Value::as_f64);
+    // alpha is half again as fast as an ordinary drone
+    assert_eq!(row(1), [Some(60.0), Some(0.0), Some(40.0)], "the long one goes first");
+    assert_eq!(row(0), [None, Some(40.0), Some(53.333)], "what was never built is assumed");
+    let session = world.get("/api/v1/sessions/1").await.json();
+    assert_eq!((&session["session"]["eta_s"], &session["packages"][1]["eta_s"]), (&json!(53.333), &json!(40.0)));
+    assert_eq!(world.get("/api/v1/status").await.json()["eta_s"], 53.333);
 }
 
 #[tokio::test]
@@ -152,7 +184,8 @@ async fn packages_are_queued_with_everything_that_was_said() {
     };
     world.will_answer(Answer::Queued(queued));
     let body = json!({"packages": ["app-misc/waggle", " app-misc/hen "], "session_name": "bees", "portage_timestamp": 17,
-        "profile": "desktop", "package_use": ["app-misc/waggle dance"], "rebuild": true, "something": "else"});
+        "profile": "desktop", "package_use": ["app-misc/waggle dance"], "rebuild": true, "something": "else",
+        "priority": 5, "tags": ["ssd"], "features": ["ccache"], "memory_bytes": 9, "timeout_s": 3, "silence_s": 2});
     let request = axum::http::Request::post("/api/v1/queue").header("X-Admin-Key", KEY).header("Idempotency-Key", "k1");
     let reply = world.send(request.body(body.to_string().into()).unwrap()).await.json();
     has(&reply, "status,queued,session_id,packages,portage_timestamp");
@@ -166,6 +199,15 @@ async fn packages_are_queued_with_everything_that_was_said() {
         (vec!["app-misc/waggle dance".to_owned()], true, false)
     );
     assert_eq!(asked.idempotency_key.as_deref(), Some("k1"));
+    let wishes = Wishes {
+        priority: 5,
+        tags: vec!["ssd".to_owned()],
+        features: vec!["ccache".to_owned()],
+        memory_bytes: 9,
+        total_ms: Some(3_000),
+        silence_ms: Some(2_000),
+    };
+    assert_eq!(asked.wishes, wishes);
 }
 
 #[tokio::test]
@@ -317,12 +359,16 @@ async fn why_names_every_reason_and_narrows_by_slot_repository_and_build() {
         state: "needed",
         summary: "waiting for 1 package(s)".to_owned(),
         reasons: Vec::new(),
+        priority: 2,
+        usual_ms: Some(4_000),
+        path_ms: 9_000,
         waiting_for: vec![WaitingFor { build: BuildId(3), package: "=app-misc/wasp-1.0".to_owned(), state: "blocked" }],
         drones: vec![DroneExplanation {
             id: DroneId::from("UBETA"),
             name: "sweeper-beta".to_owned(),
             against: vec![Reason { rule: Rule::Online, text: "offline".to_owned() }],
-            score: vec![Points { rule: ScoreRule::Cores, points: 8 }, Points { rule: ScoreRule::Trust, points: -3 }],
+            score: vec![Points { rule: ScoreRule::Speed, points: 8 }, Points { rule: ScoreRule::Trust, points: -3 }],
+            estimate_ms: Some(8_000),
         }],
     };
     let builds = async |query: &str| {
@@ -340,6 +386,7 @@ async fn why_names_every_reason_and_narrows_by_slot_repository_and_build() {
     let drone = &answer["entries"][0]["drones"][0];
     assert_eq!((&drone["eligible"], &drone["score"]), (&json!(false), &json!(5)));
     assert_eq!(drone["against"], json!([{"rule": "online", "text": "offline"}]));
+    assert_eq!((&drone["estimated_s"], &answer["entries"][0]["path_s"]), (&json!(8.0), &json!(9.0)));
     assert_eq!(answer["entries"][0]["waiting_for"][0]["status"], "blocked");
 }
 

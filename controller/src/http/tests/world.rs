@@ -1,7 +1,9 @@
 //! A controller of which every answer is known.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, BodyDataStream};
@@ -104,6 +106,7 @@ pub struct Engine {
     pub answers: Mutex<VecDeque<Result<Answer, NoAnswer>>>,
     pub view: Mutex<Arc<View>>,
     pub newest: watch::Sender<u64>,
+    pub hangs: AtomicBool,
 }
 
 impl crate::http::ports::Engine for Engine {
@@ -117,6 +120,9 @@ impl crate::http::ports::Engine for Engine {
     }
     fn events(&self) -> watch::Receiver<u64> {
         self.newest.subscribe()
+    }
+    fn pulse(&self, _: Duration) -> BoxFuture<'_, bool> {
+        Box::pin(std::future::ready(!self.hangs.load(SeqCst)))
     }
 }
 
@@ -238,6 +244,7 @@ impl World {
             answers: Mutex::default(),
             newest: watch::channel(view.last_event).0,
             view: Mutex::new(Arc::new(view)),
+            hangs: AtomicBool::new(false),
         });
         let logs = Arc::new(Logs { fence: fence(1, 2), log: watch::channel(LogPiece::default()).0 });
         let binhost = Arc::new(Binhost::default());
@@ -302,6 +309,7 @@ pub fn build(id: u64, cpv: &str, state: BuildState) -> BuildRow {
         repository: "demo".to_owned(),
         use_flags: vec!["sweet".to_owned()],
         restrict: String::new(),
+        sources: Vec::new(),
         package_use: Vec::new(),
         origin: Origin::Asked,
         rebuild: false,
@@ -313,6 +321,10 @@ pub fn build(id: u64, cpv: &str, state: BuildState) -> BuildRow {
         marks: Vec::new(),
         auto_retries: 0,
         created_at: NOW,
+        queued_at: 0,
+        wishes: Wishes::default(),
+        arch: "amd64".to_owned(),
+        moved: false,
     }
 }
 
@@ -329,6 +341,8 @@ pub fn delegated() -> BuildState {
             taken: true,
             building_since: Some(NOW + 1_500),
             cancelling: None,
+            disk_free: 0,
+            sweep: None,
         },
     }
 }
@@ -361,6 +375,7 @@ pub fn mark(attempt: u32) -> FailureMark {
         log_line: Some("wasp.c:3: error: implicit declaration of function 'sting'".to_owned()),
         at: 5,
         wall: NOW + 2_000,
+        had_bytes: 0,
     }
 }
 
@@ -412,6 +427,9 @@ pub fn drone(id: &str, name: &str, presence: Presence) -> Arc<DroneView> {
         type_override: None,
         tags: Vec::new(),
         slots: 1,
+        waiting: None,
+        features: vec!["ccache".to_owned()],
+        sources: Vec::new(),
         build_profile: "default".to_owned(),
         chost: "x86_64-pc-linux-gnu".to_owned(),
         base: "base".to_owned(),
@@ -424,6 +442,9 @@ pub fn drone(id: &str, name: &str, presence: Presence) -> Arc<DroneView> {
         last_order: 3,
         paused: None,
         draining: None,
+        drained: None,
+        syncing: None,
+        speeds: vec![1_500],
         grounded: None,
         upload_impaired: None,
         streaks: Streaks::default(),
@@ -431,7 +452,19 @@ pub fn drone(id: &str, name: &str, presence: Presence) -> Arc<DroneView> {
     };
     let vitals = Vitals { load_1m: f64::NAN, cpu_percent: 12.5, ..Vitals::default() };
     let (worker, last_heartbeat) = (WorkerState::Alive, 0);
-    Arc::new(DroneView { row, presence, last_heartbeat, vitals, worker, tasks: Vec::new(), completed: 4, failed: 1 })
+    let (tasks, speed) = (Vec::new(), row.learned_speed());
+    Arc::new(DroneView {
+        row,
+        presence,
+        last_heartbeat,
+        vitals,
+        worker,
+        tasks,
+        completed: 4,
+        failed: 1,
+        speed,
+        wait_ms: 9_000,
+    })
 }
 
 /// Two drones, one of them building; one session with an entry in each state.
@@ -466,6 +499,9 @@ pub fn busy() -> (Store, View) {
         phase: Phase::Compile,
         assigned_at: NOW + 1_000,
         building_since: Some(NOW + 1_500),
+        order: 3,
+        begun_at: Some(NOW + 1_500),
+        sweep: false,
         estimated_ms: Some(30_000),
         log_bytes: 7,
     }];

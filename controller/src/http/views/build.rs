@@ -1,6 +1,7 @@
 //! One package's journey: its state and all its attempts.
 
 use serde::{Deserialize, Serialize};
+use swarm_core::forecast::Forecast;
 use swarm_core::rows::{BuildRow, HistoryRow};
 use swarm_core::view::View;
 use utoipa::ToSchema;
@@ -94,7 +95,7 @@ impl BuildAnswer {
         Some(Self {
             build,
             package,
-            entry: row.map(|row| QueueEntry::new(row, view)),
+            entry: row.map(|row| QueueEntry::new(row, view, &Forecast::default())),
             use_flags: row.map(|row| row.use_flags.clone()).unwrap_or_default(),
             attempts,
         })

@@ -1,6 +1,7 @@
 //! Drones as clients of 0.4 know them (there: nodes).
 
 use serde::{Deserialize, Serialize};
+use swarm_core::forecast::remaining_ms;
 use swarm_core::rows::Fact;
 use swarm_core::view::{DroneView, Presence, TaskView};
 use swarm_protocol::machine::{DroneType, WorkerState};
@@ -76,6 +77,14 @@ pub struct Drone {
     pub tags: Vec<String>,
     /// Builds at a time.
     pub slots: u32,
+    /// FEATURES of its Portage.
+    pub features: Vec<String>,
+    /// How fast it is compared with others on the same packages; 1 is ordinary, null not known yet.
+    pub speed: Option<f64>,
+    /// Seconds until it is likely to begin one more package.
+    pub free_in_s: f64,
+    /// Since when it brings its ebuild tree up to date.
+    pub syncing_since: Option<f64>,
 }
 
 /// What a drone can do.
@@ -131,6 +140,8 @@ pub struct BuildProgress {
     pub estimated_s: Option<f64>,
     /// 0 to 99; 0 if there is no estimate.
     pub progress_pct: f64,
+    /// Seconds until it is likely to have ended, if it was built before.
+    pub eta_s: Option<f64>,
     /// Where it stands.
     pub phase: String,
     /// Number of the build.
@@ -148,6 +159,8 @@ pub struct DroneFacts {
     pub draining: Option<DroneFact>,
     /// The swarm grounded it.
     pub grounded: Option<DroneFact>,
+    /// It was drained and is empty; it stays out until it is resumed.
+    pub drained: Option<DroneFact>,
     /// Its uploads fail.
     pub upload_impaired: Option<DroneFact>,
 }
@@ -292,14 +305,15 @@ pub fn current_task(view: &DroneView) -> Option<String> {
 }
 
 fn progress_of(task: &TaskView, now: u64) -> BuildProgress {
-    let elapsed = task.building_since.map_or(0, |since| now.saturating_sub(since));
+    let elapsed = task.begun_at.map_or(0, |since| now.saturating_sub(since));
     let estimate = task.estimated_ms.filter(|&estimate| estimate > 0);
     BuildProgress {
         package: task.package.clone(),
-        building_since: task.building_since.map(seconds),
+        building_since: task.begun_at.map(seconds),
         elapsed_s: seconds(elapsed),
         estimated_s: estimate.map(seconds),
         progress_pct: estimate.map_or(0.0, |estimate| super::percent(elapsed, estimate).min(99.0)),
+        eta_s: estimate.map(|estimate| seconds(remaining_ms(task, estimate, now))),
         phase: phase_name(task.phase),
         build: task.fence.build.0,
         attempt: task.fence.attempt.0,
@@ -355,6 +369,7 @@ impl Drone {
             facts: DroneFacts {
                 paused: row.paused.as_ref().map(DroneFact::from),
                 draining: row.draining.as_ref().map(DroneFact::from),
+                drained: row.drained.as_ref().map(DroneFact::from),
                 grounded: row.grounded.as_ref().map(DroneFact::from),
                 upload_impaired: row.upload_impaired.as_ref().map(DroneFact::from),
             },
@@ -363,6 +378,10 @@ impl Drone {
             arch: row.arch.clone(),
             tags: row.tags.clone(),
             slots: row.slots,
+            features: row.features.clone(),
+            speed: view.speed.map(|speed| f64::from(speed) / 1000.0),
+            free_in_s: seconds(view.wait_ms),
+            syncing_since: row.syncing.as_ref().map(|syncing| seconds(syncing.since)),
         }
     }
 }

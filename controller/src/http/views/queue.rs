@@ -1,8 +1,10 @@
 //! The queue, and requests to it.
 
 use serde::{Deserialize, Serialize};
-use swarm_core::rows::{BuildRow, BuildState, Origin};
+use swarm_core::forecast::{Forecast, forecast};
+use swarm_core::rows::{BuildRow, BuildState, Origin, Wishes};
 use swarm_core::view::View;
+use swarm_protocol::SessionId;
 use utoipa::ToSchema;
 
 use super::seconds;
@@ -34,6 +36,24 @@ pub struct QueueEntry {
     pub origin: String,
     /// A drone resolves it first.
     pub planning: bool,
+    /// As it was asked for; counts in the line.
+    pub priority: i32,
+    /// Seconds its build is likely to take where it is or on an ordinary drone, if it was ever built.
+    pub estimated_s: Option<f64>,
+    /// Seconds until its build is likely to begin; 0 when it has, null if that can't be told.
+    pub starts_in_s: Option<f64>,
+    /// Seconds until its build is likely to have ended; null if that can't be told.
+    pub eta_s: Option<f64>,
+}
+
+/// Seconds a package is likely to take: of what a drone has, there; else on an ordinary drone.
+pub fn estimated_s(row: &BuildRow, view: &View) -> Option<f64> {
+    let task = row.assignment().and_then(|assignment| {
+        let tasks = &view.drones.get(&assignment.drone)?.tasks;
+        tasks.iter().find(|task| task.fence.build == row.id)?.estimated_ms
+    });
+    let usual = || view.medians.get(&row.cp()?).copied();
+    task.or_else(usual).map(seconds)
 }
 
 /// The name of a drone; its identity if it is not known any more.
@@ -71,9 +91,9 @@ fn place(row: &BuildRow) -> u8 {
 }
 
 impl QueueEntry {
-    /// An entry.
-    pub fn new(row: &BuildRow, view: &View) -> Self {
-        let assignment = row.assignment();
+    /// An entry with its forecast.
+    pub fn new(row: &BuildRow, view: &View, forecast: &Forecast) -> Self {
+        let (assignment, span) = (row.assignment(), forecast.entries.get(&row.id));
         let completed_at = match &row.state {
             BuildState::Received { received } => Some(seconds(received.at)),
             BuildState::Blocked { since, .. } | BuildState::Failed { since, .. } => Some(seconds(*since)),
@@ -92,13 +112,21 @@ impl QueueEntry {
             session_id: row.session.0,
             origin: origin_name(row.origin).to_owned(),
             planning: matches!(row.state, BuildState::Planning { .. }),
+            priority: row.wishes.priority,
+            estimated_s: estimated_s(row, view).filter(|_| completed_at.is_none()),
+            starts_in_s: span.map(|span| seconds(span.start_ms)),
+            eta_s: span.map(|span| seconds(span.end_ms)),
         }
     }
 
-    /// Entries in the order of the contract; within a state by number.
-    pub fn list(mut rows: Vec<BuildRow>, view: &View) -> Vec<Self> {
-        rows.sort_by_key(|row| (place(row), row.id));
-        rows.iter().map(|row| Self::new(row, view)).collect()
+    /// Entries of a session, or all, in the order of the contract; within a state by number. `rows` are all entries of the
+    /// queue, since others are built before or beside them.
+    pub fn list(rows: &[BuildRow], session: Option<SessionId>, view: &View, now: u64) -> Vec<Self> {
+        let forecast = forecast(rows, view, now);
+        let mut shown: Vec<&BuildRow> =
+            rows.iter().filter(|row| session.is_none_or(|session| row.session == session)).collect();
+        shown.sort_by_key(|row| (place(row), row.id));
+        shown.into_iter().map(|row| Self::new(row, view, &forecast)).collect()
     }
 }
 
@@ -126,6 +154,39 @@ pub struct QueueBody {
     /// A session of its own that lists every dependency.
     #[serde(default)]
     pub fresh: bool,
+    /// From -100 to 100; counts in the line.
+    #[serde(default)]
+    pub priority: i32,
+    /// Operator's tags a drone must have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// Portage FEATURES a drone must have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<String>,
+    /// Memory a drone must have, bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+    /// Seconds an attempt may take in all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_s: Option<u64>,
+    /// Seconds an attempt may go without a new line of log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silence_s: Option<u64>,
+}
+
+impl QueueBody {
+    /// What is wished of the builds.
+    pub fn wishes(&self) -> Wishes {
+        let ms = |seconds: Option<u64>| seconds.map(|seconds| seconds.saturating_mul(1000));
+        Wishes {
+            priority: self.priority,
+            tags: self.tags.clone(),
+            features: self.features.clone(),
+            memory_bytes: self.memory_bytes.unwrap_or(0),
+            total_ms: ms(self.timeout_s),
+            silence_ms: ms(self.silence_s),
+        }
+    }
 }
 
 /// Packages were queued.

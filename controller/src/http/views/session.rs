@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use swarm_core::forecast::{Forecast, forecast};
 use swarm_core::rows::{BuildRow, BuildState, Outcome, SessionRow};
 use swarm_core::view::{Counts, TaskView, View};
+use swarm_protocol::SessionId;
 use utoipa::ToSchema;
 
-use super::queue::{drone_name, origin_name, reasons};
+use super::queue::{drone_name, estimated_s, origin_name, reasons};
 use super::seconds;
 
 /// A session.
@@ -43,9 +45,19 @@ pub struct Session {
     pub failed: u64,
     /// Needed ones that wait for a dependency.
     pub waiting: u64,
+    /// Seconds until everything of it that is not blocked is likely to be built; null if that can't be told, or was not
+    /// looked at (in lists).
+    pub eta_s: Option<f64>,
 }
 
 impl Session {
+    /// The same with its forecast.
+    #[must_use]
+    pub fn with(self, forecast: &Forecast) -> Self {
+        let eta_s = forecast.sessions.get(&SessionId(self.id)).map(|end_ms| seconds(*end_ms));
+        Self { eta_s, ..self }
+    }
+
     /// A session with its sums.
     pub fn new(row: &SessionRow, counts: &Counts) -> Self {
         Self {
@@ -64,6 +76,7 @@ impl Session {
             blocked: counts.blocked,
             failed: counts.failed,
             waiting: counts.waiting,
+            eta_s: None,
         }
     }
 }
@@ -129,6 +142,14 @@ pub struct SessionPackage {
     pub log_line: Option<String>,
     /// Dependencies that are not in the binhost, with `=`.
     pub waiting_for: Vec<String>,
+    /// As it was asked for; counts in the line.
+    pub priority: i32,
+    /// Seconds its build is likely to take where it is or on an ordinary drone, if it was ever built.
+    pub estimated_s: Option<f64>,
+    /// Seconds until its build is likely to begin; 0 when it has, null if that can't be told.
+    pub starts_in_s: Option<f64>,
+    /// Seconds until its build is likely to have ended; null if that can't be told.
+    pub eta_s: Option<f64>,
 }
 
 /// The public name of a way to be received.
@@ -146,16 +167,27 @@ fn is_received(row: &BuildRow) -> bool {
 
 impl SessionDetail {
     /// A session with its packages; `rows` are all entries of the queue, since dependencies may be in another session.
-    pub fn new(session: Session, rows: &[BuildRow], view: &View) -> Self {
+    pub fn new(session: Session, rows: &[BuildRow], view: &View, now: u64) -> Self {
+        let forecast = forecast(rows, view, now);
         let by_id: BTreeMap<u64, &BuildRow> = rows.iter().map(|row| (row.id.0, row)).collect();
         let tasks: BTreeMap<u64, &TaskView> =
             view.drones.values().flat_map(|drone| &drone.tasks).map(|task| (task.fence.build.0, task)).collect();
         let packages = rows
             .iter()
             .filter(|row| row.session.0 == session.id)
-            .map(|row| SessionPackage::new(row, &by_id, tasks.get(&row.id.0).copied(), view))
+            .map(|row| {
+                let package = SessionPackage::new(row, &by_id, tasks.get(&row.id.0).copied(), view);
+                match forecast.entries.get(&row.id) {
+                    Some(span) => SessionPackage {
+                        starts_in_s: Some(seconds(span.start_ms)),
+                        eta_s: Some(seconds(span.end_ms)),
+                        ..package
+                    },
+                    None => package,
+                }
+            })
             .collect();
-        Self { session, packages }
+        Self { session: session.with(&forecast), packages }
     }
 }
 
@@ -199,6 +231,10 @@ impl SessionPackage {
             reasons: if open { reasons(row) } else { Vec::new() },
             log_line: row.marks.iter().rev().filter(|_| open).find_map(|mark| mark.log_line.clone()),
             waiting_for,
+            priority: row.wishes.priority,
+            estimated_s: estimated_s(row, view).filter(|_| open),
+            starts_in_s: None,
+            eta_s: None,
         }
     }
 }

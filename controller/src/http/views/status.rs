@@ -9,10 +9,10 @@ use utoipa::ToSchema;
 use super::fleet::{self, BuildProgress, Capabilities, DroneMetrics};
 use super::{Session, Timing, moment};
 
-/// The process lives.
+/// Whether the controller lives.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Health {
-    /// `ok`.
+    /// `ok`, or `hung`.
     pub status: String,
     /// Version of the controller.
     pub version: String,
@@ -62,6 +62,10 @@ pub struct Status {
     pub total_cores: u64,
     /// The swarm is paused.
     pub paused: bool,
+    /// Since when most of the fleet is not heard, so that nobody is judged; null otherwise.
+    pub cut_off: Option<f64>,
+    /// Seconds until everything that is not blocked is likely to be built, in all sessions; null if that can't be told.
+    pub eta_s: Option<f64>,
     /// The active session.
     pub session: Option<Session>,
     /// Some of the queue by state.

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use swarm_core::placement::{DroneExplanation, Explanation};
 use utoipa::ToSchema;
 
+use super::seconds;
+
 /// Every entry the question fits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct WhyAnswer {
@@ -30,6 +32,12 @@ pub struct WhyEntry {
     pub summary: String,
     /// Its failures or the reasons it is blocked.
     pub reasons: Vec<String>,
+    /// As it was asked for; counts in the line.
+    pub priority: i32,
+    /// Seconds its build is likely to take on an ordinary drone, if it was ever built.
+    pub usual_s: Option<f64>,
+    /// Seconds from its begin to the end of the longest chain of packages that wait for it: what the line is ordered by.
+    pub path_s: f64,
     /// What it waits for.
     pub waiting_for: Vec<WhyWaiting>,
     /// Each drone of the fleet.
@@ -62,6 +70,8 @@ pub struct WhyDrone {
     pub score: i64,
     /// Its points, rule by rule.
     pub points: Vec<WhyPoints>,
+    /// Seconds its build is likely to take there, if it was ever built.
+    pub estimated_s: Option<f64>,
 }
 
 /// A condition that is not met.
@@ -99,6 +109,9 @@ impl From<&Explanation> for WhyEntry {
             status: explanation.state.to_owned(),
             summary: explanation.summary.clone(),
             reasons: explanation.reasons.clone(),
+            priority: explanation.priority,
+            usual_s: explanation.usual_ms.map(seconds),
+            path_s: seconds(explanation.path_ms),
             waiting_for: waiting.collect(),
             drones: explanation.drones.iter().map(WhyDrone::from).collect(),
         }
@@ -123,6 +136,7 @@ impl From<&DroneExplanation> for WhyDrone {
             against: against.collect(),
             score: drone.score.iter().map(|points| points.points).sum(),
             points: points.collect(),
+            estimated_s: drone.estimate_ms.map(seconds),
         }
     }
 }

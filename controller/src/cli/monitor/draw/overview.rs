@@ -22,7 +22,7 @@ pub fn draw(pen: Pen<'_>, area: Rect, buffer: &mut Buffer) {
     let right = right(pen);
     let width = u16::try_from(right.width()).unwrap_or(u16::MAX).min(first.width);
     let [head, clock] = Layout::horizontal([Constraint::Min(0), Constraint::Length(width)]).areas(first);
-    Paragraph::new(head_line(pen)).render(head, buffer);
+    head_line(pen, head.width).render(head, buffer);
     Paragraph::new(right).alignment(Alignment::Right).render(clock, buffer);
     match (&pen.screen.silent, &pen.screen.status) {
         (Some((since, problem)), _) => alarm(pen, *since, problem, second, buffer),
@@ -31,27 +31,37 @@ pub fn draw(pen: Pen<'_>, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-fn head_line<'a>(pen: Pen<'a>) -> Line<'a> {
+/// What the swarm does, in `width` columns: what matters least is left out first.
+fn head_line(pen: Pen<'_>, width: u16) -> Line<'static> {
     let theme = pen.theme;
-    let mut spans = vec![Span::styled("Build Swarm", theme.strong()), Span::raw("  ")];
+    let mut parts = vec![(0, Span::styled("Build Swarm", theme.strong()))];
     if let Some(status) = &pen.screen.status {
         match &status.session {
             Some(session) => {
-                spans.push(Span::raw(format!("session {} \"{}\"", session.id, session.name)));
-                let age = (pen.now - session.started_at).max(0.0);
-                spans.push(Span::styled(format!(", {}", duration(age)), theme.dim()));
+                parts.push((1, Span::raw(format!("  session {} \"{}\"", session.id, session.name))));
+                let age = duration((pen.now - session.started_at).max(0.0));
+                parts.push((4, Span::styled(format!(", {age}"), theme.dim())));
             }
-            None => spans.push(Span::styled("no session is open", theme.dim())),
+            None => parts.push((2, Span::styled("  no session is open", theme.dim()))),
+        }
+        if let Some(left) = status.eta_s {
+            parts.push((3, Span::raw(format!("  about {} left", duration(left)))));
         }
         if status.paused {
-            spans.push(Span::styled("  PAUSED", theme.warn()));
+            parts.push((0, Span::styled("  PAUSED", theme.warn())));
         }
     }
-    Line::from(spans)
+    for least in (1..=4).rev() {
+        if parts.iter().map(|(_, part)| part.width()).sum::<usize>() <= usize::from(width) {
+            break;
+        }
+        parts.retain(|(weight, _)| *weight < least);
+    }
+    Line::from(parts.into_iter().map(|(_, part)| part).collect::<Vec<_>>())
 }
 
 fn right(pen: Pen<'_>) -> Line<'static> {
-    let mut spans = Vec::new();
+    let mut spans = vec![Span::raw("  ")];
     if let Some(status) = &pen.screen.status {
         let drones = format!("{} of {} drones, {} cpus", status.nodes_online, status.nodes, status.total_cores);
         let all = status.nodes_online == status.nodes;

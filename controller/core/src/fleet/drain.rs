@@ -1,0 +1,33 @@
+//! Drains: a drone that gets no new work, gives back what it has not begun, and is out once the rest has ended.
+
+use swarm_protocol::DroneId;
+
+use crate::rows::Fact;
+use crate::state::Core;
+
+impl Core {
+    /// Drains of drones that are empty end: the drone stays out until a person resumes it.
+    pub(crate) fn end_drains(&mut self) {
+        let empty: Vec<DroneId> = self
+            .rows
+            .drones
+            .iter()
+            .filter(|row| row.draining.is_some())
+            .filter(|row| self.held_count(&row.id) == 0 && !self.soft.plans.is_planning(&row.id))
+            .map(|row| row.id.clone())
+            .collect();
+        for drone in empty {
+            let since = self.now.wall;
+            let Some(row) = self.rows.drones.change(&drone.0) else { continue };
+            let Some(draining) = row.draining.take() else { continue };
+            row.drained = Some(Fact { reason: "drained: nothing is left on it".to_owned(), since, ..draining });
+            let name = row.name.clone();
+            self.soft.touched.insert(drone);
+            let message = format!("{name} is drained: nothing is left on it, and it gets no work until it is resumed");
+            self.event("control", message, |event| {
+                event.details.insert("drained".to_owned(), name.clone());
+                event.drone = Some(name);
+            });
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! A queue of fifty thousand entries stays quick: what each input costs, counted in steps and not in time.
+
+mod farm;
+
+use std::collections::BTreeMap;
+
+use farm::{Drone, SECOND, binary, done, sha};
+use swarm_core::input::{Control, QueueRequest, SignedFile, UploadedFile};
+use swarm_core::table::{Row, Sink, Source};
+use swarm_core::{Answer, Core, Effect, Input, Now, ReplyTo, Request, Settings, Work};
+use swarm_protocol::artifact::{ArtifactAnswer, ArtifactAsk};
+use swarm_protocol::order::{BuildJob, Task};
+use swarm_protocol::plan::{Plan, PlannedEdge, PlannedPackage};
+use swarm_protocol::report::{BuildNews, BuildReport, BuildResult, Role};
+use swarm_protocol::{PlanId, StoreId};
+
+const ENTRIES: u64 = 50_000;
+const DRONES: usize = 20;
+
+/// Keeps nothing but the number of rows written.
+#[derive(Default)]
+struct Counted(u64);
+
+impl Sink for Counted {
+    fn put<R: Row>(&mut self, _: &R) {
+        self.0 += 1;
+    }
+    fn delete(&mut self, _: &'static str, _: &[u8]) {
+        self.0 += 1;
+    }
+}
+
+struct Nothing;
+
+impl Source for Nothing {
+    type Error = std::convert::Infallible;
+    fn rows<R: Row>(&self) -> Result<Vec<R>, Self::Error> {
+        Ok(Vec::new())
+    }
+}
+
+/// What inputs of one kind cost.
+#[derive(Debug, Default, Clone, Copy)]
+struct Cost {
+    inputs: u64,
+    steps: u64,
+    most: u64,
+    rows: u64,
+    micros: u128,
+}
+
+/// The core alone, with drones that answer at once.
+struct Swarm {
+    core: Core,
+    now: Now,
+    drones: Vec<Drone>,
+    jobs: Vec<Vec<BuildJob>>,
+    plans: Vec<(usize, PlanId, u32, Vec<String>)>,
+    costs: BTreeMap<&'static str, Cost>,
+    replies: u64,
+    answer: Option<Answer>,
+}
+
+impl Swarm {
+    fn new() -> Self {
+        let Ok(core) = Core::load(Settings::default(), &Nothing, StoreId::from("s"));
+        let now = Now { at: 1_000, wall: 1_700_000_000_000 };
+        let mut swarm = Self {
+            core,
+            now,
+            drones: (0..DRONES).map(|n| Drone::new(&format!("d{n}"))).collect(),
+            jobs: vec![Vec::new(); DRONES],
+            plans: Vec::new(),
+            costs: BTreeMap::new(),
+            replies: 0,
+            answer: None,
+        };
+        let effects = swarm.core.start(now);
+        swarm.carry_out(effects);
+        for n in 0..DRONES {
+            for role in [Role::Supervisor, Role::Worker] {
+                let (drone, hello) = (swarm.drones[n].id.clone(), Box::new(swarm.drones[n].hello(role)));
+                let reply = swarm.reply();
+                swarm.input("hello", Input::Hello { drone, hello, reply });
+            }
+        }
+        swarm.beats();
+        swarm
+    }
+
+    fn reply(&mut self) -> ReplyTo {
+        self.replies += 1;
+        ReplyTo(self.replies)
+    }
+
+    fn measured(&mut self, kind: &'static str, act: impl FnOnce(&mut Core, Now) -> Vec<Effect>) {
+        let (before, began) = (self.core.work(), std::time::Instant::now());
+        let effects = act(&mut self.core, self.now);
+        let mut rows = Counted::default();
+        self.core.drain(self.now, &mut rows);
+        let _ = (self.core.view(), self.core.next_wake());
+        let steps = since(before, self.core.work());
+        let cost = self.costs.entry(kind).or_default();
+        cost.inputs += 1;
+        cost.steps += steps;
+        cost.most = cost.most.max(steps);
+        cost.rows += rows.0;
+        cost.micros += began.elapsed().as_micros();
+        self.carry_out(effects);
+    }
+
+    fn input(&mut self, kind: &'static str, input: Input) {
+        self.measured(kind, |core, now| core.handle(now, input));
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Reply { answer, .. } => self.answer = Some(answer),
+                Effect::Order { drone, order } => {
+                    let n = self.drones.iter().position(|one| one.id == drone).unwrap();
+                    self.drones[n].orders_seen = self.drones[n].orders_seen.max(order.number);
+                    match order.task {
+                        Task::Build { job } => self.jobs[n].push(job),
+                        Task::Plan { job } => self.plans.push((n, job.plan, job.attempt, job.atoms)),
+                        Task::Release { fence, .. } | Task::Cancel { fence, .. } => {
+                            self.jobs[n].retain(|job| job.fence != fence);
+                            let report = BuildReport {
+                                instance: self.drones[n].instance(Role::Worker),
+                                store_id: StoreId::from("s"),
+                                fence,
+                                number: 3,
+                                news: BuildNews::Dropped { reason: "as ordered".to_owned() },
+                            };
+                            let reply = self.reply();
+                            self.input("dropped", Input::Build { drone, report: Box::new(report), reply });
+                        }
+                        other => panic!("{other:?}"),
+                    }
+                }
+                Effect::Sign { artifact, path, .. } => {
+                    let file = SignedFile { path, sha256: sha("x"), size: 1, stanza: BTreeMap::new() };
+                    self.input("signed", Input::Signed { artifact, file });
+                }
+                Effect::WriteIndex { index, timestamp, .. } => {
+                    self.input("index written", Input::IndexWritten { index, timestamp });
+                }
+                Effect::CompleteLog { fence, .. } => {
+                    self.input("log stored", Input::LogStored { fence, complete: true });
+                }
+                Effect::DropUpload { .. } | Effect::TrimHistory { .. } => {}
+            }
+        }
+    }
+
+    fn beats(&mut self) {
+        for n in 0..DRONES {
+            let now = self.now.at;
+            self.drones[n].running = self.jobs[n].iter().map(|job| (job.fence, (job.clone(), None))).collect();
+            let input =
+                Input::Heartbeat { drone: self.drones[n].id.clone(), beat: Box::new(self.drones[n].heartbeat(now)) };
+            self.input("heartbeat", input);
+        }
+    }
+
+    fn pass(&mut self, length: u64) {
+        self.now = Now { at: self.now.at + length, wall: self.now.wall + length };
+        self.measured("wake", |core, now| core.wake(now));
+    }
+
+    fn request(&mut self, kind: &'static str, request: Request) -> Answer {
+        let reply = self.reply();
+        self.input(kind, Input::Request { actor: "kim".to_owned(), request, reply });
+        self.answer.take().expect("a request is answered")
+    }
+
+    fn plan(&mut self) {
+        while let Some((n, plan, attempt, atoms)) = self.plans.pop() {
+            let (drone, result, reply) = (self.drones[n].id.clone(), Box::new(planned(&atoms)), self.reply());
+            self.input("plan of 500", Input::Planned { drone, plan, attempt, result, reply });
+        }
+    }
+
+    fn build_one(&mut self, n: usize) {
+        let job = self.jobs[n].remove(0);
+        let (fence, artifact) = (job.fence, binary(&job));
+        let (drone, instance) = (self.drones[n].id.clone(), self.drones[n].instance(Role::Worker));
+        let store_id = StoreId::from("s");
+        let report = |news, number| {
+            Box::new(BuildReport { instance: instance.clone(), store_id: store_id.clone(), fence, number, news })
+        };
+        let reply = self.reply();
+        let started = report(BuildNews::Started { at: self.now.wall }, 2);
+        self.input("started", Input::Build { drone: drone.clone(), report: started, reply });
+        let ask =
+            ArtifactAsk { instance: instance.clone(), store_id: store_id.clone(), fence, artifact: artifact.clone() };
+        let reply = self.reply();
+        self.input(
+            "artifact",
+            Input::Artifact { drone: drone.clone(), ask: Box::new(ask), token: "t".to_owned(), reply },
+        );
+        let Some(Answer::Artifact(ArtifactAnswer::Ticket { artifact: id, .. })) = self.answer.take() else {
+            panic!("no ticket")
+        };
+        let file = UploadedFile {
+            sha256: artifact.sha256.clone(),
+            size: artifact.size,
+            cpv: artifact.cpv.clone(),
+            slot: artifact.slot.clone(),
+            repository: artifact.repository.clone(),
+            use_flags: Vec::new(),
+            chost: "x86_64-pc-linux-gnu".to_owned(),
+            restrict: String::new(),
+        };
+        let reply = self.reply();
+        self.input("uploaded", Input::Uploaded { artifact: id, file, reply });
+        let result = BuildResult { artifacts: vec![artifact], duration_ms: 60_000, ..done() };
+        let reply = self.reply();
+        self.input("finished", Input::Build { drone, report: report(BuildNews::Finished { result }, 3), reply });
+    }
+
+    fn most(&self, kind: &str) -> u64 {
+        self.costs.get(kind).unwrap_or_else(|| panic!("no {kind}")).most
+    }
+}
+
+fn since(before: Work, after: Work) -> u64 {
+    after.total() - before.total()
+}
+
+fn name(n: u64) -> String {
+    format!("app-misc/p{n}x")
+}
+
+/// Each ten packages are a chain, and every hundredth is needed by the hundred after it.
+fn planned(atoms: &[String]) -> Plan {
+    let numbers: Vec<u64> =
+        atoms.iter().map(|atom| atom.trim_start_matches("app-misc/p").trim_end_matches('x').parse().unwrap()).collect();
+    let place: BTreeMap<u64, u32> = numbers.iter().zip(0..).map(|(n, at)| (*n, at)).collect();
+    let package = |n: &u64| PlannedPackage {
+        cpv: format!("{}-1", name(*n)),
+        slot: "0".to_owned(),
+        repository: "demo".to_owned(),
+        ..PlannedPackage::default()
+    };
+    let needs =
+        |n: u64| [(n % 10 != 0).then(|| n - 1), Some(n - n % 100)].into_iter().flatten().filter(move |need| *need != n);
+    let edges = numbers.iter().flat_map(|n| {
+        let from = place[n];
+        needs(*n).filter_map(|need| place.get(&need).copied()).map(move |to| PlannedEdge {
+            from,
+            to,
+            build_time: true,
+            run_time: true,
+        })
+    });
+    Plan {
+        packages: numbers.iter().map(package).collect(),
+        edges: edges.collect(),
+        order: (0..numbers.len() as u32).collect(),
+        targets: (0..numbers.len() as u32).map(Some).collect(),
+        ..Plan::default()
+    }
+}
+
+#[test]
+fn no_input_walks_a_queue_of_fifty_thousand() {
+    let mut swarm = Swarm::new();
+    swarm.pass(70 * SECOND);
+    swarm.beats();
+    let packages = (0..ENTRIES).map(name).collect();
+    swarm.request("queue 50000", Request::Queue(QueueRequest { packages, ..QueueRequest::default() }));
+    swarm.plan();
+    for round in 0..40 {
+        swarm.pass(5 * SECOND);
+        swarm.beats();
+        for n in 0..DRONES {
+            if !swarm.jobs[n].is_empty() {
+                swarm.build_one(n);
+            }
+        }
+        let one = vec![name(ENTRIES + round)];
+        swarm.request("queue one", Request::Queue(QueueRequest { packages: one, ..QueueRequest::default() }));
+        swarm.plan();
+        swarm.request("why", Request::Why { package: name(40_000 + round) });
+        swarm.request(
+            "block",
+            Request::Control { action: Control::Block, package: Some(name(45_000 + round)), drone: None },
+        );
+        swarm.request("remove", Request::Remove { package: name(30_000 + 10 * round + 9) });
+        swarm.request("rebalance", Request::Control { action: Control::Pause, package: None, drone: None });
+        swarm.request("rebalance", Request::Control { action: Control::Resume, package: None, drone: None });
+    }
+    swarm.pass(2 * SECOND);
+    let counts = swarm.core.view().counts;
+    assert!(counts.received > 500 && counts.total() > ENTRIES - 100, "it works: {counts:?}");
+    println!("{:<16} {:>7} {:>10} {:>10} {:>8} {:>10}", "input", "inputs", "steps each", "most", "rows", "us each");
+    for (kind, cost) in &swarm.costs {
+        let each = |sum: u64| sum / cost.inputs;
+        println!(
+            "{kind:<16} {:>7} {:>10} {:>10} {:>8} {:>10}",
+            cost.inputs,
+            each(cost.steps),
+            cost.most,
+            each(cost.rows),
+            cost.micros / u128::from(cost.inputs)
+        );
+    }
+    // what grows with the request is bounded by it; nothing else knows how long the queue is
+    assert!(swarm.most("queue 50000") <= 10 * ENTRIES);
+    assert!(swarm.most("plan of 500") <= 20_000, "{}", swarm.most("plan of 500"));
+    for kind in
+        ["heartbeat", "wake", "started", "artifact", "uploaded", "signed", "log stored", "why", "block", "remove"]
+    {
+        assert!(swarm.most(kind) <= 2_000, "{kind}: {}", swarm.most(kind));
+    }
+    for kind in ["finished", "index written", "queue one", "rebalance"] {
+        assert!(swarm.most(kind) <= 4_000, "{kind}: {}", swarm.most(kind));
+    }
+}
