@@ -7,6 +7,7 @@ use swarm_core::input::{ConfigChange, Control};
 use swarm_core::rows::ConfigRow;
 use swarm_core::{Answer, Request, Settings};
 use swarm_protocol::BuildId;
+use swarm_protocol::report::Phase;
 
 fn change(value: Option<&str>, settings: Settings) -> Request {
     Request::Configure(Box::new(ConfigChange {
@@ -70,4 +71,18 @@ fn readers_see_the_head_of_the_line_in_its_order() {
     }
     farm.control(Control::Resume, None);
     assert!(farm.view().next.len() < waiting.len(), "what was given out stands there no more");
+}
+
+#[test]
+fn what_has_ended_and_is_still_held_is_shown_as_being_uploaded() {
+    let mut farm = Farm::of(&["ada"]);
+    farm.hold.sign = true;
+    farm.queue(&["app-misc/hello"]);
+    let held = farm.view().drones.values().next().unwrap().tasks[0].clone();
+    farm.starts("ada", held.package.trim_start_matches('='));
+    assert_ne!(farm.view().drones.values().next().unwrap().tasks[0].phase, Phase::Upload);
+    farm.ends("ada", held.fence, done());
+    farm.beat("ada");
+    let task = farm.view().drones.values().next().unwrap().tasks[0].clone();
+    assert_eq!((task.fence, task.phase), (held.fence, Phase::Upload));
 }
