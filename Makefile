@@ -5,7 +5,7 @@ TOOLS := tests/tools
 PLACES = DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' SYSCONFDIR='$(SYSCONFDIR)' COMPONENTS='$(COMPONENTS)' FROM='$(FROM)'
 
 .NOTPARALLEL:
-.PHONY: help demo test soak soak-packaging build fmt lint unit e2e setup clean release install uninstall dist deb
+.PHONY: help demo test soak soak-packaging build fmt lint unit e2e bench setup clean release install uninstall dist deb
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | while IFS='	' read -r target text; do \
@@ -38,6 +38,10 @@ unit: setup build ## every test but the end-to-end ones
 
 e2e: setup build ## the end-to-end tests alone: real nats-server, real Portage, both programs
 	@$(TOOLS)/nextest.sh e2e
+
+bench: setup ## the figures of docs/performance.md on this machine, optimised (BENCH=index: one; ROUNDS=3; JSON below target/bench)
+	$(CARGO) build --release --workspace --bins
+	target/release/swarm-bench $(if $(ROUNDS),--rounds $(ROUNDS)) $(BENCH)
 
 setup: ## what the tests need and is missing: system packages, nats-server, Portage (below .tools/)
 	@$(TOOLS)/system.sh

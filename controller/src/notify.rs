@@ -131,7 +131,7 @@ mod tests {
         // a disk that hangs: the commit waits for a lock the test holds
         let (gate, hangs) = (Arc::new(Mutex::new(())), Arc::new(AtomicBool::new(false)));
         let (door, seen) = (gate.clone(), hangs.clone());
-        let commit_hook = move |_| {
+        let commit_hook = move |_: crate::engine::Pending<'_>| {
             if seen.load(SeqCst) {
                 drop(door.lock());
             }

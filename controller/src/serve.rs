@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result};
 use futures::future::BoxFuture;
 use swarm_core::rows::{ConfigRow, EventRow};
 use swarm_core::table::Source as _;
-use swarm_core::{Answer, Input, ReplyTo, Settings};
+use swarm_core::{Answer, Input, Membership, ReplyTo, Request, Settings};
 use swarm_protocol::order::Order;
 use swarm_protocol::{DroneId, Subjects};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -24,14 +24,15 @@ use crate::binhost::gpkg::Limits;
 use crate::binhost::service::{Places, Service};
 use crate::binhost::sign::SigningKey;
 use crate::binhost::{durable, serve as files};
+use crate::bus::gate::{self, Gate};
 use crate::bus::keys;
 use crate::bus::link::{Intake, Link, LinkSettings};
-use crate::bus::permissions::{self, Members};
+use crate::bus::permissions;
 use crate::bus::server::{BusServer, ManagedServer, ServerSettings, find_server};
 use crate::config::Config;
 use crate::config::runtime::{Feel, Runtime};
 use crate::engine::{BinhostWork, EngineHandle, EngineThread, Loaded, Options, Outlets, WantedLog};
-use crate::http::adapters::Door;
+use crate::http::adapters::{Door, Gateway};
 use crate::http::listen::{listen, serve_until};
 use crate::http::{AdminKey, AppState, Parts, Place, admin_router, router};
 use crate::logs::{LogBounds, LogCollector};
@@ -141,6 +142,7 @@ fn parts(
         logs: Arc::new(running.logs.clone()),
         binhost: running.door.clone(),
         ready: Arc::new(running.link.clone()),
+        bus: running.gateway.clone(),
         admin_key,
         base_url: config.public_url(),
         runtime: running.runtime.clone(),
@@ -149,8 +151,8 @@ fn parts(
         counted: Arc::new(move || Counted {
             engine: engine.stats(),
             bus_connected: link.is_connected(),
-            bus: link.counters().by_name(),
-            logs: logs.counters().by_name(),
+            bus: link.counters().all(),
+            logs: logs.counters().all(),
             events_published: published.load(Relaxed),
             store_bytes: fs_err::metadata(store.path()).map_or(0, |file| file.len()),
         }),
@@ -176,7 +178,8 @@ struct Running {
     thread: EngineThread,
     logs: LogCollector,
     link: Link,
-    bus: BusServer,
+    bus: Arc<BusServer>,
+    gateway: Arc<Gateway>,
     door: Arc<Door>,
 }
 
@@ -209,7 +212,8 @@ async fn start(config: &Config, data: &Path, level: LevelSwitch) -> Result<Runni
     let loaded = Loaded::load(&store, settings)?;
     let store_id = loaded.store_id().clone();
     let service = Service::load(places, key, limits, &store.read()?)?;
-    let (bus, subjects) = start_bus(config, data, &store_id).await?;
+    let bus = Arc::new(start_bus(config, data, &store_id, &loaded.membership()).await?);
+    let subjects = Subjects::new(config.bus.prefix.clone());
 
     let (orders, mut order_queue) = tokio::sync::mpsc::channel(ORDERS);
     let (wanted, mut log_queue) = tokio::sync::mpsc::channel::<WantedLog>(LOGS);
@@ -229,10 +233,11 @@ async fn start(config: &Config, data: &Path, level: LevelSwitch) -> Result<Runni
         seen.view().drones.get(drone).is_some_and(|view| view.tasks.iter().any(|task| task.fence == fence))
     };
     let (logs, log_work) = LogCollector::open(&data.join("logs"), bounds, Arc::new(holds))?;
-    let credentials = bus.credentials().clone();
+    let gate = admit(config, data, &bus, &engine).await?;
     let link = Link::connect(LinkSettings {
         url: bus.url(),
-        credentials,
+        ca: bus.ca().map(Path::to_owned),
+        credentials: bus.credentials().clone(),
         subjects: subjects.clone(),
         store_id: store_id.clone(),
     })
@@ -264,12 +269,14 @@ async fn start(config: &Config, data: &Path, level: LevelSwitch) -> Result<Runni
         max_age: Duration::from_millis(config.events.stream_age),
         max_bytes: i64::try_from(config.events.stream_size).unwrap_or(i64::MAX),
         json,
+        replicas: config.events.replicas,
         ..OutboxSettings::new(subjects, store_id)
     };
     let outbox = Outbox::new(link.client(), outbox, Arc::new(Committed(store.clone())), engine.events());
     let published = outbox.published();
     drop(crate::watch::spawn("outbox", outbox.run()));
-    Ok(Running { store, runtime, published, engine, thread, logs, link, bus, door: Arc::new(door) })
+    let gateway = Arc::new(Gateway::new(config, bus.clone(), gate, link.clone(), logs.clone())?);
+    Ok(Running { store, runtime, published, engine, thread, logs, link, bus, gateway, door: Arc::new(door) })
 }
 
 /// The configuration with what was changed at run time, and who feels such a change.
@@ -286,34 +293,66 @@ fn runtime(configured: Config, store: &Store, level: LevelSwitch, json: Arc<Atom
     Ok(Arc::new(runtime))
 }
 
-/// The bus with its users: the controller, and the drones of this machine, enrolled by file.
-async fn start_bus(config: &Config, data: &Path, store_id: &swarm_protocol::StoreId) -> Result<(BusServer, Subjects)> {
+/// The bus with its users: the controller, and who was let in before.
+async fn start_bus(
+    config: &Config,
+    data: &Path,
+    store_id: &swarm_protocol::StoreId,
+    membership: &Membership,
+) -> Result<BusServer> {
     let own = match &config.bus.credentials {
         Some(path) => keys::UserCredentials { id: keys::read_seed(path)?.0, seed_file: path.clone() },
         None => keys::controller(&data.join("keys"))?,
     };
-    let mut members = Members { controller: own.id.clone(), ..Members::default() };
-    for name in &config.local_drones {
-        members.drones.insert(DroneId(keys::enrol_local(&data.join("drones"), name)?.id));
+    if let Some(url) = &config.bus.url {
+        return Ok(BusServer::External { url: url.clone(), credentials: own, ca: config.bus.ca.clone() });
     }
-    let bus = match &config.bus.url {
-        Some(url) => BusServer::External { url: url.clone(), credentials: own },
-        None => {
-            let binary = find_server(data, config.bus.server.as_deref()).await?;
-            info!(server = %binary.path.display(), version = %binary.version, "starting the bus");
-            let settings = ServerSettings {
-                binary,
-                data_dir: data.to_owned(),
-                store_id: store_id.to_string(),
-                port: config.bus.port,
-            };
-            let users = permissions::render(&config.bus.prefix, &members)?;
-            BusServer::Managed(ManagedServer::start(settings, own, &users).await?)
-        }
+    let binary = find_server(data, config.bus.server.as_deref()).await?;
+    info!(server = %binary.path.display(), version = %binary.version, "starting the bus");
+    let settings = ServerSettings {
+        binary,
+        data_dir: data.to_owned(),
+        store_id: store_id.to_string(),
+        listen: config.bus.listen,
+        port: config.bus.port,
+        names: config.bus_names(),
     };
+    let users = permissions::render(&config.bus.prefix, &gate::members(own.id.clone(), membership))?;
+    Ok(BusServer::Managed(ManagedServer::start(settings, own, &users).await?))
+}
+
+/// Lets in the drones of this machine, whose keys are files here, and opens the gate for everybody else.
+async fn admit(config: &Config, data: &Path, bus: &Arc<BusServer>, engine: &EngineHandle) -> Result<Gate> {
+    let mut drones = Vec::new();
+    for name in &config.local_drones {
+        drones.push((DroneId(keys::enrol_local(&data.join("drones"), name)?.id), name.clone()));
+    }
+    let (actor, request) = ("serve".to_owned(), Request::LocalDrones { drones });
+    match engine.ask(move |reply| Input::Request { actor, request, reply }).await? {
+        Answer::Done(refused) => {
+            for name in refused.what {
+                let key = data.join("drones").join(format!("{name}.nk"));
+                warn!(
+                    drone = name,
+                    "this drone of local_drones stays out: `swarm events` says why. If its key was revoked, remove {} and \
+                     start again to give it a new one",
+                    key.display()
+                );
+            }
+        }
+        other => anyhow::bail!("the core answers {other:?} when told the drones of this machine"),
+    }
+    let seen = engine.clone();
+    let gate = Gate::open(
+        bus.clone(),
+        config.bus.prefix.clone(),
+        Arc::new(move || seen.view().membership.clone()),
+        engine.events(),
+    );
+    gate.admitted(engine.view().membership.generation).await?;
     // Drones of this machine find the bus by this file; `swarm up` writes it into their configuration.
     fs_err::write(data.join("bus.url"), bus.url())?;
-    Ok((bus, Subjects::new(config.bus.prefix.clone())))
+    Ok(gate)
 }
 
 /// The engine's way out.

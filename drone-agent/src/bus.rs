@@ -4,7 +4,7 @@
 //! Decides nothing. While the bus is away, asking and telling fail at once instead of piling up: whoever asks repeats.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_nats::connection::State;
@@ -91,6 +91,8 @@ impl Link {
     /// Joins the bus. Does not wait for it: while it is away, connecting goes on in the background.
     pub async fn join(config: &Config, role: &str) -> Result<Arc<Self>, LinkError> {
         let (told, connects) = watch::channel(0u64);
+        let refused = Arc::new(AtomicBool::new(false));
+        let still_refused = Arc::clone(&refused);
         let mut options = ConnectOptions::with_nkey(config.seed.clone())
             .name(format!("{} {role}", config.name))
             .custom_inbox_prefix(Subjects::inbox(config.drone.as_str()))
@@ -101,20 +103,16 @@ impl Link {
             .read_buffer_capacity(16 * 1024)
             .ping_interval(Duration::from_secs(10))
             .connection_timeout(Duration::from_secs(5))
-            .reconnect_delay_callback(|attempts| {
-                // 25 ms to 2 s with jitter: a thousand drones are back some 3 s after the server
-                let cap = 50u64 << attempts.min(6);
-                Duration::from_millis(25 + rand::random_range(0..cap.min(2_000)))
-            })
+            .reconnect_delay_callback(move |attempts| pause(attempts, still_refused.load(Ordering::Relaxed)))
             .event_callback(move |event| {
-                hear(&event, &told);
+                hear(&event, &told, &refused);
                 async {}
             });
         if let Some(ca) = &config.bus.ca {
             options = options.add_root_certificates(ca.clone()).require_tls(true);
         }
         let client = options
-            .connect(&config.bus.url)
+            .connect(servers(&config.bus.url).as_slice())
             .await
             .map_err(|source| LinkError::Connect { url: config.bus.url.clone(), source })?;
         let (subjects, drone) = (config.subjects(), config.drone.clone());
@@ -216,10 +214,36 @@ pub fn read_order(message: &Message) -> Result<Order, OrderAnswer> {
         .map_err(|error| OrderAnswer::NotUnderstood { reason: error.to_string() })
 }
 
-fn hear(event: &Event, connects: &watch::Sender<u64>) {
+/// The servers of an address: one, or several of a cluster parted by commas.
+pub fn servers(url: &str) -> Vec<&str> {
+    url.split(',').map(str::trim).filter(|server| !server.is_empty()).collect()
+}
+
+/// How long to wait before connecting again: 25 ms to 2 s with jitter, so that a thousand drones are back some 3 s after the
+/// server; a bus that refuses our key (`refused`) is asked again only now and then.
+fn pause(attempts: usize, refused: bool) -> Duration {
+    if refused && attempts > 3 {
+        return Duration::from_millis(15_000 + rand::random_range(0..15_000));
+    }
+    let cap = 50u64 << attempts.min(6);
+    Duration::from_millis(25 + rand::random_range(0..cap.min(2_000)))
+}
+
+/// The client's word for a key the server does not know.
+const REFUSED: &str = "authorization violation";
+
+fn hear(event: &Event, connects: &watch::Sender<u64>, refused: &AtomicBool) {
     match event {
+        Event::ClientError(error) if error.to_string().contains(REFUSED) => {
+            if !refused.swap(true, Ordering::Relaxed) {
+                warn!(
+                    "the bus does not accept this drone's key: it was revoked, or never let in; `drone-agent join` with a new invitation"
+                );
+            }
+        }
         Event::Connected => {
             info!("connected to the bus");
+            refused.store(false, Ordering::Relaxed);
             connects.send_modify(|count| *count += 1);
         }
         Event::Disconnected => warn!("the bus is away; connecting again"),
@@ -279,6 +303,21 @@ mod tests {
         assert!(greeting.welcomed(), "the bus came back meanwhile");
         assert!(greeting.due());
         assert!(!greeting.welcomed());
+    }
+
+    #[test]
+    fn a_bus_that_refuses_the_key_is_asked_seldom_one_that_is_away_soon() {
+        for attempts in [1, 4, 50] {
+            assert!(pause(attempts, false) <= Duration::from_millis(2_025), "{attempts}");
+        }
+        assert!(pause(2, true) < Duration::from_secs(1), "a reload of the server may be under way");
+        assert!(pause(4, true) >= Duration::from_secs(15) && pause(99, true) <= Duration::from_secs(30));
+    }
+
+    #[test]
+    fn a_cluster_is_several_servers() {
+        assert_eq!(servers("tls://a:1, tls://b:2,"), ["tls://a:1", "tls://b:2"]);
+        assert_eq!(servers("nats://a:1"), ["nats://a:1"]);
     }
 
     #[test]

@@ -171,7 +171,7 @@ fn spec(arguments: RootArguments) -> anyhow::Result<RootSpec> {
 }
 
 /// The profile of a repository that has just one: `arch path status` in profiles/profiles.desc.
-fn only_profile(repository: &Path) -> anyhow::Result<String> {
+pub(crate) fn only_profile(repository: &Path) -> anyhow::Result<String> {
     let file = repository.join("profiles/profiles.desc");
     let text = fs::read_to_string(&file).context("look for the repository's profiles; or give --profile")?;
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or("").split_whitespace());

@@ -7,6 +7,7 @@ pub mod attempt;
 pub mod bus;
 pub mod cli;
 pub mod config;
+pub mod join;
 pub mod machine;
 pub mod machine_type;
 pub mod portage;

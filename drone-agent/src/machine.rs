@@ -73,7 +73,9 @@ fn addresses(bus_url: &str, fib_trie: &str, if_inet6: &str) -> Vec<String> {
 
 /// The own address on the way to the bus. Connecting a datagram socket sends nothing.
 fn towards(bus_url: &str) -> Option<IpAddr> {
-    let place = bus_url.split_once("://").map_or(bus_url, |(_, rest)| rest);
+    // of a cluster the first server will do
+    let first = bus_url.split(',').next().unwrap_or_default().trim();
+    let place = first.split_once("://").map_or(first, |(_, rest)| rest);
     let target: SocketAddr = place.to_socket_addrs().ok()?.next()?;
     let any: SocketAddr = match target {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),

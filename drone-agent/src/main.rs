@@ -7,7 +7,8 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use drone_agent::cli::{ConfigCommand, RootCommand};
 use drone_agent::config::Config;
-use drone_agent::{attempt, cli, supervisor, worker};
+use drone_agent::join::{JoinArguments, JoinError};
+use drone_agent::{attempt, cli, join, supervisor, worker};
 
 /// The agent of a Build Swarm drone: builds what the controller orders.
 #[derive(Parser)]
@@ -33,6 +34,8 @@ enum Command {
         /// The attempt's directory.
         dir: PathBuf,
     },
+    /// Come into a swarm with the token of an invitation (`swarm drone invite` on the controller).
+    Join(JoinArguments),
     /// Make a root to build in.
     #[command(subcommand)]
     Root(RootCommand),
@@ -55,13 +58,13 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    // clap ends with 2 on a wrong command line; everything else that fails ends with 1
+    // clap ends with 2 on a wrong command line; everything else that fails ends with 1, `join` also with 3 and 4
     let arguments = Arguments::parse();
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+            error.downcast_ref::<JoinError>().map_or(ExitCode::FAILURE, JoinError::exit)
         }
     }
 }
@@ -72,6 +75,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Run => cli::start(Config::load(given)?, supervisor::run),
         Command::Worker => cli::start(Config::load(given)?, worker::run),
         Command::Attempt { dir } => attempt::run(&dir),
+        Command::Join(arguments) => Ok(join::run(&arguments)?),
         Command::Root(command) => cli::root(command),
         Command::Config(command) => cli::config(&command, given),
         Command::Completions { shell } => cli::completions(shell, Arguments::command()),

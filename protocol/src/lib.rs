@@ -9,6 +9,7 @@ pub mod atom;
 pub mod envelope;
 pub mod event;
 pub mod ids;
+pub mod invite;
 pub mod log;
 pub mod machine;
 pub mod order;

@@ -27,6 +27,9 @@ pub struct Hello {
     pub instance: InstanceId,
     /// Which process speaks.
     pub role: Role,
+    /// Of a worker: its supervisor's run. A second agent with the same key is told by it.
+    #[serde(default)]
+    pub supervisor: Option<InstanceId>,
     /// The drone's name for people.
     pub name: String,
     /// Version of the agent.

@@ -88,6 +88,16 @@ impl Subjects {
         Some((DroneId(drone.to_owned()), kind))
     }
 
+    /// Whose report or log it is, of whatever kind; the bus sees to it that nobody else publishes there.
+    pub fn speaker(&self, subject: &str) -> Option<DroneId> {
+        let rest = subject.strip_prefix(&self.prefix)?;
+        let (drone, _) = match rest.strip_prefix(".drone.") {
+            Some(rest) => rest.split_once(".report.")?,
+            None => rest.strip_prefix(".log.")?.split_once('.')?,
+        };
+        (!drone.is_empty() && !drone.contains('.')).then(|| DroneId(drone.to_owned()))
+    }
+
     /// An order of the kind named by [`crate::order::Order::token`].
     pub fn order(&self, drone: &DroneId, token: &str) -> String {
         format!("{}.drone.{drone}.order.{token}", self.prefix)
@@ -177,6 +187,18 @@ mod tests {
         }
         for foreign in ["swarm.v1.drone.UABC.order.build", "swarm.v1.drone.UABC.report.nonsense", "other", ""] {
             assert_eq!(subjects.parse_report(foreign), None, "{foreign}");
+        }
+    }
+
+    #[test]
+    fn a_speaker_is_told_from_reports_and_logs_of_any_kind() {
+        let subjects = Subjects::default();
+        let drone = Some(DroneId::from("UABC"));
+        for own in ["drone.UABC.report.hello", "drone.UABC.report.later.more", "log.UABC.build.1.2", "log.UABC.x"] {
+            assert_eq!(subjects.speaker(&format!("swarm.v1.{own}")), drone, "{own}");
+        }
+        for other in ["swarm.v1.drone.UABC.order.build", "swarm.v1.drone.U.A.report.x", "swarm.v1.log.UABC", "x", ""] {
+            assert_eq!(subjects.speaker(other), None, "{other}");
         }
     }
 

@@ -57,6 +57,8 @@ impl Bus {
         let url = fs_err::read_to_string(swarm.data().join("bus.url"))?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let options = ConnectOptions::with_nkey(seed.to_owned())
+            .add_root_certificates(swarm.data().join("bus-ca.pem"))
+            .require_tls(true)
             .name("test")
             .custom_inbox_prefix(Subjects::inbox(&pair.public_key()))
             .max_reconnects(None)

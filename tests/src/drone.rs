@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{Read as _, Seek as _, SeekFrom};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
 use anyhow::{Context, Result};
@@ -37,6 +37,11 @@ impl Drone {
         command.envs(self.environment.iter().map(|(key, value)| (key, value)));
         self.supervisor = Some(spawn(&mut command, &self.log())?);
         Ok(())
+    }
+
+    /// Where its configuration and state are.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// Where the log of its supervisor and worker is.

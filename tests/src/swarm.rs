@@ -190,6 +190,25 @@ impl Swarm {
         servers.first().map(|process| process.pid).context("a nats-server runs")
     }
 
+    /// Runs `swarm …` against this swarm and gives what it printed.
+    ///
+    /// # Errors
+    /// When it fails; its own words are in the error.
+    pub fn cli(&self, arguments: &[&str]) -> Result<String> {
+        let output = Command::new(tools::program("swarm")?)
+            .arg("--data")
+            .arg(self.data())
+            .arg("--url")
+            .arg(&self.http.url)
+            .args(arguments)
+            .env_remove("ADMIN_KEY")
+            .output()?;
+        if !output.status.success() {
+            bail!("swarm {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
     /// Starts a drone's supervisor.
     ///
     /// # Errors

@@ -11,13 +11,14 @@ pub fn project() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the project").to_owned()
 }
 
-/// One of the two programs, beside the test's own binary.
+/// One of the two programs, beside the test's own binary (or the folder above, for tests are in `deps`).
 ///
 /// # Errors
 /// When it was not built.
 pub fn program(name: &str) -> Result<PathBuf> {
     let own = std::env::current_exe()?;
-    let target = own.parent().and_then(Path::parent).context("a test lies in target/<profile>/deps")?;
+    let folder = own.parent().context("a program lies in a folder")?;
+    let target = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
     let path = target.join(name);
     if !path.exists() {
         bail!("{} is not built; run `cargo build --workspace --bins`, or `make test`", path.display());

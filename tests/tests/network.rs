@@ -33,7 +33,7 @@ fn a_drone_cut_off_beyond_its_lease_loses_the_package_and_works_on_when_it_is_ba
     cable.connect(&fs_err::read_to_string(swarm.data().join("bus.url"))?, &swarm.http.url)?;
     let far = swarm.drone("d1");
     far.within = cable.within();
-    far.environment = vec![("BUILD_SWARM_BUS_URL".to_owned(), format!("nats://{}", cable.bus.address))];
+    far.environment = vec![("BUILD_SWARM_BUS_URL".to_owned(), format!("tls://{}", cable.bus.address))];
     swarm.start_drone(0)?;
     swarm.start_drone(1)?;
     swarm.until_online(2)?;

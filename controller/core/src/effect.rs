@@ -10,7 +10,7 @@ use swarm_protocol::{ArtifactId, BuildId, DroneId, Fence, SessionId};
 
 use crate::input::ReplyTo;
 use crate::placement::Explanation;
-use crate::rows::IndexKey;
+use crate::rows::{IndexKey, InviteRow};
 
 /// Something to be done. Effects keep their order.
 #[must_use]
@@ -94,6 +94,12 @@ pub enum Answer {
     Why(Vec<Explanation>),
     /// What a ticket is good for.
     Ticket(Ticket),
+    /// An invitation was made.
+    Invited(InviteRow),
+    /// What proofs for an invitation are checked against: the public half of its key pair.
+    Verifier(String),
+    /// A drone is let in.
+    Enrolled(Enrolled),
     /// An upload was taken: durable, or refused.
     Upload {
         /// The file stays; it will be signed.
@@ -127,6 +133,15 @@ pub struct Done {
     pub touched: u64,
     /// Names or atoms of them, at most 100.
     pub what: Vec<String>,
+}
+
+/// A drone that is let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Enrolled {
+    /// Its name.
+    pub name: String,
+    /// Its identity.
+    pub drone: DroneId,
 }
 
 /// What a ticket is good for.
@@ -168,6 +183,8 @@ pub enum RefusalKind {
     NotFound,
     /// It does not fit the state things are in.
     Conflict,
+    /// What it names is over.
+    Gone,
     /// A bound is reached.
     Full,
 }

@@ -7,6 +7,7 @@ use swarm_protocol::plan::Plan;
 use swarm_protocol::report::{BuildReport, Heartbeat, Hello, SyncReport};
 use swarm_protocol::{ArtifactId, DroneId, Fence, PlanId};
 
+use crate::members::InviteRequest;
 use crate::rows::{IndexKey, Wishes};
 
 /// A moment. The core never asks a clock; it is told.
@@ -129,6 +130,13 @@ pub enum Input {
         /// Why.
         reason: String,
     },
+    /// A drone says more than the bus takes of one; what is beyond is dropped.
+    Flood {
+        /// Who.
+        drone: DroneId,
+        /// Messages dropped since this was last told.
+        dropped: u64,
+    },
     /// An attempt's log is stored as far as it can be had.
     LogStored {
         /// Which.
@@ -205,6 +213,47 @@ pub enum Request {
     },
     /// Change a setting at run time. Answered with [`crate::effect::Answer::Done`].
     Configure(Box<ConfigChange>),
+    /// Invite a drone. Answered with [`crate::effect::Answer::Invited`].
+    Invite(InviteRequest),
+    /// Take open invitations back. Answered with [`crate::effect::Answer::Done`].
+    Uninvite {
+        /// Number, or name they are for.
+        which: String,
+    },
+    /// What proofs for an invitation are checked against. Answered with [`crate::effect::Answer::Verifier`].
+    Invitation {
+        /// Its number.
+        id: String,
+    },
+    /// Somebody's proof for an invitation was wrong. Always refused; too many close the invitation.
+    WrongProof {
+        /// Its number.
+        invitation: String,
+    },
+    /// A drone proved to have the token of an invitation. Answered with [`crate::effect::Answer::Enrolled`].
+    Enrol {
+        /// Number of the invitation.
+        invitation: String,
+        /// The drone's key.
+        drone: DroneId,
+    },
+    /// The drones of this machine, all of them. Answered with [`crate::effect::Answer::Done`]: those that stay out.
+    LocalDrones {
+        /// Identities and names.
+        drones: Vec<(DroneId, String)>,
+    },
+    /// Let somebody read the events on the bus. Answered with [`crate::effect::Answer::Done`].
+    Tapper {
+        /// Its identity.
+        id: String,
+        /// Its name.
+        name: String,
+    },
+    /// Let a tapper read no more. Answered with [`crate::effect::Answer::Done`].
+    RevokeTapper {
+        /// Name or identity.
+        name: String,
+    },
     /// What a ticket is good for; the caller compares the secret. Answered with [`crate::effect::Answer::Ticket`].
     Ticket {
         /// The artifact it was given for.
@@ -284,6 +333,8 @@ pub enum DroneAction {
     Resume,
     /// No new work; ends by itself when it is empty and stays out until resumed.
     Drain,
-    /// Forget an offline drone.
+    /// Forget an offline drone; its key is let in no more.
     Forget,
+    /// Cut it off, whatever it does; its key is never let in again.
+    Revoke,
 }

@@ -3,7 +3,8 @@
 //!
 //! # Contract
 //!
-//! - [`Core::handle`] takes one [`Input`] and returns the [`Effect`]s it causes. [`Core::wake`] lets time pass; waking early
+//! - [`Core::handle`] takes one [`Input`] and returns the [`Effect`]s it causes; [`Core::handle_all`] takes several that came
+//!   together. [`Core::wake`] lets time pass; waking early
 //!   or twice is harmless. [`Core::next_wake`] says when the next rule is due.
 //! - After any number of calls, [`Core::drain`] hands every changed row to a [`Sink`]. **No effect may leave before those
 //!   rows are on disk.** An input that changed no row needs no transaction.
@@ -13,10 +14,10 @@
 //! # Map
 //!
 //! `input` and `effect`: all that can happen, all we can do · `rows`: what is stored · `table`: tables that remember what
-//! changed · `fleet`: who is there, leases, orders, trees · `queue`: requests, plans, graph, sessions, results · `publish`:
-//! the way of a binary into an index · `learned`: what past builds taught · `placement`: which drone builds what, and why
-//! not · `failure`: whose fault, what next · `forecast`: when what will be built · `check`: invariants, as notes with
-//! severity.
+//! changed · `fleet`: who is there, leases, orders, trees · `members`: who is let onto the bus · `queue`: requests, plans, graph,
+//! sessions, results · `publish`: the way of a binary into an index · `learned`: what past builds taught · `placement`: which
+//! drone builds what, and why not · `failure`: whose fault, what next · `forecast`: when what will be built · `check`:
+//! invariants, as notes with severity.
 
 pub mod check;
 pub mod effect;
@@ -31,13 +32,17 @@ pub mod view;
 mod failure;
 mod fleet;
 mod learned;
+mod members;
 mod publish;
 mod queue;
+mod roster;
 mod state;
 mod stock;
 
 pub use effect::{Answer, Effect};
 pub use input::{Input, Now, ReplyTo, Request};
+pub use members::{InviteRequest, Membership};
+pub use roster::Roster;
 pub use settings::Settings;
 pub use state::{Core, Work};
 pub use table::{Sink, Source};

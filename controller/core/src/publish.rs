@@ -15,6 +15,8 @@ use crate::state::Core;
 const TRY_AGAIN: u64 = 5_000;
 /// Between two generations of an index, milliseconds: TIMESTAMP counts seconds (decision 16).
 const ONE_GENERATION: u64 = 1_000;
+/// Tickets of one drone that are not used; an attempt has one package, and some dependencies.
+const MAX_TICKETS: usize = 256;
 /// Signatures tried before the drone is asked for the file again.
 const MAX_SIGNING: u32 = 3;
 
@@ -53,6 +55,10 @@ impl Core {
         let target = self.rows.builds.get(&ask.fence.build.0).and_then(|row| row.cpv.clone());
         if target.as_ref() != Some(&artifact.cpv) && self.present_size(&index, &identity(&index, &artifact)).is_some() {
             return ArtifactAnswer::Have {};
+        }
+        let own = |id: &ArtifactId| self.rows.artifacts.get(&id.0).is_some_and(|row| row.drone == *drone);
+        if self.soft.tickets.keys().filter(|id| own(id)).count() >= MAX_TICKETS {
+            return ArtifactAnswer::Refused { reason: format!("{MAX_TICKETS} tickets of this drone are not used yet") };
         }
         let key = (index.to_string(), artifact.sha256.clone());
         let known = self.soft.uploads.get(&key).copied();

@@ -63,6 +63,10 @@ pub struct Settings {
     pub impair_for: Millis,
     /// A package nobody can build is announced after this.
     pub unplaceable_after: Millis,
+    /// An invitation is good for so long, unless it says otherwise.
+    pub invite_life: Millis,
+    /// Invitations open at one time.
+    pub max_invites: usize,
     /// A ticket for an upload is good for so long.
     pub ticket_life: Millis,
     /// A log tail that cannot be had by then is marked incomplete (decision 22).
@@ -141,6 +145,8 @@ impl Default for Settings {
             uploads_to_impair: 3,
             impair_for: 30 * MINUTE,
             unplaceable_after: 2 * MINUTE,
+            invite_life: 60 * MINUTE,
+            max_invites: 20,
             ticket_life: 60 * MINUTE,
             log_wait: 60 * SECOND,
             keep_sessions: 20,

@@ -8,10 +8,12 @@ use swarm_protocol::{ArtifactId, BuildId, DroneId, SessionId, StoreId};
 
 use crate::check;
 use crate::effect::{Answer, Effect};
-use crate::fleet::{CutOff, Pulse};
+use crate::fleet::{CutOff, Outlook, Pulse};
 use crate::input::{Input, Now, ReplyTo};
+use crate::members::Membership;
 use crate::publish::Generation;
 use crate::queue::{Finishing, Graph, Names, PlanLine};
+use crate::roster::Roster;
 use crate::rows::*;
 use crate::settings::Settings;
 use crate::stock::Stock;
@@ -62,6 +64,8 @@ pub(crate) struct Rows {
     pub artifacts: Table<ArtifactRow>,
     pub indexes: Table<IndexRow>,
     pub config: Table<ConfigRow>,
+    pub members: Table<MemberRow>,
+    pub invites: Table<InviteRow>,
     pub events: Journal<EventRow>,
     pub history: Journal<HistoryRow>,
 }
@@ -73,6 +77,8 @@ pub(crate) struct Soft {
     pub started: u64,
     /// Signs of life per drone.
     pub pulses: BTreeMap<DroneId, Pulse>,
+    /// What the last look through the fleet found to come.
+    pub outlook: Outlook,
     /// When each delegated attempt is lost, unless a heartbeat lists it.
     pub leases: BTreeMap<BuildId, u64>,
     /// Heartbeats in a row that should have listed an attempt and did not.
@@ -115,6 +121,10 @@ pub(crate) struct Soft {
     pub generations: BTreeMap<String, Generation>,
     /// Drones for which nothing in the line of their place is, and how far the line had grown when that was seen.
     pub vain: BTreeMap<DroneId, u64>,
+    /// Drones that have more than their slots hold.
+    pub with_lines: BTreeSet<DroneId>,
+    /// When the syncs that are under way are given up.
+    pub sync_ends: BTreeMap<DroneId, u64>,
     /// Drones whose base or tree may have moved since what they have was given out.
     pub moved_homes: BTreeSet<DroneId>,
     /// Blocked entries a sweeper did not manage: no other try before this moment.
@@ -136,9 +146,15 @@ pub(crate) struct Soft {
     /// Sessions whose end must be checked.
     pub sessions_due: BTreeSet<SessionId>,
     /// Published drones; rebuilt where touched.
-    pub views: BTreeMap<DroneId, Arc<DroneView>>,
+    pub views: Roster<DroneView>,
     /// Drones whose view is stale.
     pub touched: BTreeSet<DroneId>,
+    /// Since when, and how often, each drone's misbehaviour was told.
+    pub complaints: BTreeMap<DroneId, (u64, u32)>,
+    /// Who the bus is to let in, published as it is.
+    pub membership: Arc<Membership>,
+    /// It is stale.
+    pub membership_due: bool,
     /// Learned medians, published as they are.
     pub medians: Arc<BTreeMap<String, u64>>,
 }
@@ -158,6 +174,8 @@ impl Core {
             artifacts: Table::load(source)?,
             indexes: Table::load(source)?,
             config: Table::load(source)?,
+            members: Table::load(source)?,
+            invites: Table::load(source)?,
             events: Journal::default(),
             history: Journal::default(),
         };
@@ -191,14 +209,30 @@ impl Core {
         self.soft = Soft { started: now.at, assign_due: true, ..Soft::default() };
         self.mend();
         self.rebuild();
+        self.soft.membership = Arc::new(Membership::of(&self.rows, 1));
         self.restart_publishing();
         self.resend_untaken(None);
+        self.look_ahead();
         self.settle();
         std::mem::take(&mut self.effects)
     }
 
     /// Takes one input.
     pub fn handle(&mut self, now: Now, input: Input) -> Vec<Effect> {
+        self.handle_all(now, [input])
+    }
+
+    /// Takes inputs that came together, in their order. What follows from any change is looked at once, after the last of
+    /// them: a thousand results walk the line and the fleet once and not a thousand times.
+    pub fn handle_all(&mut self, now: Now, inputs: impl IntoIterator<Item = Input>) -> Vec<Effect> {
+        for input in inputs {
+            self.take(now, input);
+        }
+        self.settle();
+        std::mem::take(&mut self.effects)
+    }
+
+    fn take(&mut self, now: Now, input: Input) {
         self.pass(now);
         match input {
             Input::Hello { drone, hello, reply } => self.hello(drone, *hello, reply),
@@ -215,10 +249,9 @@ impl Core {
             Input::SigningFailed { artifact, reason } => self.signing_failed(artifact, &reason),
             Input::IndexWritten { index, timestamp } => self.index_written(&index, timestamp),
             Input::IndexFailed { index, reason } => self.index_failed(&index, &reason),
+            Input::Flood { drone, dropped } => self.floods(&drone, dropped),
             Input::LogStored { fence, complete } => self.log_stored(fence, complete),
         }
-        self.settle();
-        std::mem::take(&mut self.effects)
     }
 
     /// Lets time pass.
@@ -258,6 +291,8 @@ impl Core {
             || rows.artifacts.is_changed()
             || rows.indexes.is_changed()
             || rows.config.is_changed()
+            || rows.members.is_changed()
+            || rows.invites.is_changed()
             || !rows.events.fresh().is_empty()
             || !rows.history.fresh().is_empty()
     }
@@ -277,13 +312,26 @@ impl Core {
         self.rows.artifacts.drain(sink);
         self.rows.indexes.drain(sink);
         self.rows.config.drain(sink);
+        self.rows.members.drain(sink);
+        self.rows.invites.drain(sink);
         self.rows.events.drain(sink);
         self.rows.history.drain(sink);
+    }
+
+    /// The newest event's sequence number.
+    pub fn last_event(&self) -> u64 {
+        self.meta().last_event
+    }
+
+    /// The newest history row.
+    pub fn last_history(&self) -> u64 {
+        self.meta().last_history
     }
 
     /// What readers may see.
     pub fn view(&mut self) -> View {
         self.refresh_views();
+        self.refresh_membership();
         let session = self.active_session();
         let counts = match session {
             Some(id) => self.soft.counts.get(&id).copied().unwrap_or_default(),
@@ -298,6 +346,7 @@ impl Core {
             last_event: self.meta().last_event,
             last_history: self.meta().last_history,
             in_grace: self.in_grace(),
+            membership: Arc::clone(&self.soft.membership),
             medians: Arc::clone(&self.soft.medians),
             next: self.soft.graph.head(NEXT_SHOWN),
             cut_off: self.soft.cut_off.as_ref().map(|cut| cut.since),
@@ -379,6 +428,8 @@ impl Core {
     }
 
     pub(crate) fn drone_name(&self, drone: &DroneId) -> String {
-        self.rows.drones.get(&drone.0).map_or_else(|| drone.0.clone(), |row| row.name.clone())
+        let seen = self.rows.drones.get(&drone.0).map(|row| row.name.clone());
+        // one that was revoked is still spoken of
+        seen.or_else(|| Some(self.rows.members.get(&drone.0)?.name.clone())).unwrap_or_else(|| drone.0.clone())
     }
 }

@@ -10,6 +10,8 @@ use swarm_protocol::{BuildId, DroneId, Fence, SessionId};
 
 use crate::fleet::Pulse;
 use crate::input::Now;
+use crate::members::Membership;
+use crate::roster::Roster;
 use crate::rows::{BuildState, DroneRow, Fact};
 use crate::state::Core;
 
@@ -17,7 +19,7 @@ use crate::state::Core;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct View {
     /// The fleet.
-    pub drones: BTreeMap<DroneId, Arc<DroneView>>,
+    pub drones: Roster<DroneView>,
     /// The active session, if one is open.
     pub session: Option<SessionId>,
     /// Entries per state in the active session, or in all if none is open.
@@ -32,6 +34,8 @@ pub struct View {
     pub last_history: u64,
     /// When the controller still judges nobody after its own start.
     pub in_grace: bool,
+    /// Who the bus is to let in.
+    pub membership: Arc<Membership>,
     /// Learned medians of durations by `category/name`, on an ordinary drone, milliseconds.
     pub medians: Arc<BTreeMap<String, u64>>,
     /// The head of the line: entries that wait for nothing but a drone, in the order they are given out; at most 50.
@@ -116,8 +120,8 @@ pub enum Presence {
 /// A drone as readers see it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DroneView {
-    /// Its row.
-    pub row: DroneRow,
+    /// Its row; shared with the views before while it does not change.
+    pub row: Arc<DroneRow>,
     /// Whether it is there.
     pub presence: Presence,
     /// Wall clock of the last heartbeat, Unix milliseconds; 0 if none since the controller's start.
@@ -175,7 +179,7 @@ impl Core {
                 self.held_by(&id).into_iter().filter_map(|build| self.task_view(build, row, &pulse)).collect();
             tasks.sort_by_key(|task| (task.building_since.is_none(), task.order));
             let view = DroneView {
-                row: row.clone(),
+                row: self.shared_row(&id, row),
                 presence: pulse.presence,
                 last_heartbeat: pulse.last_wall,
                 vitals: pulse.vitals,
@@ -187,6 +191,14 @@ impl Core {
                 wait_ms: self.wait_ms(row),
             };
             self.soft.views.insert(id, Arc::new(view));
+        }
+    }
+
+    /// A row has dozens of strings, and most changes of a view are a heartbeat's, which changes none of them.
+    fn shared_row(&self, id: &DroneId, row: &DroneRow) -> Arc<DroneRow> {
+        match self.soft.views.get(id).filter(|view| *view.row == *row) {
+            Some(view) => Arc::clone(&view.row),
+            None => Arc::new(row.clone()),
         }
     }
 

@@ -459,6 +459,7 @@ fn a_reset_leaves_what_a_person_removes_and_clears_what_waits() {
     farm.drones.get_mut("anna").unwrap().running.clear();
     farm.report("anna", fence, BuildNews::Dropped { reason: "cancelled".to_owned() });
     assert_eq!(farm.entries("app-misc/hello-1.0").len(), 0, "removed is removed");
+    assert_eq!(farm.state("app-misc/other-2"), "delegated", "the drone it was taken from gets the next at once");
 
     farm.drones.get_mut("anna").unwrap().deaf = false;
     farm.pass(10 * SECOND);

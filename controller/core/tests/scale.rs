@@ -15,7 +15,6 @@ use swarm_protocol::report::{BuildNews, BuildReport, BuildResult, Role};
 use swarm_protocol::{PlanId, StoreId};
 
 const ENTRIES: u64 = 50_000;
-const DRONES: usize = 20;
 
 /// Keeps nothing but the number of rows written.
 #[derive(Default)]
@@ -46,7 +45,6 @@ struct Cost {
     steps: u64,
     most: u64,
     rows: u64,
-    micros: u128,
 }
 
 /// The core alone, with drones that answer at once.
@@ -62,14 +60,14 @@ struct Swarm {
 }
 
 impl Swarm {
-    fn new() -> Self {
+    fn of(drones: usize) -> Self {
         let Ok(core) = Core::load(Settings::default(), &Nothing, StoreId::from("s"));
         let now = Now { at: 1_000, wall: 1_700_000_000_000 };
         let mut swarm = Self {
             core,
             now,
-            drones: (0..DRONES).map(|n| Drone::new(&format!("d{n}"))).collect(),
-            jobs: vec![Vec::new(); DRONES],
+            drones: (0..drones).map(|n| Drone::new(&format!("d{n}"))).collect(),
+            jobs: vec![Vec::new(); drones],
             plans: Vec::new(),
             costs: BTreeMap::new(),
             replies: 0,
@@ -77,7 +75,7 @@ impl Swarm {
         };
         let effects = swarm.core.start(now);
         swarm.carry_out(effects);
-        for n in 0..DRONES {
+        for n in 0..drones {
             for role in [Role::Supervisor, Role::Worker] {
                 let (drone, hello) = (swarm.drones[n].id.clone(), Box::new(swarm.drones[n].hello(role)));
                 let reply = swarm.reply();
@@ -94,7 +92,7 @@ impl Swarm {
     }
 
     fn measured(&mut self, kind: &'static str, act: impl FnOnce(&mut Core, Now) -> Vec<Effect>) {
-        let (before, began) = (self.core.work(), std::time::Instant::now());
+        let before = self.core.work();
         let effects = act(&mut self.core, self.now);
         let mut rows = Counted::default();
         self.core.drain(self.now, &mut rows);
@@ -105,7 +103,6 @@ impl Swarm {
         cost.steps += steps;
         cost.most = cost.most.max(steps);
         cost.rows += rows.0;
-        cost.micros += began.elapsed().as_micros();
         self.carry_out(effects);
     }
 
@@ -118,7 +115,7 @@ impl Swarm {
             match effect {
                 Effect::Reply { answer, .. } => self.answer = Some(answer),
                 Effect::Order { drone, order } => {
-                    let n = self.drones.iter().position(|one| one.id == drone).unwrap();
+                    let n = self.drones.iter().position(|one| one.id == drone).expect("a drone of ours");
                     self.drones[n].orders_seen = self.drones[n].orders_seen.max(order.number);
                     match order.task {
                         Task::Build { job } => self.jobs[n].push(job),
@@ -154,7 +151,7 @@ impl Swarm {
     }
 
     fn beats(&mut self) {
-        for n in 0..DRONES {
+        for n in 0..self.drones.len() {
             let now = self.now.at;
             self.drones[n].running = self.jobs[n].iter().map(|job| (job.fence, (job.clone(), None))).collect();
             let input =
@@ -219,6 +216,16 @@ impl Swarm {
         self.input("finished", Input::Build { drone, report: report(BuildNews::Finished { result }, 3), reply });
     }
 
+    /// For people: `cargo test -p swarm-core --test scale -- --nocapture`.
+    fn print(&self) {
+        println!("{:<16} {:>7} {:>10} {:>10} {:>8}", "input", "inputs", "steps each", "most", "rows");
+        for (kind, cost) in &self.costs {
+            let each = |sum: u64| sum / cost.inputs;
+            let (steps, rows) = (each(cost.steps), each(cost.rows));
+            println!("{kind:<16} {:>7} {steps:>10} {:>10} {rows:>8}", cost.inputs, cost.most);
+        }
+    }
+
     fn most(&self, kind: &str) -> u64 {
         self.costs.get(kind).unwrap_or_else(|| panic!("no {kind}")).most
     }
@@ -232,10 +239,14 @@ fn name(n: u64) -> String {
     format!("app-misc/p{n}x")
 }
 
+fn number(atom: &str) -> u64 {
+    let digits = atom.trim_start_matches("app-misc/p").trim_end_matches('x');
+    digits.parse().expect("a name of ours")
+}
+
 /// Each ten packages are a chain, and every hundredth is needed by the hundred after it.
 fn planned(atoms: &[String]) -> Plan {
-    let numbers: Vec<u64> =
-        atoms.iter().map(|atom| atom.trim_start_matches("app-misc/p").trim_end_matches('x').parse().unwrap()).collect();
+    let numbers: Vec<u64> = atoms.iter().map(|atom| number(atom)).collect();
     let place: BTreeMap<u64, u32> = numbers.iter().zip(0..).map(|(n, at)| (*n, at)).collect();
     let package = |n: &u64| PlannedPackage {
         cpv: format!("{}-1", name(*n)),
@@ -243,8 +254,9 @@ fn planned(atoms: &[String]) -> Plan {
         repository: "demo".to_owned(),
         ..PlannedPackage::default()
     };
-    let needs =
-        |n: u64| [(n % 10 != 0).then(|| n - 1), Some(n - n % 100)].into_iter().flatten().filter(move |need| *need != n);
+    let needs = |n: u64| {
+        [(!n.is_multiple_of(10)).then(|| n - 1), Some(n - n % 100)].into_iter().flatten().filter(move |need| *need != n)
+    };
     let edges = numbers.iter().flat_map(|n| {
         let from = place[n];
         needs(*n).filter_map(|need| place.get(&need).copied()).map(move |to| PlannedEdge {
@@ -265,7 +277,7 @@ fn planned(atoms: &[String]) -> Plan {
 
 #[test]
 fn no_input_walks_a_queue_of_fifty_thousand() {
-    let mut swarm = Swarm::new();
+    let mut swarm = Swarm::of(20);
     swarm.pass(70 * SECOND);
     swarm.beats();
     let packages = (0..ENTRIES).map(name).collect();
@@ -274,7 +286,7 @@ fn no_input_walks_a_queue_of_fifty_thousand() {
     for round in 0..40 {
         swarm.pass(5 * SECOND);
         swarm.beats();
-        for n in 0..DRONES {
+        for n in 0..20 {
             if !swarm.jobs[n].is_empty() {
                 swarm.build_one(n);
             }
@@ -294,18 +306,7 @@ fn no_input_walks_a_queue_of_fifty_thousand() {
     swarm.pass(2 * SECOND);
     let counts = swarm.core.view().counts;
     assert!(counts.received > 500 && counts.total() > ENTRIES - 100, "it works: {counts:?}");
-    println!("{:<16} {:>7} {:>10} {:>10} {:>8} {:>10}", "input", "inputs", "steps each", "most", "rows", "us each");
-    for (kind, cost) in &swarm.costs {
-        let each = |sum: u64| sum / cost.inputs;
-        println!(
-            "{kind:<16} {:>7} {:>10} {:>10} {:>8} {:>10}",
-            cost.inputs,
-            each(cost.steps),
-            cost.most,
-            each(cost.rows),
-            cost.micros / u128::from(cost.inputs)
-        );
-    }
+    swarm.print();
     // what grows with the request is bounded by it; nothing else knows how long the queue is
     assert!(swarm.most("queue 50000") <= 10 * ENTRIES);
     assert!(swarm.most("plan of 500") <= 20_000, "{}", swarm.most("plan of 500"));
@@ -317,4 +318,36 @@ fn no_input_walks_a_queue_of_fifty_thousand() {
     for kind in ["finished", "index written", "queue one", "rebalance"] {
         assert!(swarm.most(kind) <= 4_000, "{kind}: {}", swarm.most(kind));
     }
+}
+
+#[test]
+fn no_package_is_compared_with_a_whole_fleet() {
+    let mut swarm = Swarm::of(400);
+    swarm.pass(70 * SECOND);
+    swarm.beats();
+    let packages = (0..4_000).map(|n| name(100 * n)).collect();
+    swarm.request("queue 4000", Request::Queue(QueueRequest { packages, ..QueueRequest::default() }));
+    let before = swarm.core.work().candidates;
+    swarm.plan();
+    let orders: usize = swarm.jobs.iter().map(Vec::len).sum();
+    assert_eq!(orders, 400 * 3, "all slots and lines are full");
+    let each = (swarm.core.work().candidates - before) / orders as u64;
+    assert!(each <= 70, "{each} drones were looked at for each order");
+    swarm.beats();
+    for n in 0..50 {
+        swarm.build_one(n);
+    }
+    swarm.pass(2 * SECOND);
+    swarm.print();
+    for kind in ["heartbeat", "finished", "started", "index written"] {
+        assert!(swarm.most(kind) <= 5_000, "{kind}: {}", swarm.most(kind));
+    }
+    // with nothing left in the line, idle drones cost nothing
+    let mut idle = Swarm::of(400);
+    idle.pass(70 * SECOND);
+    for _ in 0..3 {
+        idle.pass(20 * SECOND);
+        idle.beats();
+    }
+    assert_eq!(idle.most("heartbeat"), 0);
 }

@@ -199,6 +199,14 @@ impl Index {
     }
 }
 
+/// The header of an index's text.
+///
+/// # Errors
+/// When it is none.
+pub fn header_of(text: &str) -> Result<BTreeMap<String, String>, IndexError> {
+    Ok(parse_lines(text.split("\n\n").next().unwrap_or_default())?)
+}
+
 /// TIMESTAMP of the generation in `dir`, 0 if there is none: its files' mtime.
 pub fn on_disk(dir: &Path) -> io::Result<u64> {
     let mut newest = 0;

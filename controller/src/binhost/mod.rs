@@ -17,6 +17,7 @@ pub mod metadata;
 pub mod publish;
 pub mod ranges;
 pub mod reduce;
+pub mod scan;
 pub mod serve;
 pub mod service;
 pub mod sign;

@@ -123,6 +123,21 @@ pub fn read_seed(path: &Path) -> Result<(String, Seed), KeyError> {
     Ok((pair.public_key(), Seed(seed.to_owned())))
 }
 
+/// A key pair for an invitation: its seed, and the public half.
+///
+/// # Errors
+/// When the random source fails.
+pub fn fresh() -> Result<(Seed, String), KeyError> {
+    let pair = KeyPair::new(KeyPairType::User);
+    let seed = pair.seed().map_err(|source| KeyError::Generate { source })?;
+    Ok((Seed(seed), pair.public_key()))
+}
+
+/// Whether `signature` was made over `statement` with the private half of `key`.
+pub fn signed_by(key: &str, statement: &[u8], signature: &[u8]) -> bool {
+    is_user_id(key) && KeyPair::from_public_key(key).is_ok_and(|pair| pair.verify(statement, signature).is_ok())
+}
+
 /// Whether `id` is the public key of a bus user. What passes is safe inside subjects and configuration files.
 pub fn is_user_id(id: &str) -> bool {
     id.len() == 56 && KeyPair::from_public_key(id).is_ok_and(|pair| pair.key_pair_type() == KeyPairType::User)
@@ -217,6 +232,19 @@ mod tests {
         for name in ["", ".", "..", "../x", "a/b", ".hidden", "a b", "a\nb", &"x".repeat(65)] {
             assert!(matches!(enrol_local(dir.path(), name), Err(KeyError::BadName { .. })), "{name:?}");
         }
+    }
+
+    #[test]
+    fn a_signature_is_good_for_its_key_and_its_statement_only() {
+        let (seed, key) = fresh().unwrap();
+        let (_, other) = fresh().unwrap();
+        let signature = KeyPair::from_seed(seed.expose()).unwrap().sign(b"this").unwrap();
+        assert!(signed_by(&key, b"this", &signature));
+        assert!(!signed_by(&key, b"that", &signature));
+        assert!(!signed_by(&other, b"this", &signature));
+        assert!(!signed_by(&key, b"this", &signature[..63]));
+        assert!(!signed_by(&key, b"this", &[]));
+        assert!(!signed_by("U", b"this", &signature));
     }
 
     #[test]

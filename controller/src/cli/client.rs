@@ -180,6 +180,25 @@ impl Client {
         self.finish(request.call())
     }
 
+    /// Reads what only admins may read.
+    ///
+    /// # Errors
+    /// As [`Client::post`].
+    pub fn get_as_admin<T: DeserializeOwned>(&self, path: &str) -> Result<T, Problem> {
+        let request = self.agent.get(format!("{}{path}", self.base)).config().timeout_global(Some(PATIENCE)).build();
+        self.finish(self.signed(request).call())
+    }
+
+    /// Text that only admins may read.
+    ///
+    /// # Errors
+    /// As [`Client::post`].
+    pub fn text_as_admin(&self, path: &str) -> Result<String, Problem> {
+        let request = self.agent.get(format!("{}{path}", self.base)).config().timeout_global(Some(PATIENCE)).build();
+        let answer = self.accepted(self.signed(request).call().map_err(|error| self.unreachable(&error))?)?;
+        answer.into_body().with_config().limit(MAX_ANSWER).read_to_string().map_err(|error| self.unreachable(&error))
+    }
+
     /// Writes.
     ///
     /// # Errors

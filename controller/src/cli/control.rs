@@ -4,6 +4,7 @@ use clap::Subcommand;
 use serde_json::Value;
 
 use super::client::{Client, segment};
+use super::invite::{self, InviteArgs};
 use super::problem::Exit;
 use super::progress::Steps;
 use super::wait::{LOOK, MAX_SILENT};
@@ -126,6 +127,13 @@ pub enum DroneCommand {
         /// Name or identity
         name: String,
     },
+    /// Cut it off at once, whatever it does; its key is never let in again
+    Revoke {
+        /// Name or identity
+        name: String,
+    },
+    /// Invite a drone of another machine, or look at invitations and take them back
+    Invite(InviteArgs),
 }
 
 /// Runs `swarm drone …`.
@@ -137,6 +145,8 @@ pub fn drone(context: &Context, command: &DroneCommand) -> Result<(), Problem> {
         DroneCommand::Resume { name } => (name, client.post(&format!("{}/resume", node(name)), &())),
         DroneCommand::Drain { name, .. } => (name, client.post(&format!("{}/drain", node(name)), &())),
         DroneCommand::Forget { name } => (name, client.delete(&node(name))),
+        DroneCommand::Revoke { name } => (name, client.post(&format!("{}/revoke", node(name)), &())),
+        DroneCommand::Invite(args) => return invite::run(context, args),
     };
     let done = done.map_err(|problem| similar::drone(&client, problem, name))?;
     let waited = matches!(command, DroneCommand::Drain { wait: true, .. });

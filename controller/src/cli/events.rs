@@ -3,11 +3,12 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
 use super::client::{Client, segment};
 use super::problem::Exit;
 use super::screen::{self, Screen};
+use super::tapper::{self, TapperArgs};
 use super::{Context, Problem};
 use crate::http::views::{Event, Events};
 
@@ -16,7 +17,10 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// Which events.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct EventsArgs {
+    #[command(subcommand)]
+    command: Option<EventsCommand>,
     /// At most so many
     #[arg(long, short = 'n', default_value_t = 50, value_name = "COUNT")]
     limit: usize,
@@ -34,6 +38,13 @@ pub struct EventsArgs {
     follow: bool,
 }
 
+/// `swarm events …`
+#[derive(Debug, Subcommand)]
+pub enum EventsCommand {
+    /// Let a program read the events on the bus, and nothing else
+    Tapper(TapperArgs),
+}
+
 impl EventsArgs {
     /// What chooses events, for a query string.
     fn chosen(&self) -> String {
@@ -46,6 +57,9 @@ impl EventsArgs {
 
 /// Runs the command.
 pub fn run(context: &Context, args: &EventsArgs) -> Result<(), Problem> {
+    if let Some(EventsCommand::Tapper(args)) = &args.command {
+        return tapper::run(context, args);
+    }
     let (client, screen) = (context.client()?, &context.screen);
     // with `-n 0` nothing but what comes
     let events = if args.limit == 0 && args.follow {

@@ -39,7 +39,8 @@ pub fn standing(drone: &Drone) -> (&'static str, Option<&DroneFact>) {
 /// The fleet as text.
 pub fn render(drones: &[Drone], screen: &Screen) -> String {
     if drones.is_empty() {
-        return "no drones yet; `swarm up` starts some on this machine\n".to_owned();
+        return "no drones yet; `swarm up` starts some on this machine, `swarm drone invite NAME` lets others join\n"
+            .to_owned();
     }
     let mut table =
         screen.table(&["NAME", "STATE", "TYPE", "CPUS", "SPEED", "LOAD", "MEMORY", "DISK FREE", "OK/FAILED", "HAS"]);

@@ -3,12 +3,14 @@
 //! Exit statuses: 0 well, 1 error, 2 usage, 3 controller unreachable, 4 key missing or wrong.
 
 mod binhost;
+mod bus;
 mod client;
 mod config;
 mod control;
 mod events;
 mod fleet;
 mod history;
+mod invite;
 mod log;
 mod monitor;
 mod pages;
@@ -23,6 +25,7 @@ mod settings;
 mod similar;
 mod sse;
 mod status;
+mod tapper;
 mod up;
 mod wait;
 mod why;
@@ -107,12 +110,14 @@ enum Command {
     /// Control the whole swarm, or packages
     #[command(subcommand)]
     Control(control::ControlCommand),
-    /// Pause, resume, empty or forget a drone
+    /// Invite, pause, resume, empty, forget or revoke a drone
     #[command(subcommand)]
     Drone(control::DroneCommand),
     /// Settings that change while the controller runs
     #[command(subcommand)]
     Settings(settings::SettingsCommand),
+    /// The bus: how it is, who is let in, what an operator of another bus configures
+    Bus(bus::BusArgs),
     /// Use the binhost
     #[command(subcommand)]
     Binhost(binhost::BinhostCommand),
@@ -177,6 +182,7 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
         Command::Control(command) => control::run(&context, &command),
         Command::Drone(command) => control::drone(&context, &command),
         Command::Settings(command) => settings::run(&context, &command),
+        Command::Bus(args) => bus::run(&context, &args),
         Command::Binhost(command) => binhost::run(&context, &command),
         Command::Config(command) => config::run(&context, &command),
         Command::Completions(args) => pages::completions(&context.screen, &args, Cli::command()),

@@ -124,8 +124,17 @@ pub(super) const KEYS: &[Key] = &[
     key!(
         "bus.url",
         bus.url,
-        ["A NATS server or cluster somebody else runs. Without it the controller starts and watches one of its own."],
-        sample = "\"nats://bus.example.org:4222\""
+        [
+            "A NATS server or cluster somebody else runs, its servers parted by commas. Without it the controller starts and",
+            "watches one of its own. `swarm bus permissions` prints the users such a server needs."
+        ],
+        sample = "\"tls://bus.example.org:4222\""
+    ),
+    key!(
+        "bus.ca",
+        bus.ca,
+        ["The authority (PEM) that signed the certificates of bus.url. Without it those the system trusts count."],
+        sample = "\"/etc/build-swarm/bus-ca.pem\""
     ),
     key!(
         "bus.credentials",
@@ -144,15 +153,45 @@ pub(super) const KEYS: &[Key] = &[
         sample = "\"/usr/bin/nats-server\""
     ),
     key!(
+        "bus.listen",
+        bus.listen,
+        [
+            "Address the server the controller starts listens on, always with TLS. 0.0.0.0 lets drones of other machines in,",
+            "once they are invited (`swarm drone invite`)."
+        ]
+    ),
+    key!(
         "bus.port",
         bus.port,
         ["Port of the server the controller starts. Without it a free one is chosen once and kept."],
         sample = "4222"
     ),
+    key!(
+        "bus.public_url",
+        bus.public_url,
+        [
+            "Address under which drones of other machines reach the bus; it goes into invitations. Without it the host of",
+            "http.public_url and the port of the bus."
+        ],
+        sample = "\"tls://swarm.example.org:4222\""
+    ),
+    key!(
+        "bus.names",
+        bus.names,
+        [
+            "Further host names and addresses for the certificate of the server the controller starts. localhost, bus.listen",
+            "and the hosts of bus.public_url and http.public_url are in it anyway."
+        ]
+    ),
     key!("events.json", events.json, ["Publish each event as JSON, too, on <prefix>.json.event.<kind>."]),
     key!("events.keep", events.keep, ["Events kept in the store, at least; older ones are forgotten."]),
     key!(span "events.stream_age", events.stream_age, ["Events older than this leave the bus's stream."]),
     key!(size "events.stream_size", events.stream_size, ["Bytes the bus's stream of events may hold."]),
+    key!(
+        "events.replicas",
+        events.replicas,
+        ["Servers of the cluster at bus.url that hold the stream of events: 3 let one of them fail."]
+    ),
     key!("history.keep", history.keep, ["Attempts kept in the history, at least; older ones are forgotten."]),
     key!(size "logs.keep", logs.keep, ["Compressed build logs kept, in all; the oldest go first."]),
     key!(
@@ -221,6 +260,10 @@ pub(super) const KEYS: &[Key] = &[
     key!(span "rules.unplaceable_after", rules.unplaceable_after, [
         "A package no drone can build is announced after this."
     ]),
+    key!(span "rules.invite_life", rules.invite_life, [
+        "An invitation of a drone is good for so long, unless --ttl says otherwise."
+    ]),
+    key!("rules.max_invites", rules.max_invites, ["Invitations open at one time."]),
     key!(span "rules.ticket_life", rules.ticket_life, ["A ticket for an upload is good for so long."]),
     key!(span "rules.log_wait", rules.log_wait, [
         "The end of a build log that cannot be had by then is marked missing, and the result taken without it."

@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 use swarm_core::Settings;
 
 use keys::{KEYS, Key, PREFIX};
-pub use value::LogLevel;
 use value::Raw;
+pub use value::{LogLevel, host_of, is_host};
 
 /// The system-wide file.
 pub const SYSTEM_FILE: &str = "/etc/build-swarm/controller.toml";
@@ -81,16 +81,24 @@ pub struct Http {
 /// `[bus]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bus {
-    /// A server somebody else runs.
+    /// A server somebody else runs; several of a cluster parted by commas.
     pub url: Option<String>,
+    /// The authority of its certificates, PEM.
+    pub ca: Option<PathBuf>,
     /// The controller's seed for it.
     pub credentials: Option<PathBuf>,
     /// First tokens of every subject.
     pub prefix: String,
     /// The binary of the managed server.
     pub server: Option<PathBuf>,
+    /// Where the managed server listens.
+    pub listen: IpAddr,
     /// Port of the managed server.
     pub port: Option<u16>,
+    /// Where drones on other machines reach it; see [`Config::bus_public_url`].
+    pub public_url: Option<String>,
+    /// Further names of the managed server, for its certificate.
+    pub names: Vec<String>,
 }
 
 /// `[events]`
@@ -104,6 +112,8 @@ pub struct Events {
     pub stream_age: u64,
     /// Bytes in the stream.
     pub stream_size: u64,
+    /// Servers of a cluster that hold it.
+    pub replicas: usize,
 }
 
 /// `[history]`
@@ -146,8 +156,24 @@ impl Default for Config {
                 metrics: true,
                 public_url: None,
             },
-            bus: Bus { url: None, credentials: None, prefix: "swarm.v1".to_owned(), server: None, port: None },
-            events: Events { json: false, keep: 200_000, stream_age: 7 * 24 * 3_600_000, stream_size: 256 << 20 },
+            bus: Bus {
+                url: None,
+                ca: None,
+                credentials: None,
+                prefix: "swarm.v1".to_owned(),
+                server: None,
+                listen: Ipv4Addr::LOCALHOST.into(),
+                port: None,
+                public_url: None,
+                names: Vec::new(),
+            },
+            events: Events {
+                json: false,
+                keep: 200_000,
+                stream_age: 7 * 24 * 3_600_000,
+                stream_size: 256 << 20,
+                replicas: 1,
+            },
             history: History { keep: 1_000_000 },
             logs: Logs { keep: 8 << 30 },
             binhost: Binhost {
@@ -324,11 +350,36 @@ impl Config {
             http.port != 0 && http.port == http.admin_port,
             format!("http.port and http.admin_port are both {}: give them different ports", http.port),
         );
+        let own = bus.server.is_some() || bus.port.is_some() || !bus.names.is_empty() || !bus.listen.is_loopback();
         wrong(
-            bus.url.is_some() && (bus.server.is_some() || bus.port.is_some()),
-            "bus.url names a server somebody else runs, bus.server and bus.port are for one of our own: drop one or the other"
+            bus.url.is_some() && own,
+            "bus.url names a server somebody else runs; bus.server, bus.listen, bus.port and bus.names are for one of our \
+             own: drop one or the other"
                 .to_owned(),
         );
+        wrong(
+            bus.url.is_none() && bus.ca.is_some(),
+            "bus.ca is the authority of a server somebody else runs, named by bus.url; our own makes one itself"
+                .to_owned(),
+        );
+        wrong(
+            bus.url.is_none() && self.events.replicas > 1,
+            format!(
+                "events.replicas is {}: our own bus is one server; name a cluster in bus.url",
+                self.events.replicas
+            ),
+        );
+        wrong(
+            !(1..=5).contains(&self.events.replicas),
+            format!("events.replicas is {}: 1 to 5 servers can hold a stream", self.events.replicas),
+        );
+        if let Some(bad) = bus.names.iter().find(|name| !is_host(name)) {
+            wrong(true, format!("bus.names: {bad:?} is neither a host name nor an IP address"));
+        }
+        let reached = bus.public_url.iter().flat_map(|urls| urls.split(',')).map(str::trim);
+        if let Some(bad) = reached.into_iter().find(|url| host_of(url).is_none_or(|host| !is_host(&host))) {
+            wrong(true, format!("bus.public_url: {bad:?} is no address such as tls://swarm.example.org:4222"));
+        }
         wrong(
             bus.url.as_ref().is_some_and(|url| url.contains('@')),
             "bus.url contains a user or password: put an nkey seed into a file and name it in bus.credentials"
@@ -367,6 +418,29 @@ impl Config {
                 format!("local_drones: {name:?} is no name for a drone: letters, digits, dot and hyphen, at most 63"),
             );
         }
+    }
+
+    /// Where drones on other machines reach the bus: as configured, else the host of [`Config::public_url`] with `port`.
+    /// `None` while the bus, or the façade they need as well, listens to this machine only.
+    pub fn bus_public_url(&self, port: u16) -> Option<String> {
+        if let Some(url) = self.bus.public_url.as_ref().or(self.bus.url.as_ref()) {
+            return Some(url.clone());
+        }
+        let host = self.http.public_url.as_deref().and_then(host_of)?;
+        (!self.bus.listen.is_loopback()).then(|| match host.parse::<IpAddr>() {
+            Ok(IpAddr::V6(address)) => format!("tls://[{address}]:{port}"),
+            _ => format!("tls://{host}:{port}"),
+        })
+    }
+
+    /// Names and addresses for the certificate of our own bus: those configured and those in addresses given out.
+    pub fn bus_names(&self) -> Vec<String> {
+        let urls = [self.bus.public_url.as_deref(), self.http.public_url.as_deref()];
+        let hosts = urls.into_iter().flatten().flat_map(|urls| urls.split(',')).filter_map(host_of);
+        let own = Some(self.bus.listen).filter(|address| !address.is_unspecified()).map(|address| address.to_string());
+        let mut names: Vec<String> = self.bus.names.iter().cloned().chain(hosts).chain(own).collect();
+        names.retain(|name| is_host(name));
+        names
     }
 
     /// Where everything is kept.

@@ -26,7 +26,9 @@ fn the_example_parses_to_the_defaults_and_names_every_key() {
 
 #[test]
 fn what_the_example_comments_out_is_valid_too() {
-    let wanted = |line: &str| !(line.starts_with("# ") || line.contains("url =") && line.contains("bus."));
+    let wanted = |line: &str| {
+        !(line.starts_with("# ") || line.starts_with("#ca = ") || line.contains("url =") && line.contains("bus."))
+    };
     let text: Vec<String> =
         example().lines().filter(|line| wanted(line)).map(|line| line.trim_start_matches('#').to_owned()).collect();
     let config = parse(&text.join("\n")).unwrap();
@@ -56,6 +58,8 @@ fn every_number_of_the_core_is_a_key() {
         fleet_backoff: _,
         fleet_backoff_max: _,
         fleet_failures_to_block: _,
+        invite_life: _,
+        max_invites: _,
         drone_retry_after: _,
         drone_failures_to_block: _,
         failures_to_ground: _,
@@ -81,8 +85,8 @@ fn every_number_of_the_core_is_a_key() {
         packages: _,
         profile_tags: _,
     } = Settings::default();
-    // 42 fields, less the four that are no numbers, and three limits for one.
-    assert_eq!(KEYS.iter().filter(|key| key.name.starts_with("rules.")).count(), 42 - 4 - 1 + 3);
+    // 44 fields, less the four that are no numbers, and three limits for one.
+    assert_eq!(KEYS.iter().filter(|key| key.name.starts_with("rules.")).count(), 44 - 4 - 1 + 3);
 }
 
 #[test]
@@ -202,6 +206,12 @@ fn a_file_that_is_not_there_is_told_with_its_path() {
 fn settings_that_contradict_each_other_are_refused() {
     assert!(errors("[http]\nport = 5\nadmin_port = 5").contains("are both 5"));
     assert!(errors("[bus]\nurl = \"nats://a\"\nport = 5").contains("drop one or the other"));
+    assert!(errors("[bus]\nurl = \"nats://a\"\nlisten = \"0.0.0.0\"").contains("drop one or the other"));
+    assert!(errors("[bus]\nca = \"/x.pem\"").contains("bus.url"));
+    assert!(errors("[bus]\nnames = [\"a b\"]").contains("neither a host name nor an IP address"));
+    assert!(errors("[bus]\npublic_url = \"swarm.example.org\"").contains("tls://swarm.example.org:4222"));
+    assert!(errors("[events]\nreplicas = 3").contains("name a cluster in bus.url"));
+    assert!(errors("[bus]\nurl = \"nats://a\"\n[events]\nreplicas = 7").contains("1 to 5"));
     assert!(errors("[bus]\nurl = \"nats://user:secret@a\"").contains("bus.credentials"));
     assert!(!errors("[bus]\nurl = \"nats://user:secret@a\"").contains("secret"), "a password is not repeated");
     assert!(errors("[rules]\nlease = \"5s\"").contains("rules.lease must not be shorter"));
@@ -218,4 +228,20 @@ fn durations_and_sizes_are_shown_as_they_are_written() {
     {
         assert!(text.contains(line), "{line}");
     }
+}
+
+#[test]
+fn drones_elsewhere_are_told_an_address_they_can_reach_and_the_certificate_has_every_name() {
+    let config = |text: &str| parse(text).unwrap();
+    let loopback = config("[http]\npublic_url = \"http://swarm.example.org:8100\"");
+    assert_eq!(loopback.bus_public_url(4222), None, "a bus that listens to this machine only is not for others");
+    let open = config("[http]\npublic_url = \"http://swarm.example.org:8100\"\n[bus]\nlisten = \"0.0.0.0\"");
+    assert_eq!(open.bus_public_url(4222).as_deref(), Some("tls://swarm.example.org:4222"));
+    let six = config("[http]\npublic_url = \"http://[2001:db8::7]:8100\"\n[bus]\nlisten = \"::\"");
+    assert_eq!(six.bus_public_url(4222).as_deref(), Some("tls://[2001:db8::7]:4222"));
+    let named =
+        config("[bus]\nlisten = \"192.0.2.7\"\npublic_url = \"tls://bus.example.org:4223\"\nnames = [\"10.0.0.7\"]");
+    assert_eq!(named.bus_public_url(4222).as_deref(), Some("tls://bus.example.org:4223"));
+    assert_eq!(named.bus_names(), ["10.0.0.7", "bus.example.org", "192.0.2.7"]);
+    assert_eq!(config("").bus_names(), ["127.0.0.1"]);
 }

@@ -209,3 +209,51 @@ impl Value for LogLevel {
         quoted(self.name())
     }
 }
+
+/// Whether `name` is a host name or an address.
+pub fn is_host(name: &str) -> bool {
+    let label = |part: &str| {
+        (1..=63).contains(&part.len())
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+            && !part.starts_with('-')
+            && !part.ends_with('-')
+    };
+    name.parse::<IpAddr>().is_ok() || (name.len() <= 253 && name.split('.').all(label))
+}
+
+/// Host of an address, without the brackets of IPv6.
+pub fn host_of(url: &str) -> Option<String> {
+    let uri: axum::http::Uri = url.trim().parse().ok()?;
+    uri.scheme()?;
+    let host = uri.host()?;
+    Some(host.trim_start_matches('[').trim_end_matches(']').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_host_names_and_addresses_are_hosts() {
+        for good in ["swarm", "swarm.example.org", "192.0.2.7", "2001:db8::7", "a-b.c1"] {
+            assert!(is_host(good), "{good}");
+        }
+        for bad in ["", ".", "a..b", "-a", "a-", "a b", "*.example.org", "a\"b", "swarm.example.org:4222", "a_b"] {
+            assert!(!is_host(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_host_of_an_address_has_no_brackets() {
+        for (url, host) in [
+            ("tls://swarm.example.org:4222", Some("swarm.example.org")),
+            ("http://192.0.2.7", Some("192.0.2.7")),
+            ("tls://[2001:db8::7]:4222", Some("2001:db8::7")),
+            ("swarm.example.org:4222", None),
+            ("swarm.example.org", None),
+            ("", None),
+        ] {
+            assert_eq!(host_of(url).as_deref(), host, "{url}");
+        }
+    }
+}

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use swarm_core::check::Note;
-use swarm_core::{Core, Settings};
+use swarm_core::{Core, Membership, Settings};
 use swarm_protocol::StoreId;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -30,7 +30,7 @@ pub use outlets::{BinhostWork, Discard, Outlets, WantedLog};
 pub use stats::{EngineStats, StatsNow};
 pub use thread::{EngineError, EngineThread};
 
-use crate::store::{ReadError, Store};
+use crate::store::{Change, ReadError, Store};
 use thread::Running;
 
 /// Exit status when a commit failed: `EX_TEMPFAIL`, the service manager starts us anew.
@@ -39,16 +39,16 @@ pub const EXIT_COMMIT_FAILED: i32 = 75;
 pub const EXIT_PANICKED: i32 = 70;
 
 /// What is about to be committed, for a [`CommitHook`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pending {
+#[derive(Debug, Clone, Copy)]
+pub struct Pending<'a> {
     /// Inputs in the batch.
     pub inputs: usize,
     /// Rows to write or remove.
-    pub rows: usize,
+    pub changes: &'a [Change],
 }
 
 /// Called before each commit; an error makes the commit fail. For fault injection and figures.
-pub type CommitHook = Box<dyn FnMut(Pending) -> Result<(), String> + Send>;
+pub type CommitHook = Box<dyn FnMut(Pending<'_>) -> Result<(), String> + Send>;
 
 /// What follows when a commit fails or the core panics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +111,11 @@ impl Loaded {
     /// The store's life.
     pub fn store_id(&self) -> &StoreId {
         self.core.store_id()
+    }
+
+    /// Who the bus is to let in, as it was stored.
+    pub fn membership(&self) -> Membership {
+        self.core.membership()
     }
 
     /// Rows that contradict each other, for the log.

@@ -195,39 +195,52 @@ impl Running {
         let now = self.now();
         let effects = self.core.start(now);
         self.finish(0, now, effects)?;
-        let view = self.core.view();
-        self.publish(view);
+        self.publish();
         // Nobody may be left to hear it; that is no reason to end.
         let _ = ready.send(());
         let mut batch = Vec::with_capacity(self.options.batch);
         let mut woken = Instant::now();
-        loop {
-            let wait = self.wait(woken);
-            let taken = runtime.block_on(async {
-                tokio::select! {
-                    biased;
-                    () = stop.cancelled() => None,
-                    taken = tokio::time::timeout(wait, queue.recv_many(&mut batch, self.options.batch)) => {
-                        Some(taken.unwrap_or(usize::MAX))
-                    }
-                }
-            });
-            // No sender is left: nobody can ever ask again.
-            if matches!(taken, None | Some(0)) {
+        while !stop.is_cancelled() {
+            take_waiting(&mut queue, &mut batch, self.options.batch);
+            if batch.is_empty() && !self.sleep(runtime, &mut queue, &mut batch, stop, woken) {
                 break;
             }
             self.handle(&mut batch)?;
-            let now = self.now();
-            let due = self.committed.elapsed() >= CLOCK_AGE || self.core.next_wake().is_some_and(|at| at <= now.at);
-            if due && woken.elapsed() >= WAKE_GAP {
+            if woken.elapsed() >= WAKE_GAP && self.is_due() {
                 woken = Instant::now();
                 self.stats.wakes.fetch_add(1, Relaxed);
+                let now = self.now();
                 let effects = self.core.wake(now);
                 self.finish(0, now, effects)?;
             }
             self.tidy()?;
         }
         self.drain(queue)
+    }
+
+    /// Nothing waits: sleeps until something comes in, a rule is due, or the engine is to stop. False: nobody is left who could
+    /// ever ask again.
+    fn sleep(
+        &mut self,
+        runtime: &tokio::runtime::Runtime,
+        queue: &mut mpsc::Receiver<Message>,
+        batch: &mut Vec<Message>,
+        stop: &CancellationToken,
+        woken: Instant,
+    ) -> bool {
+        let wait = self.wait(woken);
+        runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => true,
+                taken = tokio::time::timeout(wait, queue.recv_many(batch, self.options.batch)) => taken != Ok(0),
+            }
+        })
+    }
+
+    fn is_due(&self) -> bool {
+        let at = self.now().at;
+        self.committed.elapsed() >= CLOCK_AGE || self.core.next_wake().is_some_and(|due| due <= at)
     }
 
     /// After the stop: nothing new comes in, what waits is still handled.
@@ -240,9 +253,9 @@ impl Running {
             self.handle(&mut batch)?;
         }
         // The clock, if nothing else.
-        let (now, view) = (self.now(), self.core.view());
-        self.commit(0, now, None, &view)?;
-        self.publish(view);
+        let now = self.now();
+        self.commit(0, now, None)?;
+        self.publish();
         info!(drained, unanswered = self.waiters.len(), "the engine has stopped");
         Ok(())
     }
@@ -253,20 +266,21 @@ impl Running {
             return Ok(());
         }
         let now = self.now();
-        let (mut inputs, mut effects, mut pulses) = (0, Vec::new(), Vec::new());
+        let (mut inputs, mut pulses) = (Vec::with_capacity(batch.len()), Vec::new());
         for message in batch.drain(..) {
             match message {
                 Message::Input { input, waiter } => {
-                    inputs += 1;
                     self.waiters.extend(waiter);
-                    effects.extend(self.core.handle(now, input));
+                    inputs.push(input);
                 }
                 Message::Pulse(waiter) => pulses.push(waiter),
             }
         }
-        if inputs > 0 {
-            self.stats.batch(inputs);
-            self.finish(inputs, now, effects)?;
+        if !inputs.is_empty() {
+            let count = inputs.len();
+            self.stats.batch(count);
+            let effects = self.core.handle_all(now, inputs);
+            self.finish(count, now, effects)?;
         }
         // After the commit: an engine whose disk hangs does not answer.
         for waiter in pulses {
@@ -278,30 +292,32 @@ impl Running {
 
     /// Commit, publish, release: in this order (decision 9).
     fn finish(&mut self, inputs: usize, now: Now, effects: Vec<Effect>) -> Result<(), EngineError> {
-        self.stale = true;
         let trim = effects.iter().filter_map(|effect| match effect {
             Effect::TrimHistory { up_to } => Some(*up_to),
             _ => None,
         });
         let trim = trim.max();
-        let view = self.core.view();
-        if self.core.is_changed() || trim.is_some() || self.committed.elapsed() >= CLOCK_AGE {
-            self.commit(inputs, now, trim, &view)?;
-            self.publish(view);
-        } else if !effects.is_empty() || self.published.elapsed() >= VIEW_AGE {
-            self.publish(view);
+        let commits = self.core.is_changed() || trim.is_some() || self.committed.elapsed() >= CLOCK_AGE;
+        if commits {
+            self.commit(inputs, now, trim)?;
+        }
+        // a view costs more than a heartbeat: those that change nothing else are shown together
+        if commits || !effects.is_empty() || self.published.elapsed() >= VIEW_AGE {
+            self.publish();
+        } else {
+            self.stale = true;
         }
         self.release(effects);
         Ok(())
     }
 
-    fn commit(&mut self, inputs: usize, now: Now, trim: Option<u64>, view: &View) -> Result<(), EngineError> {
+    fn commit(&mut self, inputs: usize, now: Now, trim: Option<u64>) -> Result<(), EngineError> {
         let mut writer = self.store.writer();
         self.core.drain(now, &mut writer);
-        self.forget(&mut writer, trim, view);
+        self.forget(&mut writer, trim);
         let rows = writer.len();
         if let Some(hook) = &mut self.options.commit_hook {
-            hook(Pending { inputs, rows }).map_err(WriteError::Injected)?;
+            hook(Pending { inputs, changes: writer.changes() }).map_err(WriteError::Injected)?;
         }
         let began = Instant::now();
         writer.commit()?;
@@ -311,11 +327,12 @@ impl Running {
     }
 
     /// Moves the floors of journals that have grown beyond their bound, or were asked to be trimmed.
-    fn forget(&mut self, writer: &mut Writer, trim: Option<u64>, view: &View) {
+    fn forget(&mut self, writer: &mut Writer, trim: Option<u64>) {
+        let (last_event, last_history) = (self.core.last_event(), self.core.last_history());
         for journal in &mut self.journals {
             let (last, wish) = match journal.table {
-                EventRow::TABLE => (view.last_event, None),
-                _ => (view.last_history, trim),
+                EventRow::TABLE => (last_event, None),
+                _ => (last_history, trim),
             };
             let bound = last.saturating_sub(journal.keep);
             let bound = if bound >= journal.floor + FORGET_STEP { bound } else { journal.floor };
@@ -353,7 +370,8 @@ impl Running {
         Ok(())
     }
 
-    fn publish(&mut self, view: View) {
+    fn publish(&mut self) {
+        let view = self.core.view();
         let newest = view.last_event;
         self.view.store(Arc::new(view));
         self.newest_event.send_if_modified(|seen| std::mem::replace(seen, newest) != newest);
@@ -400,8 +418,7 @@ impl Running {
     /// How long nothing has to be done if nothing comes in. Publishes the view if it is old enough.
     fn wait(&mut self, woken: Instant) -> Duration {
         if self.stale && self.published.elapsed() >= VIEW_AGE {
-            let view = self.core.view();
-            self.publish(view);
+            self.publish();
         }
         let mut wait = CLOCK_AGE.saturating_sub(self.committed.elapsed());
         if let Some(at) = self.core.next_wake() {
@@ -422,6 +439,15 @@ impl Running {
         let since = u64::try_from(self.clock.1.elapsed().as_millis()).unwrap_or(u64::MAX);
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Now { at: self.clock.0.saturating_add(since), wall: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX) }
+    }
+}
+
+/// Takes what waits, without the cost of a sleep: under load there is always something.
+fn take_waiting(queue: &mut mpsc::Receiver<Message>, batch: &mut Vec<Message>, most: usize) {
+    while batch.len() < most
+        && let Ok(message) = queue.try_recv()
+    {
+        batch.push(message);
     }
 }
 

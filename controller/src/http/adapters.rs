@@ -8,20 +8,26 @@ use axum::body::BodyDataStream;
 use futures::future::BoxFuture;
 use swarm_core::input::UploadedFile;
 use swarm_core::rows::{
-    ArtifactRow, BuildRow, ConfigRow, EventRow, HistoryRow, IndexKey, IndexRow, SessionRow, StatsRow,
+    ArtifactRow, BuildRow, ConfigRow, EventRow, HistoryRow, IndexKey, IndexRow, InviteRow, MemberRow, SessionRow,
+    StatsRow,
 };
 use swarm_core::table::Source;
-use swarm_core::{Answer, View};
+use swarm_core::{Answer, Membership, View};
 use swarm_protocol::{ArtifactId, Fence};
 use tokio::sync::watch;
 
 use super::ports::{
-    Binhost, ClientHelp, Engine, LogPiece, Logs, MakeInput, NoAnswer, ReadError, Readiness, Rows, Store, UploadError,
+    Addresses, Binhost, Bus, BusState, ClientHelp, Engine, LogPiece, Logs, MakeInput, NoAnswer, ReadError, Readiness,
+    Rows, Store, UploadError,
 };
 use crate::binhost::gpkg::{Limits, inspect};
 use crate::binhost::upload::{self, path_of};
 use crate::binhost::{service::Places, snippet};
+use crate::bus::gate::{self, Gate};
 use crate::bus::link::Link;
+use crate::bus::server::BusServer;
+use crate::bus::{permissions, tls};
+use crate::config::{Config, host_of};
 use crate::engine::{AskError, EngineHandle};
 use crate::logs::LogCollector;
 use crate::store::Snapshot;
@@ -102,6 +108,14 @@ impl Rows for Snapshot {
     }
 
     fn config(&self) -> Result<Vec<ConfigRow>, ReadError> {
+        self.rows().map_err(unreadable)
+    }
+
+    fn members(&self) -> Result<Vec<MemberRow>, ReadError> {
+        self.rows().map_err(unreadable)
+    }
+
+    fn invites(&self) -> Result<Vec<InviteRow>, ReadError> {
         self.rows().map_err(unreadable)
     }
 }
@@ -237,6 +251,98 @@ async fn verified(path: PathBuf, limits: Limits) -> Result<UploadedFile, UploadE
         chost: file.value("CHOST").to_owned(),
         restrict: file.restrict(),
     })
+}
+
+/// The bus with what drones of other machines are told of it.
+pub struct Gateway {
+    bus: Arc<BusServer>,
+    gate: Gate,
+    link: Link,
+    logs: LogCollector,
+    prefix: String,
+    facade: String,
+    public_url: Option<String>,
+    /// PEM and fingerprint.
+    authority: Option<(String, String)>,
+}
+
+impl Gateway {
+    /// The gateway of a running bus.
+    ///
+    /// # Errors
+    /// When the authority's certificate can't be read.
+    pub fn new(
+        config: &Config,
+        bus: Arc<BusServer>,
+        gate: Gate,
+        link: Link,
+        logs: LogCollector,
+    ) -> Result<Self, tls::TlsError> {
+        let port = match &*bus {
+            BusServer::Managed(server) => server.port(),
+            BusServer::External { .. } => 0,
+        };
+        let authority = bus.ca().map(tls::read_authority).transpose()?;
+        let (facade, public_url) = (config.public_url(), config.bus_public_url(port));
+        Ok(Self { bus, gate, link, logs, prefix: config.bus.prefix.clone(), facade, public_url, authority })
+    }
+}
+
+impl Bus for Gateway {
+    fn addresses(&self) -> Result<Addresses, String> {
+        let loopback = |url: &str| {
+            host_of(url).is_none_or(|host| {
+                host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+            })
+        };
+        let Some(bus) = &self.public_url else {
+            let only_here = "the bus listens to this machine only: set bus.listen = \"0.0.0.0\", bus.port, and \
+                http.public_url (or bus.public_url), and start the controller again";
+            return Err(only_here.to_owned());
+        };
+        if self.facade.starts_with("https://") {
+            return Err(format!("drones speak plain HTTP, and http.public_url is {}", self.facade));
+        }
+        // both or neither: on one machine, to try it out, loopback is good for both
+        if loopback(&self.facade) && !loopback(bus.split(',').next().unwrap_or_default()) {
+            return Err(format!(
+                "other machines can't reach the façade at {}: set http.public_url and start the controller again",
+                self.facade
+            ));
+        }
+        let authority = self.authority.as_ref().map(|(_, fingerprint)| fingerprint.clone());
+        Ok(Addresses { facade: self.facade.clone(), bus: bus.clone(), prefix: self.prefix.clone(), authority })
+    }
+
+    fn authority(&self) -> Option<String> {
+        self.authority.as_ref().map(|(pem, _)| pem.clone())
+    }
+
+    fn admitted(&self, membership: Arc<Membership>) -> BoxFuture<'_, Result<bool, String>> {
+        Box::pin(async move {
+            self.gate.admitted(membership.generation).await.map_err(|error| error.to_string())?;
+            Ok(self.bus.is_managed())
+        })
+    }
+
+    fn permissions(&self, membership: &Membership) -> Result<String, String> {
+        let members = gate::members(self.bus.credentials().id.clone(), membership);
+        permissions::render(&self.prefix, &members).map_err(|error| error.to_string())
+    }
+
+    fn state(&self) -> BusState {
+        let mut counters = self.link.counters().all();
+        counters.extend(self.logs.counters().all());
+        BusState {
+            url: self.bus.url(),
+            public_url: self.public_url.clone(),
+            managed: self.bus.is_managed(),
+            connected: self.link.is_connected(),
+            authority: self.authority.as_ref().map(|(_, fingerprint)| fingerprint.clone()),
+            prefix: self.prefix.clone(),
+            counters,
+        }
+    }
 }
 
 /// Ready means: the bus can be reached.

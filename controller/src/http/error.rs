@@ -114,6 +114,7 @@ impl From<Refusal> for ApiError {
             RefusalKind::Invalid => StatusCode::BAD_REQUEST,
             RefusalKind::NotFound => StatusCode::NOT_FOUND,
             RefusalKind::Conflict => StatusCode::CONFLICT,
+            RefusalKind::Gone => StatusCode::GONE,
             RefusalKind::Full => StatusCode::SERVICE_UNAVAILABLE,
         };
         let retry_after = (refusal.kind == RefusalKind::Full).then_some(30);

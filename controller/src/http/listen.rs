@@ -48,7 +48,8 @@ pub fn serve_until(
     let (asked, done) = (stop.clone(), CancellationToken::new());
     let served = done.clone();
     drop(crate::watch::spawn(name, async move {
-        let graceful = axum::serve(listener, app).with_graceful_shutdown(asked.cancelled_owned());
+        let graceful = axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
+            .with_graceful_shutdown(asked.cancelled_owned());
         if let Err(reason) = graceful.await {
             error!(%reason, "the façade ended");
         }

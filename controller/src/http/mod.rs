@@ -13,6 +13,7 @@ pub mod ports;
 pub mod views;
 
 mod admin;
+mod attempts;
 mod cache;
 mod extract;
 mod layers;
@@ -41,7 +42,7 @@ use crate::metrics::{Counted, Requests, Samples};
 use crate::own_log::OwnLog;
 pub use auth::AdminKey;
 use error::ApiError;
-use ports::{Binhost, Engine, Logs, Readiness, Rows, Store};
+use ports::{Binhost, Bus, Engine, Logs, Readiness, Rows, Store};
 
 /// Readers that follow a build log at one time.
 const MAX_FOLLOWERS: usize = 128;
@@ -62,6 +63,8 @@ pub struct Parts {
     pub binhost: Arc<dyn Binhost>,
     /// Whether the controller can do its work.
     pub ready: Arc<dyn Readiness>,
+    /// The bus.
+    pub bus: Arc<dyn Bus>,
     /// Whoever sends it may write.
     pub admin_key: AdminKey,
     /// Base address as clients reach this port, without a slash at its end.
@@ -107,6 +110,8 @@ pub struct AppState {
     pub(crate) logs: Arc<dyn Logs>,
     pub(crate) binhost: Arc<dyn Binhost>,
     pub(crate) ready: Arc<dyn Readiness>,
+    pub(crate) bus: Arc<dyn Bus>,
+    pub(crate) attempts: Arc<attempts::Attempts>,
     pub(crate) admin_key: AdminKey,
     pub(crate) base_url: Arc<str>,
     pub(crate) runtime: Arc<Runtime>,
@@ -137,6 +142,8 @@ impl AppState {
             logs: parts.logs,
             binhost: parts.binhost,
             ready: parts.ready,
+            bus: parts.bus,
+            attempts: Arc::default(),
             admin_key: parts.admin_key,
             base_url: parts.base_url.trim_end_matches('/').into(),
             runtime: parts.runtime,

@@ -1,5 +1,5 @@
-//! What the façade needs of the rest of the controller, as small traits: the engine, the store's rows, the build logs and
-//! the binhost. `adapters` implements them for the real ones; tests for their own.
+//! What the façade needs of the rest of the controller, as small traits: the engine, the store's rows, the build logs, the
+//! bus and the binhost. `adapters` implements them for the real ones; tests for their own.
 //!
 //! Nothing is decided here.
 
@@ -10,9 +10,10 @@ use axum::body::BodyDataStream;
 use futures::future::BoxFuture;
 use swarm_core::input::UploadedFile;
 use swarm_core::rows::{
-    ArtifactRow, BuildRow, ConfigRow, EventRow, HistoryRow, IndexKey, IndexRow, SessionRow, StatsRow,
+    ArtifactRow, BuildRow, ConfigRow, EventRow, HistoryRow, IndexKey, IndexRow, InviteRow, MemberRow, SessionRow,
+    StatsRow,
 };
-use swarm_core::{Answer, Input, ReplyTo, View};
+use swarm_core::{Answer, Input, Membership, ReplyTo, View};
 use swarm_protocol::{ArtifactId, Fence};
 use thiserror::Error;
 use tokio::sync::watch;
@@ -88,6 +89,10 @@ pub trait Rows {
     fn indexes(&self) -> Result<Vec<IndexRow>, ReadError>;
     /// Settings that were changed at run time, by key.
     fn config(&self) -> Result<Vec<ConfigRow>, ReadError>;
+    /// Everyone who is or was let onto the bus, by identity.
+    fn members(&self) -> Result<Vec<MemberRow>, ReadError>;
+    /// All invitations, by number.
+    fn invites(&self) -> Result<Vec<InviteRow>, ReadError>;
 }
 
 /// A piece of a build log.
@@ -157,6 +162,61 @@ pub trait Binhost: Send + Sync {
     fn discard(&self, artifact: ArtifactId);
     /// What keeps it from taking packages, in sentences. Must not block for long.
     fn missing(&self) -> Vec<String>;
+}
+
+/// The bus, as far as the façade has to do with it.
+pub trait Bus: Send + Sync {
+    /// Addresses that go into invitations.
+    ///
+    /// # Errors
+    /// What must be configured before drones of other machines can come.
+    fn addresses(&self) -> Result<Addresses, String>;
+    /// The authority to trust for it, PEM; `None` where there is none of its own.
+    fn authority(&self) -> Option<String>;
+    /// Waits until the bus lets in who `membership` says; `false`: its operator has to see to that.
+    ///
+    /// # Errors
+    /// Why it has not yet.
+    fn admitted(&self, membership: Arc<Membership>) -> BoxFuture<'_, Result<bool, String>>;
+    /// The users of the bus as `nats-server` reads them.
+    ///
+    /// # Errors
+    /// When they can't be written.
+    fn permissions(&self, membership: &Membership) -> Result<String, String>;
+    /// How it is and what was counted.
+    fn state(&self) -> BusState;
+}
+
+/// What drones of other machines are told.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Addresses {
+    /// Base address of the façade.
+    pub facade: String,
+    /// The bus.
+    pub bus: String,
+    /// Prefix of its subjects.
+    pub prefix: String,
+    /// SHA-256 of its authority's certificate, hex.
+    pub authority: Option<String>,
+}
+
+/// How the bus is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BusState {
+    /// As this machine reaches it.
+    pub url: String,
+    /// As other machines reach it.
+    pub public_url: Option<String>,
+    /// Started and watched by the controller.
+    pub managed: bool,
+    /// The controller is connected.
+    pub connected: bool,
+    /// SHA-256 of the authority's certificate, hex.
+    pub authority: Option<String>,
+    /// Prefix of every subject.
+    pub prefix: String,
+    /// What was counted since the controller's start: name and count.
+    pub counters: Vec<(&'static str, u64)>,
 }
 
 /// Whether the controller can do its work.

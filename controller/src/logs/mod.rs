@@ -101,11 +101,16 @@ pub struct LogCounters {
 }
 
 impl LogCounters {
-    /// Each of them by name, for metrics.
-    pub fn by_name(&self) -> Vec<(&'static str, u64)> {
-        [("foreign", &self.foreign), ("refused", &self.refused), ("refetched", &self.refetched), ("shed", &self.shed)]
-            .map(|(name, counter)| (name, counter.load(Relaxed)))
-            .into()
+    /// Every counter with its name.
+    pub fn all(&self) -> Vec<(&'static str, u64)> {
+        [
+            ("foreign_log_chunks", &self.foreign),
+            ("refused_log_chunks", &self.refused),
+            ("refetched_log_gaps", &self.refetched),
+            ("shed_log_chunks", &self.shed),
+        ]
+        .map(|(name, counter)| (name, counter.load(Relaxed)))
+        .to_vec()
     }
 }
 

@@ -19,7 +19,7 @@ use redb::{Database, DatabaseError, ReadableDatabase};
 
 pub use schema::{DecodeError, SCHEMA_VERSION};
 pub use snapshot::{ReadError, Snapshot};
-pub use writer::{Retention, WriteError, Writer};
+pub use writer::{Change, Retention, WriteError, Writer};
 
 /// Bytes of page cache. The working set is the tail of the journals; the core holds its tables itself.
 const CACHE_BYTES: usize = 64 << 20;

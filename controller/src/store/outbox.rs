@@ -52,10 +52,12 @@ pub struct OutboxSettings {
     pub max_bytes: i64,
     /// Mirror each event as JSON on `<p>.json.event.<kind>`, outside the stream. May change at any time.
     pub json: Arc<AtomicBool>,
+    /// Servers of a cluster that hold the stream.
+    pub replicas: usize,
 }
 
 impl OutboxSettings {
-    /// 7 days, 256 MiB, no JSON.
+    /// 7 days, 256 MiB, no JSON, one server.
     pub fn new(subjects: Subjects, store_id: StoreId) -> Self {
         Self {
             subjects,
@@ -63,6 +65,7 @@ impl OutboxSettings {
             max_age: Duration::from_secs(7 * 24 * 3600),
             max_bytes: 256 << 20,
             json: Arc::default(),
+            replicas: 1,
         }
     }
 }
@@ -199,15 +202,22 @@ impl Outbox {
         }
     }
 
-    /// Changed bounds or a changed prefix reach a stream that is there already.
+    /// Changed bounds, a changed prefix or another number of servers reach a stream that is there already.
     async fn keep_bounds(&self, now: Config, state: &State) -> Result<(), OutboxError> {
         let wanted = self.wanted();
-        let same =
-            now.subjects == wanted.subjects && now.max_age == wanted.max_age && now.max_bytes == wanted.max_bytes;
+        let same = now.subjects == wanted.subjects
+            && now.max_age == wanted.max_age
+            && now.max_bytes == wanted.max_bytes
+            && now.num_replicas == wanted.num_replicas;
         if !same {
             info!(stream_at = state.last_sequence, "the event stream gets its new bounds");
-            let changed =
-                Config { subjects: wanted.subjects, max_age: wanted.max_age, max_bytes: wanted.max_bytes, ..now };
+            let changed = Config {
+                subjects: wanted.subjects,
+                max_age: wanted.max_age,
+                max_bytes: wanted.max_bytes,
+                num_replicas: wanted.num_replicas,
+                ..now
+            };
             let updated = self.stream.update_stream(changed).await;
             updated.map_err(|error| OutboxError::Stream { reason: error.to_string() })?;
         }
@@ -224,6 +234,7 @@ impl Outbox {
             storage: StorageType::File,
             max_age: self.settings.max_age,
             max_bytes: self.settings.max_bytes,
+            num_replicas: self.settings.replicas,
             metadata: [(STORE.to_owned(), self.settings.store_id.0.clone())].into(),
             ..Config::default()
         }

@@ -44,11 +44,15 @@ pub struct Retention {
     pub floor: u64,
 }
 
-/// A change of one row: the key, and the value or `None` for its removal.
-struct Change {
-    table: &'static str,
-    key: Vec<u8>,
-    value: Option<Vec<u8>>,
+/// A change of one row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Its table.
+    pub table: &'static str,
+    /// Its key.
+    pub key: Vec<u8>,
+    /// Its value as stored; `None` removes it.
+    pub value: Option<Vec<u8>>,
 }
 
 /// Collects the changes of a batch and commits them together. Dropped without a commit, nothing has happened.
@@ -68,6 +72,11 @@ impl Writer {
     /// Rows to write or remove.
     pub fn len(&self) -> usize {
         self.changes.len()
+    }
+
+    /// The rows to write or remove, table by table.
+    pub fn changes(&self) -> &[Change] {
+        &self.changes
     }
 
     /// Whether a commit would change nothing.

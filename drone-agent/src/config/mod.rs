@@ -116,7 +116,7 @@ impl Default for File {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BusConfig {
-    /// `nats://host:port` or `tls://host:port`.
+    /// `nats://host:port` or `tls://host:port`; several servers of a cluster parted by commas.
     pub url: String,
     /// Prefix of every subject.
     pub prefix: String,

@@ -123,6 +123,11 @@ pub(super) fn find() -> Option<PathBuf> {
     config_dirs().into_iter().map(|dir| dir.join("drone.toml")).find(|path| path.exists())
 }
 
+/// Where a drone that joins keeps its configuration.
+pub(crate) fn own_dir() -> PathBuf {
+    config_dirs().into_iter().next().unwrap_or_default()
+}
+
 /// Where the seed is expected.
 pub(super) fn default_credentials() -> PathBuf {
     let dirs = config_dirs();

@@ -8,6 +8,7 @@ use std::process::{ExitStatus, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use swarm_protocol::InstanceId;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedWriteHalf;
@@ -15,6 +16,9 @@ use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
 use super::beat::{self, Beat, MAX_LINE, Pulse};
+
+/// Tells a worker whose it is: its supervisor's run.
+pub const SUPERVISOR: &str = "BUILD_SWARM_SUPERVISOR_INSTANCE";
 
 /// This program's file, also after it was replaced by a newer version.
 pub fn own_program() -> io::Result<PathBuf> {
@@ -32,8 +36,13 @@ pub struct WorkerProcess {
 }
 
 impl WorkerProcess {
-    /// Starts one; what it answers to beats goes to `pulses`.
-    pub fn start(program: &Path, config: Option<&Path>, pulses: mpsc::Sender<Pulse>) -> io::Result<Self> {
+    /// Starts one that belongs to `supervisor`; what it answers to beats goes to `pulses`.
+    pub fn start(
+        program: &Path,
+        config: Option<&Path>,
+        supervisor: &InstanceId,
+        pulses: mpsc::Sender<Pulse>,
+    ) -> io::Result<Self> {
         let (ours, theirs) = StdStream::pair()?;
         ours.set_nonblocking(true)?;
         let mut command = Command::new(program);
@@ -43,6 +52,7 @@ impl WorkerProcess {
         }
         let child = command
             .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .env(SUPERVISOR, supervisor.as_str())
             .env_remove("NOTIFY_SOCKET")
             .env_remove("WATCHDOG_USEC")
             .env_remove("WATCHDOG_PID")

@@ -243,7 +243,8 @@ impl Supervisor {
     fn act(&mut self, act: Act) {
         match act {
             Act::Start => {
-                match WorkerProcess::start(&self.program, self.config.file.as_deref(), self.pulses.0.clone()) {
+                let (instance, pulses) = (self.voice.instance(), self.pulses.0.clone());
+                match WorkerProcess::start(&self.program, self.config.file.as_deref(), instance, pulses) {
                     Ok(worker) => {
                         info!(pid = worker.pid(), "started the worker");
                         self.worker = Some(worker);

@@ -217,6 +217,7 @@ impl Voice {
         let hello = Hello {
             instance: self.instance.clone(),
             role: Role::Supervisor,
+            supervisor: None,
             name: self.name.clone(),
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             proto_min: PROTO_MIN,

@@ -15,6 +15,7 @@ use super::hands::Hands;
 use crate::bus::{Greeting, Link};
 use crate::config::Config;
 use crate::portage::{RootConfig, configure_binhost};
+use crate::supervisor::child::SUPERVISOR;
 use crate::supervisor::holding;
 use crate::supervisor::voice::HELLO_TIMEOUT;
 use crate::upload::chain;
@@ -128,6 +129,7 @@ impl Host {
         let hello = Hello {
             instance: self.instance.clone(),
             role: Role::Worker,
+            supervisor: std::env::var(SUPERVISOR).ok().map(InstanceId),
             name: self.name.clone(),
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             proto_min: PROTO_MIN,

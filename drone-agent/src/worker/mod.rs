@@ -43,7 +43,6 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 const CLOSING: Duration = Duration::from_secs(2);
 
 /// What happens to the worker process.
-#[expect(clippy::large_enum_variant, reason = "passed by value once, through a short channel")]
 pub(crate) enum Event {
     /// Something the core must know.
     Core(Input),

@@ -208,6 +208,7 @@ fn hello() -> Hello {
     Hello {
         instance: instance(),
         role: Role::Supervisor,
+        supervisor: None,
         name: text("rack-3"),
         agent_version: text("0.5.0"),
         proto_min: 1,

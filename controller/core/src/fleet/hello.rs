@@ -5,6 +5,7 @@ use swarm_protocol::report::{BinhostAccess, Hello, HelloAnswer, Role};
 use swarm_protocol::{BuildId, DroneId, Fence};
 
 use super::presence::Pulse;
+use super::sanity;
 use crate::effect::Answer;
 use crate::input::ReplyTo;
 use crate::queue::is_label;
@@ -19,13 +20,16 @@ const MAX_FEATURES: usize = 256;
 const MAX_NAME: usize = 63;
 
 impl Core {
-    pub(crate) fn hello(&mut self, drone: DroneId, hello: Hello, reply: ReplyTo) {
-        let answer = match self.refusal(&drone, &hello) {
+    pub(crate) fn hello(&mut self, drone: DroneId, mut hello: Hello, reply: ReplyTo) {
+        let unfit = sanity::hello(&mut hello).err().map(|reason| (reason, "is it a Build Swarm agent?".to_owned()));
+        let answer = match unfit.or_else(|| self.refusal(&drone, &hello)) {
             Some((reason, hint)) => {
-                let name = hello.name.clone();
-                self.event("warn", format!("refused {} of {name}: {reason}", role_name(hello.role)), |event| {
-                    event.drone = Some(name)
-                });
+                let name = sanity::clean(&hello.name, MAX_NAME);
+                if self.may_complain(&drone) {
+                    self.event("warn", format!("refused {} of {name}: {reason}", role_name(hello.role)), |event| {
+                        event.drone = Some(name)
+                    });
+                }
                 HelloAnswer::Refused { reason, hint }
             }
             None => self.welcome(&drone, &hello),
@@ -54,18 +58,33 @@ impl Core {
         if hello.role == Role::Unknown {
             return refuse("its role is not known here".to_owned(), "upgrade the controller");
         }
-        if !is_name(&hello.name) {
+        if !is_drone_name(&hello.name) {
             return refuse(
-                format!("{:?} is no name for a drone", hello.name),
+                format!("{:?} is no name for a drone", sanity::clean(&hello.name, MAX_NAME)),
                 "letters, digits, dot and hyphen, at most 63",
             );
+        }
+        match self.rows.members.get(&drone.0) {
+            Some(member) if !member.is_in() => {
+                return refuse(
+                    format!("the key of {} is let in no more", member.name),
+                    "invite it anew: `swarm drone invite`, then `drone-agent join` there",
+                );
+            }
+            Some(member) if member.name != hello.name => {
+                return refuse(
+                    format!("it says it is {}, its key was let in as {}", hello.name, member.name),
+                    "set `name` in its drone.toml, or invite it anew under the other name",
+                );
+            }
+            Some(_) | None => {}
         }
         let (arch, portage) = (&hello.machine.arch, &hello.portage);
         let parts =
             [("ARCH", arch.as_str()), ("build profile", or_default(&portage.build_profile)), ("CHOST", &portage.chost)];
         if let Some((what, bad)) = parts.into_iter().find(|(_, part)| !is_label(part, 64)) {
             return refuse(
-                format!("{bad:?} is no {what}"),
+                format!("{:?} is no {what}", sanity::clean(bad, MAX_NAME)),
                 "letters, digits, dot, underscore and hyphen, at most 64; it names a folder of the binhost",
             );
         }
@@ -78,7 +97,12 @@ impl Core {
         let row = self.rows.drones.get(&drone.0)?;
         let pulse = self.soft.pulses.get(drone)?;
         let fresh = self.now.at < pulse.last_beat + self.settings.instance_fresh;
-        if hello.role == Role::Supervisor && fresh && row.supervisor != hello.instance {
+        let supervisor = match hello.role {
+            Role::Supervisor => Some(&hello.instance),
+            // an agent that does not say whose worker it is can't be told from another one's
+            Role::Worker | Role::Unknown => hello.supervisor.as_ref(),
+        };
+        if fresh && supervisor.is_some_and(|instance| *instance != row.supervisor) {
             return refuse(
                 "another instance of this drone is alive".to_owned(),
                 "two agents share one identity; stop one of them or enrol it on its own",
@@ -106,7 +130,11 @@ impl Core {
         self.know_index(&index, &row);
         let (name, url) =
             (row.name.clone(), format!("{}/binhost/{index}", self.settings.http_url.trim_end_matches('/')));
+        if row.syncing.is_none() {
+            self.soft.sync_ends.remove(drone);
+        }
         self.rows.drones.put(row);
+        self.note_line(drone);
         self.soft.touched.insert(drone.clone());
         if hello.role == Role::Supervisor {
             let pulse = self.soft.pulses.entry(drone.clone()).or_insert_with(|| Pulse::at(self.now));
@@ -253,7 +281,8 @@ fn or_default(build_profile: &str) -> &str {
     if build_profile.is_empty() { DEFAULT_PROFILE } else { build_profile }
 }
 
-fn is_name(name: &str) -> bool {
+/// What can name a drone, in file names and addresses too.
+pub(crate) fn is_drone_name(name: &str) -> bool {
     (1..=MAX_NAME).contains(&name.len())
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c))

@@ -6,8 +6,9 @@ mod drain;
 mod hello;
 mod orders;
 mod presence;
+pub(crate) mod sanity;
 mod trees;
 
 pub(crate) use cut_off::CutOff;
-pub(crate) use hello::DEFAULT_PROFILE;
-pub(crate) use presence::Pulse;
+pub(crate) use hello::{DEFAULT_PROFILE, is_drone_name};
+pub(crate) use presence::{Outlook, Pulse};

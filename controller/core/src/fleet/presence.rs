@@ -8,6 +8,7 @@ use swarm_protocol::order::Task;
 use swarm_protocol::report::{AttemptStatus, FailureClass, Heartbeat, Phase};
 use swarm_protocol::{BuildId, DroneId, Fence};
 
+use super::sanity;
 use crate::failure::failed;
 use crate::input::Now;
 use crate::state::Core;
@@ -38,6 +39,24 @@ pub(crate) struct Pulse {
     pub finished: BTreeSet<Fence>,
 }
 
+/// Events about what a drone should not have said, within [`COMPLAIN_WITHIN`]; one that goes on is not retold for ever.
+const COMPLAINTS: u32 = 10;
+/// Milliseconds.
+const COMPLAIN_WITHIN: u64 = 10 * 60_000;
+
+/// What a look through the whole fleet found to come.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Outlook {
+    /// When it was taken.
+    at: u64,
+    /// The oldest heartbeat of the drones online then.
+    oldest_beat: Option<u64>,
+    /// The first lease to end.
+    first_lease: Option<u64>,
+    /// The first grounding or impairment to end.
+    first_fact: Option<u64>,
+}
+
 /// Heartbeats that must miss an attempt before it is lost (decision 11).
 const MISSES_TO_LOSE: u32 = 2;
 
@@ -52,7 +71,8 @@ impl Pulse {
 }
 
 impl Core {
-    pub(crate) fn heartbeat(&mut self, drone: &DroneId, beat: Heartbeat) {
+    pub(crate) fn heartbeat(&mut self, drone: &DroneId, mut beat: Heartbeat) {
+        sanity::heartbeat(&mut beat);
         let Some(row) = self.rows.drones.get(&drone.0) else { return };
         if row.supervisor != beat.instance {
             return;
@@ -93,6 +113,29 @@ impl Core {
         // a heartbeat that changes nothing must not walk the whole line
         self.soft.assign_due |= tree_moved || before != rules(self);
         self.compare(drone);
+    }
+
+    /// Whether one more event about this drone's misbehaviour is to be written. Each is a transaction, and a drone that means
+    /// harm would have one for each message.
+    pub(crate) fn may_complain(&mut self, drone: &DroneId) -> bool {
+        let now = self.now.at;
+        let (since, count) = self.soft.complaints.entry(drone.clone()).or_insert((now, 0));
+        if now >= *since + COMPLAIN_WITHIN {
+            (*since, *count) = (now, 0);
+        }
+        *count += 1;
+        *count <= COMPLAINTS
+    }
+
+    /// The bus drops what a drone says, because it says too much.
+    pub(crate) fn floods(&mut self, drone: &DroneId, dropped: u64) {
+        if self.may_complain(drone) {
+            let name = self.drone_name(drone);
+            let message = format!(
+                "{name} floods the bus: {dropped} of its messages were dropped; `swarm drone revoke {name}` cuts it off"
+            );
+            self.event("warn", message, |event| event.drone = Some(name));
+        }
     }
 
     /// Compares what the drone says it has with what it is to have.
@@ -191,9 +234,13 @@ impl Core {
     /// Drones fall silent, leases end, groundings end.
     pub(crate) fn wake_fleet(&mut self) {
         self.lapse_facts();
-        if self.in_grace() {
-            return;
+        if !self.in_grace() {
+            self.judge();
         }
+        self.look_ahead();
+    }
+
+    fn judge(&mut self) {
         self.end_late_syncs();
         let now = self.now.at;
         let silent: Vec<DroneId> = self
@@ -276,24 +323,34 @@ impl Core {
         }
     }
 
+    /// Looks through the fleet for the moments [`Core::next_fleet`] answers from.
+    pub(crate) fn look_ahead(&mut self) {
+        let online = self.soft.pulses.values().filter(|pulse| pulse.presence == Presence::Online);
+        let facts = self.rows.drones.iter().flat_map(|row| [&row.grounded, &row.upload_impaired]);
+        self.soft.outlook = Outlook {
+            at: self.now.at,
+            oldest_beat: online.map(|pulse| pulse.last_beat).min(),
+            first_lease: self.soft.leases.values().copied().min(),
+            first_fact: facts.filter_map(|fact| fact.as_ref()?.until).min(),
+        };
+    }
+
+    /// Never later than the next rule is due, and cheap, for it is asked after each batch of inputs: what came after the last
+    /// look through the fleet can't be due before its whole time has passed from then on.
     pub(crate) fn next_fleet(&self) -> Option<u64> {
-        let grace_end = self.soft.started + self.settings.start_grace;
-        let silence = self
-            .soft
-            .pulses
-            .values()
-            .filter(|p| p.presence == Presence::Online)
-            .map(|p| p.last_beat + self.settings.offline_after);
-        let leases = self.soft.leases.values().copied();
+        let (outlook, settings) = (&self.soft.outlook, &self.settings);
+        let grace_end = self.soft.started + settings.start_grace;
+        let earlier = |seen: Option<u64>, since: u64| seen.map_or(since, |seen| seen.min(since));
+        let silence = (!self.soft.pulses.is_empty())
+            .then(|| earlier(outlook.oldest_beat, outlook.at).saturating_add(settings.offline_after));
+        let lease = (!self.soft.leases.is_empty())
+            .then(|| earlier(outlook.first_lease, outlook.at.saturating_add(settings.lease)));
+        let fact = (!self.rows.drones.is_empty()).then(|| {
+            earlier(outlook.first_fact, outlook.at.saturating_add(settings.ground_for.min(settings.impair_for)))
+        });
         let hold_end = self.soft.cut_off.as_ref().map(|cut| cut.until);
-        let leases = leases.min().map(|at| at.max(hold_end.unwrap_or(0)));
-        let judged = silence.chain(leases).chain(hold_end).chain(self.next_sync()).min().map(|at| at.max(grace_end));
-        let facts = self
-            .rows
-            .drones
-            .iter()
-            .flat_map(|row| [&row.grounded, &row.upload_impaired])
-            .filter_map(|fact| fact.as_ref()?.until);
-        judged.into_iter().chain(facts).min()
+        let lease = lease.map(|at| at.max(hold_end.unwrap_or(0)));
+        let judged = silence.into_iter().chain(lease).chain(hold_end).chain(self.next_sync());
+        judged.map(|at| at.max(grace_end)).chain(fact).min()
     }
 }

@@ -67,6 +67,7 @@ impl Core {
         let order = self.next_order(drone);
         let (since, until) = (self.now.wall, self.now.at + self.settings.sync_timeout + GRACE);
         self.soft.sync_after.insert(drone.clone(), self.now.at + self.settings.sync_again);
+        self.soft.sync_ends.insert(drone.clone(), until);
         if let Some(row) = self.rows.drones.change(&drone.0) {
             row.syncing = Some(Syncing { order, expected: expected.id.clone(), since, until });
         }
@@ -130,6 +131,7 @@ impl Core {
 
     /// No sync is under way on a drone any more.
     pub(super) fn forget_sync(&mut self, drone: &DroneId) {
+        self.soft.sync_ends.remove(drone);
         if self.rows.drones.get(&drone.0).is_some_and(|row| row.syncing.is_some())
             && let Some(row) = self.rows.drones.change(&drone.0)
         {
@@ -142,8 +144,8 @@ impl Core {
     /// Syncs whose time is over are not waited for.
     pub(super) fn end_late_syncs(&mut self) {
         let now = self.now.at;
-        let over = |row: &&DroneRow| row.syncing.as_ref().is_some_and(|syncing| syncing.until <= now);
-        let late: Vec<DroneId> = self.rows.drones.iter().filter(over).map(|row| row.id.clone()).collect();
+        let late: Vec<DroneId> =
+            self.soft.sync_ends.iter().filter(|(_, until)| **until <= now).map(|(drone, _)| drone.clone()).collect();
         for drone in late {
             self.forget_sync(&drone);
             let name = self.drone_name(&drone);
@@ -158,7 +160,6 @@ impl Core {
     }
 
     pub(super) fn next_sync(&self) -> Option<u64> {
-        let ends = self.rows.drones.iter().filter_map(|row| Some(row.syncing.as_ref()?.until));
-        ends.chain(self.soft.sync_after.values().copied()).min()
+        self.soft.sync_ends.values().chain(self.soft.sync_after.values()).copied().min()
     }
 }

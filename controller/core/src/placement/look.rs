@@ -1,10 +1,10 @@
 //! Ready packages that no drone may build, however free: announced after a while, and planned anew if the base or tree they
 //! were planned on exists no more.
 
-use swarm_protocol::BuildId;
+use swarm_protocol::{BuildId, DroneId};
 
 use super::eligible::{Reason, Rule};
-use crate::rows::{Culprit, DroneRow, FailureMark};
+use crate::rows::{Culprit, FailureMark};
 use crate::state::Core;
 
 /// Between two looks for packages nobody can build, milliseconds.
@@ -92,9 +92,18 @@ impl Core {
 
     /// While something waits, in a line or with a sweeper's rest, time alone may let it be given out.
     pub(crate) fn next_look(&self) -> Option<u64> {
-        let has_line = |row: &DroneRow| self.held_count(&row.id) > row.slots as usize;
         let waits =
-            self.soft.graph.has_ready() || !self.soft.swept_until.is_empty() || self.rows.drones.iter().any(has_line);
+            self.soft.graph.has_ready() || !self.soft.swept_until.is_empty() || !self.soft.with_lines.is_empty();
         waits.then(|| (self.soft.last_look + LOOK_EVERY).max(self.soft.started + self.settings.start_grace))
+    }
+
+    /// Notes whether a drone has more than its slots hold.
+    pub(crate) fn note_line(&mut self, drone: &DroneId) {
+        let slots = self.rows.drones.get(&drone.0).map_or(0, |row| row.slots as usize);
+        if self.held_count(drone) > slots {
+            self.soft.with_lines.insert(drone.clone());
+        } else {
+            self.soft.with_lines.remove(drone);
+        }
     }
 }

@@ -11,7 +11,7 @@ impl Core {
     pub(super) fn sweep(&mut self) {
         for (place, drones) in self.able_drones(true) {
             for drone in drones {
-                while let Some(id) = self.to_sweep(&place, &drone) {
+                while let Some(id) = self.sweepable(&place, &drone) {
                     if let Some(session) = self.rows.builds.get(&id.0).map(|row| row.session) {
                         self.reopen(session);
                     }
@@ -21,7 +21,7 @@ impl Core {
         }
     }
 
-    fn to_sweep(&mut self, place: &crate::queue::Place, drone: &swarm_protocol::DroneId) -> Option<BuildId> {
+    fn sweepable(&mut self, place: &crate::queue::Place, drone: &swarm_protocol::DroneId) -> Option<BuildId> {
         let row = self.rows.drones.get(&drone.0).filter(|row| self.free_slots(row) > 0)?;
         let mut steps = 0;
         let fits = |id: &BuildId| {

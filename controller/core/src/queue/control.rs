@@ -339,15 +339,17 @@ impl Core {
     }
 
     pub(crate) fn drone_action(&mut self, actor: &str, name: &str, action: DroneAction) -> Result<Done, Refusal> {
+        match action {
+            DroneAction::Forget => return self.forget_drone(actor, name),
+            DroneAction::Revoke => return self.revoke_drone(actor, name),
+            DroneAction::Pause | DroneAction::Resume | DroneAction::Drain => {}
+        }
         let id = self.find_drone(name)?;
         let name = self.drone_name(&id);
         let fact = |reason: &str| {
             Some(Fact { by: actor.to_owned(), reason: reason.to_owned(), since: self.now.wall, until: None })
         };
         let (paused, draining) = (fact("paused by a person"), fact("drained by a person"));
-        if action == DroneAction::Forget {
-            return self.forget_drone(actor, &id);
-        }
         let Some(row) = self.rows.drones.change(&id.0) else { return Ok(Done { touched: 0, what: Vec::new() }) };
         let verb = match action {
             DroneAction::Pause => {
@@ -364,43 +366,11 @@ impl Core {
                 }
                 "drains"
             }
-            DroneAction::Forget => unreachable!("handled above"),
+            DroneAction::Forget | DroneAction::Revoke => unreachable!("handled above"),
         };
         self.soft.touched.insert(id);
         self.soft.assign_due = true;
         self.event("control", format!("{actor} {verb} {name}"), |event| event.drone = Some(name.clone()));
-        Ok(Done { touched: 1, what: vec![name] })
-    }
-
-    fn forget_drone(&mut self, actor: &str, id: &DroneId) -> Result<Done, Refusal> {
-        let name = self.drone_name(id);
-        if self.in_grace() && !self.soft.pulses.contains_key(id) {
-            return Err(Refusal {
-                kind: RefusalKind::Conflict,
-                error: format!("the controller has just started and cannot tell yet whether {name} is online"),
-                hint: Some("try again in a minute".to_owned()),
-            });
-        }
-        if self.soft.pulses.get(id).is_some_and(|pulse| pulse.presence == Presence::Online) {
-            return Err(Refusal {
-                kind: RefusalKind::Conflict,
-                error: format!("{name} is online"),
-                hint: Some("stop its agent first, or pause it".to_owned()),
-            });
-        }
-        self.take_plans_from(id);
-        for build in self.held_by(id) {
-            self.build_event("reclaim", build, format!("{actor} forgot {name}, which had it"), Some(name.clone()));
-            self.after_cancel(build, Cancelling::Return {});
-        }
-        self.rows.drones.remove(&id.0);
-        self.soft.pulses.remove(id);
-        self.soft.held.remove(id);
-        self.soft.vain.remove(id);
-        self.soft.sync_after.remove(id);
-        self.soft.views.remove(id);
-        self.soft.touched.remove(id);
-        self.event("control", format!("{actor} forgot {name}"), |event| event.drone = Some(name.clone()));
         Ok(Done { touched: 1, what: vec![name] })
     }
 }

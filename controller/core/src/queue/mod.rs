@@ -18,7 +18,7 @@ pub(crate) use graph::{Entry, Graph, Place};
 pub(crate) use index::{Names, PlanLine};
 #[cfg(test)]
 pub(crate) use request::blank;
-pub(crate) use request::is_label;
+pub(crate) use request::{invalid, is_label};
 pub(crate) use result::Finishing;
 use swarm_protocol::BuildId;
 
@@ -86,6 +86,7 @@ impl Core {
                 self.soft.missing.remove(&id);
                 self.soft.sent.remove(&id);
                 self.end_finishing(id);
+                self.note_line(&assignment.drone);
                 self.soft.touched.insert(assignment.drone.clone());
             }
             BuildState::Blocked { retry_at: Some(at), .. } => {
@@ -110,6 +111,7 @@ impl Core {
             BuildState::Delegated { assignment } => {
                 self.soft.held.entry(assignment.drone.clone()).or_default().insert(id);
                 self.soft.leases.insert(id, self.now.at + self.settings.lease);
+                self.note_line(&assignment.drone);
                 self.soft.touched.insert(assignment.drone.clone());
             }
             BuildState::Received { .. } => self.met(id),
@@ -221,6 +223,8 @@ impl Core {
         self.rebuild_stock();
         self.soft.touched = self.rows.drones.iter().map(|row| row.id.clone()).collect();
         self.soft.moved_homes = self.soft.touched.clone();
+        let ends = self.rows.drones.iter().filter_map(|row| Some((row.id.clone(), row.syncing.as_ref()?.until)));
+        self.soft.sync_ends = ends.collect();
         self.soft.sessions_due =
             self.rows.sessions.iter().filter(|row| row.ended_at.is_none()).map(|row| row.id).collect();
         self.soft.plans_due = true;

@@ -46,6 +46,8 @@ impl Core {
         self.soft.names.forget(&row);
         self.rows.builds.remove(&id.0);
         self.soft.sessions_due.insert(row.session);
+        // its drone has a free slot, or its dependents wait for nothing else
+        self.soft.assign_due = true;
     }
 
     fn inherit_needs(&mut self, id: BuildId) {

@@ -34,6 +34,14 @@ impl Core {
             Request::Drone { drone, action } => self.drone_action(actor, &drone, action).map(done),
             Request::Configure(change) => Ok(done(self.configure(actor, *change))),
             Request::Why { package } => self.why(&package).map(Answer::Why),
+            Request::Invite(request) => self.invite(actor, request).map(Answer::Invited),
+            Request::Uninvite { which } => self.uninvite(actor, &which).map(done),
+            Request::Invitation { id } => self.verifier(&id).map(Answer::Verifier),
+            Request::WrongProof { invitation } => Err(self.wrong_proof(&invitation)),
+            Request::Enrol { invitation, drone } => self.enrol(&invitation, &drone).map(Answer::Enrolled),
+            Request::LocalDrones { drones } => Ok(done(self.local_drones(&drones))),
+            Request::Tapper { id, name } => self.admit_tapper(actor, &id, &name).map(done),
+            Request::RevokeTapper { name } => self.revoke_tapper(actor, &name).map(done),
             Request::Ticket { artifact } => self.ticket(artifact).map(Answer::Ticket),
         };
         let answer = answer.unwrap_or_else(Answer::Refused);

@@ -7,6 +7,7 @@ use swarm_protocol::{BuildId, DroneId, Fence};
 
 use crate::effect::{Answer, Effect};
 use crate::failure::failed;
+use crate::fleet::sanity;
 use crate::input::ReplyTo;
 use crate::rows::{BuildState, Cancelling, HistoryRow, HistoryStatus, Outcome, Received};
 use crate::state::Core;
@@ -27,7 +28,8 @@ pub(crate) struct Finishing {
 }
 
 impl Core {
-    pub(crate) fn build_report(&mut self, drone: &DroneId, report: BuildReport, reply: ReplyTo) {
+    pub(crate) fn build_report(&mut self, drone: &DroneId, mut report: BuildReport, reply: ReplyTo) {
+        sanity::news(&mut report.news);
         let fence = report.fence;
         if report.store_id == *self.store_id() && self.is_settled(drone, &report) {
             return self.reply(reply, Answer::Build(BuildAnswer::Durable {}));
@@ -71,8 +73,6 @@ impl Core {
                 assignment.cancelling = None;
             }
         });
-        // its drone's line may be filled again, or looked at by others
-        self.soft.assign_due = true;
     }
 
     /// A result that was counted and whose answer got lost, or came after it was told to ask again.
@@ -95,7 +95,7 @@ impl Core {
 
     /// A report of an older attempt is logged, answered "superseded", and changes nothing.
     fn stale(&mut self, drone: &DroneId, report: &BuildReport) {
-        if !matches!(report.news, BuildNews::Finished { .. }) {
+        if !matches!(report.news, BuildNews::Finished { .. }) || !self.may_complain(drone) {
             return;
         }
         let (name, fence) = (self.drone_name(drone), report.fence);

@@ -6,6 +6,7 @@ mod artifact;
 mod build;
 mod drone;
 mod journal;
+mod member;
 mod session;
 
 pub use artifact::{ArtifactRow, ArtifactState, IndexKey, IndexRow};
@@ -15,4 +16,5 @@ pub use build::{
 };
 pub use drone::{DroneRow, Fact, Streaks, Syncing};
 pub use journal::{EventRow, HistoryRow, HistoryStatus};
+pub use member::{InviteRow, InviteState, MemberOrigin, MemberRole, MemberRow, Standing};
 pub use session::{ConfigRow, DurationRow, IdempotencyRow, MetaRow, PlanRow, PlanState, Run, SessionRow, StatsRow};

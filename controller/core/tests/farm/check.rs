@@ -77,7 +77,7 @@ impl Farm {
         let view = self.view();
         let mut lines = Vec::new();
         for drone in view.drones.values() {
-            let mut row = drone.row.clone();
+            let mut row = (*drone.row).clone();
             row.last_order = 0;
             let tasks: Vec<_> = drone.tasks.iter().map(|t| (t.fence, t.building_since)).collect();
             lines.push(format!("{row:?} {tasks:?} {} {}", drone.completed, drone.failed));

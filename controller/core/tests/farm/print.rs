@@ -67,6 +67,7 @@ impl Farm {
             Input::IndexWritten { index, timestamp } => format!("index {index} {timestamp} is written"),
             Input::IndexFailed { index, reason } => format!("index {index} is not written: {reason}"),
             Input::LogStored { fence, complete } => format!("log of {fence} is stored, complete: {complete}"),
+            Input::Flood { drone, dropped } => format!("{} floods, {dropped} dropped", self.name(drone)),
         }
     }
 
@@ -132,6 +133,16 @@ fn describe_request(request: &Request) -> String {
         Request::Why { package } => format!("why {package}"),
         Request::Configure(change) => format!("{} becomes {}", change.key, change.after),
         Request::Ticket { artifact } => format!("ticket of {artifact}"),
+        Request::Invite(invite) => format!("invite {} as {}", invite.name, invite.id),
+        Request::Uninvite { which } => format!("take back {which}"),
+        Request::Invitation { id } => format!("verifier of {id}"),
+        Request::WrongProof { invitation } => format!("wrong proof for {invitation}"),
+        Request::Enrol { invitation, drone } => format!("enrol {drone} by {invitation}"),
+        Request::LocalDrones { drones } => {
+            format!("local drones: {}", drones.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>().join(" "))
+        }
+        Request::Tapper { id, name } => format!("tapper {name} with {id}"),
+        Request::RevokeTapper { name } => format!("revoke tapper {name}"),
     }
 }
 
@@ -196,6 +207,9 @@ fn describe_answer(answer: &Answer) -> String {
             lines.join("\n")
         }
         Answer::Ticket(ticket) => format!("{ticket:?}"),
+        Answer::Invited(row) => format!("invitation {} for {}", row.id, row.name),
+        Answer::Verifier(key) => format!("verifier {key}"),
+        Answer::Enrolled(enrolled) => format!("{} is in as {}", enrolled.name, enrolled.drone),
         Answer::Upload { taken: true, .. } => "taken".to_owned(),
         Answer::Upload { taken: false, reason } => format!("not taken: {reason}"),
         Answer::Refused(refusal) => {

@@ -6,6 +6,7 @@
 
 mod orders;
 mod plans;
+mod rates;
 mod reports;
 mod throttle;
 
@@ -55,8 +56,10 @@ pub type ChunkSink = Arc<dyn Fn(DroneId, swarm_protocol::log::LogChunk) + Send +
 /// What a connection is made from.
 #[derive(Debug, Clone)]
 pub struct LinkSettings {
-    /// `nats://…` or `tls://…`.
+    /// `nats://…` or `tls://…`; several servers of a cluster parted by commas.
     pub url: String,
+    /// The authority to trust, PEM; asks for TLS and trusts no other.
+    pub ca: Option<std::path::PathBuf>,
     /// The controller's key.
     pub credentials: UserCredentials,
     /// Subjects under the configured prefix.
@@ -109,6 +112,8 @@ pub struct LinkCounters {
     pub not_understood: AtomicU64,
     /// Requests whose answer was to go to a place that is not the asker's own.
     pub foreign_replies: AtomicU64,
+    /// Messages of drones that say more than is taken of one.
+    pub flooded: AtomicU64,
     /// Heartbeats the engine had no room for.
     pub shed_heartbeats: AtomicU64,
     /// Requests beyond what is served at one time; their senders repeat them.
@@ -126,12 +131,13 @@ pub struct LinkCounters {
 }
 
 impl LinkCounters {
-    /// Each of them by name, for metrics.
-    pub fn by_name(&self) -> Vec<(&'static str, u64)> {
+    /// Every counter with its name.
+    pub fn all(&self) -> Vec<(&'static str, u64)> {
         [
             ("malformed", &self.malformed),
             ("not_understood", &self.not_understood),
             ("foreign_replies", &self.foreign_replies),
+            ("flooded", &self.flooded),
             ("shed_heartbeats", &self.shed_heartbeats),
             ("shed_requests", &self.shed_requests),
             ("unanswered", &self.unanswered),
@@ -141,7 +147,7 @@ impl LinkCounters {
             ("reconnects", &self.reconnects),
         ]
         .map(|(name, counter)| (name, counter.load(Relaxed)))
-        .into()
+        .to_vec()
     }
 }
 
@@ -195,9 +201,9 @@ impl Link {
         let reports = self.subscribe(self.inner.subjects.all_reports()).await?;
         let logs = self.subscribe(self.inner.subjects.all_build_logs()).await?;
         self.settled().await;
-        let work = reports::Reports::new(self.client.clone(), self.inner.clone(), engine);
+        let work = reports::Reports::new(self.client.clone(), self.inner.clone(), engine.clone());
         drop(crate::watch::spawn("reports", work.run(reports)));
-        drop(crate::watch::spawn("live logs", reports::live_logs(self.inner.clone(), logs, chunks)));
+        drop(crate::watch::spawn("live logs", reports::live_logs(self.inner.clone(), logs, engine, chunks)));
         Ok(())
     }
 
@@ -274,7 +280,8 @@ async fn connect(settings: &LinkSettings, counters: &Arc<LinkCounters>) -> Resul
     let until = Instant::now() + CONNECT_WITHIN;
     let mut pause = RECONNECT.0;
     loop {
-        let tried = options(settings, counters)?.connect(&settings.url).await;
+        let servers: Vec<&str> = settings.url.split(',').map(str::trim).collect();
+        let tried = options(settings, counters)?.connect(servers.as_slice()).await;
         let error = match tried {
             Ok(client) => return Ok(client),
             Err(error) => error,
@@ -296,7 +303,11 @@ fn options(settings: &LinkSettings, counters: &Arc<LinkCounters>) -> Result<Conn
     let counters = counters.clone();
     let first = std::sync::atomic::AtomicBool::new(true);
     let throttle = Arc::new(Throttle::default());
-    Ok(ConnectOptions::with_nkey(seed.expose().to_owned())
+    let mut options = ConnectOptions::with_nkey(seed.expose().to_owned());
+    if let Some(ca) = &settings.ca {
+        options = options.add_root_certificates(ca.clone()).require_tls(true);
+    }
+    Ok(options
         .name("controller")
         .custom_inbox_prefix(Subjects::inbox(&id))
         .ping_interval(PING_EVERY)

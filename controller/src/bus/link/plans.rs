@@ -1,6 +1,7 @@
 //! Puts plans together from their chunks. Pure: no bus, no engine.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -9,6 +10,8 @@ use swarm_protocol::{DroneId, PlanId};
 
 /// Bytes of unfinished plans of all drones.
 const MAX_HELD: usize = 128 << 20;
+/// A plan that has not gone on for so long makes room for another; its planner begins anew.
+const STUCK: Duration = Duration::from_secs(30);
 
 /// What to do after a chunk.
 #[derive(Debug, PartialEq)]
@@ -31,6 +34,7 @@ enum State {
         key: (PlanId, u32, u32, String),
         next: u32,
         bytes: Vec<u8>,
+        at: Instant,
     },
     /// The last chunk may be repeated because our answer was lost.
     Done {
@@ -41,8 +45,8 @@ enum State {
 }
 
 impl Plans {
-    /// Takes a chunk.
-    pub(super) fn take(&mut self, drone: &DroneId, chunk: PlanChunk) -> Step {
+    /// Takes a chunk that came at `now`.
+    pub(super) fn take(&mut self, drone: &DroneId, chunk: PlanChunk, now: Instant) -> Step {
         let refused = |reason: &str| Step::Answer(PlanAnswer::Refused { reason: reason.to_owned() });
         if chunk.chunks == 0 || chunk.chunks > MAX_CHUNKS || chunk.chunk >= chunk.chunks || chunk.bytes.len() > CHUNK {
             return refused("a plan is 1 to 64 chunks of at most 512 KiB");
@@ -55,13 +59,17 @@ impl Plans {
         let key = (chunk.plan, chunk.attempt, chunk.chunks, chunk.sha256.clone());
         if chunk.chunk == 0 {
             self.drones.remove(drone);
+            self.drones.retain(|_, state| match state {
+                State::Partial { at, .. } => now.saturating_duration_since(*at) < STUCK,
+                State::Done { .. } => true,
+            });
             if self.held() + chunk.chunks as usize * CHUNK > MAX_HELD {
                 return refused("too many plans at a time");
             }
-            self.drones.insert(drone.clone(), State::Partial { key: key.clone(), next: 0, bytes: Vec::new() });
+            self.drones.insert(drone.clone(), State::Partial { key: key.clone(), next: 0, bytes: Vec::new(), at: now });
         }
         match self.drones.get_mut(drone) {
-            Some(State::Partial { key: known, next, bytes }) if *known == key => {
+            Some(State::Partial { key: known, next, bytes, at }) if *known == key => {
                 if chunk.chunk < *next {
                     return Step::Answer(PlanAnswer::Next {});
                 }
@@ -69,6 +77,7 @@ impl Plans {
                     return refused("a chunk before this one is missing");
                 }
                 bytes.extend_from_slice(&chunk.bytes);
+                *at = now;
                 *next += 1;
                 if *next < chunk.chunks {
                     return Step::Answer(PlanAnswer::Next {});
@@ -144,43 +153,47 @@ mod tests {
 
     #[test]
     fn chunks_in_order_with_repeats_become_the_plan() {
-        let (mut plans, drone, plan) = (Plans::default(), DroneId::from("UA"), plan());
+        let (mut plans, drone, plan, now) = (Plans::default(), DroneId::from("UA"), plan(), Instant::now());
         let chunks = chunks(&plan);
         assert!(chunks.len() > 2);
         for chunk in &chunks[..chunks.len() - 1] {
             for _ in 0..2 {
-                assert_eq!(plans.take(&drone, chunk.clone()), Step::Answer(PlanAnswer::Next {}));
+                assert_eq!(plans.take(&drone, chunk.clone(), now), Step::Answer(PlanAnswer::Next {}));
             }
         }
         let last = chunks.last().unwrap();
         let whole = Step::Whole { plan: PlanId(5), attempt: 1, result: Box::new(plan) };
-        assert!(plans.take(&drone, last.clone()) == whole);
+        assert!(plans.take(&drone, last.clone(), now) == whole);
         plans.answered(&drone, PlanId(5), 1, PlanAnswer::Durable {});
-        assert_eq!(plans.take(&drone, last.clone()), Step::Answer(PlanAnswer::Durable {}));
+        assert_eq!(plans.take(&drone, last.clone(), now), Step::Answer(PlanAnswer::Durable {}));
     }
 
     #[test]
     fn gaps_mixtures_and_lies_are_refused() {
-        let (drone, chunks) = (DroneId::from("UA"), chunks(&plan()));
+        let (drone, chunks, now) = (DroneId::from("UA"), chunks(&plan()), Instant::now());
         let mut plans = Plans::default();
-        assert!(is_refused(&plans.take(&drone, chunks[1].clone())));
-        plans.take(&drone, chunks[0].clone());
-        assert!(is_refused(&plans.take(&drone, chunks[2].clone())));
-        assert!(is_refused(&plans.take(&drone, PlanChunk { attempt: 2, ..chunks[1].clone() })));
-        assert!(is_refused(&plans.take(&drone, PlanChunk { chunks: MAX_CHUNKS + 1, ..chunks[0].clone() })));
-        assert!(is_refused(&plans.take(&drone, PlanChunk { chunks: 0, ..chunks[0].clone() })));
+        assert!(is_refused(&plans.take(&drone, chunks[1].clone(), now)));
+        plans.take(&drone, chunks[0].clone(), now);
+        assert!(is_refused(&plans.take(&drone, chunks[2].clone(), now)));
+        assert!(is_refused(&plans.take(&drone, PlanChunk { attempt: 2, ..chunks[1].clone() }, now)));
+        assert!(is_refused(&plans.take(&drone, PlanChunk { chunks: MAX_CHUNKS + 1, ..chunks[0].clone() }, now)));
+        assert!(is_refused(&plans.take(&drone, PlanChunk { chunks: 0, ..chunks[0].clone() }, now)));
         let lie = PlanChunk { chunks: 1, ..chunks[0].clone() };
-        assert!(is_refused(&plans.take(&drone, lie)));
+        assert!(is_refused(&plans.take(&drone, lie, now)));
         let sha256 = hex::encode(Sha256::digest(b"\xc1"));
         let junk = PlanChunk { chunks: 1, sha256, bytes: b"\xc1".to_vec(), ..chunks[0].clone() };
-        assert!(is_refused(&plans.take(&drone, junk)));
+        assert!(is_refused(&plans.take(&drone, junk, now)));
     }
 
     #[test]
     fn all_drones_together_hold_a_bounded_amount() {
-        let mut plans = Plans::default();
+        let (mut plans, now) = (Plans::default(), Instant::now());
         let first = PlanChunk { chunks: MAX_CHUNKS, ..chunks(&plan())[0].clone() };
-        let taken = (0..100).filter(|n| !is_refused(&plans.take(&DroneId(format!("U{n}")), first.clone()))).count();
+        let taken =
+            (0..100).filter(|n| !is_refused(&plans.take(&DroneId(format!("U{n}")), first.clone(), now))).count();
         assert_eq!(taken, MAX_HELD / (MAX_CHUNKS as usize * CHUNK));
+        // those that do not go on make room
+        assert!(is_refused(&plans.take(&DroneId::from("UX"), first.clone(), now + STUCK / 2)));
+        assert!(!is_refused(&plans.take(&DroneId::from("UX"), first, now + STUCK)));
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::{Client, Message, Subscriber};
 use futures::StreamExt;
@@ -24,10 +24,14 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use super::plans::{Plans, Step};
+use super::rates::{LOGS, REPORTS, Rates, Verdict};
 use super::{ChunkSink, Inner, Intake};
 
-/// Requests served at one time, all drones together; most wait for an fsync.
-const SERVED: usize = 1024;
+/// Requests that may wait to be read, all drones together; each may be as large as a message.
+const UNREAD: usize = 1024;
+/// Requests served at one time, all drones together. Most wait: for an fsync, or with a finished build for the next index,
+/// of which there is one a second. What waits was read and is small.
+const SERVED: usize = 16 * 1024;
 /// Requests of one drone in our hands; it asks one thing at a time per build.
 const PER_DRONE: usize = 64;
 /// Longer than any answer takes: a finished build may wait for its log.
@@ -39,6 +43,7 @@ pub(super) struct Reports {
     inner: Arc<Inner>,
     engine: Arc<dyn Intake>,
     plans: Mutex<Plans>,
+    rates: Rates,
     /// Requests in our hands, per drone.
     held: Mutex<BTreeMap<DroneId, usize>>,
 }
@@ -61,21 +66,22 @@ enum Said {
 
 impl Reports {
     pub(super) fn new(client: Client, inner: Arc<Inner>, engine: Arc<dyn Intake>) -> Self {
-        Self { client, inner, engine, plans: Mutex::default(), held: Mutex::default() }
+        Self { client, inner, engine, plans: Mutex::default(), rates: Rates::new(REPORTS), held: Mutex::default() }
     }
 
     /// Heartbeats are handed on at once; requests are served beside each other, so that one that waits for the disk holds
     /// up no heartbeat.
     pub(super) async fn run(self, mut messages: Subscriber) {
-        let (to_serve, mut waiting) = mpsc::channel::<Asked>(SERVED);
+        let (to_serve, mut waiting) = mpsc::channel::<Asked>(UNREAD);
         let requests = futures::stream::poll_fn(move |cx| waiting.poll_recv(cx));
         let this = Arc::new(self);
         let server = this.clone();
         let serving = requests.for_each_concurrent(Some(SERVED), move |asked: Asked| {
             let this = server.clone();
             async move {
-                this.serve(&asked).await;
-                this.let_go(&asked.drone);
+                let drone = asked.drone.clone();
+                this.serve(asked).await;
+                this.let_go(&drone);
             }
         });
         let sorting = async {
@@ -89,6 +95,9 @@ impl Reports {
     }
 
     fn sort(&self, message: Message, to_serve: &mpsc::Sender<Asked>) {
+        if !self.inner.hears(&message.subject, &self.rates, &*self.engine) {
+            return;
+        }
         let Some((drone, kind)) = self.inner.subjects.parse_report(&message.subject) else {
             self.malformed(&message.subject, "a report of a kind this version does not know");
             return;
@@ -132,16 +141,18 @@ impl Reports {
     }
 
     /// Reads, asks, answers.
-    async fn serve(&self, asked: &Asked) {
+    async fn serve(&self, mut asked: Asked) {
+        // what waits for an answer need not hold what it was read from
+        let payload = std::mem::take(&mut asked.message.payload);
         let said = match asked.kind {
-            ReportKind::Hello => self.hello(asked).await,
-            ReportKind::Build => self.build(asked).await,
-            ReportKind::Artifact => self.artifact(asked).await,
-            ReportKind::Plan => self.plan(asked).await,
-            ReportKind::Sync => self.sync(asked).await,
+            ReportKind::Hello => self.hello(&asked, payload).await,
+            ReportKind::Build => self.build(&asked, payload).await,
+            ReportKind::Artifact => self.artifact(&asked, payload).await,
+            ReportKind::Plan => self.plan(&asked, payload).await,
+            ReportKind::Sync => self.sync(&asked, payload).await,
             ReportKind::Heartbeat => None,
         };
-        let Some(reply) = asked.message.reply.clone() else { return };
+        let Some(reply) = asked.message.reply.take() else { return };
         let sealed = match said {
             None => return,
             Some(Said::Hello(answer)) => self.seal("answer.hello", answer),
@@ -161,13 +172,13 @@ impl Reports {
         self.inner.seal(kind, answer).inspect_err(|reason| warn!(kind, %reason, "an answer can't be written")).ok()
     }
 
-    async fn hello(&self, asked: &Asked) -> Option<Said> {
+    async fn hello(&self, asked: &Asked, payload: impl AsRef<[u8]>) -> Option<Said> {
         let refused = |reason: String| {
             let hint =
                 format!("this controller speaks {PROTO_MIN} to {PROTO_MAX}: bring agent and controller to one release");
             Said::Hello(HelloAnswer::Refused { reason, hint })
         };
-        let hello: Hello = match self.open(asked, refused)? {
+        let hello: Hello = match self.open(asked, payload, refused)? {
             Ok(hello) => hello,
             Err(said) => return Some(said),
         };
@@ -186,9 +197,9 @@ impl Reports {
         }
     }
 
-    async fn build(&self, asked: &Asked) -> Option<Said> {
+    async fn build(&self, asked: &Asked, payload: impl AsRef<[u8]>) -> Option<Said> {
         let not_understood = |reason: String| Said::Build(BuildAnswer::NotUnderstood { reason });
-        let report: BuildReport = match self.open(asked, not_understood)? {
+        let report: BuildReport = match self.open(asked, payload, not_understood)? {
             Ok(report) => report,
             Err(said) => return Some(said),
         };
@@ -204,9 +215,9 @@ impl Reports {
         }
     }
 
-    async fn artifact(&self, asked: &Asked) -> Option<Said> {
+    async fn artifact(&self, asked: &Asked, payload: impl AsRef<[u8]>) -> Option<Said> {
         let refused = |reason: String| Said::Artifact(ArtifactAnswer::Refused { reason });
-        let ask: ArtifactAsk = match self.open(asked, refused)? {
+        let ask: ArtifactAsk = match self.open(asked, payload, refused)? {
             Ok(ask) => ask,
             Err(said) => return Some(said),
         };
@@ -219,13 +230,13 @@ impl Reports {
         }
     }
 
-    async fn plan(&self, asked: &Asked) -> Option<Said> {
+    async fn plan(&self, asked: &Asked, payload: impl AsRef<[u8]>) -> Option<Said> {
         let refused = |reason: String| Said::Plan(PlanAnswer::Refused { reason });
-        let chunk: PlanChunk = match self.open(asked, refused)? {
+        let chunk: PlanChunk = match self.open(asked, payload, refused)? {
             Ok(chunk) => chunk,
             Err(said) => return Some(said),
         };
-        let step = self.plans.lock().unwrap_or_else(PoisonError::into_inner).take(&asked.drone, chunk);
+        let step = self.plans.lock().unwrap_or_else(PoisonError::into_inner).take(&asked.drone, chunk, Instant::now());
         let (plan, attempt, result) = match step {
             Step::Answer(answer) => return Some(Said::Plan(answer)),
             Step::Whole { plan, attempt, result } => (plan, attempt, result),
@@ -241,9 +252,9 @@ impl Reports {
         }
     }
 
-    async fn sync(&self, asked: &Asked) -> Option<Said> {
+    async fn sync(&self, asked: &Asked, payload: impl AsRef<[u8]>) -> Option<Said> {
         let superseded = |reason: String| Said::Sync(SyncAnswer::Superseded { reason });
-        let report: SyncReport = match self.open(asked, superseded)? {
+        let report: SyncReport = match self.open(asked, payload, superseded)? {
             Ok(report) => report,
             Err(said) => return Some(said),
         };
@@ -258,11 +269,12 @@ impl Reports {
     fn open<B: DeserializeOwned>(
         &self,
         asked: &Asked,
+        payload: impl AsRef<[u8]>,
         not_understood: impl Fn(String) -> Said,
     ) -> Option<Result<B, Said>> {
-        match open::<B>(&asked.message.payload) {
+        match open::<B>(payload.as_ref()) {
             Ok(envelope) => Some(Ok(envelope.body)),
-            Err(reason) => match other_version(&asked.message.payload) {
+            Err(reason) => match other_version(payload.as_ref()) {
                 Some(version) => {
                     self.inner.counters.not_understood.fetch_add(1, Relaxed);
                     Some(Err(not_understood(format!("not understood: {version}"))))
@@ -344,18 +356,42 @@ fn other_version(payload: &[u8]) -> Option<CodecError> {
 }
 
 impl Inner {
-    /// Counts, and says so once per subject and minute. Nothing of the bytes is logged.
+    /// Whether there is room for one more message of who speaks. What is dropped is counted, and told the core now and then.
+    fn hears(&self, subject: &str, rates: &Rates, engine: &dyn Intake) -> bool {
+        // what is nobody's is malformed, and found so by who reads it
+        let Some(drone) = self.subjects.speaker(subject) else { return true };
+        let dropped = match rates.one_more(&drone) {
+            Verdict::Pass => return true,
+            Verdict::Drop => None,
+            Verdict::DropAndTell(dropped) => Some(dropped),
+        };
+        self.counters.flooded.fetch_add(1, Relaxed);
+        if let Some(dropped) = dropped {
+            warn!(%drone, dropped, "a drone says more than is taken of one; its messages are dropped");
+            // told again in a minute, if there is no room now
+            engine.offer(Input::Flood { drone, dropped });
+        }
+        false
+    }
+
+    /// Counts, and says so once per speaker and minute. Nothing of the bytes is logged.
     fn malformed(&self, subject: &str, reason: &str) {
         self.counters.malformed.fetch_add(1, Relaxed);
-        if self.throttle.lets_pass(subject) {
+        // not per subject: who speaks could make up as many as it likes
+        let speaker = self.subjects.speaker(subject).map(|drone| drone.0).unwrap_or_default();
+        if self.throttle.lets_pass(&format!("malformed {speaker}")) {
             warn!(subject, reason, "a message can't be read and was dropped");
         }
     }
 }
 
 /// Live chunks to their collector; the attempt is that of the subject.
-pub(super) async fn live_logs(inner: Arc<Inner>, mut messages: Subscriber, chunks: ChunkSink) {
+pub(super) async fn live_logs(inner: Arc<Inner>, mut messages: Subscriber, engine: Arc<dyn Intake>, chunks: ChunkSink) {
+    let rates = Rates::new(LOGS);
     while let Some(message) = messages.next().await {
+        if !inner.hears(&message.subject, &rates, &*engine) {
+            continue;
+        }
         let Some((drone, build, attempt)) = inner.subjects.parse_build_log(&message.subject) else {
             inner.malformed(&message.subject, "not the subject of a build's log");
             continue;

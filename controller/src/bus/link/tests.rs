@@ -23,6 +23,8 @@ const SOON: Duration = Duration::from_secs(20);
 #[derive(Default)]
 struct Engine {
     full: AtomicBool,
+    /// It takes what it is asked and never answers.
+    silent: AtomicBool,
     heard: Mutex<Vec<Input>>,
 }
 
@@ -56,6 +58,9 @@ impl Intake for Engine {
             _ => None,
         };
         self.keep(input);
+        if self.silent.load(Relaxed) {
+            return Box::pin(std::future::pending());
+        }
         Box::pin(std::future::ready(answer))
     }
 }
@@ -74,6 +79,7 @@ impl Bench {
         let subjects = Subjects::new(PREFIX);
         let link = Link::connect(LinkSettings {
             url: bus.url(),
+            ca: Some(bus.ca()),
             credentials: bus.controller.clone(),
             subjects: subjects.clone(),
             store_id: StoreId::from("test-store"),
@@ -157,6 +163,29 @@ async fn heartbeats_are_shed_and_counted_when_the_engine_is_full_and_requests_st
     }
     bench.counted("shed heartbeats", |counters| &counters.shed_heartbeats, 3).await;
     let answer: BuildAnswer = alpha.request(ReportKind::Build, report(BuildNews::Taken {})).await;
+    assert_eq!(answer, BuildAnswer::Durable {});
+}
+
+#[tokio::test]
+async fn results_of_a_large_fleet_wait_together_and_hold_up_nothing() {
+    let names: Vec<String> = (1..=24).map(|n| format!("d{n:02}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut bench = Bench::start(&names).await;
+    bench.engine.silent.store(true, Relaxed);
+    let body = encode(&Envelope::new("report.build", 1, 2, report(BuildNews::Taken {}))).unwrap();
+    for name in &names {
+        let drone = bench.drone(name).await;
+        let (subject, inbox) = (drone.subjects.report(&drone.id, ReportKind::Build), drone.client().new_inbox());
+        for _ in 0..60 {
+            drone.client().publish_with_reply(subject.clone(), inbox.clone(), body.clone().into()).await.unwrap();
+        }
+        settled(drone.client(), format!("{PREFIX}.log.{}.unserved", drone.id)).await;
+    }
+    until("all of them wait for the engine", async || bench.engine.heard().len() == 24 * 60).await;
+    assert_eq!(bench.link.counters().shed_requests.load(Relaxed), 0);
+    bench.engine.silent.store(false, Relaxed);
+    let last = bench.drone("d01").await;
+    let answer: BuildAnswer = last.request(ReportKind::Build, report(BuildNews::Taken {})).await;
     assert_eq!(answer, BuildAnswer::Durable {});
 }
 
@@ -384,6 +413,7 @@ async fn a_key_the_bus_does_not_know_is_named_at_once() {
     let stranger = crate::bus::keys::enrol_local(&bus.dir.path().join("strangers"), "mallory").unwrap();
     let settings = LinkSettings {
         url: bus.url(),
+        ca: Some(bus.ca()),
         credentials: stranger.clone(),
         subjects: Subjects::new(PREFIX),
         store_id: StoreId::from("x"),

@@ -6,11 +6,12 @@
 //! | `users.conf` | its include with everyone's permissions; changed while the server runs |
 //! | `port` | the port, chosen once and kept: drones know it |
 //! | `process.json` | pid and start time of the process we started, and the hash of its configuration |
+//! | `server.pem` | its certificate with the key, issued by our own authority (`tls`) |
 //! | `nats.log` | its log, three files of 8 MB at most; `nats.err` has the last words of a crash |
 //! | `jetstream/` | the event stream |
 
 use std::io::Write;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -32,8 +33,12 @@ pub struct ServerSettings {
     pub data_dir: PathBuf,
     /// The store this bus belongs to; becomes the server's name, by which we know our own.
     pub store_id: String,
+    /// Where it listens; unspecified addresses are every one this machine has.
+    pub listen: IpAddr,
     /// A configured port. Without one a free port is chosen once and kept.
     pub port: Option<u16>,
+    /// What the server is called elsewhere: host names and addresses for its certificate, besides this machine's own.
+    pub names: Vec<String>,
 }
 
 /// Where everything of one managed server is.
@@ -41,6 +46,7 @@ pub struct ServerSettings {
 pub(super) struct Files {
     dir: PathBuf,
     pub(super) server_name: String,
+    listen: IpAddr,
     pub(super) port: u16,
     /// The port was chosen just now, so another will do as well.
     pub(super) port_is_new: bool,
@@ -53,7 +59,8 @@ impl Files {
         fs_err::create_dir_all(&dir).map_err(ServerError::file(&dir))?;
         fs_err::set_permissions(&dir, std::fs::Permissions::from_mode(0o700)).map_err(ServerError::file(&dir))?;
         let dir = fs_err::canonicalize(&dir).map_err(ServerError::file(&dir))?;
-        let mut files = Self { dir, server_name: format!("swarm-{}", settings.store_id), port: 0, port_is_new: false };
+        let server_name = format!("swarm-{}", settings.store_id);
+        let mut files = Self { dir, server_name, listen: settings.listen, port: 0, port_is_new: false };
         match settings.port {
             Some(port) => files.port = port,
             None => match files.kept_port()? {
@@ -77,10 +84,25 @@ impl Files {
     /// Takes a port that is free now and writes it down.
     pub(super) fn choose_port(&mut self) -> Result<(), ServerError> {
         let path = self.port_file();
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+        let free = TcpListener::bind((self.listen, 0)).and_then(|listener| listener.local_addr());
         self.port = free.map_err(ServerError::file(&path))?.port();
         self.port_is_new = true;
         self.write(&path, &format!("{}\n", self.port))
+    }
+
+    /// Where this machine reaches it.
+    pub(super) fn address(&self) -> SocketAddr {
+        let host = match self.listen {
+            IpAddr::V4(any) if any.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(any) if any.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            own => own,
+        };
+        SocketAddr::new(host, self.port)
+    }
+
+    /// Its certificate and key.
+    pub(super) fn certificate(&self) -> PathBuf {
+        self.dir.join("server.pem")
     }
 
     pub(super) fn config(&self) -> PathBuf {
@@ -112,12 +134,16 @@ impl Files {
         let path = |name: &str| quoted(&self.dir.join(name));
         Ok(format!(
             "# Written by the controller at each start; edits are overwritten.\n\
-             listen: \"127.0.0.1:{port}\"\n\
+             listen: \"{listen}\"\n\
              server_name: {name}\n\
              max_payload: 1MB\n\
              ping_interval: \"20s\"\n\
              ping_max: 3\n\
              write_deadline: \"10s\"\n\
+             # what one member can take: connections in all, subscriptions of one connection\n\
+             max_connections: 8192\n\
+             max_subscriptions: 1000\n\
+             tls {{ cert_file: {certificate}, key_file: {certificate}, timeout: 5 }}\n\
              pid_file: {pid}\n\
              log_file: {log}\n\
              logfile_size_limit: 8MB\n\
@@ -125,7 +151,8 @@ impl Files {
              # an acknowledged event that a power cut takes back is worse than a slow one\n\
              jetstream {{ store_dir: {store}, max_mem: 64MB, max_file: 1GB, sync_interval: always }}\n\
              include \"{users}\"\n",
-            port = self.port,
+            listen = SocketAddr::new(self.listen, self.port),
+            certificate = quoted(&self.certificate())?,
             name = quoted(Path::new(&self.server_name))?,
             pid = quoted(&self.pid_file())?,
             log = quoted(&self.log())?,
@@ -208,7 +235,9 @@ mod tests {
             binary: ServerBinary { path: "/nowhere/nats-server".into(), version },
             data_dir: data_dir.to_owned(),
             store_id: "abc".to_owned(),
+            listen: Ipv4Addr::LOCALHOST.into(),
             port: None,
+            names: Vec::new(),
         }
     }
 
@@ -233,9 +262,22 @@ mod tests {
         assert_eq!(hash(&base), first);
         assert_ne!(hash(&ServerSettings { port: Some(4222), ..base.clone() }), first);
         assert_ne!(hash(&ServerSettings { store_id: "abd".to_owned(), ..base.clone() }), first);
+        assert_ne!(hash(&ServerSettings { listen: Ipv4Addr::UNSPECIFIED.into(), ..base.clone() }), first);
+        // the certificate is read again on a reload
+        assert_eq!(hash(&ServerSettings { names: vec!["elsewhere".to_owned()], ..base.clone() }), first);
         let mut newer = base;
         newer.binary.version.patch = 2;
         assert_ne!(hash(&newer), first);
+    }
+
+    #[test]
+    fn this_machine_reaches_a_server_that_listens_everywhere_by_loopback() {
+        let dir = tempfile::tempdir().unwrap();
+        for (listen, address) in [("0.0.0.0", "127.0.0.1:4222"), ("::", "[::1]:4222"), ("192.0.2.7", "192.0.2.7:4222")]
+        {
+            let settings = ServerSettings { listen: listen.parse().unwrap(), port: Some(4222), ..settings(dir.path()) };
+            assert_eq!(Files::prepare(&settings).unwrap().address().to_string(), address);
+        }
     }
 
     #[test]

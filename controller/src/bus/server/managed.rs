@@ -5,8 +5,10 @@
 
 use std::path::PathBuf;
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use nix::sys::signal::Signal;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -16,6 +18,7 @@ use super::files::{Files, ServerSettings};
 use super::process::{Record, Running, hello, is_taken};
 use super::{ServerBinary, ServerError};
 use crate::bus::keys::UserCredentials;
+use crate::bus::tls::Authority;
 
 /// Reading a large event store may take its time; an empty one is ready in 20 ms.
 const READY_WITHIN: Duration = Duration::from_secs(30);
@@ -53,12 +56,14 @@ pub struct ManagedServer {
     url: String,
     credentials: UserCredentials,
     files: Files,
+    authority: Arc<Authority>,
     orders: mpsc::Sender<Order>,
     state: watch::Receiver<ServerState>,
 }
 
 enum Order {
     Admit { users: String, answer: oneshot::Sender<Result<(), ServerError>> },
+    Renew { answer: oneshot::Sender<Result<(), ServerError>> },
     Stop { answer: oneshot::Sender<Result<(), ServerError>> },
 }
 
@@ -73,18 +78,25 @@ impl ManagedServer {
         credentials: UserCredentials,
         users: &str,
     ) -> Result<Self, ServerError> {
-        let mut keeper = Keeper { files: Files::prepare(&settings)?, binary: settings.binary, config: String::new() };
+        let authority = Arc::new(Authority::load_or_make(&settings.data_dir, Timestamp::now())?);
+        let mut keeper = Keeper {
+            files: Files::prepare(&settings)?,
+            binary: settings.binary,
+            authority: authority.clone(),
+            names: settings.names,
+            config: String::new(),
+        };
         let running = keeper.take_up(users).await?;
         let (orders, inbox) = mpsc::channel(8);
         let (told, state) = watch::channel(ServerState::Up { pid: running.record.pid, restarts: 0 });
         let files = keeper.files.clone();
-        let url = format!("nats://127.0.0.1:{}", files.port);
+        let url = format!("tls://{}", files.address());
         let task = Watcher { keeper, told, restarts: 0, backoff: FIRST_BACKOFF, untaken: false };
         drop(crate::watch::spawn("bus server", task.run(running, inbox)));
-        Ok(Self { url, credentials, files, orders, state })
+        Ok(Self { url, credentials, files, authority, orders, state })
     }
 
-    /// `nats://127.0.0.1:<port>`; the same after each restart.
+    /// `tls://127.0.0.1:<port>`, as this machine reaches it; the same after each restart.
     pub fn url(&self) -> String {
         self.url.clone()
     }
@@ -92,6 +104,16 @@ impl ManagedServer {
     /// The controller's key.
     pub fn credentials(&self) -> &UserCredentials {
         &self.credentials
+    }
+
+    /// Port it listens on.
+    pub fn port(&self) -> u16 {
+        self.files.port
+    }
+
+    /// Who vouches for its certificate.
+    pub fn authority(&self) -> &Authority {
+        &self.authority
     }
 
     /// The server's log.
@@ -114,11 +136,19 @@ impl ManagedServer {
         self.order(|answer| Order::Admit { users, answer }).await
     }
 
+    /// Renews the certificate if it is near its end. Connections that stand keep theirs.
+    ///
+    /// # Errors
+    /// See [`ServerError`]; the server goes on with the certificate it has.
+    pub async fn renew(&self) -> Result<(), ServerError> {
+        self.order(|answer| Order::Renew { answer }).await
+    }
+
     /// Ends the server: SIGTERM, a bounded wait, SIGKILL.
     ///
     /// # Errors
     /// When it does not end.
-    pub async fn stop(self) -> Result<(), ServerError> {
+    pub async fn stop(&self) -> Result<(), ServerError> {
         self.order(|answer| Order::Stop { answer }).await
     }
 
@@ -136,6 +166,9 @@ impl ManagedServer {
 struct Keeper {
     files: Files,
     binary: ServerBinary,
+    authority: Arc<Authority>,
+    /// What the server is called elsewhere.
+    names: Vec<String>,
     /// Hash of the configuration as it is to be.
     config: String,
 }
@@ -145,6 +178,7 @@ impl Keeper {
     async fn take_up(&mut self, users: &str) -> Result<Running, ServerError> {
         for tries_left in (0..PORT_TRIES).rev() {
             self.config = self.files.write_config(&self.binary)?;
+            self.certify()?;
             self.files.write_users(&self.binary, users).await?;
             match self.adopt_or_launch().await {
                 Err(ServerError::PortTaken { .. }) if self.files.port_is_new && tries_left > 0 => {
@@ -153,7 +187,20 @@ impl Keeper {
                 outcome => return outcome,
             }
         }
-        Err(ServerError::PortTaken { port: self.files.port, port_file: self.files.port_file() })
+        Err(self.taken())
+    }
+
+    /// Sees to a good certificate. True when it is a new one.
+    fn certify(&self) -> Result<bool, ServerError> {
+        let new = self.authority.ensure(&self.files.certificate(), &self.names, Timestamp::now())?;
+        if new {
+            info!(names = ?self.names, "the bus server has a new certificate");
+        }
+        Ok(new)
+    }
+
+    fn taken(&self) -> ServerError {
+        ServerError::PortTaken { address: self.files.address(), port_file: self.files.port_file() }
     }
 
     /// Adopts what a former controller left, else launches.
@@ -170,9 +217,9 @@ impl Keeper {
         let left = Record::read(&self.files).filter(Record::lives).or_else(|| Record::by_command(&self.files));
         let Some(record) = left else { return Ok(None) };
         let pid = record.pid;
-        let ours = hello(self.files.port).await.is_some_and(|hello| self.is_ours(&hello));
+        let ours = hello(self.files.address()).await.is_some_and(|hello| self.is_ours(&hello));
         if ours && record.config == self.config {
-            // its users may be older than the file
+            // its users and its certificate may be older than their files
             match self.reload(&record).await {
                 Ok(()) => {
                     info!(pid, port = self.files.port, "adopted the bus server left running");
@@ -187,19 +234,19 @@ impl Keeper {
     }
 
     fn is_ours(&self, hello: &super::process::Hello) -> bool {
-        // a server without users would let everyone in
-        hello.server_name == self.files.server_name && hello.auth_required
+        // a server without users would let everyone in, one without TLS would let everyone listen
+        hello.server_name == self.files.server_name && hello.auth_required && hello.tls_required
     }
 
     /// Starts a process and waits until it answers.
     async fn launch(&self) -> Result<Running, ServerError> {
-        if is_taken(self.files.port).await {
-            return Err(ServerError::PortTaken { port: self.files.port, port_file: self.files.port_file() });
+        if is_taken(self.files.address()).await {
+            return Err(self.taken());
         }
         let mut running = Running::launch(&self.files, &self.binary, self.config.clone())?;
         let until = Instant::now() + READY_WITHIN;
         loop {
-            if hello(self.files.port).await.is_some_and(|hello| self.is_ours(&hello)) {
+            if hello(self.files.address()).await.is_some_and(|hello| self.is_ours(&hello)) {
                 info!(pid = running.record.pid, port = self.files.port, version = %self.binary.version, "bus server started");
                 return Ok(running);
             }
@@ -274,7 +321,7 @@ struct Watcher {
     told: watch::Sender<ServerState>,
     restarts: u64,
     backoff: Duration,
-    /// The file has users of which the process did not say yet that it took them.
+    /// There are users or a certificate of which the process did not say yet that it took them.
     untaken: bool,
 }
 
@@ -298,6 +345,9 @@ impl Watcher {
                 Some(Order::Admit { users, answer }) => {
                     // who asked may have gone; the users are in place all the same
                     let _ = answer.send(self.admit(&phase, &users).await);
+                }
+                Some(Order::Renew { answer }) => {
+                    let _ = answer.send(self.renew(&phase).await);
                 }
                 Some(Order::Stop { answer }) => {
                     let ended = match phase {
@@ -327,6 +377,9 @@ impl Watcher {
     async fn again(&mut self) -> Phase {
         self.restarts += 1;
         self.backoff = (self.backoff * 2).min(LAST_BACKOFF);
+        if let Err(reason) = self.keeper.certify() {
+            warn!(%reason, "the bus server's certificate can't be looked at");
+        }
         match self.keeper.adopt_or_launch().await {
             Ok(running) => {
                 warn!(pid = running.record.pid, restarts = self.restarts, "the bus server was started anew");
@@ -341,11 +394,21 @@ impl Watcher {
         }
     }
 
+    async fn renew(&mut self, phase: &Phase) -> Result<(), ServerError> {
+        // a reload that failed is tried again with the next look or the next members
+        self.untaken |= self.keeper.certify()?;
+        self.reload(phase).await
+    }
+
     async fn admit(&mut self, phase: &Phase, users: &str) -> Result<(), ServerError> {
         self.untaken |= self.keeper.files.write_users(&self.keeper.binary, users).await?;
+        self.reload(phase).await
+    }
+
+    async fn reload(&mut self, phase: &Phase) -> Result<(), ServerError> {
         match phase {
             Phase::Up(running) if self.untaken => self.keeper.reload(&running.record).await?,
-            // the next process reads the file anyway
+            // the next process reads the files anyway
             Phase::Up(_) | Phase::Down { .. } => {}
         }
         self.untaken = false;

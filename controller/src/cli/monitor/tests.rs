@@ -124,11 +124,13 @@ fn busy() -> (Store, View) {
     ];
     let fact =
         |by: &str, reason: &str| Some(Fact { by: by.to_owned(), reason: reason.to_owned(), since: NOW, until: None });
-    drones[3].1.row.paused = fact("ada", "paused by a person");
-    drones[4].1.row.grounded = fact("swarm", "8 failures in a row that are its fault");
+    Arc::make_mut(&mut drones[3].1.row).paused = fact("ada", "paused by a person");
+    Arc::make_mut(&mut drones[4].1.row).grounded = fact("swarm", "8 failures in a row that are its fault");
     drones[5].1.presence = Presence::Offline;
     drones[5].1.worker = WorkerState::Unknown;
-    view.drones = drones.into_iter().map(|(id, drone)| (id, Arc::new(drone))).collect();
+    for (id, drone) in drones {
+        view.drones.insert(id, Arc::new(drone));
+    }
     store.builds = vec![
         world::build(30, "app-misc/hivemap-0.9", world::needed()),
         world::build(31, "app-misc/nectar-2.1", world::needed()),

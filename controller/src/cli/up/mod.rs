@@ -265,11 +265,12 @@ impl Place {
             .map_err(|error| Problem::new("can't find the bus").with(error))?;
         let distfiles: Vec<PathBuf> = args.distfiles.iter().filter_map(|dir| fs_err::canonicalize(dir).ok()).collect();
         let text = format!(
-            "name = {name:?}\nstate_dir = {:?}\ncredentials = {:?}\n[bus]\nurl = {:?}\n[root]\npath = {:?}\nvenv = {:?}\n\
+            "name = {name:?}\nstate_dir = {:?}\ncredentials = {:?}\n[bus]\nurl = {:?}\nca = {:?}\n[root]\npath = {:?}\nvenv = {:?}\n\
              repository = {:?}\nprofile = {:?}\ndistfiles = {distfiles:?}\n",
             self.data.join("agents").join(name),
             self.data.join("drones").join(format!("{name}.nk")),
             bus.trim(),
+            self.data.join("bus-ca.pem"),
             self.root(name),
             self.portage,
             self.repository,

@@ -16,6 +16,7 @@ use super::super::views::{
     ControllerVersion, Drone, DroneDone, LegacyDrones, Orchestrator, PortageBase, PortageConfig, Version, Versions,
 };
 use super::super::{AppState, unexpected, wall};
+use super::members;
 
 /// Which drones, in which shape.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -63,7 +64,6 @@ async fn act(
     action: DroneAction,
     status: &str,
 ) -> Result<Json<DroneDone>, ApiError> {
-    // the name for the answer, before a forgotten drone has none any more
     let known = state.view().drones.values().find(|drone| drone.row.name == name || drone.row.id.0 == name).cloned();
     match state.request(&admin.actor, Request::Drone { drone: name.clone(), action }).await? {
         Answer::Done(_) => {
@@ -129,6 +129,8 @@ pub async fn drain(
 }
 
 /// Forget an offline drone
+///
+/// Its key is let onto the bus no more, until it is invited again or the configuration names it at the next start.
 #[utoipa::path(
     delete,
     path = "/api/v1/nodes/{name}",
@@ -148,7 +150,7 @@ pub async fn forget(
     State(state): State<AppState>,
     Path(name): Path<String>,
 ) -> Result<Json<DroneDone>, ApiError> {
-    act(&state, &admin, name, DroneAction::Forget, "forgotten").await
+    members::gone(&state, &admin, name, DroneAction::Forget, "forgotten").await
 }
 
 /// Who runs which version

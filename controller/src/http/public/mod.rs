@@ -8,6 +8,7 @@ mod events;
 pub(super) mod fleet;
 mod history;
 pub(super) mod logs;
+mod members;
 mod metrics;
 mod queue;
 mod sessions;
@@ -50,6 +51,16 @@ pub fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(builds::show))
         .routes(routes!(logs::log))
         .routes(routes!(why::why))
+        .routes(routes!(members::invites, members::invite))
+        .routes(routes!(members::uninvite))
+        .routes(routes!(members::enrol))
+        .routes(routes!(members::bus))
+        .routes(routes!(members::authority))
+        .routes(routes!(members::members))
+        .routes(routes!(members::permissions))
+        .routes(routes!(members::tapper))
+        .routes(routes!(members::untap))
+        .routes(routes!(members::revoke))
         .routes(routes!(binhost::show))
         .routes(routes!(binhost::key))
         .routes(routes!(binhost::stats))

@@ -3,6 +3,7 @@
 mod access;
 mod admin;
 mod errors;
+mod members;
 mod metrics;
 mod shapes;
 mod streams;

@@ -14,7 +14,7 @@ use serde_json::Value;
 use swarm_core::input::UploadedFile;
 use swarm_core::rows::*;
 use swarm_core::view::{Counts, DroneView, Presence, TaskView};
-use swarm_core::{Answer, Input, ReplyTo, View};
+use swarm_core::{Answer, Input, Membership, ReplyTo, View};
 use swarm_protocol::machine::{DroneType, Vitals, WorkerState};
 use swarm_protocol::report::{FailureClass, Phase};
 use swarm_protocol::*;
@@ -46,6 +46,8 @@ pub struct Store {
     pub config: Arc<Mutex<Vec<ConfigRow>>>,
     /// How often it was read.
     pub reads: Arc<std::sync::atomic::AtomicUsize>,
+    pub members: Vec<MemberRow>,
+    pub invites: Vec<InviteRow>,
     pub broken: bool,
 }
 
@@ -97,6 +99,12 @@ impl Rows for Store {
     }
     fn config(&self) -> Result<Vec<ConfigRow>, ReadError> {
         Ok(self.config.lock().unwrap().clone())
+    }
+    fn members(&self) -> Result<Vec<MemberRow>, ReadError> {
+        Ok(self.members.clone())
+    }
+    fn invites(&self) -> Result<Vec<InviteRow>, ReadError> {
+        Ok(self.invites.clone())
     }
 }
 
@@ -203,7 +211,54 @@ impl Readiness for Ready {
     }
 }
 
+/// A bus that takes every change, or none.
+pub struct Bus {
+    pub addresses: Mutex<Result<Addresses, String>>,
+    pub admits: Mutex<Result<bool, String>>,
+    pub waited_for: Mutex<Vec<u64>>,
+}
+
+impl Default for Bus {
+    fn default() -> Self {
+        let addresses = Addresses {
+            facade: "http://swarm.example.org:8100".to_owned(),
+            bus: "tls://swarm.example.org:4222".to_owned(),
+            prefix: "swarm.v1".to_owned(),
+            authority: Some("ab".repeat(32)),
+        };
+        let (addresses, admits) = (Mutex::new(Ok(addresses)), Mutex::new(Ok(true)));
+        Self { addresses, admits, waited_for: Mutex::default() }
+    }
+}
+
+impl crate::http::ports::Bus for Bus {
+    fn addresses(&self) -> Result<Addresses, String> {
+        self.addresses.lock().unwrap().clone()
+    }
+    fn authority(&self) -> Option<String> {
+        Some("-----BEGIN CERTIFICATE-----\n".to_owned())
+    }
+    fn admitted(&self, membership: Arc<Membership>) -> BoxFuture<'_, Result<bool, String>> {
+        self.waited_for.lock().unwrap().push(membership.generation);
+        Box::pin(std::future::ready(self.admits.lock().unwrap().clone()))
+    }
+    fn permissions(&self, membership: &Membership) -> Result<String, String> {
+        Ok(format!("{} drones", membership.drones.len()))
+    }
+    fn state(&self) -> BusState {
+        BusState {
+            url: "tls://127.0.0.1:4222".to_owned(),
+            managed: true,
+            connected: true,
+            prefix: "swarm.v1".to_owned(),
+            counters: vec![("malformed", 3)],
+            ..BusState::default()
+        }
+    }
+}
+
 pub struct World {
+    pub bus: Arc<Bus>,
     pub engine: Arc<Engine>,
     pub logs: Arc<Logs>,
     pub binhost: Arc<Binhost>,
@@ -247,7 +302,7 @@ impl World {
             hangs: AtomicBool::new(false),
         });
         let logs = Arc::new(Logs { fence: fence(1, 2), log: watch::channel(LogPiece::default()).0 });
-        let binhost = Arc::new(Binhost::default());
+        let (binhost, bus) = (Arc::new(Binhost::default()), Arc::new(Bus::default()));
         let configured = Config { name: "hive".to_owned(), ..Config::default() };
         let state = AppState::new(Parts {
             engine: engine.clone(),
@@ -255,6 +310,7 @@ impl World {
             logs: logs.clone(),
             binhost: binhost.clone(),
             ready: Arc::new(Ready(missing)),
+            bus: bus.clone(),
             admin_key: AdminKey::new(KEY),
             base_url: "http://127.0.0.1:8100/".to_owned(),
             runtime: Arc::new(Runtime::new(configured, &[], Vec::new()).0),
@@ -266,7 +322,7 @@ impl World {
             stop: CancellationToken::new(),
         });
         let (router, admin) = (router(state.clone(), Router::new()), admin_router(state.clone()));
-        Self { engine, logs, binhost, router, admin, state }
+        Self { engine, logs, binhost, bus, router, admin, state }
     }
 
     pub fn will_answer(&self, answer: Answer) {
@@ -454,7 +510,7 @@ pub fn drone(id: &str, name: &str, presence: Presence) -> Arc<DroneView> {
     let (worker, last_heartbeat) = (WorkerState::Alive, 0);
     let (tasks, speed) = (Vec::new(), row.learned_speed());
     Arc::new(DroneView {
-        row,
+        row: Arc::new(row),
         presence,
         last_heartbeat,
         vitals,
@@ -505,7 +561,7 @@ pub fn busy() -> (Store, View) {
         estimated_ms: Some(30_000),
         log_bytes: 7,
     }];
-    alpha.row.streaks.failures = 2;
+    Arc::make_mut(&mut alpha.row).streaks.failures = 2;
     let counts = Counts { needed: 1, delegated: 1, received: 1, blocked: 1, failed: 0, waiting: 1 };
     let view = View {
         drones: [

@@ -8,6 +8,7 @@ mod control;
 mod event;
 mod fleet;
 mod history;
+mod member;
 mod metrics;
 mod queue;
 mod session;
@@ -28,6 +29,10 @@ pub use fleet::{
     Orchestrator, Version, Versions,
 };
 pub use history::{DroneTiming, History, HistoryEntry, Timing};
+pub use member::{
+    BusAnswer, EnrolAnswer, EnrolBody, Invite, InviteAnswer, InviteBody, Invites, Member, MembersAnswer, TapperAnswer,
+    TapperBody,
+};
 pub use metrics::{
     BinhostStats, IndexStats, Metrics, MetricsSample, PackageAttempts, PackageStats, PortageBase, PortageConfig,
     QueueCounts, SampledDrone,

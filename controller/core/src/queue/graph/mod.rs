@@ -81,7 +81,7 @@ impl Graph {
     pub(crate) fn set_needs(&mut self, id: BuildId, needs: impl IntoIterator<Item = BuildId>) -> Vec<BuildId> {
         self.clear_needs(id);
         if self.node(id).dependents.is_empty() {
-            self.to_top(id);
+            self.rise(id);
         }
         let taken = needs.into_iter().filter(|need| self.connect(*need, id)).collect();
         self.soil(id);

@@ -10,7 +10,7 @@ use super::Graph;
 
 impl Graph {
     /// An entry nobody waits for may stand above all others.
-    pub(super) fn to_top(&mut self, id: BuildId) {
+    pub(super) fn rise(&mut self, id: BuildId) {
         self.top += 1;
         let top = self.top;
         self.node(id).rank = top;
@@ -100,7 +100,7 @@ impl Graph {
                 self.node(need).dependents.remove(&id);
                 self.node(id).needs.remove(&need);
             }
-            self.to_top(id);
+            self.rise(id);
             self.work += 1;
             for dependent in self.nodes[&id].dependents.iter() {
                 self.work += 1;

@@ -1,0 +1,145 @@
+//! What a drone says that means harm, or is broken: it costs the others nothing, and what is remembered of it is bounded.
+
+mod farm;
+
+use farm::*;
+use swarm_core::rows::ArtifactRow;
+use swarm_core::{Answer, Effect, Input, ReplyTo};
+use swarm_protocol::artifact::{ArtifactAnswer, ArtifactAsk};
+use swarm_protocol::report::{AttemptStatus, BuildAnswer, BuildNews, Heartbeat, HelloAnswer, Role};
+use swarm_protocol::{Attempt, BuildId, Fence, InstanceId};
+
+fn say(farm: &mut Farm, input: Input) -> Vec<Effect> {
+    farm.core.handle(farm.now, input)
+}
+
+fn hello_answer(effects: &[Effect]) -> HelloAnswer {
+    effects
+        .iter()
+        .find_map(|effect| match effect {
+            Effect::Reply { answer: Answer::Hello(answer), .. } => Some(answer.clone()),
+            _ => None,
+        })
+        .expect("a hello is answered")
+}
+
+#[test]
+fn a_second_agent_with_the_same_key_is_refused_with_all_its_processes_while_the_first_lives() {
+    let mut farm = Farm::of(&["anna"]);
+    let (id, first) = (farm.drones["anna"].id.clone(), farm.drones["anna"].instance(Role::Supervisor));
+    let hello = |farm: &mut Farm, role, instance: &str, supervisor: Option<InstanceId>| {
+        let mut hello = farm.drones["anna"].hello(role);
+        (hello.instance, hello.supervisor) = (InstanceId::from(instance), supervisor);
+        let input = Input::Hello { drone: id.clone(), hello: Box::new(hello), reply: ReplyTo(9_000) };
+        hello_answer(&say(farm, input))
+    };
+    let is_refused = |answer: &HelloAnswer| matches!(answer, HelloAnswer::Refused { reason, .. } if reason == "another instance of this drone is alive");
+    farm.beat("anna");
+    assert!(is_refused(&hello(&mut farm, Role::Supervisor, "copy", None)));
+    assert!(is_refused(&hello(&mut farm, Role::Worker, "copy-worker", Some(InstanceId::from("copy")))));
+    // the first one's worker may be started anew at any time
+    let anew = hello(&mut farm, Role::Worker, "second-worker", Some(first.clone()));
+    assert!(matches!(anew, HelloAnswer::Welcome { .. }), "{anew:?}");
+    // an agent of before says nothing of it
+    assert!(matches!(hello(&mut farm, Role::Worker, "third-worker", None), HelloAnswer::Welcome { .. }));
+    // the first one falls silent: then the other is the drone
+    farm.drones.get_mut("anna").unwrap().silent = true;
+    farm.pass(7 * SECOND);
+    assert!(matches!(hello(&mut farm, Role::Supervisor, "copy", None), HelloAnswer::Welcome { .. }));
+    let theirs = hello(&mut farm, Role::Worker, "copy-worker", Some(InstanceId::from("copy")));
+    assert!(matches!(theirs, HelloAnswer::Welcome { .. }));
+}
+
+#[test]
+fn what_is_told_of_a_drone_that_misbehaves_is_bounded_whatever_it_says() {
+    let mut farm = Farm::of(&["anna", "ben"]);
+    let before = farm.view().last_event;
+    for n in 0..200u64 {
+        let mut hello = farm.drones["anna"].hello(Role::Supervisor);
+        hello.name = format!("<b>{n}</b>");
+        let id = farm.drones["anna"].id.clone();
+        say(&mut farm, Input::Hello { drone: id.clone(), hello: Box::new(hello), reply: ReplyTo(9_000 + n) });
+        let fence = Fence { build: BuildId(n), attempt: Attempt(1) };
+        farm.report("anna", fence, BuildNews::Finished { result: done() });
+        say(&mut farm, Input::Flood { drone: id, dropped: n });
+    }
+    let told = farm.view().last_event - before;
+    assert!((1..=10).contains(&told), "{told} events");
+    // and begins anew when it has been quiet
+    farm.pass(10 * MINUTE);
+    let before = farm.view().last_event;
+    let id = farm.drones["anna"].id.clone();
+    say(&mut farm, Input::Flood { drone: id, dropped: 7 });
+    assert_eq!(farm.view().last_event - before, 1);
+}
+
+#[test]
+fn reports_of_other_drones_attempts_change_nothing() {
+    let mut farm = Farm::of(&["anna", "ben"]);
+    farm.queue(&["app-misc/hello"]);
+    let holder = farm.holder("app-misc/hello-1.0").unwrap();
+    let fence = farm.starts(&holder, "app-misc/hello-1.0");
+    let other = if holder == "anna" { "ben" } else { "anna" };
+    let before = farm.store.clone();
+    for news in [
+        BuildNews::Taken {},
+        BuildNews::Started { at: 1 },
+        BuildNews::Dropped { reason: "no".to_owned() },
+        BuildNews::Refused { failure: Default::default() },
+        BuildNews::Finished { result: done() },
+    ] {
+        let reply = farm.report(other, fence, news.clone());
+        let answer = &farm.answers[&reply];
+        assert!(matches!(answer, Answer::Build(BuildAnswer::Superseded { .. })), "{news:?}: {answer:?}");
+    }
+    let builds = |store: &Store| store.all::<swarm_core::rows::BuildRow>();
+    assert_eq!(builds(&before), builds(&farm.store));
+    assert_eq!(farm.state("app-misc/hello-1.0"), "delegated");
+}
+
+#[test]
+fn a_heartbeat_that_lists_thousands_of_attempts_causes_few_orders() {
+    let mut farm = Farm::of(&["anna"]);
+    let status = |n| AttemptStatus { fence: Fence { build: BuildId(n), attempt: Attempt(1) }, ..Default::default() };
+    let beat = Heartbeat {
+        instance: farm.drones["anna"].instance(Role::Supervisor),
+        seq: u64::MAX,
+        attempts: (0..30_000).map(status).collect(),
+        ..Heartbeat::default()
+    };
+    let id = farm.drones["anna"].id.clone();
+    let effects = say(&mut farm, Input::Heartbeat { drone: id, beat: Box::new(beat) });
+    let orders = effects.iter().filter(|effect| matches!(effect, Effect::Order { .. })).count();
+    assert!(orders <= 256, "{orders} orders");
+}
+
+#[test]
+fn a_drone_gets_a_bounded_number_of_tickets_it_does_not_use() {
+    let mut farm = Farm::of(&["anna"]);
+    farm.queue(&["app-misc/hello"]);
+    let fence = farm.starts("anna", "app-misc/hello-1.0");
+    let artifact = binary(&farm.drones["anna"].running[&fence].0);
+    let mut refused = 0;
+    for n in 0..300u64 {
+        let ask = ArtifactAsk {
+            instance: farm.drones["anna"].instance(Role::Worker),
+            store_id: farm.core.store_id().clone(),
+            fence,
+            artifact: swarm_protocol::artifact::ArtifactRef { sha256: format!("{n:064x}"), ..artifact.clone() },
+        };
+        let drone = farm.drones["anna"].id.clone();
+        let token = format!("t{n}");
+        let effects = say(&mut farm, Input::Artifact { drone, ask: Box::new(ask), token, reply: ReplyTo(9_000 + n) });
+        let answered = |effect: &Effect| match effect {
+            Effect::Reply { answer: Answer::Artifact(ArtifactAnswer::Refused { reason }), .. } => {
+                assert!(reason.contains("not used yet"), "{reason}");
+                true
+            }
+            _ => false,
+        };
+        refused += u64::from(effects.iter().any(answered));
+    }
+    assert_eq!(refused, 300 - 256);
+    farm.core.drain(farm.now, &mut farm.store);
+    assert_eq!(farm.store.all::<ArtifactRow>().len(), 256);
+}

@@ -1,0 +1,257 @@
+//! A controller without its binhost, façade and log store: the real core, engine, redb store, bus link and event stream, in
+//! this process on threads of its own. What is left out answers at once, so that the rest is what is measured.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use futures::future::BoxFuture;
+use swarm_controller::bus::link::{Intake, Link, LinkSettings};
+use swarm_controller::engine::{
+    BinhostWork, CommitHook, EngineHandle, EngineThread, Loaded, OnFailure, Options, Outlets, WantedLog,
+};
+use swarm_controller::store::Store;
+use swarm_controller::store::outbox::{EventSource, Outbox, OutboxSettings};
+use swarm_controller::watch::spawn;
+use swarm_core::input::{Control, QueueRequest, Request, SignedFile, UploadedFile};
+use swarm_core::rows::EventRow;
+use swarm_core::{Answer, Input, ReplyTo, Settings};
+use swarm_protocol::artifact::ArtifactRef;
+use swarm_protocol::order::Order;
+use swarm_protocol::{DroneId, Subjects};
+use swarm_tests::fleet::{Ticket, Uploads};
+use swarm_tests::packages::CHOST;
+use swarm_tests::server::Bus;
+use tokio::runtime::Runtime;
+
+/// Name of the controller's threads, the engine's and the binhost's apart.
+pub const THREADS: &str = "plant";
+
+/// A runtime whose threads have one name.
+///
+/// # Errors
+/// When it can't be made.
+pub fn runtime(name: &str) -> Result<Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().thread_name(name).build()?)
+}
+
+/// The running controller.
+pub struct Plant {
+    /// The engine.
+    pub engine: EngineHandle,
+    /// Its connection.
+    pub link: Link,
+    /// The last event the stream holds.
+    pub published: Arc<AtomicU64>,
+    thread: EngineThread,
+    runtime: Runtime,
+}
+
+impl Plant {
+    /// Starts it with its store in `dir`.
+    ///
+    /// # Errors
+    /// When a part of it does not start.
+    pub fn start(dir: &Path, bus: &Bus, hook: Option<CommitHook>) -> Result<Self> {
+        let runtime = runtime(THREADS)?;
+        let store = Store::open(&dir.join("state.redb"))?;
+        let loaded = Loaded::load(&store, Settings { min_free_disk: 0, start_grace: 0, ..Settings::default() })?;
+        let store_id = loaded.store_id().clone();
+        let (orders, mut order_queue) = tokio::sync::mpsc::channel(16 * 1024);
+        let (news, to_engine) = mpsc::channel();
+        let options = Options { commit_hook: hook, on_failure: OnFailure::EndThread, ..Options::default() };
+        let (engine, thread) = loaded.start(StandIn { orders, news }, options)?;
+        let told = engine.clone();
+        std::thread::Builder::new().name("stand-in".to_owned()).spawn(move || {
+            while let Ok(input) = to_engine.recv() {
+                if told.send_blocking(input).is_err() {
+                    return;
+                }
+            }
+        })?;
+        let settings = LinkSettings {
+            url: bus.url.clone(),
+            ca: None,
+            credentials: bus.controller.clone(),
+            subjects: Subjects::default(),
+            store_id: store_id.clone(),
+        };
+        let ears: Arc<dyn Intake> = Arc::new(Ears(engine.clone()));
+        let (link, published) = runtime.block_on(async {
+            let link = Link::connect(settings).await?;
+            link.listen(ears, Arc::new(|_, _| {})).await?;
+            let sender = link.clone();
+            drop(spawn("orders", async move {
+                while let Some((drone, order)) = order_queue.recv().await {
+                    sender.send(drone, order);
+                }
+            }));
+            let source = Arc::new(Committed(store.clone()));
+            let settings = OutboxSettings::new(Subjects::default(), store_id);
+            let outbox = Outbox::new(link.client(), settings, source, engine.events());
+            let published = outbox.published();
+            drop(spawn("outbox", outbox.run()));
+            anyhow::Ok((link, published))
+        })?;
+        Ok(Self { engine, link, published, thread, runtime })
+    }
+
+    /// Asks the engine for something a person would ask for.
+    ///
+    /// # Errors
+    /// When it is refused or not answered.
+    pub fn ask(&self, request: Request) -> Result<Answer> {
+        let asked = self.engine.ask_within(Duration::from_secs(120), |reply| Input::Request {
+            actor: "bench".into(),
+            request,
+            reply,
+        });
+        match self.runtime.block_on(asked)? {
+            Answer::Refused(refusal) => bail!("refused: {}", refusal.error),
+            answer => Ok(answer),
+        }
+    }
+
+    /// Queues packages.
+    ///
+    /// # Errors
+    /// When they are refused.
+    pub fn queue(&self, packages: Vec<String>) -> Result<()> {
+        for part in packages.chunks(10_000) {
+            self.ask(Request::Queue(QueueRequest { packages: part.to_vec(), ..QueueRequest::default() }))?;
+        }
+        Ok(())
+    }
+
+    /// Pauses the swarm or lets it go on.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub fn control(&self, action: Control) -> Result<()> {
+        self.ask(Request::Control { action, package: None, drone: None }).map(drop)
+    }
+
+    /// Ends it; the store is closed then.
+    ///
+    /// # Errors
+    /// When the engine had failed.
+    pub fn stop(self) -> Result<()> {
+        self.thread.stop();
+        self.thread.join().context("the engine")?;
+        // the tasks hold the store
+        self.runtime.shutdown_timeout(Duration::from_secs(10));
+        Ok(())
+    }
+}
+
+/// Orders go to the bus; the rest is done as soon as it is asked for.
+struct StandIn {
+    orders: tokio::sync::mpsc::Sender<(DroneId, Box<Order>)>,
+    news: mpsc::Sender<Input>,
+}
+
+impl Outlets for StandIn {
+    fn order(&self, drone: DroneId, order: Box<Order>) {
+        // one that does not fit is sent again by the core
+        let _ = self.orders.try_send((drone, order));
+    }
+
+    fn binhost(&self, work: BinhostWork) {
+        let news = match work {
+            BinhostWork::Sign { artifact, build_id, path, .. } => {
+                let stanza = stanza(artifact.0, build_id, &path);
+                let file = SignedFile { path, sha256: "0".repeat(64), size: 200_000, stanza };
+                Input::Signed { artifact, file }
+            }
+            BinhostWork::WriteIndex { index, timestamp, .. } => Input::IndexWritten { index, timestamp },
+            BinhostWork::DropUpload { .. } => return,
+        };
+        let _ = self.news.send(news);
+    }
+
+    fn complete_log(&self, work: WantedLog) {
+        let _ = self.news.send(Input::LogStored { fence: work.fence, complete: true });
+    }
+}
+
+/// A block of an index as long as real ones.
+fn stanza(number: u64, build_id: u32, path: &str) -> BTreeMap<String, String> {
+    let fields = [
+        ("BDEPEND", "virtual/pkgconfig >=dev-build/cmake-3.28.5".to_owned()),
+        ("BUILD_ID", build_id.to_string()),
+        ("BUILD_TIME", "1795449718".to_owned()),
+        ("CHOST", CHOST.to_owned()),
+        ("CPV", format!("app-misc/package-{number}")),
+        ("DEFINED_PHASES", "compile configure install prepare test".to_owned()),
+        ("DEPEND", ">=dev-libs/glib-2.60:2/2= dev-libs/openssl:0/3= || ( sys-libs/zlib sys-libs/zlib-ng )".to_owned()),
+        ("EAPI", "8".to_owned()),
+        ("IUSE", "+nls +ssl doc examples systemd test".to_owned()),
+        ("KEYWORDS", "~alpha amd64 arm arm64 ~hppa ppc ppc64 ~riscv ~s390 sparc x86".to_owned()),
+        ("LICENSE", "GPL-2+".to_owned()),
+        ("MD5", "0".repeat(32)),
+        ("PATH", path.to_owned()),
+        ("RDEPEND", ">=dev-libs/glib-2.60:2/2= dev-libs/openssl:0/3=".to_owned()),
+        ("SHA1", "0".repeat(40)),
+        ("SIZE", "200000".to_owned()),
+        ("USE", "amd64 elibc_glibc kernel_linux nls ssl".to_owned()),
+        ("_mtime_", "1795449718".to_owned()),
+        ("repository", "gentoo".to_owned()),
+    ];
+    fields.map(|(key, value)| (key.to_owned(), value)).into()
+}
+
+/// The engine as the link sees it.
+struct Ears(EngineHandle);
+
+impl Intake for Ears {
+    fn offer(&self, input: Input) -> bool {
+        self.0.offer(input)
+    }
+
+    fn ask(&self, input: Box<dyn FnOnce(ReplyTo) -> Input + Send>) -> BoxFuture<'_, Option<Answer>> {
+        Box::pin(async move { self.0.ask(input).await.ok() })
+    }
+}
+
+struct Committed(Store);
+
+impl EventSource for Committed {
+    fn events(&self, after: u64, max: usize) -> Result<Vec<EventRow>, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(self.0.read()?.after(after, max)?)
+    }
+}
+
+/// Uploads of packages that are only spoken of: what the façade asks of the engine for each, and no file.
+pub struct Spoken(pub EngineHandle);
+
+impl Uploads for Spoken {
+    fn upload(&self, ticket: Ticket, made: ArtifactRef) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async move {
+            let artifact = ticket.artifact;
+            let request = Request::Ticket { artifact };
+            let asked = |reply| Input::Request { actor: "upload".into(), request, reply };
+            match self.0.ask(asked).await.map_err(|error| error.to_string())? {
+                Answer::Ticket(good) if good.token == ticket.token => {}
+                other => return Err(format!("{other:?}")),
+            }
+            let file = UploadedFile {
+                sha256: made.sha256,
+                size: made.size,
+                cpv: made.cpv,
+                slot: made.slot,
+                repository: made.repository,
+                use_flags: made.use_flags,
+                chost: CHOST.to_owned(),
+                restrict: String::new(),
+            };
+            let asked = |reply| Input::Uploaded { artifact, file, reply };
+            match self.0.ask(asked).await.map_err(|error| error.to_string())? {
+                Answer::Upload { taken: true, .. } => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+    }
+}
