@@ -29,10 +29,15 @@ fn takes(farm: &mut Farm, name: &str, cpv: &str, seconds: u64) {
 }
 
 fn task(farm: &mut Farm, cpv: &str) -> TaskView {
-    let name = farm.holder(cpv).unwrap();
+    let name = farm.holder(cpv).expect("someone has it");
     let id = farm.drones[&name].id.clone();
     let view = farm.view();
-    view.drones[&id].tasks.iter().find(|task| task.package == format!("={cpv}")).unwrap().clone()
+    view.drones[&id]
+        .tasks
+        .iter()
+        .find(|task| task.package == format!("={cpv}"))
+        .expect("the task of that package")
+        .clone()
 }
 
 fn rebuilt(farm: &mut Farm, package: &str) {

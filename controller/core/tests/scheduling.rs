@@ -305,7 +305,7 @@ fn a_drain_gives_back_what_waits_and_ends_when_the_drone_is_empty() {
     let begun = holders(&farm, &["anna"])[0][0].clone();
     farm.starts("anna", &begun);
     farm.order_drone("anna", DroneAction::Drain);
-    assert_eq!(holders(&farm, &["anna"])[0], vec![begun.clone()]);
+    assert_eq!(holders(&farm, &["anna"])[0], std::slice::from_ref(&begun));
     let drained = |farm: &mut Farm| farm.core.view().drones[&farm.drones["anna"].id].row.drained.clone();
     assert_eq!(drained(&mut farm), None);
     farm.builds("anna", &begun);

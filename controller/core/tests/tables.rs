@@ -269,15 +269,15 @@ fn preferred(package: &str, seconds: Option<u64>, change: fn(&mut Drone, &mut Dr
     for name in ["anna", "ben"] {
         farm.join(Drone { ram_gib: 64, ..Drone::new(name) });
     }
-    let mut row = farm.store.get::<DroneRow>(&"U-ben".to_owned()).unwrap();
-    change(farm.drones.get_mut("ben").unwrap(), &mut row);
+    let mut row = farm.store.get::<DroneRow>(&"U-ben".to_owned()).expect("the row of a drone that has joined");
+    change(farm.drones.get_mut("ben").expect("a drone of the farm"), &mut row);
     farm.store.put(&row);
     farm.restart();
     for name in ["anna", "ben"] {
         farm.greet(name);
     }
     farm.queue(&[package]);
-    farm.holder(&format!("{package}-1.0")).unwrap()
+    farm.holder(&format!("{package}-1.0")).expect("somebody has it")
 }
 
 #[test]

@@ -137,7 +137,7 @@ impl World {
     fn release(&mut self, build: u64) {
         let fence = fence(build);
         let begun = self.disk.get(&fence).is_some_and(|(_, standing)| *standing != Standing::Waiting);
-        let starting = self.pending.iter().any(|effect| *effect == Effect::Start { fence });
+        let starting = self.pending.contains(&Effect::Start { fence });
         if !begun && !starting {
             self.cancelled.insert(fence);
         }
