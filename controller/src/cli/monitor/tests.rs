@@ -8,9 +8,9 @@ use jiff::tz::TimeZone;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Color;
-use swarm_core::View;
 use swarm_core::rows::Fact;
 use swarm_core::view::{Counts, Presence, TaskView};
+use swarm_core::{Roster, View};
 use swarm_protocol::machine::{Vitals, WorkerState};
 use swarm_protocol::report::Phase;
 use swarm_protocol::{BuildId, DroneId};
@@ -128,6 +128,7 @@ fn busy() -> (Store, View) {
     Arc::make_mut(&mut drones[4].1.row).grounded = fact("swarm", "8 failures in a row that are its fault");
     drones[5].1.presence = Presence::Offline;
     drones[5].1.worker = WorkerState::Unknown;
+    view.drones = Roster::default();
     for (id, drone) in drones {
         view.drones.insert(id, Arc::new(drone));
     }
