@@ -204,8 +204,7 @@ async fn what_cannot_be_read_is_counted_and_dropped_and_harms_nobody() {
     }
     let unknown = format!("{PREFIX}.drone.{}.report.later", alpha.id);
     alpha.client().publish_with_reply(unknown, inbox, "x".into()).await.unwrap();
-    let junk = ReportKind::ALL.len() as u64 * 5 + 1;
-    bench.counted("malformed", |counters| &counters.malformed, junk).await;
+    bench.counted("malformed", |counters| &counters.malformed, 5 * ReportKind::ALL.len() as u64 + 1).await;
     let _: HelloAnswer = alpha.request(ReportKind::Hello, hello()).await;
     assert_eq!(bench.engine.heard().len(), 1);
 }
