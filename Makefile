@@ -46,8 +46,7 @@ bench: setup ## the figures of docs/performance.md on this machine, optimised (B
 setup: ## what the tests need and is missing: system packages, nats-server, Portage (below .tools/)
 	@$(TOOLS)/system.sh
 	@$(TOOLS)/nats.sh >/dev/null
-	@$(TOOLS)/portage.sh 3.0.83 >/dev/null
-	@$(TOOLS)/portage.sh 3.0.82.2 >/dev/null
+	@for version in 3.0.83 3.0.82.2 3.0.77 3.0.66.1; do $(TOOLS)/portage.sh $$version >/dev/null || exit 1; done
 
 release: ## both programs as they are installed, optimised
 	$(CARGO) build --release --locked --bins -p swarm-controller -p drone-agent

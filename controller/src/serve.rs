@@ -15,14 +15,16 @@ use swarm_core::rows::{ConfigRow, EventRow};
 use swarm_core::table::Source as _;
 use swarm_core::{Answer, Input, Membership, ReplyTo, Request, Settings};
 use swarm_protocol::order::Order;
-use swarm_protocol::{DroneId, Subjects};
+use swarm_protocol::{DroneId, Secret, Subjects};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::binhost::gpkg::Limits;
+use crate::binhost::secret::{self, Lock};
 use crate::binhost::service::{Places, Service};
 use crate::binhost::sign::SigningKey;
+use crate::binhost::verifying::Verifying;
 use crate::binhost::{durable, serve as files};
 use crate::bus::gate::{self, Gate};
 use crate::bus::keys;
@@ -39,8 +41,8 @@ use crate::logs::{LogBounds, LogCollector};
 use crate::metrics::{Counted, Samples, samples};
 use crate::notify::Manager;
 use crate::own_log::{LevelSwitch, Logging, OwnLog};
-use crate::store::Store;
 use crate::store::outbox::{EventSource, Outbox, OutboxSettings};
+use crate::store::{Snapshot, Store};
 
 /// Orders that may wait for the bus; what does not fit is sent again by the core.
 const ORDERS: usize = 16 * 1024;
@@ -78,7 +80,9 @@ pub async fn serve(config: Config, logging: Logging) -> Result<()> {
     let running = start(&config, &data, logging.level).await?;
     let stop = CancellationToken::new();
     let state = AppState::new(parts(&config, &data, &running, admin_key, own_log, &stop));
-    let app = router(state.clone(), files::router(data.join("binhost")));
+    let (places, lock) = (running.places.clone(), running.lock.clone());
+    let private = files::private_router(places.private, places.root.clone(), lock);
+    let app = router(state.clone(), files::router(places.root), private);
     let done = serve_until("http", listener, app, &stop);
     if let Some(listener) = admin_listener {
         info!(address = %SocketAddr::new(admin_address, config.http.admin_port), "administrators' port");
@@ -181,37 +185,26 @@ struct Running {
     bus: Arc<BusServer>,
     gateway: Arc<Gateway>,
     door: Arc<Door>,
+    places: Places,
+    lock: Lock,
 }
 
 async fn start(config: &Config, data: &Path, level: LevelSwitch) -> Result<Running> {
     let store = Store::open(&data.join("state.redb"))?;
-    let key = SigningKey::load_or_create(&data.join("keys"), &config.binhost.user_id)?;
+    let shelves = Shelves::open(config, data)?;
+    let places = shelves.places.clone();
     let settings = Settings {
+        binhost_secret: shelves.secret.clone(),
         http_url: config.public_url(),
-        key_fingerprint: key.fingerprint().to_owned(),
-        public_key: key.public_armored()?,
+        key_fingerprint: shelves.key.fingerprint().to_owned(),
+        public_key: shelves.public_key.clone(),
         ..config.rules.clone()
     };
     let json = Arc::new(AtomicBool::default());
     let runtime = runtime(Config { rules: settings.clone(), ..config.clone() }, &store, level, json.clone())?;
     let settings = runtime.held().config.rules.clone();
-    let places = Places { root: data.join("binhost"), incoming: data.join("incoming") };
-    fs_err::create_dir_all(&places.root)?;
-    fs_err::create_dir_all(&places.incoming)?;
-    durable::tidy(&places.root, &places.incoming)?;
-    fs_err::write(places.root.join("binhost.asc"), &settings.public_key)?;
-    let limits = Limits { package: config.binhost.max_upload, ..Limits::default() };
-    let door = Door {
-        places: places.clone(),
-        fingerprint: settings.key_fingerprint.clone(),
-        public_key: settings.public_key.clone(),
-        max_upload: config.binhost.max_upload,
-        min_free_percent: config.binhost.min_free_percent,
-        limits: limits.clone(),
-    };
     let loaded = Loaded::load(&store, settings)?;
     let store_id = loaded.store_id().clone();
-    let service = Service::load(places, key, limits, &store.read()?)?;
     let bus = Arc::new(start_bus(config, data, &store_id, &loaded.membership()).await?);
     let subjects = Subjects::new(config.bus.prefix.clone());
 
@@ -219,7 +212,11 @@ async fn start(config: &Config, data: &Path, level: LevelSwitch) -> Result<Runni
     let (wanted, mut log_queue) = tokio::sync::mpsc::channel::<WantedLog>(LOGS);
     let (work, work_queue) = mpsc::channel();
     let options = Options { keep_events: config.events.keep, keep_history: config.history.keep, ..Options::default() };
+    let rows = store.read()?;
     let (engine, thread) = loaded.start(Doors { orders, work, wanted }, options)?;
+    let lock = Lock::new(&shelves.secret);
+    let (door, service) = shelves.take_up(config, &store, &rows, &engine)?;
+    drop(rows);
     let signing = engine.clone();
     std::thread::Builder::new().name("binhost".to_owned()).spawn(move || service.run(&work_queue, &signing))?;
 
@@ -276,7 +273,8 @@ async fn start(config: &Config, data: &Path, level: LevelSwitch) -> Result<Runni
     let published = outbox.published();
     drop(crate::watch::spawn("outbox", outbox.run()));
     let gateway = Arc::new(Gateway::new(config, bus.clone(), gate, link.clone(), logs.clone())?);
-    Ok(Running { store, runtime, published, engine, thread, logs, link, bus, gateway, door: Arc::new(door) })
+    let door = Arc::new(door);
+    Ok(Running { store, runtime, published, engine, thread, logs, link, bus, gateway, door, places, lock })
 }
 
 /// The configuration with what was changed at run time, and who feels such a change.
@@ -291,6 +289,57 @@ fn runtime(configured: Config, store: &Store, level: LevelSwitch, json: Arc<Atom
         warn!("{warning}");
     }
     Ok(Arc::new(runtime))
+}
+
+/// What the binhost has to begin with.
+struct Shelves {
+    places: Places,
+    key: SigningKey,
+    public_key: String,
+    secret: Secret,
+}
+
+impl Shelves {
+    /// Folders and keys, made if they are missing; what a crash left is tidied up.
+    fn open(config: &Config, data: &Path) -> Result<Self> {
+        let key = SigningKey::load_or_create(&data.join("keys"), &config.binhost.user_id)?;
+        let secret = secret::load_or_create(&data.join("keys/binhost-private.secret"))
+            .context("keep the secret of the binhost's restricted part")?;
+        let at = |name: &str| data.join(name);
+        let places = Places { root: at("binhost"), private: at("binhost-private"), incoming: at("incoming") };
+        fs_err::create_dir_all(&places.root)?;
+        folder(&places.private, 0o700)?;
+        fs_err::create_dir_all(&places.incoming)?;
+        durable::tidy(&places.root, &places.incoming)?;
+        durable::tidy(&places.private, &places.incoming)?;
+        let public_key = key.public_armored()?;
+        fs_err::write(places.root.join("binhost.asc"), &public_key)?;
+        Ok(Self { places, key, public_key, secret })
+    }
+
+    /// The façade's door and the writer; the rows are those the engine began with.
+    fn take_up(
+        self,
+        config: &Config,
+        store: &Store,
+        rows: &Snapshot,
+        engine: &EngineHandle,
+    ) -> Result<(Door, Service)> {
+        let Self { places, key, public_key, secret } = self;
+        let limits = Limits { package: config.binhost.max_upload, ..Limits::default() };
+        let rate = config.binhost.verify_rate;
+        let door = Door {
+            places: places.clone(),
+            fingerprint: key.fingerprint().to_owned(),
+            public_key,
+            secret,
+            verifying: Verifying::new(places.clone(), rate, store.clone(), engine.clone()),
+            max_upload: config.binhost.max_upload,
+            min_free_percent: config.binhost.min_free_percent,
+            limits: limits.clone(),
+        };
+        Ok((door, Service::load(places, key, limits, rows)?))
+    }
 }
 
 /// The bus with its users: the controller, and who was let in before.

@@ -261,6 +261,8 @@ fn hear(event: &Event, connects: &watch::Sender<u64>, refused: &AtomicBool) {
 pub struct Greeting {
     out: bool,
     again: bool,
+    /// It was not answered with a welcome, and waits to be said again.
+    waits: bool,
     failures: u32,
 }
 
@@ -272,7 +274,14 @@ impl Greeting {
             return false;
         }
         self.out = true;
+        self.waits = false;
         true
+    }
+
+    /// Somebody else asks for it; `true`: say it now. Where one has just failed, its own wait goes first: orders come many times a
+    /// second, and a machine whose Portage is broken is not to be asked as often.
+    pub fn wanted(&mut self) -> bool {
+        !self.waits && self.due()
     }
 
     /// It was answered with a welcome; `true`: say it again at once, for something changed meanwhile.
@@ -286,6 +295,7 @@ impl Greeting {
     pub fn failed(&mut self) -> Duration {
         self.out = false;
         self.again = false;
+        self.waits = true;
         self.failures = (self.failures + 1).min(6);
         Duration::from_millis((250u64 << self.failures).min(10_000))
     }
@@ -303,6 +313,18 @@ mod tests {
         assert!(greeting.welcomed(), "the bus came back meanwhile");
         assert!(greeting.due());
         assert!(!greeting.welcomed());
+    }
+
+    #[test]
+    fn orders_do_not_hurry_a_hello_that_failed() {
+        let mut greeting = Greeting::default();
+        assert!(greeting.wanted());
+        greeting.failed();
+        assert!(!greeting.wanted(), "its wait is not over");
+        assert!(greeting.due());
+        assert!(!greeting.wanted(), "one is on its way");
+        assert!(greeting.welcomed());
+        assert!(greeting.wanted());
     }
 
     #[test]

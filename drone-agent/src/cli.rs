@@ -12,7 +12,7 @@ use swarm_protocol::report::BinhostAccess;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, EXAMPLE};
-use crate::portage::{RootConfig, RootSpec, create, fingerprint_of};
+use crate::portage::{RootConfig, RootKind, RootSpec, create, fingerprint_of};
 
 /// `drone-agent config …`
 #[derive(Debug, Subcommand)]
@@ -26,25 +26,29 @@ pub enum ConfigCommand {
 /// `drone-agent root …`
 #[derive(Debug, Subcommand)]
 pub enum RootCommand {
-    /// Make a Gentoo Prefix to build in or to install into, or bring its configuration up to date.
+    /// Make a root to build in or to install into, or bring its configuration up to date.
     Create(RootArguments),
 }
 
 /// Arguments of `root create`.
 #[derive(Debug, Args)]
 pub struct RootArguments {
-    /// Its directory. Binaries move only between roots whose paths have equal length.
-    #[arg(long, value_name = "DIR")]
-    prefix: PathBuf,
+    /// A Gentoo Prefix needs no privileges; a chroot has plain paths and needs the right to mount; a system is this very
+    /// machine, which must run Gentoo and do nothing else.
+    #[arg(long, value_name = "KIND", default_value = "prefix")]
+    kind: Kind,
+    /// Its directory. Binaries move only between prefixes whose paths have equal length.
+    #[arg(long, alias = "path", value_name = "DIR", default_value_if("kind", "system", Some("/")))]
+    prefix: Option<PathBuf>,
     /// The main ebuild repository.
-    #[arg(long, value_name = "DIR")]
-    repository: PathBuf,
+    #[arg(long, value_name = "DIR", default_value_if("kind", "system", Some("/var/db/repos/gentoo")))]
+    repository: Option<PathBuf>,
     /// Directory with sources already at hand; may be given more than once.
     #[arg(long, value_name = "DIR")]
     distfiles: Vec<PathBuf>,
-    /// Python virtual environment with Portage in it.
-    #[arg(long, value_name = "VENV")]
-    portage: PathBuf,
+    /// Python virtual environment with Portage in it; /usr for a system.
+    #[arg(long, value_name = "VENV", default_value_if("kind", "system", Some("/usr")))]
+    portage: Option<PathBuf>,
     /// Portage profile below the repository's profiles/; default: the only one it names.
     #[arg(long, value_name = "PROFILE")]
     profile: Option<String>,
@@ -60,6 +64,27 @@ pub struct RootArguments {
     /// Fingerprint of that key; default: taken from the key itself.
     #[arg(long, value_name = "HEX", requires = "binhost_key")]
     binhost_fingerprint: Option<String>,
+}
+
+/// Kinds of root, as words of the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Kind {
+    /// A Gentoo Prefix in a directory.
+    Prefix,
+    /// A tree of its own over the machine's programs.
+    Chroot,
+    /// The machine itself.
+    System,
+}
+
+impl From<Kind> for RootKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Prefix => Self::Prefix,
+            Kind::Chroot => Self::Chroot,
+            Kind::System => Self::System,
+        }
+    }
 }
 
 /// Runs one of the long-lived processes to its end.
@@ -82,15 +107,23 @@ where
     done
 }
 
+/// A configuration whose roots can be used on this machine: a drone that could build nothing had better not start.
+///
+/// # Errors
+/// When a root's kind is not for this machine.
+pub fn checked(config: Config) -> anyhow::Result<Config> {
+    for root in &config.roots {
+        root.check().with_context(|| format!("use root {}", root.path.display()))?;
+    }
+    Ok(config)
+}
+
 /// `config check` and `config example`.
 pub fn config(command: &ConfigCommand, given: Option<&Path>) -> anyhow::Result<()> {
     match command {
         ConfigCommand::Example => print!("{EXAMPLE}"),
         ConfigCommand::Check => {
-            let config = Config::load(given)?;
-            for root in &config.roots {
-                root.check_kind()?;
-            }
+            let config = checked(Config::load(given)?)?;
             EnvFilter::try_new(&config.log).with_context(|| format!("log = {:?} is no log filter", config.log))?;
             let file = config.file.as_ref().map_or("no file".to_owned(), |path| path.display().to_string());
             println!("{file} is good: drone {} ({}), {} slot(s)", config.name, config.drone, config.roots.len());
@@ -143,26 +176,34 @@ pub fn root(command: RootCommand) -> anyhow::Result<()> {
 }
 
 fn spec(arguments: RootArguments) -> anyhow::Result<RootSpec> {
-    let absolute = |path: &Path| std::path::absolute(path).with_context(|| format!("find {}", path.display()));
-    let repository = absolute(&arguments.repository)?;
+    let given = |path: Option<PathBuf>, name: &str| {
+        let path = path.with_context(|| format!("--{name} is missing; a prefix or chroot needs it"))?;
+        std::path::absolute(&path).with_context(|| format!("find {}", path.display()))
+    };
+    let kind = RootKind::from(arguments.kind);
+    let repository = given(arguments.repository, "repository")?;
     let profile = match arguments.profile {
         Some(profile) => profile,
+        // a machine has chosen its profile itself
+        None if kind == RootKind::System => String::new(),
         None => only_profile(&repository)?,
     };
     let binhost = match (arguments.binhost_url, arguments.binhost_key) {
         (Some(url), Some(key)) => {
             let public_key = fs::read_to_string(key).context("read the binhost's key")?;
             let fingerprint = arguments.binhost_fingerprint.map_or_else(|| fingerprint_of(&public_key), Ok)?;
-            Some(BinhostAccess { url, fingerprint, public_key })
+            Some(BinhostAccess { url, fingerprint, public_key, ..BinhostAccess::default() })
         }
         _ => None,
     };
+    let distfiles = arguments.distfiles.into_iter().map(|dir| given(Some(dir), "distfiles"));
     let config = RootConfig {
-        path: absolute(&arguments.prefix)?,
-        venv: absolute(&arguments.portage)?,
+        kind,
+        path: given(arguments.prefix, "prefix")?,
+        venv: given(arguments.portage, "portage")?,
         repository,
         profile,
-        distfiles: arguments.distfiles.iter().map(|dir| absolute(dir)).collect::<Result<_, _>>()?,
+        distfiles: distfiles.collect::<Result<_, _>>()?,
         build_profile: arguments.build_profile,
         ..RootConfig::default()
     };

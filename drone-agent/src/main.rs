@@ -72,7 +72,7 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> anyhow::Result<()> {
     let given: Option<&Path> = arguments.config.as_deref();
     match arguments.command {
-        Command::Run => cli::start(Config::load(given)?, supervisor::run),
+        Command::Run => cli::start(cli::checked(Config::load(given)?)?, supervisor::run),
         Command::Worker => cli::start(Config::load(given)?, worker::run),
         Command::Attempt { dir } => attempt::run(&dir),
         Command::Join(arguments) => Ok(join::run(&arguments)?),

@@ -72,6 +72,24 @@ text!(
     /// One life of the controller's store; random, renewed when a store is restored from a copy.
     StoreId);
 
+/// A secret on its way to whom it is for. Printing it prints nothing of it.
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(pub String);
+
+impl Secret {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "Secret()" } else { "Secret(…)" })
+    }
+}
+
 /// What every build order carries and every report about it repeats: a report with another fence than the current one is
 /// answered "superseded" and changes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]

@@ -19,5 +19,5 @@ pub mod subject;
 
 pub use atom::{Atom, Cpv};
 pub use envelope::{CodecError, Envelope, MAX_BODY, PROTO_MAX, PROTO_MIN, decode, encode};
-pub use ids::{ArtifactId, Attempt, BuildId, DroneId, Fence, InstanceId, PlanId, SessionId, StoreId};
+pub use ids::{ArtifactId, Attempt, BuildId, DroneId, Fence, InstanceId, PlanId, Secret, SessionId, StoreId};
 pub use subject::Subjects;

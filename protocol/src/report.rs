@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::ArtifactRef;
-use crate::ids::{DroneId, Fence, InstanceId, StoreId};
+use crate::ids::{DroneId, Fence, InstanceId, Secret, StoreId};
 use crate::machine::{Machine, PortageState, TreeState, Vitals, WorkerState};
 
 /// Which of the agent's processes speaks.
@@ -95,7 +95,7 @@ pub enum HelloAnswer {
         /// Base of the façade's addresses, for uploads.
         http_url: String,
         /// Where finished packages are had from.
-        binhost: BinhostAccess,
+        binhost: Box<BinhostAccess>,
         /// Held attempts that count no more: end them, forget them.
         #[serde(default)]
         superseded: Vec<Fence>,
@@ -122,6 +122,23 @@ pub struct BinhostAccess {
     pub fingerprint: String,
     /// The key, ASCII-armoured.
     pub public_key: String,
+    /// `sync-uri` of the complete index for this drone, with the packages whose RESTRICT has `bindist`, which nobody but
+    /// the swarm may have; empty if there is none but `url`.
+    #[serde(default)]
+    pub private_url: String,
+    /// Password for `private_url`, asked for by HTTP Basic authentication with the user [`BinhostAccess::USER`].
+    #[serde(default)]
+    pub secret: Secret,
+}
+
+impl BinhostAccess {
+    /// User name that goes with the secret.
+    pub const USER: &'static str = "swarm";
+
+    /// The index a drone installs from: the complete one, if it was told of one.
+    pub fn index_url(&self) -> &str {
+        if self.private_url.is_empty() { &self.url } else { &self.private_url }
+    }
 }
 
 /// Where a build stands, as its log and Portage tell.

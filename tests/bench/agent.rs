@@ -146,6 +146,7 @@ impl Plain {
             url: format!("{}/binhost/{}", swarm.http.url, only_index(&binhost)?),
             fingerprint: fingerprint_of(&public_key)?,
             public_key,
+            ..BinhostAccess::default()
         };
         let job = BuildJob { cpv: package.to_owned(), slot: "0".to_owned(), ..BuildJob::default() };
         Ok(Self { dir: scale.dir.join("plain"), root, job, access })

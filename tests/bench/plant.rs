@@ -167,6 +167,7 @@ impl Outlets for StandIn {
                 Input::Signed { artifact, file }
             }
             BinhostWork::WriteIndex { index, timestamp, .. } => Input::IndexWritten { index, timestamp },
+            BinhostWork::RemovePackage { artifact, .. } => Input::PackageRemoved { artifact },
             BinhostWork::DropUpload { .. } => return,
         };
         let _ = self.news.send(news);

@@ -4,6 +4,7 @@
 
 pub mod bus;
 pub mod chance;
+pub mod client;
 pub mod clock;
 pub mod cluster;
 pub mod disk;

@@ -11,7 +11,7 @@ use crate::standing_in::{self, StandIn};
 use crate::{Drone, Http, Swarm, tools};
 
 /// Portage profile of the demo repository for this machine.
-const PROFILE: &str = if cfg!(target_arch = "aarch64") { "default/arm64" } else { "default/amd64" };
+pub(crate) const PROFILE: &str = if cfg!(target_arch = "aarch64") { "default/arm64" } else { "default/amd64" };
 
 /// How a swarm is made. `Setup { drones: 3, ..Setup::default() }.start()`.
 #[derive(Debug, Clone)]

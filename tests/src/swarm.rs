@@ -78,6 +78,29 @@ impl Swarm {
         Ok(Http::new(format!("http://127.0.0.1:{}", self.admin_port), key.trim().to_owned()))
     }
 
+    /// The façade's port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// `swarm …` against this swarm, as the one who holds the key.
+    fn command(&self, arguments: &[&str]) -> Result<Command> {
+        let mut command = Command::new(tools::program("swarm")?);
+        command.args(["--url", &self.http.url, "--data"]).arg(self.data()).args(arguments);
+        command.env_remove("ADMIN_KEY").stdin(Stdio::null());
+        Ok(command)
+    }
+
+    /// Runs the command line as the one who holds the key; its exit status and what it printed.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn tried(&self, arguments: &[&str]) -> Result<(i32, String)> {
+        let output = self.command(arguments)?.output()?;
+        let said = [output.stdout, output.stderr].concat();
+        Ok((output.status.code().unwrap_or(-1), String::from_utf8_lossy(&said).into_owned()))
+    }
+
     /// The controller's data.
     pub fn data(&self) -> PathBuf {
         self.setup.data.clone().unwrap_or_else(|| self.dir().join("data"))
@@ -195,14 +218,7 @@ impl Swarm {
     /// # Errors
     /// When it fails; its own words are in the error.
     pub fn cli(&self, arguments: &[&str]) -> Result<String> {
-        let output = Command::new(tools::program("swarm")?)
-            .arg("--data")
-            .arg(self.data())
-            .arg("--url")
-            .arg(&self.http.url)
-            .args(arguments)
-            .env_remove("ADMIN_KEY")
-            .output()?;
+        let output = self.command(arguments)?.output()?;
         if !output.status.success() {
             bail!("swarm {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         }

@@ -6,7 +6,7 @@ use swarm_protocol::artifact::ArtifactAnswer;
 use swarm_protocol::order::Order;
 use swarm_protocol::plan::PlanAnswer;
 use swarm_protocol::report::{BuildAnswer, HelloAnswer, SyncAnswer};
-use swarm_protocol::{ArtifactId, BuildId, DroneId, Fence, SessionId};
+use swarm_protocol::{ArtifactId, BuildId, DroneId, Fence, Secret, SessionId};
 
 use crate::input::ReplyTo;
 use crate::placement::Explanation;
@@ -40,6 +40,8 @@ pub enum Effect {
         build_id: u32,
         /// Path below the index's folder.
         path: String,
+        /// It must not be given to the public.
+        restricted: bool,
     },
     /// Write a generation of an index; report [`crate::input::Input::IndexWritten`] or `IndexFailed`.
     WriteIndex {
@@ -51,6 +53,20 @@ pub enum Effect {
         header: BTreeMap<String, String>,
         /// Blocks that are new since the last generation this process wrote.
         add: Vec<(ArtifactId, BTreeMap<String, String>)>,
+        /// CPV and BUILD_ID of blocks that are to go.
+        remove: Vec<(String, u32)>,
+    },
+    /// Remove the file of a package no index lists any more; report [`crate::input::Input::PackageRemoved`] or
+    /// `RemovalFailed`. One that is not there is removed.
+    RemovePackage {
+        /// Which.
+        artifact: ArtifactId,
+        /// Whose folder.
+        index: IndexKey,
+        /// Path below the index's folder.
+        path: String,
+        /// It was never given to the public.
+        restricted: bool,
     },
     /// Remove an upload that is not wanted.
     DropUpload {
@@ -94,6 +110,10 @@ pub enum Answer {
     Why(Vec<Explanation>),
     /// What a ticket is good for.
     Ticket(Ticket),
+    /// What retention took, or would take.
+    Collected(Collected),
+    /// Whether a person's package is wanted.
+    Import(ImportAnswer),
     /// An invitation was made.
     Invited(InviteRow),
     /// What proofs for an invitation are checked against: the public half of its key pair.
@@ -161,6 +181,64 @@ impl std::fmt::Debug for Ticket {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Ticket {{ artifact: {}, sha256: {}, size: {} }}", self.artifact, self.sha256, self.size)
     }
+}
+
+/// What retention took out of the binhost, or would.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Collected {
+    /// How many.
+    pub count: u64,
+    /// Bytes of their files.
+    pub bytes: u64,
+    /// The first of them, at most 1,000.
+    pub packages: Vec<CollectedPackage>,
+    /// Packages that left their index earlier and whose files wait for their time.
+    pub waiting: u64,
+    /// Bytes of those files.
+    pub waiting_bytes: u64,
+}
+
+/// A package retention takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CollectedPackage {
+    /// Number.
+    pub artifact: ArtifactId,
+    /// Its index.
+    pub index: IndexKey,
+    /// `category/name-version`.
+    pub cpv: String,
+    /// BUILD_ID.
+    pub build_id: u32,
+    /// Bytes of its file.
+    pub size: u64,
+}
+
+/// Whether a person's package is wanted. One that is refused is a [`Refusal`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImportAnswer {
+    /// Upload it, with this ticket, to where drones upload.
+    Wanted {
+        /// Number of the artifact.
+        artifact: ArtifactId,
+        /// The ticket's secret.
+        token: Secret,
+        /// Milliseconds it is good for.
+        expires_ms: u64,
+        /// The index it goes into.
+        index: IndexKey,
+    },
+    /// It would be wanted; nothing was changed.
+    WouldTake {
+        /// The index it would go into.
+        index: IndexKey,
+    },
+    /// The binhost has it.
+    Present {
+        /// Number of the artifact.
+        artifact: ArtifactId,
+        /// The index it is in.
+        index: IndexKey,
+    },
 }
 
 /// Why a request was refused.

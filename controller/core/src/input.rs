@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use swarm_protocol::artifact::ArtifactAsk;
 use swarm_protocol::plan::Plan;
 use swarm_protocol::report::{BuildReport, Heartbeat, Hello, SyncReport};
-use swarm_protocol::{ArtifactId, DroneId, Fence, PlanId};
+use swarm_protocol::{ArtifactId, DroneId, Fence, PlanId, Secret};
 
 use crate::members::InviteRequest;
 use crate::rows::{IndexKey, Wishes};
@@ -123,6 +123,18 @@ pub enum Input {
         /// TIMESTAMP it has.
         timestamp: u64,
     },
+    /// The file of a retired package is gone.
+    PackageRemoved {
+        /// Which.
+        artifact: ArtifactId,
+    },
+    /// The file of a retired package could not be removed.
+    RemovalFailed {
+        /// Which.
+        artifact: ArtifactId,
+        /// Why.
+        reason: String,
+    },
     /// A generation of an index could not be written.
     IndexFailed {
         /// Which index.
@@ -213,6 +225,8 @@ pub enum Request {
     },
     /// Change a setting at run time. Answered with [`crate::effect::Answer::Done`].
     Configure(Box<ConfigChange>),
+    /// Something about the packages the binhost has.
+    Binhost(BinhostRequest),
     /// Invite a drone. Answered with [`crate::effect::Answer::Invited`].
     Invite(InviteRequest),
     /// Take open invitations back. Answered with [`crate::effect::Answer::Done`].
@@ -259,6 +273,67 @@ pub enum Request {
         /// The artifact it was given for.
         artifact: ArtifactId,
     },
+}
+
+/// What can be asked of the binhost. A package is named by its number, `=category/name-version`, `category/name-version`
+/// or `category/name`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum BinhostRequest {
+    /// Keep packages whatever retention says, or no longer. Answered with [`crate::effect::Answer::Done`].
+    Pin {
+        /// Which.
+        package: String,
+        /// Keep it.
+        pinned: bool,
+    },
+    /// Take packages out. Answered with [`crate::effect::Answer::Done`].
+    Remove {
+        /// Which; not by `category/name` alone.
+        package: String,
+        /// Also those an open session builds on.
+        force: bool,
+    },
+    /// Apply retention now. Answered with [`crate::effect::Answer::Collected`].
+    Collect {
+        /// Only say what would go.
+        dry_run: bool,
+    },
+    /// A person has a package: is it wanted? Answered with [`crate::effect::Answer::Import`].
+    Import(Box<ImportAsk>),
+    /// A published file is not what its row says. Answered with [`crate::effect::Answer::Done`]; nothing is touched if the
+    /// package is not published any more.
+    Damaged {
+        /// Which.
+        artifact: ArtifactId,
+        /// What is wrong with its file.
+        reason: String,
+        /// Queue it to be built again.
+        rebuild: bool,
+    },
+    /// An index on disk is not what the rows say: write it anew. Answered with [`crate::effect::Answer::Done`].
+    Reindex {
+        /// Which.
+        index: IndexKey,
+    },
+}
+
+/// A package a person has.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ImportAsk {
+    /// What its file says of itself.
+    pub file: UploadedFile,
+    /// When it was built, as its file says; equal for copies of one build.
+    pub build_time: String,
+    /// Build profile whose index it goes into.
+    pub profile: String,
+    /// ARCH, needed while no index of that profile and CHOST is known.
+    pub arch: Option<String>,
+    /// Header of the `Packages` it comes from; the index's, while no drone has given it one.
+    pub header: BTreeMap<String, String>,
+    /// Only say what would become of it.
+    pub dry_run: bool,
+    /// A fresh secret from the plumbing; becomes the ticket's token.
+    pub token: Secret,
 }
 
 /// Packages to queue.

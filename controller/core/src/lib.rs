@@ -15,9 +15,10 @@
 //!
 //! `input` and `effect`: all that can happen, all we can do · `rows`: what is stored · `table`: tables that remember what
 //! changed · `fleet`: who is there, leases, orders, trees · `members`: who is let onto the bus · `queue`: requests, plans, graph,
-//! sessions, results · `publish`: the way of a binary into an index · `learned`: what past builds taught · `placement`: which
-//! drone builds what, and why not · `failure`: whose fault, what next · `forecast`: when what will be built · `check`:
-//! invariants, as notes with severity.
+//! sessions, results · `publish` and `generation`: the way of a binary into an index · `import`: packages people bring ·
+//! `retention`: what leaves the binhost, and how · `learned`: what past builds taught · `placement`: which drone builds what,
+//! and why not · `failure`: whose fault, what next · `forecast`: when what will be built · `check`: invariants, as notes with
+//! severity.
 
 pub mod check;
 pub mod effect;
@@ -31,10 +32,13 @@ pub mod view;
 
 mod failure;
 mod fleet;
+mod generation;
+mod import;
 mod learned;
 mod members;
 mod publish;
 mod queue;
+mod retention;
 mod roster;
 mod state;
 mod stock;

@@ -1,7 +1,5 @@
-//! The way of a binary into an index: ticket → upload → signature → index (decision 15). Each step is a row before the next
-//! begins, so a crash anywhere is repaired from the rows.
-
-use std::collections::{BTreeMap, BTreeSet};
+//! The way of a binary into an index: ticket → upload → signature → index (decision 15; the last step is `generation`'s).
+//! Each step is a row before the next begins, so a crash anywhere is repaired from the rows.
 
 use swarm_protocol::artifact::{ArtifactAnswer, ArtifactAsk, ArtifactRef};
 use swarm_protocol::{ArtifactId, BuildId, Cpv, DroneId};
@@ -12,28 +10,11 @@ use crate::rows::{ArtifactRow, ArtifactState, BuildState, Identity, IndexKey, Ou
 use crate::state::Core;
 
 /// Wait before a failed signature or index is tried again, milliseconds.
-const TRY_AGAIN: u64 = 5_000;
-/// Between two generations of an index, milliseconds: TIMESTAMP counts seconds (decision 16).
-const ONE_GENERATION: u64 = 1_000;
+pub(crate) const TRY_AGAIN: u64 = 5_000;
 /// Tickets of one drone that are not used; an attempt has one package, and some dependencies.
 const MAX_TICKETS: usize = 256;
 /// Signatures tried before the drone is asked for the file again.
 const MAX_SIGNING: u32 = 3;
-
-/// State of an index's writing.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Generation {
-    /// Something is to be listed.
-    pub dirty: bool,
-    /// The generation being written: TIMESTAMP and what it lists for the first time.
-    pub writing: Option<(u64, Vec<ArtifactId>)>,
-    /// Signed packages no generation lists yet.
-    pub unlisted: BTreeSet<ArtifactId>,
-    /// Not before this moment of the core's clock.
-    pub not_before: u64,
-    /// Newest TIMESTAMP that is on disk.
-    pub listed_up_to: u64,
-}
 
 impl Core {
     pub(crate) fn artifact_ask(&mut self, drone: &DroneId, ask: ArtifactAsk, token: String, reply: ReplyTo) {
@@ -65,11 +46,7 @@ impl Core {
         let id = match known.and_then(|id| self.rows.artifacts.get(&id.0)) {
             Some(row) if row.state == ArtifactState::Ticketed {} => row.id,
             Some(_) => return ArtifactAnswer::Have {},
-            None => {
-                let meta = self.meta_mut();
-                meta.last_artifact += 1;
-                ArtifactId(meta.last_artifact)
-            }
+            None => self.next_artifact(),
         };
         self.soft.uploads.insert(key, id);
         self.rows.artifacts.put(ArtifactRow {
@@ -84,10 +61,29 @@ impl Core {
             sha_in: artifact.sha256,
             size_in: artifact.size,
             state: ArtifactState::Ticketed {},
+            pinned: None,
+            imported: None,
         });
-        let expires_ms = self.settings.ticket_life;
-        self.soft.tickets.insert(id, (token.clone(), self.now.at + expires_ms));
+        let expires_ms = self.give_ticket(id, token.clone());
         ArtifactAnswer::Ticket { artifact: id, token, expires_ms }
+    }
+
+    pub(crate) fn next_artifact(&mut self) -> ArtifactId {
+        let meta = self.meta_mut();
+        meta.last_artifact += 1;
+        ArtifactId(meta.last_artifact)
+    }
+
+    /// The secret is good for the ticket's life from now on; answers how long that is.
+    pub(crate) fn give_ticket(&mut self, id: ArtifactId, token: String) -> u64 {
+        let life = self.settings.ticket_life;
+        self.soft.tickets.insert(id, (token, self.now.at + life));
+        life
+    }
+
+    /// Whether an upload still has a purpose: its attempt is current, or a person brings it.
+    fn is_wanted(&self, row: &ArtifactRow) -> bool {
+        row.imported.is_some() || self.is_current(&row.drone, row.fence)
     }
 
     /// What a ticket is good for: only while its attempt is current (decision 12).
@@ -104,7 +100,7 @@ impl Core {
         if *until <= self.now.at {
             return Err(refuse(RefusalKind::Conflict, "the ticket has expired"));
         }
-        if !self.is_current(&row.drone, row.fence) {
+        if !self.is_wanted(row) {
             return Err(refuse(RefusalKind::Conflict, "the attempt the ticket was given for is not current"));
         }
         Ok(Ticket { artifact, token: token.clone(), sha256: row.sha_in.clone(), size: row.size_in })
@@ -135,7 +131,7 @@ impl Core {
     /// What the file says of itself must be what the ticket was given for.
     fn refuse_upload(&self, artifact: ArtifactId, file: &UploadedFile) -> Option<String> {
         let Some(row) = self.rows.artifacts.get(&artifact.0) else { return Some("no such ticket".to_owned()) };
-        if !self.is_current(&row.drone, row.fence) {
+        if !self.is_wanted(row) {
             return Some("the attempt the ticket was given for is not current".to_owned());
         }
         let pairs = [
@@ -165,7 +161,8 @@ impl Core {
         let ArtifactState::Uploaded { build_id, .. } = row.state else { return };
         let Ok(cpv) = row.cpv.parse::<Cpv>() else { return };
         let path = format!("{}/{}-{build_id}.gpkg.tar", cpv.cp(), cpv.pf());
-        self.effects.push(Effect::Sign { artifact, index: row.index.clone(), build_id, path });
+        let (index, restricted) = (row.index.clone(), row.is_restricted());
+        self.effects.push(Effect::Sign { artifact, index, build_id, path, restricted });
     }
 
     pub(crate) fn signed(&mut self, artifact: ArtifactId, file: SignedFile) {
@@ -182,6 +179,10 @@ impl Core {
             listed: None,
             at,
         };
+        let row = row.clone();
+        if let ArtifactState::Published { sha_out, .. } = &row.state {
+            self.soft.stock.sign(&row, sha_out);
+        }
         let index = row.index.to_string();
         let generation = self.soft.generations.entry(index).or_default();
         generation.dirty = true;
@@ -205,79 +206,12 @@ impl Core {
             row.state = ArtifactState::Ticketed {};
         }
         self.effects.push(Effect::DropUpload { artifact });
+        self.forget_unused(artifact);
         self.try_accept_all();
-    }
-
-    /// Gives out generations of indexes that have something new; one at a time each, at most one a second (decision 16).
-    pub(crate) fn write_indexes(&mut self) {
-        let due: Vec<String> = self
-            .soft
-            .generations
-            .iter()
-            .filter(|(_, generation)| {
-                generation.dirty && generation.writing.is_none() && generation.not_before <= self.now.at
-            })
-            .map(|(key, _)| key.clone())
-            .collect();
-        for key in due {
-            self.write_index(&key);
-        }
-    }
-
-    fn write_index(&mut self, key: &str) {
-        let Some(row) = self.rows.indexes.get(&key.to_owned()) else { return };
-        // it must rise; a wall clock that was set back must not stop publishing until it has caught up
-        let second = (self.now.wall / 1000).max(row.timestamp + 1);
-        let (index, header) = (row.index.clone(), row.header.clone());
-        let unlisted = self.soft.generations.get(key).map(|generation| generation.unlisted.clone()).unwrap_or_default();
-        let add: Vec<(ArtifactId, BTreeMap<String, String>)> = unlisted
-            .into_iter()
-            .filter_map(|id| match &self.rows.artifacts.get(&id.0)?.state {
-                ArtifactState::Published { listed: None, stanza, .. } => Some((id, stanza.clone())),
-                _ => None,
-            })
-            .collect();
-        if let Some(row) = self.rows.indexes.change(&key.to_owned()) {
-            row.timestamp = second;
-        }
-        let generation = self.soft.generations.entry(key.to_owned()).or_default();
-        generation.dirty = false;
-        generation.not_before = self.now.at + ONE_GENERATION;
-        generation.writing = Some((second, add.iter().map(|(id, _)| *id).collect()));
-        self.effects.push(Effect::WriteIndex { index, timestamp: second, header, add });
-    }
-
-    pub(crate) fn index_written(&mut self, index: &IndexKey, timestamp: u64) {
-        let Some(generation) = self.soft.generations.get_mut(&index.to_string()) else { return };
-        let Some((_, listed)) = generation.writing.take_if(|(writing, _)| *writing == timestamp) else { return };
-        generation.listed_up_to = generation.listed_up_to.max(timestamp);
-        for id in &listed {
-            generation.unlisted.remove(id);
-        }
-        for id in listed {
-            self.soft.stock.list(self.rows.artifacts.get(&id.0));
-            if let Some(row) = self.rows.artifacts.change(&id.0)
-                && let ArtifactState::Published { listed, .. } = &mut row.state
-            {
-                listed.get_or_insert(timestamp);
-                self.made_on_the_side(id);
-            }
-        }
-        self.try_accept_all();
-        self.soft.assign_due = true;
-    }
-
-    pub(crate) fn index_failed(&mut self, index: &IndexKey, reason: &str) {
-        let not_before = self.now.at + TRY_AGAIN;
-        let Some(generation) = self.soft.generations.get_mut(&index.to_string()) else { return };
-        generation.writing = None;
-        generation.dirty = true;
-        generation.not_before = not_before;
-        self.event("warn", format!("the index {index} could not be written: {reason}"), |_| {});
     }
 
     /// A package that came into an index completes the needed entries it stands for (decision 3).
-    fn made_on_the_side(&mut self, artifact: ArtifactId) {
+    pub(crate) fn made_on_the_side(&mut self, artifact: ArtifactId) {
         let Some(row) = self.rows.artifacts.get(&artifact.0).cloned() else { return };
         let ArtifactState::Published { size_out: size, .. } = row.state else { return };
         let identity = crate::stock::identity(&row);
@@ -294,20 +228,22 @@ impl Core {
             if id == row.fence.build || build.rebuild || !matches!(build.state, BuildState::Needed { .. }) {
                 continue;
             }
-            let name = self.drone_name(&row.drone);
-            self.build_event(
-                "complete",
-                id,
-                format!("{} was built on the side on {name}", build_atom(&row.cpv)),
-                Some(name.clone()),
-            );
-            let received =
-                Received { at: self.now.wall, drone: Some(name), duration_ms: 0, how: Outcome::OnTheSide, size };
+            let name = row.imported.is_none().then(|| self.drone_name(&row.drone));
+            let message = match (&name, &row.imported) {
+                (Some(name), _) => format!("{} was built on the side on {name}", build_atom(&row.cpv)),
+                (None, by) => format!(
+                    "{} was brought by {}",
+                    build_atom(&row.cpv),
+                    by.as_ref().map_or("a person", |fact| fact.by.as_str())
+                ),
+            };
+            self.build_event("complete", id, message, name.clone());
+            let received = Received { at: self.now.wall, drone: name, duration_ms: 0, how: Outcome::OnTheSide, size };
             self.set_state(id, BuildState::Received { received });
         }
     }
 
-    /// After a start every upload not yet signed is signed, every index is written anew from the rows.
+    /// After a start every upload not yet signed is signed, every index written anew, retention applied.
     pub(crate) fn restart_publishing(&mut self) {
         let unsigned: Vec<ArtifactId> = self
             .rows
@@ -324,16 +260,16 @@ impl Core {
         for id in unused {
             self.forget_unused(id);
         }
-        let keys: Vec<String> = self.rows.indexes.iter().map(|row| row.index.to_string()).collect();
-        for key in keys {
-            self.soft.generations.entry(key).or_default().dirty = true;
-        }
+        self.restart_indexes();
+        self.restart_retention();
     }
 
     /// A file that was announced and never came, by an attempt that is over: its row would stay for ever.
     fn forget_unused(&mut self, id: ArtifactId) {
         let Some(row) = self.rows.artifacts.get(&id.0) else { return };
-        if row.state != (ArtifactState::Ticketed {}) || self.is_current(&row.drone, row.fence) {
+        // nobody comes with an import once its ticket has expired, or was forgotten by a restart
+        let expected = row.imported.is_none() && self.is_current(&row.drone, row.fence);
+        if row.state != (ArtifactState::Ticketed {}) || expected {
             return;
         }
         self.soft.uploads.remove(&(row.index.to_string(), row.sha_in.clone()));
@@ -356,29 +292,20 @@ impl Core {
             self.soft.tickets.remove(&id);
             self.forget_unused(id);
         }
+        self.wake_retention();
     }
 
     pub(crate) fn next_publishing(&self) -> Option<u64> {
-        let indexes = self
-            .soft
-            .generations
-            .values()
-            .filter(|generation| generation.dirty && generation.writing.is_none())
-            .map(|generation| generation.not_before.max(self.now.at + 1));
         let tickets = self.soft.tickets.values().map(|(_, until)| *until);
-        indexes.chain(self.soft.signing.values().map(|(at, _)| *at)).chain(tickets).min()
+        let signing = self.soft.signing.values().map(|(at, _)| *at);
+        let others = self.next_generation().into_iter().chain(self.next_retention());
+        others.chain(signing).chain(tickets).min()
     }
 
     /// The index a drone's packages belong to.
     pub(crate) fn index_of(&self, drone: &DroneId) -> Option<IndexKey> {
         let row = self.rows.drones.get(&drone.0)?;
         Some(IndexKey { arch: row.arch.clone(), profile: row.build_profile.clone(), chost: row.chost.clone() })
-    }
-
-    /// Newest TIMESTAMP on disk of the index a drone installs from.
-    pub(crate) fn listed_up_to(&self, drone: &DroneId) -> u64 {
-        let key = self.index_of(drone).map(|index| index.to_string()).unwrap_or_default();
-        self.soft.generations.get(&key).map_or(0, |generation| generation.listed_up_to)
     }
 
     /// Whether an artifact of a result is with the controller, published or not; with `older`, an earlier one of the same
@@ -394,7 +321,7 @@ impl Core {
         match self.artifact_row(index, artifact).map(|row| &row.state) {
             Some(ArtifactState::Published { listed, .. }) => listed.is_some(),
             Some(ArtifactState::Uploaded { .. }) => false,
-            Some(ArtifactState::Ticketed {}) | None => {
+            Some(ArtifactState::Ticketed {} | ArtifactState::Retired { .. } | ArtifactState::Gone { .. }) | None => {
                 older && self.present_size(index, &identity(index, artifact)).is_some()
             }
         }
@@ -417,7 +344,10 @@ impl Core {
         let id = self.soft.stock.newest(index, identity)?;
         match self.rows.artifacts.get(&id.0)?.state {
             ArtifactState::Published { size_out, .. } => Some(size_out),
-            ArtifactState::Ticketed {} | ArtifactState::Uploaded { .. } => None,
+            ArtifactState::Ticketed {}
+            | ArtifactState::Uploaded { .. }
+            | ArtifactState::Retired { .. }
+            | ArtifactState::Gone { .. } => None,
         }
     }
 }
@@ -432,7 +362,7 @@ fn identity(index: &IndexKey, artifact: &ArtifactRef) -> Identity {
     }
 }
 
-fn is_sha256(text: &str) -> bool {
+pub(crate) fn is_sha256(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 

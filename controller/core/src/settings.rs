@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use swarm_protocol::Secret;
 use swarm_protocol::order::Limits;
 
 /// Milliseconds.
@@ -21,6 +22,12 @@ pub struct Settings {
     pub key_fingerprint: String,
     /// The signing key's public half, ASCII-armoured.
     pub public_key: String,
+    /// What opens the binhost's restricted packages; drones get it in their welcome.
+    pub binhost_secret: Secret,
+    /// Packages of one identity kept, the newest ones (decision 17); at least 1.
+    pub keep_builds: usize,
+    /// A file goes so long after its package left the index: clients may hold an older generation.
+    pub delete_after: Millis,
     /// Between heartbeats (rules.md §4).
     pub heartbeat: Millis,
     /// Without a heartbeat for so long a drone is offline (decision 12).
@@ -124,6 +131,9 @@ impl Default for Settings {
             http_url: "http://127.0.0.1:8100".to_owned(),
             key_fingerprint: String::new(),
             public_key: String::new(),
+            binhost_secret: Secret::default(),
+            keep_builds: 3,
+            delete_after: 24 * 60 * MINUTE,
             heartbeat: 5 * SECOND,
             offline_after: 15 * SECOND,
             instance_fresh: 6_500,

@@ -9,9 +9,9 @@ use swarm_protocol::{ArtifactId, BuildId, DroneId, SessionId, StoreId};
 use crate::check;
 use crate::effect::{Answer, Effect};
 use crate::fleet::{CutOff, Outlook, Pulse};
+use crate::generation::Generation;
 use crate::input::{Input, Now, ReplyTo};
 use crate::members::Membership;
-use crate::publish::Generation;
 use crate::queue::{Finishing, Graph, Names, PlanLine};
 use crate::roster::Roster;
 use crate::rows::*;
@@ -119,6 +119,10 @@ pub(crate) struct Soft {
     pub signing: BTreeMap<ArtifactId, (u64, u32)>,
     /// State of each index's writing.
     pub generations: BTreeMap<String, Generation>,
+    /// Files of retired packages, and rows that only keep a BUILD_ID, by the moment they go.
+    pub deletions: BTreeSet<(u64, ArtifactId)>,
+    /// What retention keeps has changed.
+    pub collect_due: bool,
     /// Drones for which nothing in the line of their place is, and how far the line had grown when that was seen.
     pub vain: BTreeMap<DroneId, u64>,
     /// Drones that have more than their slots hold.
@@ -247,6 +251,8 @@ impl Core {
             Input::Uploaded { artifact, file, reply } => self.uploaded(artifact, file, reply),
             Input::Signed { artifact, file } => self.signed(artifact, file),
             Input::SigningFailed { artifact, reason } => self.signing_failed(artifact, &reason),
+            Input::PackageRemoved { artifact } => self.package_removed(artifact),
+            Input::RemovalFailed { artifact, reason } => self.removal_failed(artifact, &reason),
             Input::IndexWritten { index, timestamp } => self.index_written(&index, timestamp),
             Input::IndexFailed { index, reason } => self.index_failed(&index, &reason),
             Input::Flood { drone, dropped } => self.floods(&drone, dropped),
@@ -386,6 +392,10 @@ impl Core {
             self.end_drains();
         }
         self.end_sessions();
+        if std::mem::take(&mut self.soft.collect_due) {
+            self.collect();
+            self.write_indexes();
+        }
     }
 
     pub(crate) fn meta(&self) -> &MetaRow {

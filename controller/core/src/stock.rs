@@ -1,7 +1,7 @@
-//! What the binhost holds, found without reading every artifact: the newest listed package of an identity and the BUILD_IDs
-//! given so far. Derived from the rows; a restart rebuilds it.
+//! What the binhost holds, found without reading every artifact: the listed packages of an identity, copies of a signed file,
+//! and the BUILD_IDs given so far. Derived from the rows; a restart rebuilds it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use swarm_protocol::ArtifactId;
 
@@ -10,20 +10,24 @@ use crate::rows::{ArtifactRow, ArtifactState, Identity, IndexKey};
 /// Finds artifacts.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Stock {
-    listed: BTreeMap<(String, Identity), ArtifactId>,
+    listed: BTreeMap<(String, Identity), BTreeSet<ArtifactId>>,
+    signed: BTreeMap<(String, String), ArtifactId>,
     build_ids: BTreeMap<(String, String), u32>,
 }
 
 impl Stock {
     /// An artifact as it was stored.
     pub(crate) fn add(&mut self, row: &ArtifactRow) {
-        match row.state {
+        match &row.state {
             ArtifactState::Ticketed {} => {}
-            ArtifactState::Uploaded { build_id, .. } => self.took(row, build_id),
-            ArtifactState::Published { build_id, listed, .. } => {
-                self.took(row, build_id);
-                if listed.is_some() {
-                    self.list(Some(row));
+            ArtifactState::Uploaded { build_id, .. }
+            | ArtifactState::Retired { build_id, .. }
+            | ArtifactState::Gone { build_id, .. } => self.took(row, *build_id),
+            ArtifactState::Published { build_id, sha_out, .. } => {
+                self.took(row, *build_id);
+                self.sign(row, sha_out);
+                if row.is_listed() {
+                    self.list(row);
                 }
             }
         }
@@ -41,16 +45,56 @@ impl Stock {
         *given
     }
 
+    /// It has a signed file with this SHA-256.
+    pub(crate) fn sign(&mut self, row: &ArtifactRow, sha_out: &str) {
+        self.signed.insert((row.index.to_string(), sha_out.to_owned()), row.id);
+    }
+
     /// A generation lists it.
-    pub(crate) fn list(&mut self, row: Option<&ArtifactRow>) {
-        let Some(row) = row else { return };
-        let newest = self.listed.entry((row.index.to_string(), identity(row))).or_insert(row.id);
-        *newest = (*newest).max(row.id);
+    pub(crate) fn list(&mut self, row: &ArtifactRow) {
+        self.listed.entry((row.index.to_string(), identity(row))).or_default().insert(row.id);
+    }
+
+    /// It is not published any more.
+    pub(crate) fn forget(&mut self, row: &ArtifactRow) {
+        let key = (row.index.to_string(), identity(row));
+        if let Some(ids) = self.listed.get_mut(&key) {
+            ids.remove(&row.id);
+            if ids.is_empty() {
+                self.listed.remove(&key);
+            }
+        }
+        if let ArtifactState::Published { sha_out, .. } = &row.state {
+            self.signed.remove(&(row.index.to_string(), sha_out.clone()));
+        }
+    }
+
+    /// Nothing with this BUILD_ID is left, and nobody remembers it.
+    pub(crate) fn forget_build_id(&mut self, row: &ArtifactRow, build_id: u32) {
+        let key = (row.index.to_string(), row.cpv.clone());
+        if self.build_ids.get(&key) == Some(&build_id) {
+            self.build_ids.remove(&key);
+        }
     }
 
     /// The newest listed package of an identity.
     pub(crate) fn newest(&self, index: &IndexKey, identity: &Identity) -> Option<ArtifactId> {
-        self.listed.get(&(index.to_string(), identity.clone())).copied()
+        self.listed.get(&(index.to_string(), identity.clone()))?.last().copied()
+    }
+
+    /// All listed packages of an identity, oldest first.
+    pub(crate) fn of(&self, index: &IndexKey, identity: &Identity) -> impl DoubleEndedIterator<Item = ArtifactId> {
+        self.listed.get(&(index.to_string(), identity.clone())).into_iter().flatten().copied()
+    }
+
+    /// The listed packages of each identity, oldest first.
+    pub(crate) fn identities(&self) -> impl Iterator<Item = &BTreeSet<ArtifactId>> {
+        self.listed.values()
+    }
+
+    /// The package whose signed file has this SHA-256.
+    pub(crate) fn by_signed(&self, index: &IndexKey, sha256: &str) -> Option<ArtifactId> {
+        self.signed.get(&(index.to_string(), sha256.to_owned())).copied()
     }
 }
 

@@ -7,13 +7,13 @@ mod farm;
 
 use farm::*;
 use proptest::prelude::*;
-use swarm_core::input::{Control, DroneAction, QueueRequest};
+use swarm_core::input::{BinhostRequest, Control, DroneAction, QueueRequest};
 use swarm_core::rows::{BuildRow, BuildState};
 use swarm_core::{Input, Request, Settings};
 use swarm_protocol::artifact::ArtifactAsk;
 use swarm_protocol::plan::Plan;
 use swarm_protocol::report::{BuildNews, BuildReport, BuildResult, FailureClass, Heartbeat, Hello, Role};
-use swarm_protocol::{Attempt, DroneId, Fence, PlanId};
+use swarm_protocol::{ArtifactId, Attempt, DroneId, Fence, PlanId};
 
 const NAMES: [&str; 4] = ["anna", "ben", "cleo", "sweeper-1"];
 const PACKAGES: [&str; 8] = [
@@ -61,6 +61,7 @@ enum Step {
     Hold,
     Release,
     SignFails,
+    Binhost { artifact: usize, action: usize },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -90,6 +91,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Hold),
         1 => Just(Step::Release),
         1 => Just(Step::SignFails),
+        3 => (0..12usize, 0..6usize).prop_map(|(artifact, action)| Step::Binhost { artifact, action }),
     ]
 }
 
@@ -107,7 +109,8 @@ enum Past {
 
 impl Journey {
     fn new() -> Self {
-        let mut farm = Farm::with(Settings::default());
+        let settings = Settings { keep_builds: 1, delete_after: 30 * SECOND, ..Settings::default() };
+        let mut farm = Farm::with(settings);
         for name in NAMES {
             farm.join(Drone { tree_timestamp: Some(1), ..Drone::new(name) });
         }
@@ -226,8 +229,9 @@ impl Journey {
                     self.farm.syncs(NAMES[*drone], tree, (!well).then_some("the mirror does not answer"));
                 }
             }
-            Step::Hold => self.farm.hold = Hold { sign: true, index: true, log: true },
+            Step::Hold => self.farm.hold = Hold { sign: true, index: true, log: true, removal: true },
             Step::Release => self.farm.release(),
+            Step::Binhost { artifact, action } => self.binhost(*artifact as u64 + 1, *action),
             Step::SignFails => {
                 for row in self.farm.artifacts() {
                     self.farm.input(Input::SigningFailed { artifact: row.id, reason: "no key".to_owned() });
@@ -241,6 +245,23 @@ impl Journey {
                 self.remember(drone, Past::Beat(Box::new(beat)));
             }
         }
+    }
+
+    /// A person does something with a package the binhost may have.
+    fn binhost(&mut self, number: u64, action: usize) {
+        let package = number.to_string();
+        self.farm.binhost(match action {
+            0 => BinhostRequest::Pin { package, pinned: true },
+            1 => BinhostRequest::Pin { package, pinned: false },
+            2 => BinhostRequest::Remove { package, force: false },
+            3 => BinhostRequest::Remove { package, force: true },
+            4 => BinhostRequest::Damaged {
+                artifact: ArtifactId(number),
+                reason: "is not there".to_owned(),
+                rebuild: number.is_multiple_of(2),
+            },
+            _ => BinhostRequest::Collect { dry_run: false },
+        });
     }
 
     /// Something from the past comes once more.

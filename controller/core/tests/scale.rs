@@ -145,6 +145,9 @@ impl Swarm {
                 Effect::CompleteLog { fence, .. } => {
                     self.input("log stored", Input::LogStored { fence, complete: true });
                 }
+                Effect::RemovePackage { artifact, .. } => {
+                    self.input("package removed", Input::PackageRemoved { artifact });
+                }
                 Effect::DropUpload { .. } | Effect::TrimHistory { .. } => {}
             }
         }

@@ -6,6 +6,7 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
+use swarm_core::input::UploadedFile;
 use swarm_protocol::Cpv;
 use thiserror::Error;
 
@@ -139,10 +140,26 @@ impl Inspected {
         known.intersection(&enabled).map(|flag| (*flag).to_owned()).collect()
     }
 
-    /// RESTRICT for the flags it was built with; `bindist` in it keeps a package from the public.
+    /// RESTRICT for the flags it was built with; `bindist` in it keeps a package from the public. One that can't be
+    /// evaluated counts with all its words.
     pub fn restrict(&self) -> String {
         let enabled = self.value("USE").split_whitespace().collect();
-        super::reduce::use_reduce(self.value("RESTRICT"), &enabled, false).unwrap_or_default()
+        let raw = self.value("RESTRICT");
+        super::reduce::use_reduce(raw, &enabled, false).unwrap_or_else(|_| raw.to_owned())
+    }
+
+    /// What the core wants to know of it.
+    pub fn described(&self) -> UploadedFile {
+        UploadedFile {
+            sha256: self.sha256.clone(),
+            size: self.size,
+            cpv: self.cpv.to_string(),
+            slot: self.main_slot().to_owned(),
+            repository: self.repository.clone(),
+            use_flags: self.use_flags(),
+            chost: self.value("CHOST").to_owned(),
+            restrict: self.restrict(),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Gives the files of the binhost to clients: GET and HEAD, one range, If-Modified-Since, streamed. Only regular files below the
-//! root whose names a client has business with; nothing hidden, temporary or on its way in. Read-only and for everybody, so
-//! nothing here looks at keys.
+//! root whose names a client has business with; nothing hidden, temporary or on its way in. Read-only. What is below
+//! [`router`] is for everybody; [`private_router`] looks at a secret first and shows restricted packages, too.
 
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -11,8 +11,9 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{
-    ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MODIFIED_SINCE,
-    IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_RANGES, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE, USER_AGENT, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
@@ -22,6 +23,7 @@ use tower_http::compression::CompressionLayer;
 
 use super::durable;
 use super::ranges::{Wanted, wanted};
+use super::secret::Lock;
 
 /// Bytes read at a time.
 const PIECE: usize = 1 << 16;
@@ -32,13 +34,59 @@ const MAX_PATH: usize = 1024;
 #[derive(Debug, Clone, Copy)]
 struct Compressible;
 
-/// Serves what is below `root`, which need not exist yet. Nest it under its prefix, for example `/binhost`.
-pub fn router(root: PathBuf) -> Router {
-    let may = |_: StatusCode, _: Version, _: &HeaderMap, marks: &Extensions| marks.get::<Compressible>().is_some();
-    Router::new().fallback(file).layer(CompressionLayer::new().compress_when(may)).with_state(Arc::new(root))
+/// Portage says it has a copy that is this many seconds newer than it is (`TIMESTAMP_TOLERANCE` in its `_urlopen.py`).
+const PORTAGE_TOLERANCE: u64 = 5;
+/// How Portage's own downloader of indexes names itself.
+const PORTAGE: &[u8] = b"Gentoo Portage";
+
+/// What is shown, and to whom.
+struct Shelf {
+    /// Looked through in this order.
+    roots: Vec<PathBuf>,
+    /// Who may look; everybody if there is none.
+    lock: Option<Lock>,
 }
 
-async fn file(State(root): State<Arc<PathBuf>>, request: Request) -> Response {
+/// Serves what is below `root`, which need not exist yet. Nest it under its prefix, for example `/binhost`.
+pub fn router(root: PathBuf) -> Router {
+    shelf(Shelf { roots: vec![root], lock: None })
+}
+
+/// Serves, to whoever has the secret, what is below `private` and, where nothing is there, what is below `public`: the
+/// complete index lists both.
+pub fn private_router(private: PathBuf, public: PathBuf, lock: Lock) -> Router {
+    shelf(Shelf { roots: vec![private, public], lock: Some(lock) })
+}
+
+fn shelf(shelf: Shelf) -> Router {
+    let may = |_: StatusCode, _: Version, _: &HeaderMap, marks: &Extensions| marks.get::<Compressible>().is_some();
+    Router::new().fallback(file).layer(CompressionLayer::new().compress_when(may)).with_state(Arc::new(shelf))
+}
+
+/// Whether the request may look at a shelf.
+fn may_look(shelf: &Shelf, asked: &HeaderMap) -> bool {
+    let Some(lock) = &shelf.lock else { return true };
+    let mut offered = asked.get_all(AUTHORIZATION).iter();
+    match (offered.next(), offered.next()) {
+        (Some(value), None) => value.to_str().is_ok_and(|value| lock.opens(value)),
+        _ => false,
+    }
+}
+
+fn locked() -> Response {
+    let hint = "`swarm binhost show --private` says how a client gets in; `/binhost` is open to everybody";
+    let error = "this part of the binhost needs its secret";
+    let mut response = refusal(StatusCode::UNAUTHORIZED, error, Some(hint));
+    let challenge = HeaderValue::from_static("Basic realm=\"Build Swarm binhost\", charset=\"UTF-8\"");
+    response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    response
+}
+
+async fn file(State(shelf): State<Arc<Shelf>>, request: Request) -> Response {
+    // before anything else: a stranger learns not even which names there are
+    if !may_look(&shelf, request.headers()) {
+        return locked();
+    }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, "the binhost is read only", Some("use GET or HEAD"));
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -47,7 +95,7 @@ async fn file(State(root): State<Arc<PathBuf>>, request: Request) -> Response {
     let Some(relative) = relative(request.uri().path()) else {
         return not_found();
     };
-    let opening = tokio::task::spawn_blocking(move || open(&root, &relative));
+    let opening = tokio::task::spawn_blocking(move || open_in(&shelf.roots, &relative));
     match opening.await {
         Ok(Ok(Some(found))) => respond(found, request.headers(), *request.method() == Method::HEAD).await,
         Ok(Ok(None)) => not_found(),
@@ -121,6 +169,15 @@ struct Found {
     size: u64,
     modified: SystemTime,
     tag: String,
+}
+
+fn open_in(roots: &[PathBuf], relative: &Path) -> io::Result<Option<Found>> {
+    for root in roots {
+        if let Some(found) = open(root, relative)? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
 }
 
 fn open(root: &Path, relative: &Path) -> io::Result<Option<Found>> {
@@ -251,7 +308,11 @@ fn is_unchanged(found: &Found, asked: &HeaderMap) -> bool {
         let tags = tags.to_str().unwrap_or_default();
         return tags.split(',').any(|tag| tag.trim() == "*" || strip(tag) == strip(&found.tag));
     }
-    date(asked, &IF_MODIFIED_SINCE).is_some_and(|since| durable::seconds(found.modified) <= durable::seconds(since))
+    // Taken at its word, Portage would miss a generation that followed its copy within those seconds, until the next one.
+    let is_portage = asked.get(USER_AGENT).is_some_and(|agent| agent.as_bytes().starts_with(PORTAGE));
+    let tolerance = if is_portage { PORTAGE_TOLERANCE } else { 0 };
+    let modified = durable::seconds(found.modified);
+    date(asked, &IF_MODIFIED_SINCE).is_some_and(|since| modified + tolerance <= durable::seconds(since))
 }
 
 /// Whether a Range counts: If-Range, if there, must name exactly this version.
@@ -382,6 +443,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn portage_hears_of_a_generation_that_followed_its_copy_at_once() {
+        let binhost = Binhost::new();
+        let agent = (USER_AGENT, "Gentoo Portage");
+        // its copy is the present one, or older by up to five seconds; it claims five more
+        for (claims, status) in [
+            ("Tue, 14 Nov 2023 22:13:25 GMT", StatusCode::NOT_MODIFIED),
+            ("Tue, 14 Nov 2023 22:13:24 GMT", StatusCode::OK),
+            ("Tue, 14 Nov 2023 22:13:20 GMT", StatusCode::OK),
+            ("Tue, 14 Nov 2023 22:13:26 GMT", StatusCode::NOT_MODIFIED),
+        ] {
+            assert_eq!(binhost.get(INDEX, &[agent.clone(), (IF_MODIFIED_SINCE, claims)]).await.0, status, "{claims}");
+        }
+    }
+
+    #[tokio::test]
     async fn only_the_plain_index_is_compressed_on_the_fly() {
         let binhost = Binhost::new();
         binhost.file("amd64/base/x/Packages.gz", &[b'z'; 5000]);
@@ -462,6 +538,46 @@ mod tests {
         {
             assert_eq!(binhost.get(path, &[]).await.0, StatusCode::OK, "{path}");
         }
+    }
+
+    #[tokio::test]
+    async fn the_restricted_part_opens_for_its_secret_alone_and_shows_both_trees() {
+        let binhost = Binhost::new();
+        let private = binhost.dir.path().join("private");
+        let bound = "/amd64/base/x/app-misc/bound/bound-1-1.gpkg.tar";
+        let place = private.join(bound.trim_start_matches('/'));
+        fs_err::create_dir_all(place.parent().unwrap()).unwrap();
+        fs_err::write(&place, "restricted").unwrap();
+        let lock = Lock::new(&swarm_protocol::Secret("s3cret".to_owned()));
+        let app = private_router(private.clone(), binhost.dir.path().join("root"), lock);
+        let inside = Binhost { app, dir: tempfile::tempdir().unwrap() };
+
+        assert_eq!(binhost.get(bound, &[]).await.0, StatusCode::NOT_FOUND, "never below the public path");
+        let wrong = [None, Some("Bearer other"), Some("Basic czNjcmV0"), Some("Basic c3dhcm06b3RoZXI=")];
+        for (path, offered) in wrong.iter().flat_map(|offered| [(bound, offered), (INDEX, offered), ("/x", offered)]) {
+            let headers: Vec<_> = offered.iter().map(|value| (AUTHORIZATION, *value)).collect();
+            for method in [Method::GET, Method::HEAD, Method::PUT] {
+                let (status, headers, _) = inside.ask(method, path, &headers).await;
+                assert_eq!(status, StatusCode::UNAUTHORIZED, "{path} {offered:?}");
+                assert!(headers[WWW_AUTHENTICATE].to_str().unwrap().starts_with("Basic "));
+            }
+        }
+        let twice = [(AUTHORIZATION, "Bearer s3cret"), (AUTHORIZATION, "Bearer s3cret")];
+        assert_eq!(inside.get(bound, &twice).await.0, StatusCode::UNAUTHORIZED);
+        // swarm:s3cret
+        for key in [(AUTHORIZATION, "Basic c3dhcm06czNjcmV0"), (AUTHORIZATION, "Bearer s3cret")] {
+            let (status, _, body) = inside.get(bound, std::slice::from_ref(&key)).await;
+            assert_eq!((status, body.as_slice()), (StatusCode::OK, &b"restricted"[..]));
+            let ranged = [key.clone(), (RANGE, "bytes=2-3")];
+            assert_eq!(inside.get(bound, &ranged).await.2, b"st");
+            assert_eq!(inside.get(PACKAGE, std::slice::from_ref(&key)).await.2.len(), 200_000, "the public tree, too");
+            assert_eq!(inside.get("/../private/x", &[key]).await.0, StatusCode::NOT_FOUND);
+        }
+        // the complete index, where there is one, stands before the public one
+        let key = (AUTHORIZATION, "Bearer s3cret");
+        assert!(inside.get(INDEX, std::slice::from_ref(&key)).await.2.starts_with(b"KEY"));
+        fs_err::write(private.join("amd64/base/x/Packages"), "COMPLETE").unwrap();
+        assert_eq!(inside.get(INDEX, &[key]).await.2, b"COMPLETE");
     }
 
     #[tokio::test]

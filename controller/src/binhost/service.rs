@@ -1,5 +1,5 @@
-//! Carries out the engine's work for the binhost on a thread of its own: signatures, generations of indexes, uploads let
-//! go. What became of it goes back as inputs. Decides nothing.
+//! Carries out the engine's work for the binhost on a thread of its own: signatures, generations of indexes, uploads and
+//! packages let go. What became of it goes back as inputs. Decides nothing.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,8 +12,9 @@ use swarm_core::table::Source;
 use swarm_protocol::ArtifactId;
 use tracing::{error, warn};
 
+use super::durable;
 use super::gpkg::Limits;
-use super::index::Index;
+use super::pair::Pair;
 use super::publish::sign_into;
 use super::sign::SigningKey;
 use super::stanza::Stanza;
@@ -24,10 +25,20 @@ use crate::store::{ReadError, Snapshot};
 /// Where the binhost's files are.
 #[derive(Debug, Clone)]
 pub struct Places {
-    /// Served to clients.
+    /// Served to everybody.
     pub root: PathBuf,
+    /// Served to whoever has the secret.
+    pub private: PathBuf,
     /// Uploads on their way.
     pub incoming: PathBuf,
+}
+
+impl Places {
+    /// The folder of an index for public or restricted packages.
+    pub fn folder(&self, index: &IndexKey, restricted: bool) -> PathBuf {
+        let tree = if restricted { &self.private } else { &self.root };
+        tree.join(index.to_string())
+    }
 }
 
 /// The one writer of the binhost's files.
@@ -35,29 +46,35 @@ pub struct Service {
     places: Places,
     key: SigningKey,
     limits: Limits,
-    indexes: BTreeMap<String, Index>,
+    indexes: BTreeMap<String, Pair>,
 }
 
 impl Service {
-    /// Takes up the indexes as the rows have them. A published package whose file is gone is left out of its index, loudly.
+    /// Takes up the indexes as the rows have them. A published package whose file is gone is left out of its index, loudly;
+    /// one whose file lies in the other tree is moved to where it belongs.
     ///
     /// # Errors
     /// When the store can't be read.
     pub fn load(places: Places, key: SigningKey, limits: Limits, rows: &Snapshot) -> Result<Self, ReadError> {
-        let mut indexes: BTreeMap<String, Index> = BTreeMap::new();
+        let mut indexes: BTreeMap<String, Pair> = BTreeMap::new();
         for row in rows.rows::<IndexRow>()? {
-            indexes.insert(row.index.to_string(), Index::new(row.header));
+            indexes.insert(row.index.to_string(), Pair::new(row.header));
         }
         for row in rows.rows::<ArtifactRow>()? {
+            let restricted = row.is_restricted();
             let ArtifactState::Published { path, size_out, stanza, .. } = row.state else { continue };
-            let file = places.root.join(row.index.to_string()).join(&path);
+            let file = places.folder(&row.index, restricted).join(&path);
+            let stray = places.folder(&row.index, !restricted).join(&path);
+            if !file.exists() && stray.is_file() {
+                move_to(&stray, &file);
+            }
             let size = fs_err::metadata(&file).map(|file| file.len()).ok();
             match Stanza::from_map(stanza) {
                 Ok(stanza) if size == Some(size_out) => {
-                    indexes.entry(row.index.to_string()).or_insert_with(|| Index::new(BTreeMap::new())).insert(stanza);
+                    indexes.entry(row.index.to_string()).or_default().insert(stanza);
                 }
                 Ok(_) => {
-                    error!(package = %row.cpv, file = %file.display(), ?size, "a published package is not as it was; left out of its index")
+                    error!(package = %row.cpv, file = %file.display(), ?size, "a published package is not as it was; left out of its index; `swarm binhost verify` says more")
                 }
                 Err(reason) => {
                     error!(package = %row.cpv, %reason, "a published package has no usable block; left out of its index")
@@ -80,20 +97,25 @@ impl Service {
 
     fn carry_out(&mut self, task: BinhostWork) -> Option<Input> {
         match task {
-            BinhostWork::Sign { artifact, index, build_id, .. } => Some(self.sign(artifact, &index, build_id)),
-            BinhostWork::WriteIndex { index, timestamp, header, add } => {
-                Some(self.write(index, timestamp, header, add))
+            BinhostWork::Sign { artifact, index, build_id, restricted, .. } => {
+                Some(self.sign(artifact, &index, build_id, restricted))
+            }
+            BinhostWork::WriteIndex { index, timestamp, header, add, remove } => {
+                Some(self.write(index, timestamp, header, add, remove))
+            }
+            BinhostWork::RemovePackage { artifact, index, path, restricted } => {
+                Some(self.remove_package(artifact, &index, &path, restricted))
             }
             BinhostWork::DropUpload { artifact } => {
-                remove(&path_of(&self.places.incoming, artifact.0));
+                remove_upload(&path_of(&self.places.incoming, artifact.0));
                 None
             }
         }
     }
 
-    fn sign(&self, artifact: ArtifactId, index: &IndexKey, build_id: u32) -> Input {
+    fn sign(&self, artifact: ArtifactId, index: &IndexKey, build_id: u32, restricted: bool) -> Input {
         let incoming = path_of(&self.places.incoming, artifact.0);
-        let folder = self.places.root.join(index.to_string());
+        let folder = self.places.folder(index, restricted);
         match sign_into(&incoming, &folder, build_id, &self.key, &self.limits) {
             Ok(signed) => {
                 let file = SignedFile {
@@ -114,26 +136,62 @@ impl Service {
         timestamp: u64,
         header: BTreeMap<String, String>,
         add: Vec<(ArtifactId, BTreeMap<String, String>)>,
+        remove: Vec<(String, u32)>,
     ) -> Input {
-        let kept = self.indexes.entry(index.to_string()).or_insert_with(|| Index::new(BTreeMap::new()));
+        let kept = self.indexes.entry(index.to_string()).or_default();
         kept.set_header(header);
         for (artifact, stanza) in add {
             // Published and on disk, or this work would not be here: the upload has done its duty.
-            remove(&path_of(&self.places.incoming, artifact.0));
+            remove_upload(&path_of(&self.places.incoming, artifact.0));
             match Stanza::from_map(stanza) {
-                Ok(stanza) => drop(kept.insert(stanza)),
+                Ok(stanza) => kept.insert(stanza),
                 Err(reason) => error!(%artifact, %reason, "a block can't be listed"),
             }
         }
-        let folder = self.places.root.join(index.to_string());
-        match kept.write(&folder, timestamp) {
+        for (cpv, build_id) in remove {
+            kept.remove(&cpv, build_id);
+        }
+        let (public, private) = (self.places.folder(&index, false), self.places.folder(&index, true));
+        match kept.write(&public, &private, timestamp) {
             Ok(_) => Input::IndexWritten { index, timestamp },
             Err(error) => Input::IndexFailed { index, reason: chain(&error) },
         }
     }
+
+    /// Removes the file, and the folders of its name and category if nothing else is in them.
+    fn remove_package(&self, artifact: ArtifactId, index: &IndexKey, path: &str, restricted: bool) -> Input {
+        let folder = self.places.folder(index, restricted);
+        let file = folder.join(path);
+        match fs_err::remove_file(&file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Input::RemovalFailed { artifact, reason: error.to_string() };
+            }
+            Ok(()) | Err(_) => {}
+        }
+        for above in file.ancestors().skip(1).take_while(|above| **above != folder) {
+            // one that is not empty stays
+            if std::fs::remove_dir(above).is_err() {
+                break;
+            }
+        }
+        Input::PackageRemoved { artifact }
+    }
 }
 
-fn remove(path: &Path) {
+fn move_to(stray: &Path, file: &Path) {
+    let moved = match file.parent() {
+        Some(folder) => durable::create_folders(folder)
+            .and_then(|()| fs_err::rename(stray, file))
+            .and_then(|()| durable::sync_folder(folder)),
+        None => Ok(()),
+    };
+    match moved {
+        Ok(()) => warn!(from = %stray.display(), to = %file.display(), "a package lay where it does not belong; moved"),
+        Err(error) => error!(%error, "a package lies where it does not belong and can't be moved"),
+    }
+}
+
+fn remove_upload(path: &Path) {
     if let Err(error) = fs_err::remove_file(path)
         && error.kind() != std::io::ErrorKind::NotFound
     {
@@ -149,4 +207,109 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = inner.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::binhost::samples::{Sample, sample};
+
+    struct Bench {
+        dir: tempfile::TempDir,
+        service: Service,
+    }
+
+    fn index() -> IndexKey {
+        IndexKey { arch: "amd64".to_owned(), profile: "base".to_owned(), chost: "x86_64-pc-linux-gnu".to_owned() }
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let at = |name: &str| dir.path().join(name);
+            let places = Places { root: at("root"), private: at("private"), incoming: at("incoming") };
+            fs_err::create_dir(&places.incoming).unwrap();
+            let key = SigningKey::load_or_create(&at("key"), "Test <test@test.invalid>").unwrap();
+            let service = Service { places, key, limits: Limits::default(), indexes: BTreeMap::new() };
+            Self { dir, service }
+        }
+
+        /// Signs and lists a package; answers its path.
+        fn publish(&mut self, id: u64, sample: &Sample, restricted: bool) -> String {
+            let incoming = path_of(&self.service.places.incoming, id);
+            fs_err::write(&incoming, sample.build()).unwrap();
+            let artifact = ArtifactId(id);
+            let work = BinhostWork::Sign { artifact, index: index(), build_id: 1, path: String::new(), restricted };
+            let Some(Input::Signed { file, .. }) = self.service.carry_out(work) else { panic!("not signed") };
+            self.write(1_700_000_000 + id, vec![(artifact, file.stanza)], Vec::new());
+            assert!(!incoming.exists());
+            file.path
+        }
+
+        fn write(
+            &mut self,
+            timestamp: u64,
+            add: Vec<(ArtifactId, BTreeMap<String, String>)>,
+            remove: Vec<(String, u32)>,
+        ) {
+            let work = BinhostWork::WriteIndex { index: index(), timestamp, header: BTreeMap::new(), add, remove };
+            assert_eq!(self.service.carry_out(work), Some(Input::IndexWritten { index: index(), timestamp }));
+        }
+
+        fn has(&self, path: &str) -> bool {
+            self.dir.path().join(path).exists()
+        }
+
+        fn listed(&self, tree: &str) -> String {
+            let path = self.dir.path().join(format!("{tree}/{}/Packages", index()));
+            fs_err::read_to_string(path).unwrap_or_default()
+        }
+    }
+
+    #[test]
+    fn a_restricted_package_never_lies_in_the_public_tree() {
+        let mut bench = Bench::new();
+        let bound = Sample { folder: "bound-1-1".to_owned(), ..sample().with("PF", "bound-1") };
+        bench.publish(1, &sample(), false);
+        let path = bench.publish(2, &bound.with("RESTRICT", "color? ( bindist )"), true);
+        assert!(bench.has(&format!("private/{}/{path}", index())));
+        assert!(!bench.has(&format!("root/{}/{path}", index())));
+        assert!(!bench.listed("root").contains("bound") && bench.listed("root").contains("app-misc/hello-1.1"));
+        assert!(bench.listed("private").contains("bound") && bench.listed("private").contains("app-misc/hello-1.1"));
+        bench.write(1_700_000_010, Vec::new(), vec![("app-misc/bound-1".to_owned(), 1)]);
+        assert_eq!(bench.listed("private"), "");
+    }
+
+    #[test]
+    fn a_removed_package_takes_its_empty_folders_along_and_removing_it_again_is_fine() {
+        let mut bench = Bench::new();
+        let path = bench.publish(1, &sample(), false);
+        let folder = format!("root/{}", index());
+        let work = BinhostWork::RemovePackage { artifact: ArtifactId(1), index: index(), path, restricted: false };
+        for _ in 0..2 {
+            let gone = Input::PackageRemoved { artifact: ArtifactId(1) };
+            assert_eq!(bench.service.carry_out(work.clone()), Some(gone));
+            assert!(!bench.has(&format!("{folder}/app-misc")) && bench.has(&format!("{folder}/Packages")));
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_removed_says_why() {
+        let bench = Bench::new();
+        let folder = bench.service.places.folder(&index(), false);
+        // a folder with something in it stands where the file should be
+        fs_err::create_dir_all(folder.join("a/b/b-1-1.gpkg.tar/x")).unwrap();
+        let told = bench.service.remove_package(ArtifactId(1), &index(), "a/b/b-1-1.gpkg.tar", false);
+        assert!(matches!(told, Input::RemovalFailed { reason, .. } if reason.contains("b-1-1.gpkg.tar")));
+    }
+
+    #[test]
+    fn a_package_in_the_wrong_tree_is_moved() {
+        let bench = Bench::new();
+        let (stray, file) = (bench.dir.path().join("root/x/a"), bench.dir.path().join("private/x/a"));
+        fs_err::create_dir_all(stray.parent().unwrap()).unwrap();
+        fs_err::write(&stray, "x").unwrap();
+        move_to(&stray, &file);
+        assert!(file.exists() && !stray.exists());
+    }
 }

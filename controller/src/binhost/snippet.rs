@@ -2,15 +2,40 @@
 //! Portage trust the binhost's key. A good signature is not enough for Portage, the key needs ownertrust; and it verifies as
 //! the user `nobody`, who must be able to read the keyring.
 
+use swarm_protocol::Secret;
+
 /// Keyring Portage verifies with on a Gentoo machine (`getuto` makes it).
 pub const PORTAGE_KEYRING: &str = "/etc/portage/gnupg";
+
+/// Priority of the sections clients get: before every other binhost.
+pub const CLIENT_PRIORITY: i32 = 9999;
+/// Where a Gentoo client keeps user and secret of the restricted part.
+pub const CLIENT_WGETRC: &str = "/etc/portage/swarm-binhost.wgetrc";
 
 /// A section for `/etc/portage/binrepos.conf/<name>.conf`. A higher `priority` is preferred.
 pub fn binrepos_conf(name: &str, base_url: &str, priority: i32) -> String {
     let name: String =
         name.chars().filter(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(*letter)).collect();
     let url = one_line(base_url.trim_end_matches('/'));
-    format!("[{name}]\npriority = {priority}\nsync-uri = {url}\nverify-signature = true\n")
+    // an older Portage reads over a key it does not know, and would install anything
+    let old = "# before Portage 3.0.77 put FEATURES=\"binpkg-request-signature\" into make.conf as well";
+    format!("[{name}]\npriority = {priority}\nsync-uri = {url}\n{old}\nverify-signature = true\n")
+}
+
+/// A section for the complete index. User and secret stand in the file `wgetrc`, which only root can read: an address with
+/// them would show in process lists and logs. Portage fetches by command then, the index too.
+pub fn private_binrepos_conf(name: &str, base_url: &str, priority: i32, wgetrc: &str) -> String {
+    let wget = format!("wget --config={} -nv -t 3 -T 60", one_line(wgetrc));
+    let target = "-O \"${DISTDIR}/${FILE}\" \"${URI}\"";
+    format!(
+        "{}fetchcommand = {wget} {target}\nresumecommand = {wget} -c {target}\n",
+        binrepos_conf(name, base_url, priority)
+    )
+}
+
+/// The file [`private_binrepos_conf`] names.
+pub fn wgetrc(user: &str, secret: &Secret) -> String {
+    format!("auth_no_challenge = on\nhttp_user = {user}\nhttp_password = {}\n", one_line(&secret.0))
 }
 
 /// Commands, to be run as root, for a Gentoo machine. `key_url` gives the public key.
@@ -69,8 +94,10 @@ mod tests {
     #[test]
     fn the_section_demands_signatures() {
         let text = binrepos_conf("swarm", "http://farm:8100/binhost/amd64/base/x86_64-pc-linux-gnu/", 10);
-        let expected = "[swarm]\npriority = 10\nsync-uri = http://farm:8100/binhost/amd64/base/x86_64-pc-linux-gnu\nverify-signature = true\n";
-        assert_eq!(text, expected);
+        let expected = "[swarm]\npriority = 10\nsync-uri = http://farm:8100/binhost/amd64/base/x86_64-pc-linux-gnu\n";
+        let (section, rest) = text.split_at(expected.len());
+        assert_eq!(section, expected);
+        assert!(rest.starts_with("# before Portage 3.0.77") && rest.ends_with("\nverify-signature = true\n"), "{rest}");
         assert!(!binrepos_conf("a]\n[b", "u\nverify-signature = false", 1).contains("\nverify-signature = false"));
     }
 

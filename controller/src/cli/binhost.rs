@@ -1,26 +1,82 @@
-//! `swarm binhost …`
+//! `swarm binhost …`: how a client uses it, what is in it, what goes out and what comes in.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+mod check;
+mod folder;
+mod import;
+mod packages;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::Subcommand;
-use serde::Serialize;
 
 use super::screen::{self, Screen};
 use super::{Context, Problem};
-use crate::binhost::gpkg::Limits;
-use crate::binhost::{durable, index, scan};
-use crate::http::views::BinhostAnswer;
+use crate::http::views::{BinhostAnswer, PrivateAnswer};
 
 /// `swarm binhost …`
 #[derive(Debug, Subcommand)]
 pub enum BinhostCommand {
-    /// How a Gentoo machine uses it: binrepos.conf and the commands that make Portage trust the key
+    /// How a Gentoo machine uses it: binrepos.conf and the commands that make Portage trust the key; and what is in it
     Show {
         /// Only the signing key's public half
-        #[arg(long)]
+        #[arg(long, conflicts_with = "private")]
         key: bool,
+        /// How to get at packages with RESTRICT=bindist, too; needs the admin key
+        #[arg(long)]
+        private: bool,
+    },
+    /// Print the wgetrc that opens the restricted part; needs the admin key. Keep it where only root can read it
+    Credentials,
+    /// The packages it has
+    List {
+        /// category/name, =category/name-version, or a part of a name
+        package: Option<String>,
+        /// Only of this index: arch/build profile/CHOST
+        #[arg(long)]
+        index: Option<String>,
+        /// Also those that left the index and whose files wait to be removed
+        #[arg(long)]
+        retired: bool,
+    },
+    /// Keep packages, whatever retention says
+    Pin {
+        /// Number, =category/name-version or category/name
+        package: String,
+    },
+    /// Let retention have pinned packages again
+    Unpin {
+        /// Number, =category/name-version or category/name
+        package: String,
+    },
+    /// Take packages out: of the index at once, of the disk when no client can ask for them any more
+    Remove {
+        /// Number or =category/name-version
+        package: String,
+        /// Also if an open session builds on it
+        #[arg(long)]
+        force: bool,
+    },
+    /// Apply retention now; it also runs by itself after each publication
+    Gc {
+        /// Only say what would go
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Bring packages you have: every gpkg below a PKGDIR is checked, signed with the swarm's key and published
+    #[command(long_about = import::HELP)]
+    Import(import::ImportArgs),
+    /// Recheck every published file and index, and mend what can be mended
+    Verify {
+        /// Queue damaged packages to be built again
+        #[arg(long)]
+        rebuild: bool,
+        /// Go on even if most files are gone
+        #[arg(long)]
+        force: bool,
+        /// Do not wait for the end
+        #[arg(long)]
+        no_wait: bool,
     },
     /// Write the index of a folder of packages from its files, as `emaint binhost --fix` does; needs no controller
     Index {
@@ -30,11 +86,21 @@ pub enum BinhostCommand {
 }
 
 /// Runs the command.
-pub fn run(context: &Context, command: &BinhostCommand) -> Result<(), Problem> {
-    match command {
-        BinhostCommand::Show { key } => show(context, *key),
-        BinhostCommand::Index { folder } => write_index(&context.screen, folder),
-    }
+pub fn run(context: &Context, command: BinhostCommand) -> Result<ExitCode, Problem> {
+    let done = match command {
+        BinhostCommand::Show { key, private: false } => show(context, key),
+        BinhostCommand::Show { private: true, .. } => private(context),
+        BinhostCommand::Credentials => credentials(context),
+        BinhostCommand::List { package, index, retired } => packages::list(context, package, index, retired),
+        BinhostCommand::Pin { package } => packages::pin(context, package, true),
+        BinhostCommand::Unpin { package } => packages::pin(context, package, false),
+        BinhostCommand::Remove { package, force } => packages::remove(context, package, force),
+        BinhostCommand::Gc { dry_run } => packages::collect(context, dry_run),
+        BinhostCommand::Index { folder } => folder::write_index(&context.screen, &folder),
+        BinhostCommand::Import(args) => return import::run(context, &args),
+        BinhostCommand::Verify { rebuild, force, no_wait } => return check::run(context, rebuild, force, no_wait),
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 fn show(context: &Context, key: bool) -> Result<(), Problem> {
@@ -45,63 +111,34 @@ fn show(context: &Context, key: bool) -> Result<(), Problem> {
     context.screen.show(&answer, |answer| render(answer, &context.screen))
 }
 
-/// What `swarm binhost index` did.
-#[derive(Serialize)]
-struct Indexed {
-    packages: usize,
-    timestamp: u64,
-    left_out: Vec<LeftOut>,
-}
-
-/// A package that is not in the index.
-#[derive(Serialize)]
-struct LeftOut {
-    path: PathBuf,
-    reason: String,
-}
-
-fn write_index(screen: &Screen, folder: &Path) -> Result<(), Problem> {
-    let failed =
-        |error: &dyn std::error::Error| Problem::new("can't write the index").with(super::problem::chain(error));
-    let header = header_of(folder)?;
-    let (mut index, bad) = scan::scan(folder, header, &Limits::default()).map_err(|error| failed(&error))?;
-    let last = index::on_disk(folder).map_err(|error| failed(&error))?;
-    let timestamp = durable::seconds(SystemTime::now()).max(last + 1);
-    let written = index.write(folder, timestamp).map_err(|error| failed(&error))?;
-    let left_out = |error: &crate::binhost::gpkg::GpkgError| LeftOut {
-        path: error.path.clone(),
-        reason: super::problem::chain(&error.problem),
-    };
-    let done = Indexed {
-        packages: written.packages,
-        timestamp: written.timestamp,
-        left_out: bad.iter().map(left_out).collect(),
-    };
-    screen.show(&done, |done| {
-        let mut text = format!("{} packages, TIMESTAMP {}\n", done.packages, done.timestamp);
-        for package in &done.left_out {
-            text += &format!("left out: {}: {}\n", package.path.display(), package.reason);
+/// The answer without its secret: what is shown may be looked at over a shoulder.
+fn private(context: &Context) -> Result<(), Problem> {
+    let mut answer: PrivateAnswer = context.client()?.get_as_admin("/api/v1/binhost/private")?;
+    (answer.secret, answer.wgetrc) = (String::new(), String::new());
+    let file = PathBuf::from(crate::binhost::snippet::CLIENT_WGETRC);
+    context.screen.show(&answer, |answer| {
+        if answer.indexes.is_empty() {
+            return "nothing is published yet\n".to_owned();
         }
-        text
-    })?;
-    match done.left_out.len() {
-        0 => Ok(()),
-        count => Err(Problem::new("not every package is in the index")
-            .with(format!("left out: {count}"))
-            .next("build them again, or remove the files")),
-    }
+        let mut text = String::new();
+        for index in &answer.indexes {
+            text += &format!("{}\n{}\n", context.screen.bold(&index.index), index.url);
+            text += &format!("\n/etc/portage/binrepos.conf/swarm.conf:\n\n{}\n\n", indented(&index.snippet));
+        }
+        let file = file.display();
+        text + &format!(
+            "as root, once, besides what `swarm binhost show` says (the admin key is asked for as for any command):\n\n    \
+             umask 077; swarm binhost credentials > {file}\n"
+        )
+    })
 }
 
-/// The header of the index a folder has; none if it has none.
-fn header_of(folder: &Path) -> Result<BTreeMap<String, String>, Problem> {
-    let bad = |error: &dyn std::error::Error| {
-        Problem::new("can't read the index").with(super::problem::chain(error)).next("remove Packages to do without it")
-    };
-    match fs_err::read_to_string(folder.join("Packages")) {
-        Ok(text) => index::header_of(&text).map_err(|error| bad(&error)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BTreeMap::new()),
-        Err(error) => Err(bad(&error)),
+fn credentials(context: &Context) -> Result<(), Problem> {
+    let answer: PrivateAnswer = context.client()?.get_as_admin("/api/v1/binhost/private")?;
+    if context.screen.json {
+        return context.screen.show(&answer, |_| String::new());
     }
+    context.screen.line(answer.wgetrc.trim_end())
 }
 
 /// How to use the binhost, as text.
@@ -110,9 +147,26 @@ pub fn render(answer: &BinhostAnswer, screen: &Screen) -> String {
     if answer.indexes.is_empty() {
         return text + "\nnothing is published yet; `swarm queue add category/name` changes that\n";
     }
+    text += &format!("packages     {}, {}\n", answer.packages, screen::size(answer.size_bytes));
+    if answer.retired > 0 {
+        text += &format!(
+            "             {} more, {}, have left their index and wait to be removed\n",
+            answer.retired,
+            screen::size(answer.retired_bytes)
+        );
+    }
     for index in &answer.indexes {
         let size = screen::size(index.size_bytes);
-        text += &format!("\n{} ({} packages, {size})\n{}\n", screen.bold(&index.index), index.packages, index.url);
+        let restricted = match index.restricted {
+            0 => String::new(),
+            some => format!(", {some} of them restricted: see --private"),
+        };
+        text += &format!("\n{} ({} packages, {size}{restricted})\n", screen.bold(&index.index), index.packages);
+        if let Some(newest) = &index.newest {
+            let (package, id, at) = (&newest.package, newest.build_id, screen::time(newest.published_at));
+            text += &format!("newest: {package}, BUILD_ID {id}, {at}\n");
+        }
+        text += &format!("{}\n", index.url);
         text += &format!("\n/etc/portage/binrepos.conf/swarm.conf:\n\n{}\n", indented(&index.snippet));
         if !index.commands.is_empty() {
             text += &format!("\nas root, once:\n\n{}\n", indented(&index.commands.join("\n")));
@@ -128,32 +182,45 @@ fn indented(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::binhost::samples::sample;
+    use crate::http::views::{BinhostIndex, NewestPackage};
 
     #[test]
-    fn a_folder_gets_its_index_and_keeps_the_header_it_had() {
-        let dir = tempfile::tempdir().unwrap();
-        let folder = dir.path().join("app-misc/hello");
-        fs_err::create_dir_all(&folder).unwrap();
-        sample().write(&folder);
-        fs_err::write(dir.path().join("Packages"), "ARCH: amd64\nPACKAGES: 9\nTIMESTAMP: 5\nVERSION: 0\n\n").unwrap();
-        write_index(&Screen::default(), dir.path()).unwrap();
-        let first = fs_err::read_to_string(dir.path().join("Packages")).unwrap();
-        assert!(first.starts_with("ARCH: amd64\nPACKAGES: 1\nTIMESTAMP: "), "{first}");
-        assert!(first.contains("\nPATH: app-misc/hello/hello-1.1-1.gpkg.tar\n"), "{first}");
-
-        // what cannot be listed fails the command, and the rest is listed all the same
-        fs_err::write(folder.join("broken-1-1.gpkg.tar"), "").unwrap();
-        let problem = write_index(&Screen::default(), dir.path()).unwrap_err();
-        assert_eq!(problem.with.as_deref(), Some("left out: 1"));
-        let second = fs_err::read_to_string(dir.path().join("Packages")).unwrap();
-        let timestamp = |text: &str| index::header_of(text).unwrap()["TIMESTAMP"].parse::<u64>().unwrap();
-        assert!(second.contains("PACKAGES: 1\n") && timestamp(&second) > timestamp(&first), "{second}");
-    }
-
-    #[test]
-    fn a_folder_that_is_not_there_is_a_problem_with_its_name() {
-        let problem = write_index(&Screen::default(), Path::new("/nonexistent/packages")).unwrap_err();
-        assert!(problem.with.as_deref().is_some_and(|with| with.contains("/nonexistent/packages")), "{problem:?}");
+    fn what_is_in_it_is_shown_with_how_to_use_it() {
+        let index = BinhostIndex {
+            index: "amd64/base/x86_64-pc-linux-gnu".to_owned(),
+            arch: "amd64".to_owned(),
+            profile: "base".to_owned(),
+            chost: "x86_64-pc-linux-gnu".to_owned(),
+            url: "http://h/binhost/amd64/base/x86_64-pc-linux-gnu".to_owned(),
+            timestamp: 5,
+            packages: 3,
+            size_bytes: 3 << 20,
+            restricted: 1,
+            newest: Some(NewestPackage { package: "a/b-1".to_owned(), build_id: 2, published_at: 0.0 }),
+            snippet: "[swarm]\n".to_owned(),
+            commands: vec!["getuto".to_owned()],
+        };
+        let answer = BinhostAnswer {
+            url: Some(index.url.clone()),
+            indexes: vec![index],
+            fingerprint: "AB".to_owned(),
+            public_key: String::new(),
+            key_url: "http://h/key.asc".to_owned(),
+            packages: 3,
+            size_bytes: 3 << 20,
+            retired: 2,
+            retired_bytes: 5 << 20,
+        };
+        let text = render(&answer, &Screen::default());
+        for line in [
+            "packages     3, 3.0 MiB",
+            "             2 more, 5.0 MiB, have left their index and wait to be removed",
+            "amd64/base/x86_64-pc-linux-gnu (3 packages, 3.0 MiB, 1 of them restricted: see --private)",
+            "    [swarm]",
+            "    getuto",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}: {text}");
+        }
+        assert!(text.contains("newest: a/b-1, BUILD_ID 2, "), "{text}");
     }
 }

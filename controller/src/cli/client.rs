@@ -25,6 +25,12 @@ pub const UP_DATA: &str = ".swarm";
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Longest silence of a stream; the façade says something every 15 s.
 const SILENCE: Duration = Duration::from_secs(50);
+/// Without a byte taken or an answer for so long, an upload has failed.
+const STALL: Duration = Duration::from_secs(120);
+/// Tries with a controller that is busy or away.
+const TRIES: u32 = 40;
+/// Between two of them.
+const BETWEEN: Duration = Duration::from_secs(3);
 /// Largest answer taken.
 const MAX_ANSWER: u64 = 256 << 20;
 
@@ -78,6 +84,17 @@ impl Address {
         let found = places.into_iter().flatten().find_map(|dir| fs_err::read_to_string(dir.join("admin.key")).ok());
         Ok(found.map(|text| text.trim().to_owned()))
     }
+}
+
+/// An upload that was not taken.
+#[derive(Debug)]
+pub struct UploadFailed {
+    /// Why.
+    pub problem: Problem,
+    /// Trying again may help.
+    pub again: bool,
+    /// The controller has no room.
+    pub full: bool,
 }
 
 /// Talks to one controller.
@@ -187,6 +204,75 @@ impl Client {
     pub fn get_as_admin<T: DeserializeOwned>(&self, path: &str) -> Result<T, Problem> {
         let request = self.agent.get(format!("{}{path}", self.base)).config().timeout_global(Some(PATIENCE)).build();
         self.finish(self.signed(request).call())
+    }
+
+    /// [`Client::post`], waiting for a controller that is busy or away for a while.
+    ///
+    /// # Errors
+    /// As [`Client::post`]; after two minutes of being busy or away.
+    pub fn post_patiently<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Problem> {
+        self.patiently(|| {
+            let request = self.agent.post(format!("{}{path}", self.base));
+            let request = request.config().timeout_global(Some(PATIENCE)).build();
+            self.signed(request).send_json(body)
+        })
+    }
+
+    /// [`Client::get`], waiting for a controller that is busy or away for a while.
+    ///
+    /// # Errors
+    /// As [`Client::get`]; after two minutes of being busy or away.
+    pub fn get_patiently<T: DeserializeOwned>(&self, path: &str) -> Result<T, Problem> {
+        self.patiently(|| {
+            let request = self.agent.get(format!("{}{path}", self.base));
+            request.config().timeout_global(Some(PATIENCE)).build().call()
+        })
+    }
+
+    fn patiently<T: DeserializeOwned>(
+        &self,
+        send: impl Fn() -> Result<Response<Body>, ureq::Error>,
+    ) -> Result<T, Problem> {
+        for _ in 1..TRIES {
+            match send() {
+                Ok(answer) if answer.status() == StatusCode::SERVICE_UNAVAILABLE => {}
+                Err(ureq::Error::Io(_) | ureq::Error::ConnectionFailed | ureq::Error::Timeout(_)) => {}
+                done => return self.finish(done),
+            }
+            std::thread::sleep(BETWEEN);
+        }
+        self.finish(send())
+    }
+
+    /// Puts a file with the ticket it is wanted by, streamed.
+    ///
+    /// # Errors
+    /// When it was not taken, with whether trying again helps.
+    pub fn upload<T: DeserializeOwned>(&self, path: &str, ticket: &str, file: &Path) -> Result<T, UploadFailed> {
+        let unread = |error: std::io::Error| UploadFailed { problem: error.into(), again: false, full: false };
+        let body = fs_err::File::open(file).map_err(unread)?;
+        let size = body.metadata().map_err(unread)?.len();
+        let answer = self
+            .agent
+            .put(format!("{}{path}", self.base))
+            .config()
+            .timeout_per_read(Some(STALL))
+            .timeout_per_write(Some(STALL))
+            .build()
+            .header("X-Upload-Ticket", ticket)
+            .header("Content-Length", size.to_string())
+            .header("Content-Type", "application/octet-stream")
+            .send(ureq::SendBody::from_owned_reader(body));
+        let status = answer.as_ref().map_or(StatusCode::SERVICE_UNAVAILABLE, Response::status);
+        // who has no ticket any more gets a new one; a controller that stops or is busy comes back
+        let again = [
+            StatusCode::UNAUTHORIZED,
+            StatusCode::CONFLICT,
+            StatusCode::SERVICE_UNAVAILABLE,
+            StatusCode::GATEWAY_TIMEOUT,
+        ];
+        let (again, full) = (again.contains(&status), status == StatusCode::INSUFFICIENT_STORAGE);
+        self.finish(answer).map_err(|problem| UploadFailed { problem, again, full })
     }
 
     /// Text that only admins may read.

@@ -183,7 +183,7 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
         Command::Drone(command) => control::drone(&context, &command),
         Command::Settings(command) => settings::run(&context, &command),
         Command::Bus(args) => bus::run(&context, &args),
-        Command::Binhost(command) => binhost::run(&context, &command),
+        Command::Binhost(command) => return binhost::run(&context, command),
         Command::Config(command) => config::run(&context, &command),
         Command::Completions(args) => pages::completions(&context.screen, &args, Cli::command()),
         Command::Man(args) => pages::man(&context, &args, Cli::command()),

@@ -205,6 +205,20 @@ pub(super) const KEYS: &[Key] = &[
         binhost.min_free_percent,
         ["Uploads are refused while less of the disk is free than this (percent)."]
     ),
+    key!(
+        "binhost.keep",
+        rules.keep_builds,
+        [
+            "Packages of one identity (version, slot, repository, USE flags) kept: the newest ones. Pinned ones and what an",
+            "open session builds on stay besides."
+        ]
+    ),
+    key!(span "binhost.delete_after", rules.delete_after, [
+        "The file of a package goes so long after it left the index: clients may hold an older index that lists it."
+    ]),
+    key!(size "binhost.verify_rate", binhost.verify_rate, [
+        "Bytes `swarm binhost verify` lets the controller read per second, so that clients and uploads don't feel it."
+    ]),
     key!(span "rules.heartbeat", rules.heartbeat, ["Between two heartbeats of a drone."]),
     key!(span "rules.offline_after", rules.offline_after, [
         "A drone without a heartbeat for so long is offline: three heartbeats missed."

@@ -139,6 +139,8 @@ pub struct Binhost {
     pub max_upload: u64,
     /// Least free part of the disk, percent.
     pub min_free_percent: u32,
+    /// Bytes a check of the published files reads per second, at most.
+    pub verify_rate: u64,
 }
 
 impl Default for Config {
@@ -180,6 +182,7 @@ impl Default for Config {
                 user_id: "Build Swarm binhost <binhost@localhost.invalid>".to_owned(),
                 max_upload: 4 << 30,
                 min_free_percent: 5,
+                verify_rate: 64 << 20,
             },
             rules: Settings::default(),
             warnings: Vec::new(),
@@ -393,6 +396,10 @@ impl Config {
             rules.lease < rules.offline_after,
             "rules.lease must not be shorter than rules.offline_after, or work is taken from drones that are online"
                 .to_owned(),
+        );
+        wrong(
+            rules.keep_builds == 0,
+            "binhost.keep is 0: at least the newest package of each identity stays".to_owned(),
         );
         wrong(
             rules.prefetch > 64,

@@ -19,6 +19,8 @@ pub enum BinhostWork {
         build_id: u32,
         /// Path below the index's folder.
         path: String,
+        /// It must not be given to the public.
+        restricted: bool,
     },
     /// Write a generation of an index.
     WriteIndex {
@@ -30,6 +32,19 @@ pub enum BinhostWork {
         header: BTreeMap<String, String>,
         /// New blocks.
         add: Vec<(ArtifactId, BTreeMap<String, String>)>,
+        /// CPV and BUILD_ID of blocks that are to go.
+        remove: Vec<(String, u32)>,
+    },
+    /// Remove the file of a package no index lists any more.
+    RemovePackage {
+        /// Which.
+        artifact: ArtifactId,
+        /// Whose folder.
+        index: IndexKey,
+        /// Path below the index's folder.
+        path: String,
+        /// It was never given to the public.
+        restricted: bool,
     },
     /// Remove an upload.
     DropUpload {

@@ -390,11 +390,14 @@ impl Running {
                     }
                 }
                 Effect::Order { drone, order } => self.outlets.order(drone, order),
-                Effect::Sign { artifact, index, build_id, path } => {
-                    self.outlets.binhost(BinhostWork::Sign { artifact, index, build_id, path });
+                Effect::Sign { artifact, index, build_id, path, restricted } => {
+                    self.outlets.binhost(BinhostWork::Sign { artifact, index, build_id, path, restricted });
                 }
-                Effect::WriteIndex { index, timestamp, header, add } => {
-                    self.outlets.binhost(BinhostWork::WriteIndex { index, timestamp, header, add });
+                Effect::WriteIndex { index, timestamp, header, add, remove } => {
+                    self.outlets.binhost(BinhostWork::WriteIndex { index, timestamp, header, add, remove });
+                }
+                Effect::RemovePackage { artifact, index, path, restricted } => {
+                    self.outlets.binhost(BinhostWork::RemovePackage { artifact, index, path, restricted });
                 }
                 Effect::DropUpload { artifact } => self.outlets.binhost(BinhostWork::DropUpload { artifact }),
                 Effect::CompleteLog { fence, drone, bytes } => {

@@ -13,7 +13,7 @@ use swarm_core::rows::{
 };
 use swarm_core::table::Source;
 use swarm_core::{Answer, Membership, View};
-use swarm_protocol::{ArtifactId, Fence};
+use swarm_protocol::{ArtifactId, Fence, Secret};
 use tokio::sync::watch;
 
 use super::ports::{
@@ -21,7 +21,10 @@ use super::ports::{
     Rows, Store, UploadError,
 };
 use crate::binhost::gpkg::{Limits, inspect};
+use crate::binhost::room::{self, RoomError};
 use crate::binhost::upload::{self, path_of};
+use crate::binhost::verify::Report;
+use crate::binhost::verifying::Verifying;
 use crate::binhost::{service::Places, snippet};
 use crate::bus::gate::{self, Gate};
 use crate::bus::link::Link;
@@ -103,6 +106,10 @@ impl Rows for Snapshot {
         self.rows().map_err(unreadable)
     }
 
+    fn artifact(&self, id: u64) -> Result<Option<ArtifactRow>, ReadError> {
+        self.get(&id).map_err(unreadable)
+    }
+
     fn indexes(&self) -> Result<Vec<IndexRow>, ReadError> {
         self.rows().map_err(unreadable)
     }
@@ -153,6 +160,10 @@ pub struct Door {
     pub fingerprint: String,
     /// The signing key's public half.
     pub public_key: String,
+    /// What opens the restricted part.
+    pub secret: Secret,
+    /// Checks of what is published.
+    pub verifying: Verifying,
     /// Largest upload, bytes.
     pub max_upload: u64,
     /// Least free part of the disk, percent (decision 17).
@@ -162,15 +173,10 @@ pub struct Door {
 }
 
 impl Door {
-    fn room(&self) -> Result<(), UploadError> {
-        let disk = nix::sys::statvfs::statvfs(&self.places.incoming)
-            .map_err(|error| UploadError::Broken(error.to_string()))?;
-        let percent = disk.blocks_available() * 100 / disk.blocks().max(1);
-        if percent < u64::from(self.min_free_percent) {
-            let text = format!("the binhost's disk has {percent} % free, {} % are kept", self.min_free_percent);
-            return Err(UploadError::Full(text));
-        }
-        Ok(())
+    /// Uploads and signed packages may lie on different disks.
+    fn room(&self, package: u64) -> Result<(), RoomError> {
+        let places = &self.places;
+        room::check(&[&places.incoming, &places.root, &places.private], package, self.min_free_percent)
     }
 }
 
@@ -187,7 +193,7 @@ impl Binhost for Door {
         let name = format!("swarm-{}", index.profile);
         let commands = snippet::trust_on_gentoo(&self.fingerprint, key_url);
         ClientHelp {
-            snippet: snippet::binrepos_conf(&name, url, 9999),
+            snippet: snippet::binrepos_conf(&name, url, snippet::CLIENT_PRIORITY),
             commands: commands.lines().map(str::to_owned).collect(),
         }
     }
@@ -200,10 +206,14 @@ impl Binhost for Door {
         body: BodyDataStream,
     ) -> BoxFuture<'_, Result<UploadedFile, UploadError>> {
         Box::pin(async move {
-            self.room()?;
+            self.room(size).map_err(|error| match error {
+                RoomError::Full { .. } => UploadError::Full(error.to_string()),
+                RoomError::Unknown(..) => UploadError::Broken(error.to_string()),
+            })?;
             let path = upload::receive(body, &self.places.incoming, artifact.0, &sha256, size, self.max_upload)
                 .await
-                .map_err(|error| match error {
+                .map_err(|error| match &error {
+                upload::UploadError::Write { source, .. } if is_full(source) => UploadError::Full(error.to_string()),
                 upload::UploadError::Write { .. } | upload::UploadError::Broken(_) => {
                     UploadError::Broken(error.to_string())
                 }
@@ -214,12 +224,7 @@ impl Binhost for Door {
     }
 
     fn missing(&self) -> Vec<String> {
-        let problem = match self.room() {
-            Ok(()) => return Vec::new(),
-            Err(UploadError::Full(problem)) => problem,
-            Err(problem) => format!("the binhost's disk can't be looked at: {problem}"),
-        };
-        vec![format!("packages are not taken: {problem}")]
+        self.room(0).err().map(|error| format!("no package is taken: {error}")).into_iter().collect()
     }
 
     fn discard(&self, artifact: ArtifactId) {
@@ -230,6 +235,22 @@ impl Binhost for Door {
             tracing::warn!(%error, "a refused upload could not be removed");
         }
     }
+
+    fn secret(&self) -> Secret {
+        self.secret.clone()
+    }
+
+    fn verify(&self, actor: &str, rebuild: bool, force: bool) -> bool {
+        self.verifying.start(actor, rebuild, force)
+    }
+
+    fn report(&self) -> Option<Report> {
+        self.verifying.report()
+    }
+}
+
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
 }
 
 /// Looks into an upload; one that is no package is removed.
@@ -241,16 +262,7 @@ async fn verified(path: PathBuf, limits: Limits) -> Result<UploadedFile, UploadE
         })
     });
     let file = looked.await.map_err(|error| UploadError::Broken(error.to_string()))??;
-    Ok(UploadedFile {
-        sha256: file.sha256.clone(),
-        size: file.size,
-        cpv: file.cpv.to_string(),
-        slot: file.main_slot().to_owned(),
-        repository: file.repository.clone(),
-        use_flags: file.use_flags(),
-        chost: file.value("CHOST").to_owned(),
-        restrict: file.restrict(),
-    })
+    Ok(file.described())
 }
 
 /// The bus with what drones of other machines are told of it.
@@ -345,7 +357,6 @@ impl Bus for Gateway {
     }
 }
 
-/// Ready means: the bus can be reached.
 impl Readiness for Link {
     fn missing(&self) -> Vec<String> {
         if self.is_connected() { Vec::new() } else { vec!["the bus can't be reached".to_owned()] }

@@ -33,6 +33,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
+use axum::routing::get;
 use swarm_core::{Answer, Input, Request, View};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -226,18 +227,20 @@ pub(crate) fn unexpected() -> ApiError {
         .hint("this is a defect")
 }
 
-/// The public port: `/api/v1`, `/readyz`, `/metrics`, the OpenAPI document with a page to browse it, and below `/binhost`
-/// what `binhost` serves.
-pub fn router(state: AppState, binhost: Router) -> Router {
+/// The public port: `/api/v1`, `/readyz`, `/metrics`, the OpenAPI document with a page to browse it, below `/binhost` what
+/// `binhost` serves and below `/binhost-private` what `private` does, which looks at its own key.
+pub fn router(state: AppState, binhost: Router, private: Router) -> Router {
     let (api, _) = public::api().split_for_parts();
     let metrics = state.place.metrics;
     let router = api
         .merge(openapi::routes())
+        .route("/binhost/", get(public::binhost::page))
         .merge(if metrics { public::metrics_route() } else { Router::new() })
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(unknown_path)
         .with_state(state.clone())
-        .nest("/binhost", binhost);
+        .nest("/binhost", binhost)
+        .nest("/binhost-private", private);
     layers::around(router, &state)
 }
 

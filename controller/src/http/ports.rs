@@ -14,9 +14,11 @@ use swarm_core::rows::{
     StatsRow,
 };
 use swarm_core::{Answer, Input, Membership, ReplyTo, View};
-use swarm_protocol::{ArtifactId, Fence};
+use swarm_protocol::{ArtifactId, Fence, Secret};
 use thiserror::Error;
 use tokio::sync::watch;
+
+use crate::binhost::verify::Report;
 
 /// Makes the input once the engine has said where its answer goes.
 pub type MakeInput = Box<dyn FnOnce(ReplyTo) -> Input + Send>;
@@ -85,6 +87,8 @@ pub trait Rows {
     fn stats(&self) -> Result<Vec<StatsRow>, ReadError>;
     /// All artifacts, by number.
     fn artifacts(&self) -> Result<Vec<ArtifactRow>, ReadError>;
+    /// One artifact.
+    fn artifact(&self, id: u64) -> Result<Option<ArtifactRow>, ReadError>;
     /// All indexes, by name.
     fn indexes(&self) -> Result<Vec<IndexRow>, ReadError>;
     /// Settings that were changed at run time, by key.
@@ -162,6 +166,12 @@ pub trait Binhost: Send + Sync {
     fn discard(&self, artifact: ArtifactId);
     /// What keeps it from taking packages, in sentences. Must not block for long.
     fn missing(&self) -> Vec<String>;
+    /// What opens the restricted part.
+    fn secret(&self) -> Secret;
+    /// Begins to recheck everything that is published; false if a check is under way. `actor` stands in the events.
+    fn verify(&self, actor: &str, rebuild: bool, force: bool) -> bool;
+    /// How the last check stands; none before the first.
+    fn report(&self) -> Option<Report>;
 }
 
 /// The bus, as far as the façade has to do with it.

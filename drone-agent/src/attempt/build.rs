@@ -3,7 +3,7 @@
 
 use std::io;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -19,7 +19,8 @@ use super::memory::Memory;
 use super::watch::{Ended, Watch};
 use crate::portage::classify::{Cause, Evidence, classify};
 use crate::portage::emerge::{self, Folders, PrepareError, Prepared};
-use crate::portage::gpkg;
+use crate::portage::mounts::{self, MountError, Purpose};
+use crate::portage::{RootConfig, gpkg};
 
 /// Builds. Leaves no process and no temporary file.
 pub fn build(attempt: &AttemptDir, cancelled: &AtomicBool) -> BuildResult {
@@ -46,12 +47,15 @@ fn attempt_build(attempt: &AttemptDir, cancelled: &AtomicBool, memory: &mut Memo
     let (root, access) = (&attempt.job().root, &attempt.job().binhost);
     let use_binhost = emerge::look(access, job.min_index_timestamp, stop)
         .map_err(|failure| if stop() { cancelled_before() } else { failure })?;
-    sweep_status_files(&root.path);
+    sweep_status_files(root);
+    // From here on this process has the root's mounts, and what it starts has them, too; they go with the last of them.
+    let attempts = dir.parent().unwrap_or(dir);
+    mounts::enter(root, Purpose::Build, &[attempts]).map_err(|error| not_entered(&error))?;
     let prepared = emerge::prepare(root, job, access, use_binhost, dir).map_err(|e| not_prepared(&e))?;
     let log = LogWriter::create(dir, job.limits.log_bytes).map_err(|e| io_failure("begin the log", &e))?;
-    let (child, output) = start(&prepared).map_err(|e| not_started(&prepared, &e))?;
+    let (child, output) = start(root, &prepared).map_err(|e| not_started(&prepared, &e))?;
     let ended = Watch::new(attempt, child, memory).run(output, log, cancelled);
-    sweep_status_files(&root.path);
+    sweep_status_files(root);
     let (artifacts, damaged) = gather(attempt);
     let mut failure = failure_of(job, dir, &ended, memory);
     if failure.is_none() && !artifacts.iter().any(|artifact| is_target(job, artifact)) {
@@ -67,9 +71,9 @@ fn attempt_build(attempt: &AttemptDir, cancelled: &AtomicBool, memory: &mut Memo
 }
 
 /// The pid kept is emerge's own: nothing stands between.
-fn start(prepared: &Prepared) -> io::Result<(u32, io::PipeReader)> {
+fn start(root: &RootConfig, prepared: &Prepared) -> io::Result<(u32, io::PipeReader)> {
     let (reader, writer) = io::pipe()?;
-    let child = Command::new(&prepared.program)
+    let child = mounts::command(root, &prepared.program)
         .args(&prepared.arguments)
         .env_clear()
         .envs(prepared.environment.iter().map(|(key, value)| (key, value)))
@@ -160,6 +164,13 @@ fn not_prepared(error: &PrepareError) -> Failure {
     Failure { class, phase: Some(Phase::Queued), message: format!("{error}{cause}"), ..Default::default() }
 }
 
+/// A drone that may not mount can build nothing in a chroot.
+fn not_entered(error: &MountError) -> Failure {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    let message = format!("the root can't be entered: {error}{cause}");
+    Failure { class: FailureClass::MissingTool, phase: Some(Phase::Queued), message, ..Default::default() }
+}
+
 fn not_started(prepared: &Prepared, error: &io::Error) -> Failure {
     Failure {
         class: FailureClass::MissingTool,
@@ -177,8 +188,8 @@ fn io_failure(what: &str, error: &io::Error) -> Failure {
 }
 
 /// Files in which Portage shows running emerges; those of a killed one stay behind.
-fn sweep_status_files(root: &Path) {
-    let Ok(entries) = fs::read_dir(root.join("run/portage")) else { return };
+fn sweep_status_files(root: &RootConfig) {
+    let Ok(entries) = fs::read_dir(root.at("run/portage")) else { return };
     for entry in entries.filter_map(Result::ok) {
         let name = entry.file_name();
         let pid = name.to_str().and_then(|name| name.strip_prefix("emerge-")?.split('.').next()?.parse::<u32>().ok());

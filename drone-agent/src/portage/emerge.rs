@@ -15,8 +15,8 @@ use swarm_protocol::report::{BinhostAccess, Failure, FailureClass, Phase};
 use thiserror::Error;
 
 use super::binhost::{self, BinhostError};
-use super::layer;
 use super::root::{RootConfig, environment};
+use super::{layer, own_key};
 use crate::attempt::dir::remove_tree;
 
 /// Waits between looks at the binhost: three tries in seven seconds, so that a generation being published is waited for.
@@ -114,7 +114,9 @@ pub fn prepare(
     let mut binrepos = None;
     if use_binhost {
         binhost::configure_binhost(root, access)?;
-        binrepos = Some(binhost::binrepos(access, &folders.fetched)?);
+        // in a folder that goes with the build: the secret stays no longer than it is needed
+        let wgetrc = binhost::write_wgetrc(access, &folders.fetched)?;
+        binrepos = Some(binhost::binrepos(access, &folders.fetched, &wgetrc)?);
     }
     layer::make(root, &folders.config, &job.package_use, binrepos.as_deref())?;
     forget_index(root)?;
@@ -132,6 +134,9 @@ pub fn prepare(
         ]
         .map(|(key, value)| (key.to_owned(), value)),
     );
+    if use_binhost {
+        environment.extend(own_key::environment(root)?);
+    }
     let program = root.emerge_program();
     Ok(Prepared { program, arguments: arguments(&cpv, job, use_binhost), environment })
 }
@@ -157,7 +162,7 @@ fn arguments(cpv: &Cpv, job: &BuildJob, use_binhost: bool) -> Vec<OsString> {
 /// Portage keeps a copy of each index, told apart by host and path but not by port, and takes a new one only if its
 /// TIMESTAMP is greater. Without the copy it always takes the new one.
 fn forget_index(root: &RootConfig) -> io::Result<()> {
-    remove_tree(&root.path.join("var/cache/edb/binhost"))
+    remove_tree(&root.at("var/cache/edb/binhost"))
 }
 
 /// What one look at the binhost found.
@@ -180,23 +185,22 @@ pub fn look(access: &BinhostAccess, min_timestamp: u64, mut stop: impl FnMut() -
         }
         return Err(failure(FailureClass::BinhostUnreachable, "the drone was told of no binhost".to_owned()));
     }
+    let url = access.index_url();
     let mut waits = RETRIES.into_iter();
     loop {
-        let sight = sight(&access.url);
+        let sight = sight(access);
         let failed = match sight {
             Sight::Index(timestamp) if timestamp >= min_timestamp => return Ok(true),
             Sight::Empty if min_timestamp == 0 => return Ok(false),
             Sight::Index(timestamp) => failure(
                 FailureClass::IndexTooOld,
-                format!("the index of {} has TIMESTAMP {timestamp}; {min_timestamp} is needed", access.url),
+                format!("the index of {url} has TIMESTAMP {timestamp}; {min_timestamp} is needed"),
             ),
             Sight::Empty => failure(
                 FailureClass::IndexTooOld,
-                format!("{} has no index yet; TIMESTAMP {min_timestamp} is needed", access.url),
+                format!("{url} has no index yet; TIMESTAMP {min_timestamp} is needed"),
             ),
-            Sight::Nothing(why) => {
-                failure(FailureClass::BinhostUnreachable, format!("{} does not answer: {why}", access.url))
-            }
+            Sight::Nothing(why) => failure(FailureClass::BinhostUnreachable, format!("{url} does not answer: {why}")),
         };
         let Some(wait) = waits.next().filter(|_| !stop()) else { return Err(failed) };
         std::thread::sleep(wait);
@@ -207,8 +211,8 @@ fn failure(class: FailureClass, message: String) -> Failure {
     Failure { class, phase: Some(Phase::Resolve), message, ..Default::default() }
 }
 
-fn sight(url: &str) -> Sight {
-    let url = format!("{}/Packages", url.trim_end_matches('/'));
+fn sight(access: &BinhostAccess) -> Sight {
+    let url = format!("{}/Packages", access.index_url().trim_end_matches('/'));
     let found = if let Some(path) = url.strip_prefix("file://") {
         match fs::File::open(path) {
             Ok(file) => timestamp(file),
@@ -217,7 +221,11 @@ fn sight(url: &str) -> Sight {
         }
     } else {
         let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(LOOK)).build().into();
-        match agent.get(&url).call() {
+        let mut request = agent.get(&url);
+        if !access.secret.is_empty() {
+            request = request.header("Authorization", format!("Bearer {}", access.secret.0));
+        }
+        match request.call() {
             Ok(mut answer) => timestamp(answer.body_mut().as_reader()),
             Err(ureq::Error::StatusCode(404)) => return Sight::Empty,
             Err(e) => return Sight::Nothing(e.to_string()),

@@ -16,7 +16,8 @@ use super::root::RootConfig;
 /// Makes the layer below `dir` (which must not hold one yet) and returns the value of `PORTAGE_CONFIGROOT`.
 /// `binrepos` is the text of its only `binrepos.conf`; without it there is no binhost at all.
 pub fn make(root: &RootConfig, dir: &Path, package_use: &[String], binrepos: Option<&str>) -> io::Result<PathBuf> {
-    let from = root.path.join("etc/portage");
+    let from = root.at("etc/portage");
+    let seen = root.inside("etc/portage");
     let to = dir.join("etc/portage");
     fs::create_dir_all(&to)?;
     for entry in fs::read_dir(&from)? {
@@ -26,12 +27,12 @@ pub fn make(root: &RootConfig, dir: &Path, package_use: &[String], binrepos: Opt
         if name == "package.use" || name == "binrepos.conf" || name.to_string_lossy().starts_with("gnupg") {
             continue;
         }
-        symlink(entry.path(), to.join(name))?;
+        symlink(seen.join(&name), to.join(name))?;
     }
     let lines = to.join("package.use");
     fs::create_dir_all(&lines)?;
     if from.join("package.use").exists() {
-        symlink(from.join("package.use"), lines.join("00-root"))?;
+        symlink(seen.join("package.use"), lines.join("00-root"))?;
     }
     // Portage reads the files of the directory in the order of their names; later lines win.
     let mut text = String::new();

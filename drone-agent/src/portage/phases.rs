@@ -1,7 +1,7 @@
 //! Reads emerge's output line by line and remembers where the build stands and what would explain a failure.
 //!
 //! Nothing is judged here: `classify` does, from the [`Clues`]. Everything remembered is bounded, because a build may
-//! print gigabytes. Fed by the attempt with everything emerge prints; the lines are those of Portage 3.0.82 and 3.0.83.
+//! print gigabytes. Fed by the attempt with everything emerge prints; the lines are those of Portage 3.0.66 to 3.0.83.
 
 use swarm_protocol::Cpv;
 use swarm_protocol::report::Phase;
@@ -230,7 +230,15 @@ impl Tracker {
         if fetch.iter().any(|text| line.contains(text)) {
             clues.fetch.get_or_insert_with(|| line.to_owned());
         }
-        let binary = ["Tried to use non-existent binary", "GnuPG verification failed", "Invalid binary package"];
+        let binary = [
+            "Tried to use non-existent binary",
+            "GnuPG verification failed",
+            // the same, in the words of 3.0.66
+            "GPG verify failed",
+            "Invalid binary package",
+            // Portage's own stumble when the command that fetches an index fails
+            ", in _populate_remote",
+        ];
         if binary.iter().any(|text| line.contains(text)) {
             clues.binary.get_or_insert_with(|| line.to_owned());
         }

@@ -1,8 +1,14 @@
-//! A root: the tree Portage builds in and installs to, and the environment its commands run with.
+//! A root: the tree Portage builds in and installs to, and the environment its commands run with. Three kinds:
 //!
-//! Only Gentoo Prefix roots are made here: one variable (`PORTAGE_OVERRIDE_EPREFIX`) moves configuration, installed
-//! packages, caches and locks below the root, so it needs no privileges and writes nothing elsewhere. Called by
-//! `swarm up`, the drone's set-up and the tests; [`environment`] also by every attempt and plan.
+//! - `prefix`, a Gentoo Prefix in a directory: one variable (`PORTAGE_OVERRIDE_EPREFIX`) moves configuration, installed
+//!   packages, caches and locks below it, so it needs no privileges and writes nothing elsewhere. Its packages carry its
+//!   path.
+//! - `chroot`, a tree of its own over the machine's programs (`mounts`): plain paths, as on a Gentoo machine; needs the
+//!   right to mount.
+//! - `system`, the Gentoo machine itself, for one that does nothing else. Never chosen by a program of ours: somebody must
+//!   have written it into the configuration. Nothing of its own configuration is touched.
+//!
+//! Called by `swarm up`, the drone's set-up and the tests; [`environment`] also by every attempt and plan.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -14,7 +20,9 @@ use swarm_protocol::report::BinhostAccess;
 use thiserror::Error;
 
 use super::binhost::{self, BinhostError};
-use super::state;
+use super::mounts::{self, MountError, Purpose};
+use super::{chroot, state};
+use crate::attempt::dir::remove_tree;
 
 /// What kind of root it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -23,30 +31,21 @@ pub enum RootKind {
     /// A Gentoo Prefix in a directory: no privileges, no mounts.
     #[default]
     Prefix,
-    /// A directory entered with chroot.
+    /// A tree in a directory, entered with chroot: plain paths, the machine's programs below it; needs the right to mount.
     Chroot,
-    /// The machine itself.
+    /// The Gentoo machine itself.
     System,
-}
-
-impl RootKind {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Prefix => "prefix",
-            Self::Chroot => "chroot",
-            Self::System => "system",
-        }
-    }
 }
 
 /// A root as the configuration names it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RootConfig {
-    /// Its kind; only `prefix` is available.
+    /// Its kind. All roots of one build profile must be prefixes, or none of them.
     #[serde(default)]
     pub kind: RootKind,
-    /// Its directory. Binaries with compiled-in paths only move between roots whose paths have equal length.
+    /// Its directory; `/` for a `system`. Binaries with compiled-in paths only move between prefixes whose paths have
+    /// equal length.
     pub path: PathBuf,
     /// Directory with Portage's `bin/emerge`: a Python virtual environment.
     pub venv: PathBuf,
@@ -90,14 +89,12 @@ pub struct RootSpec {
 /// Why a root could not be made or used.
 #[derive(Debug, Error)]
 pub enum RootError {
-    /// Kind not built yet.
-    #[error("root {path}: kind {kind:?} is not available yet; use \"prefix\"", kind = .kind.name())]
-    NotAvailable {
-        /// The root.
-        path: PathBuf,
-        /// The kind asked for.
-        kind: RootKind,
-    },
+    /// The machine is no Gentoo machine, or not ours to build on.
+    #[error("root kind \"system\" builds on the machine itself, and {0}")]
+    NotThisMachine(String),
+    /// The root can't be entered.
+    #[error("root {0} can't be entered")]
+    Mount(PathBuf, #[source] MountError),
     /// Something the configuration names is not there.
     #[error("root {root}: {what} {path} is missing; {hint}")]
     Missing {
@@ -145,28 +142,91 @@ impl RootConfig {
         self.venv.join("bin/python")
     }
 
+    /// The tree Portage works in, as seen from outside.
+    pub fn tree(&self) -> PathBuf {
+        match self.kind {
+            RootKind::Prefix => self.path.clone(),
+            RootKind::Chroot => self.path.join("root"),
+            RootKind::System => PathBuf::from("/"),
+        }
+    }
+
+    /// A path in the tree, as seen from outside.
+    pub fn at(&self, below: &str) -> PathBuf {
+        self.tree().join(below)
+    }
+
+    /// The same path as Portage sees it.
+    pub fn inside(&self, below: &str) -> PathBuf {
+        match self.kind {
+            RootKind::Prefix => self.path.join(below),
+            RootKind::Chroot | RootKind::System => Path::new("/").join(below),
+        }
+    }
+
     /// The list of what the root had installed when it was made.
     pub fn base_list(&self) -> PathBuf {
-        self.path.join("var/lib/build-swarm/base.json")
+        self.at("var/lib/build-swarm/base.json")
     }
 
-    /// GnuPG home that trusts the binhost's key.
-    pub fn gnupg_home(&self) -> PathBuf {
-        self.path.join("etc/portage/gnupg")
+    /// GnuPG home that trusts the binhost's key, below the tree. A machine's own is left alone.
+    pub fn gnupg_home(&self) -> &'static str {
+        match self.kind {
+            RootKind::Prefix | RootKind::Chroot => "etc/portage/gnupg",
+            RootKind::System => "var/lib/build-swarm/gnupg",
+        }
     }
 
-    /// Refuses kinds that can't be used yet.
-    pub fn check_kind(&self) -> Result<(), RootError> {
+    /// Whether the user `nobody`, as whom Portage verifies, reaches what is in the tree.
+    pub(super) fn nobody_may_enter(&self) -> bool {
+        match self.kind {
+            RootKind::Prefix => others_may_enter(&self.path),
+            RootKind::Chroot | RootKind::System => true,
+        }
+    }
+
+    /// Refuses a root that can't be used on this machine.
+    pub fn check(&self) -> Result<(), RootError> {
         match self.kind {
             RootKind::Prefix => Ok(()),
-            kind @ (RootKind::Chroot | RootKind::System) => {
-                Err(RootError::NotAvailable { path: self.path.clone(), kind })
-            }
+            RootKind::Chroot => self.try_to_enter(),
+            RootKind::System => is_gentoo(self, Path::new("/"), nix::unistd::geteuid().is_root()),
         }
+    }
+
+    /// Enters it once, in a thread of its own, and leaves again.
+    fn try_to_enter(&self) -> Result<(), RootError> {
+        let entered = std::thread::scope(|scope| {
+            let inside = scope.spawn(|| mounts::enter(self, Purpose::Trial, &[]));
+            inside.join().unwrap_or_else(|_| Err(io::Error::other("the thread that enters the root died").into()))
+        });
+        let _ = remove_tree(&self.path.join("trial"));
+        entered.map_err(|error| RootError::Mount(self.path.clone(), error))
     }
 }
 
-/// Directories every root has, below its path.
+/// Whether the machine below `machine` may be built on.
+fn is_gentoo(root: &RootConfig, machine: &Path, is_root: bool) -> Result<(), RootError> {
+    let no = |why: &str| Err(RootError::NotThisMachine(why.to_owned()));
+    if root.path != Path::new("/") {
+        return no("its path is \"/\" and nothing else");
+    }
+    for (file, what) in [
+        ("etc/gentoo-release", "this is no Gentoo machine: /etc/gentoo-release is missing"),
+        ("var/db/pkg", "this is no Gentoo machine: /var/db/pkg is missing"),
+        ("etc/portage/make.profile", "it has no Portage profile: choose one with `eselect profile`"),
+    ] {
+        if !machine.join(file).exists() {
+            return no(what);
+        }
+    }
+    if !is_root {
+        return no("only root may install there");
+    }
+    Ok(())
+}
+
+/// Directories every prefix and chroot has, below its tree.
 const DIRECTORIES: [&str; 19] = [
     "etc/portage/repos.conf",
     "etc/portage/package.use",
@@ -192,26 +252,43 @@ const DIRECTORIES: [&str; 19] = [
 /// Makes the root, or brings its configuration up to date; what is installed in it is left alone.
 pub fn create(spec: &RootSpec) -> Result<(), RootError> {
     let root = &spec.config;
-    root.check_kind()?;
+    if root.kind == RootKind::System {
+        root.check()?;
+    }
     require(root, "Portage", &root.venv.join("bin/emerge"), "install it there with `pip install portage`")?;
+    if root.kind == RootKind::System {
+        fs::create_dir_all(root.at("var/lib/build-swarm"))?;
+    } else {
+        populate(spec)?;
+    }
+    if root.kind == RootKind::Chroot {
+        chroot::populate(root)?;
+        root.check()?;
+    }
+    if let Some(access) = &spec.binhost {
+        binhost::configure_binhost(root, access).map_err(|e| RootError::Binhost(root.path.clone(), e))?;
+    }
+    state::write_base_list(root).map_err(|e| RootError::Base(root.path.clone(), e))
+}
+
+/// Directories and configuration of a prefix or chroot.
+fn populate(spec: &RootSpec) -> Result<(), RootError> {
+    let root = &spec.config;
     require(root, "Portage profile", &root.repository.join("profiles").join(&root.profile), "check `profile`")?;
     for directory in DIRECTORIES {
-        fs::create_dir_all(root.path.join(directory))?;
+        fs::create_dir_all(root.at(directory))?;
     }
     global_config(root)?;
     tools(root)?;
-    link(&root.repository.join("profiles").join(&root.profile), &root.path.join("etc/portage/make.profile"))?;
+    link(&root.repository.join("profiles").join(&root.profile), &root.at("etc/portage/make.profile"))?;
     let name = repository_name(root);
     let repos = format!(
         "[DEFAULT]\nmain-repo = {name}\n\n[{name}]\nlocation = {}\nauto-sync = no\n",
         root.repository.display()
     );
-    write_if_changed(&root.path.join("etc/portage/repos.conf/swarm.conf"), &repos)?;
-    write_if_changed(&root.path.join("etc/portage/make.conf"), &make_conf(spec)?)?;
-    if let Some(access) = &spec.binhost {
-        binhost::configure_binhost(root, access).map_err(|e| RootError::Binhost(root.path.clone(), e))?;
-    }
-    state::write_base_list(root).map_err(|e| RootError::Base(root.path.clone(), e))
+    write_if_changed(&root.at("etc/portage/repos.conf/swarm.conf"), &repos)?;
+    write_if_changed(&root.at("etc/portage/make.conf"), &make_conf(spec)?)?;
+    Ok(())
 }
 
 fn require(root: &RootConfig, what: &'static str, path: &Path, hint: &'static str) -> Result<(), RootError> {
@@ -226,7 +303,7 @@ fn require(root: &RootConfig, what: &'static str, path: &Path, hint: &'static st
 fn global_config(root: &RootConfig) -> Result<(), RootError> {
     let stock = root.venv.join("share/portage/config");
     require(root, "Portage's global configuration", &stock.join("make.globals"), "is `venv` a virtual environment?")?;
-    let own = root.path.join("share/portage/config");
+    let own = root.at("share/portage/config");
     for name in ["make.globals", "sets"] {
         link(&stock.join(name), &own.join(name))?;
     }
@@ -242,7 +319,7 @@ fn tools(root: &RootConfig) -> Result<(), RootError> {
         return Ok(());
     }
     match known.iter().map(|dir| Path::new(dir).join("tar")).find(|tar| tar.exists()) {
-        Some(tar) => Ok(link(&tar, &root.path.join("tools/gtar"))?),
+        Some(tar) => Ok(link(&tar, &root.at("tools/gtar"))?),
         None => require(root, "GNU tar", Path::new("/usr/bin/tar"), "install it"),
     }
 }
@@ -255,13 +332,14 @@ fn repository_name(root: &RootConfig) -> String {
         .unwrap_or_else(|| "gentoo".to_owned())
 }
 
-/// Features off: what needs root, sandbox or namespaces, and what waits for people. `observability` on.
+/// Features off: what needs root, sandbox or namespaces, and what waits for people. `observability` on; an older Portage
+/// does not know it and would say so in every phase.
 const FEATURES: &str = "-sandbox -usersandbox -userpriv -userfetch -usersync -merge-sync -news -merge-wait \
-                        -qa-unresolved-soname-deps observability";
+                        -qa-unresolved-soname-deps -unknown-features-warn observability";
 
 fn make_conf(spec: &RootSpec) -> Result<String, RootError> {
     let root = &spec.config;
-    let at = |below: &str| root.path.join(below).display().to_string();
+    let at = |below: &str| root.inside(below).display().to_string();
     let uid = nix::unistd::getuid();
     let gid = nix::unistd::getgid();
     let user = nix::unistd::User::from_uid(uid).ok().flatten().ok_or(RootError::NoUser(uid.as_raw()))?.name;
@@ -286,10 +364,10 @@ fn make_conf(spec: &RootSpec) -> Result<String, RootError> {
         ("BINPKG_FORMAT", "gpkg".to_owned()),
         ("BINPKG_COMPRESS", "zstd".to_owned()),
         ("MAKEOPTS", makeopts),
-        ("BINPKG_GPG_VERIFY_GPG_HOME", root.gnupg_home().display().to_string()),
+        ("BINPKG_GPG_VERIFY_GPG_HOME", at(root.gnupg_home())),
         ("PORTAGE_TRUST_HELPER", String::new()),
     ];
-    if !others_may_enter(&root.path) {
+    if !root.nobody_may_enter() {
         // Portage verifies as `nobody`, who could not reach the key ring here.
         values.push(("GPG_VERIFY_USER_DROP", String::new()));
         values.push(("GPG_VERIFY_GROUP_DROP", String::new()));
@@ -315,23 +393,32 @@ pub(crate) fn others_may_enter(path: &Path) -> bool {
 
 /// The clean environment of a Portage command in this root; nothing of the caller's environment is passed on.
 pub fn environment(root: &RootConfig) -> Vec<(String, String)> {
+    let inside = |below: &str| root.inside(below).display().to_string();
     let path = format!(
         "{}:{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         root.venv.join("bin").display(),
-        root.path.join("tools").display()
+        inside("tools")
     );
-    [
-        ("HOME", root.path.join("tmp").display().to_string()),
+    let mut variables = vec![
+        ("HOME", inside("tmp")),
         ("PATH", path),
         ("TERM", "dumb".to_owned()),
         ("LC_ALL", "C.UTF-8".to_owned()),
         // Portage's Python half reads the first, its bash half the second.
         ("NO_COLOR", "1".to_owned()),
         ("NOCOLOR", "true".to_owned()),
-        ("PORTAGE_OVERRIDE_EPREFIX", root.path.display().to_string()),
-    ]
-    .map(|(key, value)| (key.to_owned(), value))
-    .to_vec()
+    ];
+    match root.kind {
+        RootKind::Prefix => variables.push(("PORTAGE_OVERRIDE_EPREFIX", root.path.display().to_string())),
+        // the virtual environment's Portage would take itself for a prefix
+        RootKind::Chroot => variables.push(("PORTAGE_OVERRIDE_EPREFIX", String::new())),
+        // what make.conf says in the other kinds; the machine's own stays as it is
+        RootKind::System => variables.extend([
+            ("BINPKG_GPG_VERIFY_GPG_HOME", inside(root.gnupg_home())),
+            ("PORTAGE_TRUST_HELPER", String::new()),
+        ]),
+    }
+    variables.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
 /// Points `link` at `target`; an existing link elsewhere is replaced in one step.
@@ -370,10 +457,51 @@ mod tests {
     }
 
     #[test]
-    fn other_kinds_of_root_are_refused_by_name() {
-        let root = RootConfig { kind: RootKind::Chroot, ..config(Path::new("/r")) };
-        let error = create(&RootSpec { config: root, ..Default::default() }).unwrap_err().to_string();
-        assert!(error.contains("\"chroot\" is not available yet"), "{error}");
+    fn the_machine_itself_is_refused_unless_it_is_gentoo_and_asked_for_as_root() {
+        let machine = tempfile::tempdir().unwrap();
+        let root = RootConfig { kind: RootKind::System, ..config(Path::new("/")) };
+        let refusal = |root: &RootConfig, is_root| is_gentoo(root, machine.path(), is_root).unwrap_err().to_string();
+        assert!(refusal(&root, true).contains("/etc/gentoo-release is missing"));
+        fs::create_dir_all(machine.path().join("etc/portage")).unwrap();
+        fs::write(machine.path().join("etc/gentoo-release"), "Gentoo Base System release 2.17\n").unwrap();
+        assert!(refusal(&root, true).contains("/var/db/pkg is missing"));
+        fs::create_dir_all(machine.path().join("var/db/pkg")).unwrap();
+        assert!(refusal(&root, true).contains("eselect profile"));
+        fs::create_dir(machine.path().join("etc/portage/make.profile")).unwrap();
+        assert!(refusal(&root, false).contains("only root"));
+        assert!(is_gentoo(&root, machine.path(), true).is_ok());
+        let elsewhere = RootConfig { path: "/mnt".into(), ..root };
+        assert!(refusal(&elsewhere, true).contains("its path is"));
+    }
+
+    #[test]
+    fn nothing_of_a_machine_that_is_not_gentoo_is_touched() {
+        if Path::new("/etc/gentoo-release").exists() {
+            return;
+        }
+        let root = RootConfig { kind: RootKind::System, ..config(Path::new("/")) };
+        assert!(matches!(root.check(), Err(RootError::NotThisMachine(_))));
+        let made = create(&RootSpec { config: root, ..Default::default() });
+        assert!(matches!(made, Err(RootError::NotThisMachine(_))));
+        assert!(!Path::new("/var/lib/build-swarm/base.json").exists());
+    }
+
+    #[test]
+    fn paths_are_told_apart_by_who_sees_them() {
+        let root = |kind| RootConfig { kind, ..config(Path::new("/r")) };
+        let seen = |kind| (root(kind).at("etc/x"), root(kind).inside("etc/x"));
+        assert_eq!(seen(RootKind::Prefix), ("/r/etc/x".into(), "/r/etc/x".into()));
+        assert_eq!(seen(RootKind::Chroot), ("/r/root/etc/x".into(), "/etc/x".into()));
+        assert_eq!(seen(RootKind::System), ("/etc/x".into(), "/etc/x".into()));
+        let prefix = |kind| {
+            let found = environment(&root(kind)).into_iter().find(|(key, _)| key == "PORTAGE_OVERRIDE_EPREFIX");
+            found.map(|(_, value)| value)
+        };
+        assert_eq!(prefix(RootKind::Prefix).as_deref(), Some("/r"));
+        assert_eq!(prefix(RootKind::Chroot).as_deref(), Some(""));
+        assert_eq!(prefix(RootKind::System), None, "the machine's own Portage knows where it is");
+        let machine = environment(&root(RootKind::System));
+        assert!(machine.contains(&("BINPKG_GPG_VERIFY_GPG_HOME".to_owned(), "/var/lib/build-swarm/gnupg".to_owned())));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
+use super::mounts;
 use super::root::{RootConfig, environment};
 use crate::attempt::tree;
 
@@ -100,20 +101,25 @@ impl Script<'_> {
     ) -> Result<std::process::ExitStatus, ScriptError> {
         let io = |e| ScriptError::Io(self.name, e);
         let out = fs::File::create(said).map_err(io)?;
-        let mut child = Command::new(self.root.python())
-            .args([script.as_os_str(), question.as_os_str(), answer.as_os_str()])
-            .env_clear()
-            .envs(environment(self.root))
-            .envs(self.environment.iter().map(|(key, value)| (key, value)))
-            .env("PYTHONDONTWRITEBYTECODE", "1")
-            .stdin(Stdio::null())
-            .stdout(out.file().try_clone().map_err(io)?)
-            .stderr(out.into_parts().0)
-            .spawn()
-            .map_err(io)?;
+        let (to, errors) = (out.file().try_clone().map_err(io)?, out.into_parts().0);
+        let visible = [self.workdir];
+        let spawn = || {
+            mounts::command(self.root, &self.root.python())
+                .args([script.as_os_str(), question.as_os_str(), answer.as_os_str()])
+                .env_clear()
+                .envs(environment(self.root))
+                .envs(self.environment.iter().map(|(key, value)| (key, value)))
+                .env("PYTHONDONTWRITEBYTECODE", "1")
+                .stdin(Stdio::null())
+                .stdout(to)
+                .stderr(errors)
+                .spawn()
+        };
+        let mut child = mounts::spawn_inside(self.root, &visible, spawn).map_err(io)?;
         let end = Instant::now() + self.timeout;
         loop {
             if let Some(status) = child.try_wait().map_err(io)? {
+                mounts::forget(self.root, &visible);
                 return Ok(status);
             }
             if Instant::now() >= end {
@@ -121,6 +127,7 @@ impl Script<'_> {
                 tree::kill_descendants(child.id());
                 let _ = child.kill();
                 let _ = child.wait();
+                mounts::forget(self.root, &visible);
                 return Err(ScriptError::Timeout { name: self.name, after: self.timeout });
             }
             std::thread::sleep(Duration::from_millis(20));

@@ -98,7 +98,7 @@ pub fn write_base_list(root: &RootConfig) -> Result<(), StateError> {
         return Ok(());
     }
     let packages: Vec<BasePackage> =
-        if nothing_installed(&root.path.join("var/db/pkg"))? { Vec::new() } else { ask(root, "base")? };
+        if nothing_installed(&root.at("var/db/pkg"))? { Vec::new() } else { ask(root, "base")? };
     let text = serde_json::to_string(&packages).map_err(|e| StateError::BaseList(path.clone(), e))?;
     super::root::write_if_changed(&path, &text)?;
     Ok(())

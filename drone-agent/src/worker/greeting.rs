@@ -79,9 +79,19 @@ impl Host {
 
     /// Hello is due. First the Portage is looked at: without one there is nothing to offer.
     pub(crate) fn greet(&mut self) {
-        if !self.greeting.due() {
-            return;
+        if self.greeting.due() {
+            self.look();
         }
+    }
+
+    /// An order came that can't be taken before a welcome.
+    pub(crate) fn wanted(&mut self) {
+        if self.greeting.wanted() {
+            self.look();
+        }
+    }
+
+    fn look(&self) {
         let (root, known, tell) = (self.roots[0].clone(), self.portage.clone(), self.tell.clone());
         let _detached = spawn("portage", async move {
             let (portage, sources) =
@@ -164,7 +174,7 @@ impl Host {
 async fn follow(answer: HelloAnswer, roots: Vec<RootConfig>) -> Option<Welcome> {
     match answer {
         HelloAnswer::Welcome { store_id, superseded, http_url, binhost, .. } => {
-            let access = binhost.clone();
+            let (binhost, access) = (*binhost.clone(), binhost);
             let configured =
                 blocking("binhost", move || roots.iter().try_for_each(|root| configure_binhost(root, &access)));
             match configured.await {

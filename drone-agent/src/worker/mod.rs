@@ -327,7 +327,7 @@ impl Worker {
                         self.hands.answer(message, answer);
                     }
                 }
-                Effect::Greet => self.host.greet(),
+                Effect::Greet => self.host.wanted(),
                 Effect::Plan { job, store_id } => self.hands.plan(job, store_id, self.instance.clone()),
                 Effect::Sync { number, job, store_id } => {
                     self.hands.sync(number, &job, store_id, self.instance.clone());

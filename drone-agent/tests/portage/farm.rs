@@ -3,8 +3,8 @@
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use drone_agent::attempt::tree::belonging_to;
@@ -17,6 +17,8 @@ use swarm_protocol::report::{BinhostAccess, BuildResult};
 
 /// The agent under test.
 pub const AGENT: &str = env!("CARGO_BIN_EXE_drone-agent");
+/// Every Portage that is supported, the newest first.
+pub const VERSIONS: [&str; 4] = ["3.0.83", "3.0.82.2", "3.0.77", "3.0.66.1"];
 /// Bound of every wait for a real build; one takes some seconds.
 pub const BUILD: Duration = Duration::from_secs(100);
 
@@ -40,11 +42,19 @@ pub struct Farm {
 
 impl Farm {
     pub fn new() -> Self {
-        let demo = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("portage-demo");
-        let made =
-            Command::new(workspace().join("tests/tools/repository.sh")).arg(&demo).output().expect("repository.sh");
+        let farm = Self::at(&std::env::temp_dir());
+        let made = Command::new(workspace().join("tests/tools/repository.sh"))
+            .arg(&farm.demo)
+            .output()
+            .expect("repository.sh");
         assert!(made.status.success(), "`make test` sets it up: {}", String::from_utf8_lossy(&made.stderr));
-        Self { dir: tempfile::tempdir().expect("a directory"), demo }
+        farm
+    }
+
+    /// One below `place`, with a demo repository that was made before.
+    pub fn at(place: &Path) -> Self {
+        let demo = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("portage-demo");
+        Self { dir: tempfile::tempdir_in(place).expect("a directory"), demo }
     }
 
     pub fn path(&self) -> &Path {
@@ -74,7 +84,12 @@ impl Farm {
 
     /// A root with lines of make.conf.
     pub fn root_with(&self, name: &str, make_conf: &[&str]) -> RootConfig {
-        let mut root = self.config(name, "3.0.83");
+        self.root_of(name, "3.0.83", make_conf)
+    }
+
+    /// A root with another Portage.
+    pub fn root_of(&self, name: &str, version: &str, make_conf: &[&str]) -> RootConfig {
+        let mut root = self.config(name, version);
         root.make_conf.extend(make_conf.iter().map(|line| (*line).to_owned()));
         create(&RootSpec { config: root.clone(), ..Default::default() }).expect("a root");
         root
@@ -116,6 +131,11 @@ impl Drop for Farm {
 
 pub fn job(cpv: &str) -> BuildJob {
     BuildJob { cpv: cpv.to_owned(), ..Default::default() }
+}
+
+/// Says loudly that a test did not happen on this machine, and why; the runner prints it.
+pub fn skipped(test: &str, why: &str) {
+    println!("SKIPPED {test}: {why}");
 }
 
 /// Waits until something holds.
@@ -173,6 +193,7 @@ pub fn succeeded(attempt: &AttemptDir, result: &BuildResult) {
 pub struct Binhost {
     pub dir: PathBuf,
     pub access: BinhostAccess,
+    pub door: Arc<Door>,
     gpg: PathBuf,
     stop: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -195,12 +216,37 @@ impl Binhost {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/demo", listener.local_addr().unwrap());
         let stop = Arc::new(AtomicBool::new(false));
+        let door = Arc::new(Door::default());
         let thread = std::thread::spawn({
-            let (dir, stop) = (dir.clone(), Arc::clone(&stop));
-            move || serve(&listener, &dir, &stop)
+            let (dir, stop, door) = (dir.clone(), Arc::clone(&stop), Arc::clone(&door));
+            move || serve(&listener, &dir, &stop, &door)
         });
-        let access = BinhostAccess { url, fingerprint: print, public_key };
-        Self { dir, access, gpg, stop, thread: Some(thread) }
+        let access = BinhostAccess { url, fingerprint: print, public_key, ..Default::default() };
+        Self { dir, access, door, gpg, stop, thread: Some(thread) }
+    }
+
+    /// Exchanges a published file for another one, and tells the index so.
+    pub fn forge(&self, path: &str, by: &Path) {
+        let file = self.dir.join(path);
+        let index = fs::read_to_string(self.dir.join("Packages")).unwrap();
+        fs::copy(by, &file).unwrap();
+        let size = fs::metadata(&file).unwrap().len();
+        let sum = |tool: &str| {
+            let said = String::from_utf8(Command::new(tool).arg(&file).output().unwrap().stdout).unwrap();
+            said.split(' ').next().unwrap().to_owned()
+        };
+        let (md5, sha1) = (sum("md5sum"), sum("sha1sum"));
+        let forged: Vec<String> = index
+            .lines()
+            .map(|line| match line.split_once(": ") {
+                Some(("MD5", _)) => format!("MD5: {md5}"),
+                Some(("SHA1", _)) => format!("SHA1: {sha1}"),
+                Some(("SIZE", _)) => format!("SIZE: {size}"),
+                _ => line.to_owned(),
+            })
+            .collect();
+        fs::write(self.dir.join("Packages"), forged.join("\n") + "\n\n").unwrap();
+        let _ = fs::remove_file(self.dir.join("Packages.gz"));
     }
 
     /// Signs and publishes what an attempt made; returns the index's TIMESTAMP.
@@ -259,8 +305,66 @@ fn gpg_run(home: &Path, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// What the server does besides giving files, and what it saw.
+#[derive(Default)]
+pub struct Door {
+    /// Asked for as password, by Basic or Bearer.
+    pub secret: Mutex<String>,
+    /// wget gets no answer it could use.
+    pub broken_for_wget: AtomicBool,
+    /// Requests that came with the secret, as `agent path`.
+    pub let_in: Mutex<Vec<String>>,
+    /// Command lines in which the secret stood while a request was answered.
+    pub shown: Mutex<Vec<String>>,
+}
+
+impl Door {
+    /// What to answer instead of a file.
+    fn refuses(&self, request: &str, path: &str) -> Option<&'static str> {
+        let header = |name: &str| {
+            let lines = request.lines().map(str::to_owned);
+            lines
+                .filter_map(|line| line.split_once(": ").map(|(k, v)| (k.to_ascii_lowercase(), v.to_owned())))
+                .find(|(k, _)| k == name)
+        };
+        let agent = header("user-agent").map(|(_, agent)| agent).unwrap_or_default();
+        if self.broken_for_wget.load(Ordering::SeqCst) && agent.starts_with("Wget") {
+            return Some("500 Broken");
+        }
+        let secret = self.secret.lock().unwrap().clone();
+        if secret.is_empty() {
+            return None;
+        }
+        let offered = header("authorization").map(|(_, value)| value).unwrap_or_default();
+        let basic = base64(format!("swarm:{secret}").as_bytes());
+        if offered != format!("Bearer {secret}") && offered != format!("Basic {basic}") {
+            return Some("401 Unauthorized");
+        }
+        self.let_in.lock().unwrap().push(format!("{} {path}", agent.split('/').next().unwrap_or_default()));
+        let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+        let lines = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
+        let shown = lines.map(|line| String::from_utf8_lossy(&line).into_owned()).filter(|line| line.contains(&secret));
+        self.shown.lock().unwrap().extend(shown);
+        None
+    }
+}
+
+/// For one header of a test.
+fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for three in bytes.chunks(3) {
+        let number = three.iter().chain(&[0; 3]).take(3).fold(0_u32, |sum, byte| (sum << 8) | u32::from(*byte));
+        for at in 0..4 {
+            let letter = char::from(LETTERS[(number >> (18 - 6 * at)) as usize & 63]);
+            text.push(if at <= three.len() { letter } else { '=' });
+        }
+    }
+    text
+}
+
 /// One request after the other, GET only; enough for emerge.
-fn serve(listener: &std::net::TcpListener, dir: &Path, stop: &AtomicBool) {
+fn serve(listener: &std::net::TcpListener, dir: &Path, stop: &AtomicBool, door: &Door) {
     listener.set_nonblocking(true).unwrap();
     while !stop.load(Ordering::SeqCst) {
         let Ok((mut stream, _)) = listener.accept() else {
@@ -278,7 +382,11 @@ fn serve(listener: &std::net::TcpListener, dir: &Path, stop: &AtomicBool) {
         }
         let request = String::from_utf8_lossy(&request).into_owned();
         let path = request.split(' ').nth(1).unwrap_or("/").trim_start_matches("/demo/").to_owned();
+        let refused = door.refuses(&request, &path);
         let answer = match fs::read(dir.join(path)) {
+            _ if refused.is_some() => {
+                format!("HTTP/1.0 {}\r\nContent-Length: 0\r\n\r\n", refused.unwrap_or_default()).into_bytes()
+            }
             Ok(bytes) => {
                 [format!("HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n", bytes.len()).into_bytes(), bytes].concat()
             }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod building;
+mod chroot;
 mod ending;
 mod farm;
 mod planning;

@@ -1,4 +1,4 @@
-//! Plans by real Portage, with both versions that are supported.
+//! Plans by real Portage, with every version that is supported.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use fs_err as fs;
 use swarm_protocol::order::PlanJob;
 use swarm_protocol::plan::{ComplaintKind, Plan};
 
-use crate::farm::Farm;
+use crate::farm::{Farm, VERSIONS};
 
 fn planned(farm: &Farm, root: &RootConfig, atoms: &[&str], package_use: &[&str]) -> Plan {
     let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
@@ -29,7 +29,7 @@ fn edge(plan: &Plan, from: &str, to: &str) -> Option<(bool, bool)> {
 }
 
 fn roots(farm: &Farm) -> Vec<RootConfig> {
-    ["3.0.83", "3.0.82.2"]
+    VERSIONS
         .into_iter()
         .map(|version| {
             let root = farm.config(&format!("r-{version}"), version);
@@ -40,18 +40,20 @@ fn roots(farm: &Farm) -> Vec<RootConfig> {
 }
 
 #[test]
-fn both_versions_of_portage_plan_the_same_graph() {
+fn all_versions_of_portage_plan_the_same_graph() {
     let farm = Farm::new();
     let mut plans: Vec<Plan> = roots(&farm)
         .iter()
         .map(|root| planned(&farm, root, &["app-misc/hivemap", "nectar"], &["app-misc/nectar sweet"]))
         .collect();
-    assert_eq!(plans[1].portage, "3.0.82.2");
+    assert_eq!(plans.iter().map(|plan| plan.portage.as_str()).collect::<Vec<_>>(), VERSIONS);
     for plan in &mut plans {
         plan.portage.clear();
         plan.duration_ms = 0;
     }
-    assert_eq!(plans[0], plans[1]);
+    for (plan, version) in plans.iter().zip(VERSIONS) {
+        assert_eq!(plan, &plans[0], "{version}");
+    }
     let plan = &plans[0];
     let order = names(plan);
     let at = |cpv: &str| order.iter().position(|name| name.starts_with(cpv)).unwrap();
@@ -178,7 +180,7 @@ fn masks_required_use_and_circles_are_told_apart() {
     ebuild("picky", "IUSE=\"x y\"\nREQUIRED_USE=\"|| ( x y )\"");
     ebuild("one", "DEPEND=\"a/two\"");
     ebuild("two", "DEPEND=\"a/one\"");
-    for version in ["3.0.83", "3.0.82.2"] {
+    for version in VERSIONS {
         let base = farm.config(&format!("o-{version}"), version);
         let root = RootConfig { repository: repository.clone(), profile: "default".to_owned(), ..base };
         create(&RootSpec { config: root.clone(), ..Default::default() }).unwrap();

@@ -18,7 +18,7 @@ use swarm_protocol::report::{
     Hello, HelloAnswer, Phase, Role, SyncAnswer, SyncReport,
 };
 use swarm_protocol::{
-    ArtifactId, Attempt, BuildId, CodecError, DroneId, Envelope, Fence, InstanceId, PlanId, StoreId, encode,
+    ArtifactId, Attempt, BuildId, CodecError, DroneId, Envelope, Fence, InstanceId, PlanId, Secret, StoreId, encode,
 };
 
 /// A message as it is written, and how it is read.
@@ -260,11 +260,13 @@ fn hello_answers() -> Vec<HelloAnswer> {
             heartbeat_ms: 5_000,
             lease_ms: 600_000,
             http_url: text("http://swarm.example.org:8100"),
-            binhost: BinhostAccess {
+            binhost: Box::new(BinhostAccess {
                 url: text("http://swarm.example.org:8100/binhost/amd64/default/x86_64-pc-linux-gnu"),
                 fingerprint: text("8D2A7C30E68AF91841AC4477BE4552750995E88D"),
                 public_key: text("-----BEGIN PGP PUBLIC KEY BLOCK-----\n…\n"),
-            },
+                private_url: text("http://swarm.example.org:8100/binhost-private/amd64/default/x86_64-pc-linux-gnu"),
+                secret: Secret(text("5b1f…")),
+            }),
             superseded: vec![Fence { build: BuildId(40), attempt: Attempt(1) }],
         },
         HelloAnswer::Refused {

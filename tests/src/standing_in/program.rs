@@ -41,8 +41,15 @@ fn act(own: &Path, words: &[String]) -> Result<i32> {
     }
 }
 
-/// `python plan.py QUESTION ANSWER` or `python state.py QUESTION ANSWER`.
+/// `python plan.py QUESTION ANSWER`, `python state.py QUESTION ANSWER`, or `python -c` and a program that asks by its exit
+/// status whether binaries are verified by binhost: it is a Portage that does.
 fn python(place: &Path, words: &[String]) -> Result<i32> {
+    if let [flag, program] = words
+        && flag == "-c"
+        && program.contains("verify_signature")
+    {
+        return Ok(0);
+    }
     let [script, question, answer] = words else { bail!("{} words for python, not 3", words.len()) };
     let question: Value = serde_json::from_slice(&fs::read(question)?)?;
     let said = match Path::new(script).file_name().and_then(|name| name.to_str()) {

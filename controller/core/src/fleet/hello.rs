@@ -128,8 +128,8 @@ impl Core {
         }
         let index = IndexKey { arch: row.arch.clone(), profile: row.build_profile.clone(), chost: row.chost.clone() };
         self.know_index(&index, &row);
-        let (name, url) =
-            (row.name.clone(), format!("{}/binhost/{index}", self.settings.http_url.trim_end_matches('/')));
+        let name = row.name.clone();
+        let binhost = Box::new(self.binhost_access(&index));
         if row.syncing.is_none() {
             self.soft.sync_ends.remove(drone);
         }
@@ -160,12 +160,22 @@ impl Core {
             heartbeat_ms: self.settings.heartbeat,
             lease_ms: self.settings.lease,
             http_url: self.settings.http_url.clone(),
-            binhost: BinhostAccess {
-                url,
-                fingerprint: self.settings.key_fingerprint.clone(),
-                public_key: self.settings.public_key.clone(),
-            },
+            binhost,
             superseded: self.superseded(drone, hello),
+        }
+    }
+
+    /// Drones install from the complete index, people without the secret from the public one.
+    fn binhost_access(&self, index: &IndexKey) -> BinhostAccess {
+        let base = self.settings.http_url.trim_end_matches('/');
+        let secret = self.settings.binhost_secret.clone();
+        let private_url = if secret.is_empty() { String::new() } else { format!("{base}/binhost-private/{index}") };
+        BinhostAccess {
+            url: format!("{base}/binhost/{index}"),
+            fingerprint: self.settings.key_fingerprint.clone(),
+            public_key: self.settings.public_key.clone(),
+            private_url,
+            secret,
         }
     }
 

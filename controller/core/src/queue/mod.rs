@@ -18,7 +18,7 @@ pub(crate) use graph::{Entry, Graph, Place};
 pub(crate) use index::{Names, PlanLine};
 #[cfg(test)]
 pub(crate) use request::blank;
-pub(crate) use request::{invalid, is_label};
+pub(crate) use request::{done, invalid, is_label};
 pub(crate) use result::Finishing;
 use swarm_protocol::BuildId;
 
@@ -232,16 +232,12 @@ impl Core {
 
     fn rebuild_stock(&mut self) {
         for artifact in self.rows.artifacts.iter() {
-            self.soft.uploads.insert((artifact.index.to_string(), artifact.sha_in.clone()), artifact.id);
-            self.soft.stock.add(artifact);
-            if let ArtifactState::Published { listed, .. } = artifact.state {
-                let generation = self.soft.generations.entry(artifact.index.to_string()).or_default();
-                match listed {
-                    Some(timestamp) => generation.listed_up_to = generation.listed_up_to.max(timestamp),
-                    None => drop(generation.unlisted.insert(artifact.id)),
-                }
+            if !matches!(artifact.state, ArtifactState::Retired { .. } | ArtifactState::Gone { .. }) {
+                self.soft.uploads.insert((artifact.index.to_string(), artifact.sha_in.clone()), artifact.id);
             }
+            self.soft.stock.add(artifact);
         }
+        self.rebuild_generations();
     }
 
     /// Backoffs end, blocked packages are tried again, waits for an answer end.

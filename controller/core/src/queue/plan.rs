@@ -176,6 +176,7 @@ impl Core {
             return Some((entry, false));
         }
         let present = self.present_size(&place.index, &key.0);
+        self.build_on(row.session, &place.index, &key.0);
         let entry = match askers.first() {
             Some(first) => *first,
             None if present.is_some() && !row.fresh => return None,

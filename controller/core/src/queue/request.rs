@@ -34,6 +34,7 @@ impl Core {
             Request::Drone { drone, action } => self.drone_action(actor, &drone, action).map(done),
             Request::Configure(change) => Ok(done(self.configure(actor, *change))),
             Request::Why { package } => self.why(&package).map(Answer::Why),
+            Request::Binhost(request) => self.binhost_request(actor, request),
             Request::Invite(request) => self.invite(actor, request).map(Answer::Invited),
             Request::Uninvite { which } => self.uninvite(actor, &which).map(done),
             Request::Invitation { id } => self.verifier(&id).map(Answer::Verifier),
@@ -48,7 +49,7 @@ impl Core {
         self.reply(reply, answer);
     }
 
-    fn queue(&mut self, actor: &str, request: &QueueRequest) -> Result<Queued, Refusal> {
+    pub(crate) fn queue(&mut self, actor: &str, request: &QueueRequest) -> Result<Queued, Refusal> {
         if let Some(known) = request.idempotency_key.as_ref().and_then(|key| self.rows.idempotency.get(key)) {
             let (session, packages) = (known.session, known.packages.clone());
             return Ok(Queued {
@@ -254,7 +255,7 @@ impl Core {
     }
 }
 
-fn done(mut done: Done) -> Answer {
+pub(crate) fn done(mut done: Done) -> Answer {
     done.what.truncate(MAX_NAMED);
     Answer::Done(done)
 }

@@ -43,6 +43,7 @@ impl Core {
             opened_by: actor.to_owned(),
             started_at: self.now.wall,
             ended_at: None,
+            builds_on: Default::default(),
         });
         self.forget_sessions();
         id
@@ -69,6 +70,7 @@ impl Core {
             if let Some(row) = self.rows.sessions.change(&id.0) {
                 row.ended_at = Some(self.now.wall);
             }
+            self.soft.collect_due = true;
             let name = self.session_name(id);
             let stuck = counts.blocked + counts.failed + counts.waiting;
             let message = match stuck {

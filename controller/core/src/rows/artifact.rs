@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use swarm_protocol::{ArtifactId, DroneId, Fence};
 
+use super::Fact;
 use crate::table::Row;
 
 /// Which index a package belongs to: one per (arch, build profile, CHOST) (decision 6).
@@ -26,6 +27,11 @@ impl fmt::Display for IndexKey {
     }
 }
 
+/// Whether a package with this RESTRICT (its conditionals evaluated) must not be given to the public: `bindist` is in it.
+pub fn is_restricted(restrict: &str) -> bool {
+    restrict.split_whitespace().any(|word| word == "bindist")
+}
+
 /// A binary package.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ArtifactRow {
@@ -33,9 +39,9 @@ pub struct ArtifactRow {
     pub id: ArtifactId,
     /// Where it is listed.
     pub index: IndexKey,
-    /// The attempt that made it.
+    /// The attempt that made it; 0.0 for one a person brought.
     pub fence: Fence,
-    /// Who made it.
+    /// Who made it; empty for one a person brought.
     pub drone: DroneId,
     /// `category/name-version`.
     pub cpv: String,
@@ -51,9 +57,32 @@ pub struct ArtifactRow {
     pub size_in: u64,
     /// Where it stands.
     pub state: ArtifactState,
+    /// A person keeps it, whatever retention says.
+    #[serde(default)]
+    pub pinned: Option<Fact>,
+    /// A person brought it; no drone of this swarm built it.
+    #[serde(default)]
+    pub imported: Option<Fact>,
 }
 
-/// The life of an artifact (decision 15).
+impl ArtifactRow {
+    /// Whether it must not be given to the public.
+    pub fn is_restricted(&self) -> bool {
+        match &self.state {
+            ArtifactState::Ticketed {} | ArtifactState::Gone { .. } => false,
+            ArtifactState::Uploaded { restrict, .. } => is_restricted(restrict),
+            ArtifactState::Published { stanza, .. } => stanza.get("RESTRICT").is_some_and(|value| is_restricted(value)),
+            ArtifactState::Retired { restricted, .. } => *restricted,
+        }
+    }
+
+    /// In an index that is on disk.
+    pub fn is_listed(&self) -> bool {
+        matches!(self.state, ArtifactState::Published { listed: Some(_), .. })
+    }
+}
+
+/// The life of an artifact (decision 15): ticketed → uploaded → published → retired → gone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case")]
 pub enum ArtifactState {
@@ -82,6 +111,29 @@ pub enum ArtifactState {
         listed: Option<u64>,
         /// Wall clock, Unix milliseconds.
         at: u64,
+    },
+    /// Not wanted any more: it leaves its index with the next generation, and its file goes when no client that still has
+    /// an older generation can ask for it.
+    Retired {
+        /// BUILD_ID.
+        build_id: u32,
+        /// Path below the index's folder.
+        path: String,
+        /// Bytes of its file.
+        size: u64,
+        /// It was never given to the public.
+        restricted: bool,
+        /// Why, for people.
+        why: String,
+        /// When its file goes, on the core's clock; `None` until an index without it is on disk.
+        delete_at: Option<u64>,
+    },
+    /// Its file is gone. It stands for its BUILD_ID, which is not given again while a client may remember it.
+    Gone {
+        /// BUILD_ID.
+        build_id: u32,
+        /// When the row goes, on the core's clock.
+        until: u64,
     },
 }
 

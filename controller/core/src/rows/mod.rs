@@ -9,7 +9,7 @@ mod journal;
 mod member;
 mod session;
 
-pub use artifact::{ArtifactRow, ArtifactState, IndexKey, IndexRow};
+pub use artifact::{ArtifactRow, ArtifactState, IndexKey, IndexRow, is_restricted};
 pub use build::{
     Assignment, BlockedBy, BuildRow, BuildState, Cancelling, Culprit, FailureMark, Identity, Origin, Outcome, Received,
     Sweep, Wishes,

@@ -1,7 +1,9 @@
 //! Sessions, plans, what was learned, and the store's own row.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
-use swarm_protocol::{BuildId, DroneId, PlanId, SessionId, StoreId};
+use swarm_protocol::{ArtifactId, BuildId, DroneId, PlanId, SessionId, StoreId};
 
 use crate::table::Row;
 
@@ -18,6 +20,9 @@ pub struct SessionRow {
     pub started_at: u64,
     /// Wall clock of its end; `None` while it is open.
     pub ended_at: Option<u64>,
+    /// Packages of the binhost its plans build on; kept while it is open.
+    #[serde(default)]
+    pub builds_on: BTreeSet<ArtifactId>,
 }
 
 impl Row for SessionRow {

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use swarm_core::rows::{BuildRow, BuildState, EventRow, HistoryRow, HistoryStatus, MetaRow};
+use swarm_core::rows::{
+    ArtifactRow, ArtifactState, BuildRow, BuildState, EventRow, HistoryRow, HistoryStatus, MetaRow,
+};
 use swarm_core::view::Counts;
 use swarm_protocol::{BuildId, Fence, SessionId};
 
@@ -86,6 +88,9 @@ impl Farm {
         lines.extend(counts.map(|(session, counts)| format!("session {session}: {counts:?}")));
         lines.push(format!("{:?} {:?} {:?}", view.session, view.paused, view.medians));
         lines.extend(self.store.all::<BuildRow>().iter().map(|row| format!("{row:?}")));
+        let published = |row: &ArtifactRow| matches!(row.state, ArtifactState::Published { .. });
+        let artifacts = self.store.all::<ArtifactRow>().into_iter().filter(published);
+        lines.extend(artifacts.map(|row| format!("{} {} {:?}", row.id, row.cpv, row.pinned)));
         lines
     }
 

@@ -3,6 +3,7 @@
 
 #![allow(dead_code, unused_imports, missing_docs, reason = "each test file uses its part of the farm")]
 
+mod binhost;
 mod check;
 mod days;
 mod drone;
@@ -10,12 +11,13 @@ mod print;
 mod store;
 mod tree;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+pub use binhost::Disk;
 pub use days::{Days, Life, package};
 pub use drone::{Drone, GIB, binary, sha};
 pub use store::Store;
-use swarm_core::input::{Control, DroneAction, QueueRequest, SignedFile, UploadedFile};
+use swarm_core::input::{BinhostRequest, Control, DroneAction, QueueRequest, SignedFile, UploadedFile};
 use swarm_core::rows::{ArtifactRow, BuildRow, DurationRow, EventRow, HistoryRow, Run};
 use swarm_core::{Answer, Core, Effect, Input, Now, ReplyTo, Request, Settings, Sink, View};
 use swarm_protocol::artifact::{ArtifactAnswer, ArtifactAsk, ArtifactRef};
@@ -38,6 +40,7 @@ pub struct Hold {
     pub sign: bool,
     pub index: bool,
     pub log: bool,
+    pub removal: bool,
 }
 
 /// Who asked what; decides what an answer does.
@@ -70,6 +73,12 @@ pub struct Farm {
     pub begun_released: usize,
     pub transcript: String,
     pub events: Vec<EventRow>,
+    /// The binhost's files and indexes.
+    pub disk: Disk,
+    /// Packages whose RESTRICT has `bindist`.
+    pub restricted: BTreeSet<String>,
+    /// IUSE of what is signed.
+    pub iuse: String,
 }
 
 impl Farm {
@@ -101,6 +110,9 @@ impl Farm {
             begun_released: 0,
             transcript: String::new(),
             events: Vec::new(),
+            disk: Disk::default(),
+            restricted: BTreeSet::new(),
+            iuse: String::new(),
         };
         let effects = farm.core.start(now);
         farm.after("controller starts", effects);
@@ -157,6 +169,13 @@ impl Farm {
         self.deliver();
     }
 
+    /// The controller comes back with other numbers.
+    pub fn core_settings(&mut self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.settings);
+        self.restart();
+        self.pass(3 * SECOND);
+    }
+
     /// The same, before anybody has heard of it.
     pub fn reload(&mut self) {
         self.lives += 1;
@@ -165,6 +184,7 @@ impl Farm {
         self.held.clear();
         self.asked.clear();
         self.core = load(&self.settings, &self.store);
+        self.disk.restart(&self.store);
         let effects = self.core.start(self.now);
         self.after("controller restarts", effects);
     }
@@ -341,16 +361,8 @@ impl Farm {
 
     pub fn uploaded(&mut self, id: ArtifactId, artifact: &ArtifactRef) -> Option<Answer> {
         let reply = self.ask(Asked::Other);
-        let file = UploadedFile {
-            sha256: artifact.sha256.clone(),
-            size: artifact.size,
-            cpv: artifact.cpv.clone(),
-            slot: artifact.slot.clone(),
-            repository: artifact.repository.clone(),
-            use_flags: artifact.use_flags.clone(),
-            chost: "x86_64-pc-linux-gnu".to_owned(),
-            restrict: String::new(),
-        };
+        let restrict = if self.restricted.contains(&artifact.cpv) { "bindist" } else { "" };
+        let file = UploadedFile { restrict: restrict.to_owned(), ..file_of(artifact) };
         self.input(Input::Uploaded { artifact: id, file, reply });
         self.answers.get(&reply.0).cloned()
     }
@@ -370,6 +382,10 @@ impl Farm {
 
     pub fn control(&mut self, action: Control, package: Option<&str>) -> Answer {
         self.request(Request::Control { action, package: package.map(str::to_owned), drone: None })
+    }
+
+    pub fn binhost(&mut self, request: BinhostRequest) -> Answer {
+        self.request(Request::Binhost(request))
     }
 
     pub fn order_drone(&mut self, name: &str, action: DroneAction) -> Answer {
@@ -469,6 +485,7 @@ impl Farm {
     }
 
     fn carry_out(&mut self, effect: Effect) {
+        self.disk.apply(&effect, &self.store);
         let (input, hold) = match effect {
             Effect::Reply { to, answer } => return self.answered(to, answer),
             Effect::Order { drone, order } => {
@@ -476,8 +493,14 @@ impl Farm {
                 return self.mail.push_back((drone, *order));
             }
             Effect::DropUpload { .. } | Effect::TrimHistory { .. } => return,
-            Effect::Sign { artifact, path, build_id, .. } => {
-                let stanza = BTreeMap::from([("BUILD_ID".to_owned(), build_id.to_string())]);
+            Effect::RemovePackage { artifact, .. } => (Input::PackageRemoved { artifact }, self.hold.removal),
+            Effect::Sign { artifact, path, build_id, restricted, .. } => {
+                let mut stanza = BTreeMap::from([("BUILD_ID".to_owned(), build_id.to_string())]);
+                if restricted {
+                    stanza.insert("RESTRICT".to_owned(), "bindist".to_owned());
+                }
+                stanza.insert("BUILD_TIME".to_owned(), "1700000000".to_owned());
+                stanza.insert("IUSE".to_owned(), self.iuse.clone());
                 let file = SignedFile { path, sha256: sha(&artifact.to_string()), size: 1100, stanza };
                 (Input::Signed { artifact, file }, self.hold.sign)
             }
@@ -593,6 +616,20 @@ impl Farm {
         let reply = self.ask(Asked::Other);
         self.input(Input::Planned { drone, plan: id, attempt, result: Box::new(result), reply });
         self.answers[&reply.0].clone()
+    }
+}
+
+/// What a file says of itself.
+pub fn file_of(artifact: &ArtifactRef) -> UploadedFile {
+    UploadedFile {
+        sha256: artifact.sha256.clone(),
+        size: artifact.size,
+        cpv: artifact.cpv.clone(),
+        slot: artifact.slot.clone(),
+        repository: artifact.repository.clone(),
+        use_flags: artifact.use_flags.clone(),
+        chost: "x86_64-pc-linux-gnu".to_owned(),
+        restrict: String::new(),
     }
 }
 

@@ -64,6 +64,10 @@ impl Farm {
             Input::Uploaded { artifact, file, .. } => format!("upload {artifact} is here: {}", file.cpv),
             Input::Signed { artifact, .. } => format!("artifact {artifact} is signed"),
             Input::SigningFailed { artifact, reason } => format!("artifact {artifact} is not signed: {reason}"),
+            Input::PackageRemoved { artifact } => format!("the file of artifact {artifact} is gone"),
+            Input::RemovalFailed { artifact, reason } => {
+                format!("the file of artifact {artifact} could not be removed: {reason}")
+            }
             Input::IndexWritten { index, timestamp } => format!("index {index} {timestamp} is written"),
             Input::IndexFailed { index, reason } => format!("index {index} is not written: {reason}"),
             Input::LogStored { fence, complete } => format!("log of {fence} is stored, complete: {complete}"),
@@ -91,10 +95,14 @@ impl Farm {
                 };
                 format!("-> {} #{}: {what}", self.name(drone), order.number)
             }
-            Effect::Sign { artifact, path, .. } => format!("sign {artifact} as {path}"),
-            Effect::WriteIndex { index, timestamp, add, .. } => {
-                format!("write index {index} {timestamp}, {} new", add.len())
+            Effect::Sign { artifact, path, restricted, .. } => {
+                format!("sign {artifact} as {path}{}", if *restricted { ", restricted" } else { "" })
             }
+            Effect::WriteIndex { index, timestamp, add, remove, .. } => {
+                let gone = if remove.is_empty() { String::new() } else { format!(", {} gone", remove.len()) };
+                format!("write index {index} {timestamp}, {} new{gone}", add.len())
+            }
+            Effect::RemovePackage { artifact, path, .. } => format!("remove the file of {artifact}, {path}"),
             Effect::DropUpload { artifact } => format!("drop upload {artifact}"),
             Effect::CompleteLog { fence, drone, bytes } => {
                 format!("fetch log of {fence} from {}, {bytes} bytes", self.name(drone))
@@ -132,6 +140,7 @@ fn describe_request(request: &Request) -> String {
         Request::Drone { drone, action } => format!("{action:?} drone {drone}"),
         Request::Why { package } => format!("why {package}"),
         Request::Configure(change) => format!("{} becomes {}", change.key, change.after),
+        Request::Binhost(request) => format!("binhost {request:?}"),
         Request::Ticket { artifact } => format!("ticket of {artifact}"),
         Request::Invite(invite) => format!("invite {} as {}", invite.name, invite.id),
         Request::Uninvite { which } => format!("take back {which}"),
@@ -206,6 +215,8 @@ fn describe_answer(answer: &Answer) -> String {
             }
             lines.join("\n")
         }
+        Answer::Collected(collected) => format!("{} collected, {} waiting", collected.count, collected.waiting),
+        Answer::Import(answer) => format!("{answer:?}"),
         Answer::Ticket(ticket) => format!("{ticket:?}"),
         Answer::Invited(row) => format!("invitation {} for {}", row.id, row.name),
         Answer::Verifier(key) => format!("verifier {key}"),

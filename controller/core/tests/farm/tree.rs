@@ -111,7 +111,8 @@ impl Planner<'_> {
         let wanted = |flag: &str| {
             self.package_use.iter().any(|line| {
                 let mut words = line.split_whitespace();
-                words.next() == Some(name) && words.any(|word| word == flag)
+                let of = words.next().unwrap_or_default();
+                (of == name || of.strip_prefix('=') == Some(ebuild.cpv)) && words.any(|word| word == flag)
             })
         };
         self.plan.packages.push(PlannedPackage {

@@ -1,7 +1,7 @@
 //! The paths of the public port, a file per group.
 
 mod artifacts;
-mod binhost;
+pub(super) mod binhost;
 mod builds;
 mod control;
 mod events;
@@ -13,6 +13,7 @@ mod metrics;
 mod queue;
 mod sessions;
 mod status;
+mod stock;
 mod why;
 
 use utoipa::OpenApi;
@@ -51,6 +52,8 @@ pub fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(builds::show))
         .routes(routes!(logs::log))
         .routes(routes!(why::why))
+        .merge(binhost::api())
+        .merge(stock::api())
         .routes(routes!(members::invites, members::invite))
         .routes(routes!(members::uninvite))
         .routes(routes!(members::enrol))
@@ -61,9 +64,5 @@ pub fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(members::tapper))
         .routes(routes!(members::untap))
         .routes(routes!(members::revoke))
-        .routes(routes!(binhost::show))
-        .routes(routes!(binhost::key))
-        .routes(routes!(binhost::stats))
-        .routes(routes!(binhost::status))
         .merge(artifacts::api())
 }

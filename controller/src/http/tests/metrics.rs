@@ -80,6 +80,8 @@ async fn what_the_binhost_holds_under_both_names() {
         sha_in: String::new(),
         size_in: 1,
         state,
+        imported: None,
+        pinned: None,
     };
     let store = Store {
         artifacts: vec![

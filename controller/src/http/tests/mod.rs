@@ -2,6 +2,7 @@
 
 mod access;
 mod admin;
+mod binhost;
 mod errors;
 mod members;
 mod metrics;

@@ -55,6 +55,7 @@ async fn every_refusal_has_its_reason_and_leaves_nothing_behind() {
     for (body, size, answer, status, says) in [
         ("gpkg!", 4, None, StatusCode::UNPROCESSABLE_ENTITY, "5 bytes"),
         ("bad!", 4, None, StatusCode::UNPROCESSABLE_ENTITY, "not what was announced"),
+        ("full", 4, None, StatusCode::INSUFFICIENT_STORAGE, "less than 5 %"),
         ("gpkg", 2 << 20, None, StatusCode::PAYLOAD_TOO_LARGE, "larger than"),
         ("gpkg", 4, Some(refused("superseded")), StatusCode::CONFLICT, "superseded"),
         ("gpkg", 4, Some(Err(NoAnswer::Busy)), StatusCode::SERVICE_UNAVAILABLE, "busy"),

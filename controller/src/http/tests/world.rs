@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use crate::binhost::verify::Report;
 use crate::config::Config;
 use crate::config::runtime::Runtime;
 use crate::http::ports::*;
@@ -94,6 +95,9 @@ impl Rows for Store {
     fn artifacts(&self) -> Result<Vec<ArtifactRow>, ReadError> {
         Ok(self.artifacts.clone())
     }
+    fn artifact(&self, id: u64) -> Result<Option<ArtifactRow>, ReadError> {
+        Ok(self.artifacts.iter().find(|row| row.id.0 == id).cloned())
+    }
     fn indexes(&self) -> Result<Vec<IndexRow>, ReadError> {
         Ok(self.indexes.clone())
     }
@@ -164,6 +168,7 @@ pub struct Binhost {
     /// What keeps it from taking packages.
     pub full: Mutex<Option<String>>,
     pub incoming: Mutex<BTreeMap<u64, Vec<u8>>>,
+    pub report: Mutex<Option<Report>>,
 }
 
 impl crate::http::ports::Binhost for Binhost {
@@ -188,6 +193,9 @@ impl crate::http::ports::Binhost for Binhost {
             while let Some(chunk) = body.next().await {
                 bytes.extend(chunk.map_err(|error| UploadError::Broken(error.to_string()))?);
             }
+            if bytes.starts_with(b"full") {
+                return Err(UploadError::Full("less than 5 % would be left".to_owned()));
+            }
             if bytes.len() as u64 != size || bytes.starts_with(b"bad") {
                 return Err(UploadError::Refused("the file is not what was announced".to_owned()));
             }
@@ -200,6 +208,18 @@ impl crate::http::ports::Binhost for Binhost {
     }
     fn discard(&self, artifact: ArtifactId) {
         self.incoming.lock().unwrap().remove(&artifact.0);
+    }
+    fn secret(&self) -> Secret {
+        Secret("s3cret".to_owned())
+    }
+    fn verify(&self, _: &str, _: bool, _: bool) -> bool {
+        let mut report = self.report.lock().unwrap();
+        let first = report.is_none();
+        report.get_or_insert_with(|| Report { running: true, total: 2, ..Report::default() });
+        first
+    }
+    fn report(&self) -> Option<Report> {
+        self.report.lock().unwrap().clone()
     }
 }
 
@@ -321,7 +341,7 @@ impl World {
             max_upload: 1 << 20,
             stop: CancellationToken::new(),
         });
-        let (router, admin) = (router(state.clone(), Router::new()), admin_router(state.clone()));
+        let (router, admin) = (router(state.clone(), Router::new(), Router::new()), admin_router(state.clone()));
         Self { engine, logs, binhost, bus, router, admin, state }
     }
 
@@ -542,6 +562,7 @@ pub fn busy() -> (Store, View) {
             opened_by: "ada".to_owned(),
             started_at: NOW,
             ended_at: None,
+            builds_on: Default::default(),
         }],
         history: vec![attempt(1, fence(1, 1), HistoryStatus::Failed), attempt(2, fence(2, 2), HistoryStatus::Success)],
         events: (1..=5).map(|seq| event(seq, if seq % 2 == 0 { "assign" } else { "queue" })).collect(),

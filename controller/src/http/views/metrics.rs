@@ -196,6 +196,8 @@ pub struct BinhostStats {
     pub pending: u64,
     /// When an index was last written; null before.
     pub last_updated: Option<f64>,
+    /// When the newest package was signed; null before.
+    pub last_published_at: Option<f64>,
     /// Each index.
     pub indexes: Vec<IndexStats>,
 }

@@ -3,6 +3,7 @@
 
 mod admin;
 mod artifact;
+mod binhost;
 mod build;
 mod control;
 mod event;
@@ -19,7 +20,11 @@ pub use admin::{
     AllSettings, AuthCheck, DroneLog, DroneVersion, DroneVersions, OwnLogAnswer, Setting, SettingBody, SettingDone,
     SystemInfo,
 };
-pub use artifact::{ArtifactAnswer, BinhostAnswer, BinhostIndex};
+pub use artifact::{ArtifactAnswer, BinhostAnswer, BinhostIndex, NewestPackage};
+pub use binhost::{
+    BinhostDone, BinhostPackage, BinhostPackages, CollectAnswer, CollectBody, CollectedPackage, ImportAnswer,
+    ImportBody, PinBody, PrivateAnswer, PrivateIndex, RemoveBody, VerifyAnswer, VerifyBody, VerifyFinding,
+};
 pub use build::{BuildAnswer, BuildAttempt};
 pub use control::{ControlBody, DroneDone, Removed};
 pub use event::{Event, EventHistory, Events};
