@@ -63,6 +63,7 @@ pub(crate) struct Rows {
     pub idempotency: Table<IdempotencyRow>,
     pub artifacts: Table<ArtifactRow>,
     pub indexes: Table<IndexRow>,
+    pub config: Table<ConfigRow>,
     pub members: Table<MemberRow>,
     pub invites: Table<InviteRow>,
     pub events: Journal<EventRow>,
@@ -176,6 +177,7 @@ impl Core {
             idempotency: Table::load(source)?,
             artifacts: Table::load(source)?,
             indexes: Table::load(source)?,
+            config: Table::load(source)?,
             members: Table::load(source)?,
             invites: Table::load(source)?,
             events: Journal::default(),
@@ -294,6 +296,7 @@ impl Core {
             || rows.idempotency.is_changed()
             || rows.artifacts.is_changed()
             || rows.indexes.is_changed()
+            || rows.config.is_changed()
             || rows.members.is_changed()
             || rows.invites.is_changed()
             || !rows.events.fresh().is_empty()
@@ -314,6 +317,7 @@ impl Core {
         self.rows.idempotency.drain(sink);
         self.rows.artifacts.drain(sink);
         self.rows.indexes.drain(sink);
+        self.rows.config.drain(sink);
         self.rows.members.drain(sink);
         self.rows.invites.drain(sink);
         self.rows.events.drain(sink);

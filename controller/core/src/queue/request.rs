@@ -32,6 +32,7 @@ impl Core {
                 self.control(actor, action, package.as_deref(), drone.as_deref()).map(done)
             }
             Request::Drone { drone, action } => self.drone_action(actor, &drone, action).map(done),
+            Request::Configure(change) => Ok(done(self.configure(actor, *change))),
             Request::Why { package } => self.why(&package).map(Answer::Why),
             Request::Binhost(request) => self.binhost_request(actor, request),
             Request::Invite(request) => self.invite(actor, request).map(Answer::Invited),

@@ -17,4 +17,4 @@ pub use build::{
 pub use drone::{DroneRow, Fact, Streaks, Syncing};
 pub use journal::{EventRow, HistoryRow, HistoryStatus};
 pub use member::{InviteRow, InviteState, MemberOrigin, MemberRole, MemberRow, Standing};
-pub use session::{DurationRow, IdempotencyRow, MetaRow, PlanRow, PlanState, Run, SessionRow, StatsRow};
+pub use session::{ConfigRow, DurationRow, IdempotencyRow, MetaRow, PlanRow, PlanState, Run, SessionRow, StatsRow};

@@ -139,6 +139,7 @@ fn describe_request(request: &Request) -> String {
         }
         Request::Drone { drone, action } => format!("{action:?} drone {drone}"),
         Request::Why { package } => format!("why {package}"),
+        Request::Configure(change) => format!("{} becomes {}", change.key, change.after),
         Request::Binhost(request) => format!("binhost {request:?}"),
         Request::Ticket { artifact } => format!("ticket of {artifact}"),
         Request::Invite(invite) => format!("invite {} as {}", invite.name, invite.id),

@@ -1,6 +1,7 @@
 //! The JSON of the façade: types of its own, never rows. Times are Unix seconds with fraction, `null` where unknown. Field
 //! names are those of 0.4 and stay; fields may be added.
 
+mod admin;
 mod artifact;
 mod binhost;
 mod build;
@@ -9,32 +10,41 @@ mod event;
 mod fleet;
 mod history;
 mod member;
+mod metrics;
 mod queue;
 mod session;
 mod status;
 mod why;
 
+pub use admin::{
+    AllSettings, AuthCheck, DroneLog, DroneVersion, DroneVersions, OwnLogAnswer, Setting, SettingBody, SettingDone,
+    SystemInfo,
+};
 pub use artifact::{ArtifactAnswer, BinhostAnswer, BinhostIndex, NewestPackage};
 pub use binhost::{
-    BinhostDone, BinhostPackage, BinhostPackages, BinhostStats, CollectAnswer, CollectBody, CollectedPackage,
-    ImportAnswer, ImportBody, PinBody, PrivateAnswer, PrivateIndex, RemoveBody, VerifyAnswer, VerifyBody,
-    VerifyFinding,
+    BinhostDone, BinhostPackage, BinhostPackages, CollectAnswer, CollectBody, CollectedPackage, ImportAnswer,
+    ImportBody, PinBody, PrivateAnswer, PrivateIndex, RemoveBody, VerifyAnswer, VerifyBody, VerifyFinding,
 };
 pub use build::{BuildAnswer, BuildAttempt};
 pub use control::{ControlBody, DroneDone, Removed};
 pub use event::{Event, EventHistory, Events};
+pub use fleet::metrics as drone_metrics;
 pub use fleet::{
-    BuildProgress, Capabilities, ControllerVersion, Drone, DroneFact, DroneFacts, DroneMetrics, LegacyDrones, Version,
-    Versions,
+    BuildProgress, Capabilities, ControllerVersion, Drone, DroneFact, DroneFacts, DroneMetrics, LegacyDrones,
+    Orchestrator, Version, Versions,
 };
 pub use history::{DroneTiming, History, HistoryEntry, Timing};
 pub use member::{
     BusAnswer, EnrolAnswer, EnrolBody, Invite, InviteAnswer, InviteBody, Invites, Member, MembersAnswer, TapperAnswer,
     TapperBody,
 };
-pub use queue::{QueueBody, QueueEntry, QueuedAnswer};
+pub use metrics::{
+    BinhostStats, IndexStats, Metrics, MetricsSample, PackageAttempts, PackageStats, PortageBase, PortageConfig,
+    QueueCounts, SampledDrone,
+};
+pub use queue::{QueueBody, QueueEntry, QueuedAnswer, reasons};
 pub use session::{Session, SessionDetail, SessionPackage, Sessions};
-pub use status::{DelegatedTo, DroneHealth, Health, Ready, Status, StatusDrone, StatusPackages};
+pub use status::{DelegatedTo, DroneHealth, Health, Ready, Status, StatusDrone, StatusPackages, Trouble};
 pub use why::{WhyAnswer, WhyDrone, WhyEntry, WhyPoints, WhyReason, WhyWaiting};
 
 /// Unix milliseconds as Unix seconds.
