@@ -69,6 +69,7 @@ pub(crate) struct Rows {
     pub healing: Table<HealingRow>,
     pub wishes: Table<WishesRow>,
     pub notices: Table<NoticeRow>,
+    pub config: Table<ConfigRow>,
     pub members: Table<MemberRow>,
     pub invites: Table<InviteRow>,
     pub events: Journal<EventRow>,
@@ -203,6 +204,7 @@ impl Core {
             healing: Table::load(source)?,
             wishes: Table::load(source)?,
             notices: Table::load(source)?,
+            config: Table::load(source)?,
             members: Table::load(source)?,
             invites: Table::load(source)?,
             events: Journal::default(),
@@ -333,6 +335,7 @@ impl Core {
             || rows.healing.is_changed()
             || rows.wishes.is_changed()
             || rows.notices.is_changed()
+            || rows.config.is_changed()
             || rows.members.is_changed()
             || rows.invites.is_changed()
             || !rows.events.fresh().is_empty()
@@ -356,6 +359,7 @@ impl Core {
         self.rows.healing.drain(sink);
         self.rows.wishes.drain(sink);
         self.rows.notices.drain(sink);
+        self.rows.config.drain(sink);
         self.rows.members.drain(sink);
         self.rows.invites.drain(sink);
         self.rows.events.drain(sink);

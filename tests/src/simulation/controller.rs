@@ -32,6 +32,7 @@ pub(super) enum Out {
     Log { fence: Fence, drone: DroneId },
     Sign { artifact: ArtifactId, build_id: u32, path: String },
     Index { index: IndexKey, timestamp: u64 },
+    Remove { artifact: ArtifactId },
     Notice { notice: Box<NoticeRow> },
 }
 
@@ -188,6 +189,7 @@ impl Controller {
             Effect::Order { drone, order } => Some(Out::Order { drone, order }),
             Effect::Sign { artifact, build_id, path, .. } => Some(Out::Sign { artifact, build_id, path }),
             Effect::WriteIndex { index, timestamp, .. } => Some(Out::Index { index, timestamp }),
+            Effect::RemovePackage { artifact, .. } => Some(Out::Remove { artifact }),
             Effect::CompleteLog { fence, drone, .. } => Some(Out::Log { fence, drone }),
             Effect::Ping { drone, seq, within } => Some(Out::Ping { drone, seq, within }),
             Effect::Escalate { drone, generation, rung, route, within, .. } => {

@@ -148,6 +148,15 @@ impl World {
                     };
                     self.hand(after, life, input);
                 }
+                Out::Remove { artifact } => {
+                    let after = self.hands.spread(HANDS.0, HANDS.1);
+                    let input = if self.plan.weather != Weather::Calm && self.hands.below(60) == 0 {
+                        Input::RemovalFailed { artifact, reason: "the disk said no".to_owned() }
+                    } else {
+                        Input::PackageRemoved { artifact }
+                    };
+                    self.hand(after, life, input);
+                }
                 Out::Index { index, timestamp } => {
                     let after = self.hands.spread(HANDS.0, HANDS.1);
                     let input = if self.plan.weather != Weather::Calm && self.hands.below(60) == 0 {
