@@ -5,12 +5,14 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use futures::future::BoxFuture;
-use swarm_core::rows::{EventRow, NoticeRow};
+use swarm_core::rows::{ConfigRow, EventRow, NoticeRow};
+use swarm_core::table::Source as _;
 use swarm_core::{Answer, Input, Membership, ReplyTo, Request, Settings};
 use swarm_protocol::order::Order;
 use swarm_protocol::{DroneId, Secret, Subjects};
@@ -30,14 +32,18 @@ use crate::bus::link::{Intake, Link, LinkSettings};
 use crate::bus::permissions;
 use crate::bus::server::{BusServer, ManagedServer, ServerSettings, find_server};
 use crate::config::Config;
+use crate::config::runtime::{Feel, Runtime};
 use crate::engine::{BinhostWork, EngineHandle, EngineThread, Escalation, Loaded, Options, Outlets, WantedLog};
 use crate::healing::{Medic, MedicSettings, Pings};
-use crate::http::adapters::{Door, Gateway, Ready};
+use crate::http::adapters::{Door, Gateway};
+use crate::http::listen::{listen, serve_until};
 use crate::http::ports::Care;
-use crate::http::{AdminKey, AppState, Parts, router};
+use crate::http::{AdminKey, AppState, Parts, Place, admin_router, router};
 use crate::logs::{LogBounds, LogCollector};
+use crate::metrics::{Counted, Samples, samples};
 use crate::notices::Notices;
 use crate::notify::Manager;
+use crate::own_log::{LevelSwitch, Logging, OwnLog};
 use crate::store::outbox::{EventSource, Outbox, OutboxSettings};
 use crate::store::{Snapshot, Store};
 
@@ -58,7 +64,7 @@ const GOODBYE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// When something it cannot do without does not start.
-pub async fn serve(config: Config) -> Result<()> {
+pub async fn serve(config: Config, logging: Logging) -> Result<()> {
     for warning in &config.warnings {
         warn!("{warning}");
     }
@@ -67,48 +73,36 @@ pub async fn serve(config: Config) -> Result<()> {
     folder(&data, 0o711)?;
     folder(&data.join("keys"), 0o700)?;
     folder(&data.join("drones"), 0o700)?;
+    folder(&data.join("log"), 0o700)?;
+    if let Err(error) = logging.own.keep_in(&data.join("log/controller.log")) {
+        warn!(%error, "the controller's own log is kept in memory alone");
+    }
     let mut signals = Signals::listen()?;
-    let address = SocketAddr::new(config.http.listen, config.http.port);
-    let listener = tokio::net::TcpListener::bind(address).await.with_context(|| {
-        format!("listen on {address}; is another controller running? http.port chooses another port")
-    })?;
-    let admin_key = admin_key(&data)?;
-    let running = start(&config, &data).await?;
-    let parts = Parts {
-        engine: Arc::new(running.engine.clone()),
-        store: Arc::new(running.store.clone()),
-        logs: Arc::new(running.logs.clone()),
-        binhost: Arc::new(running.door),
-        ready: Arc::new(Ready {
-            link: running.link.clone(),
-            places: running.places.clone(),
-            min_free_percent: config.binhost.min_free_percent,
-        }),
-        care: Care {
-            pings: Arc::new(running.pings),
-            channels: running.notices.channels(),
-            rules: config.rules.healing.clone(),
-        },
-        bus: Arc::new(running.gateway),
-        admin_key,
-        base_url: config.public_url(),
-        name: config.name.clone(),
-        max_upload: config.binhost.max_upload,
+    let listener = listen(config.http.listen, config.http.port, "http.port chooses another port").await?;
+    let admin_address = config.http.admin_listen.unwrap_or(config.http.listen);
+    let admin_listener = match config.http.admin_port {
+        0 => None,
+        port => Some(listen(admin_address, port, "http.admin_port chooses another port, 0 none").await?),
     };
-    let private = files::private_router(running.places.private, running.places.root.clone(), running.lock);
-    let app = router(AppState::new(parts), files::router(running.places.root), private);
+    let admin_key = admin_key(&data)?;
+    let own_log = logging.own.clone();
+    let running = start(&config, &data, logging.level).await?;
     let stop = CancellationToken::new();
-    let (asked, done) = (stop.clone(), CancellationToken::new());
-    let served = done.clone();
-    drop(crate::watch::spawn("http", async move {
-        let graceful = axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
-            .with_graceful_shutdown(asked.cancelled_owned());
-        if let Err(reason) = graceful.await {
-            error!(%reason, "the façade ended");
-        }
-        served.cancel();
-    }));
-    info!(address = %address, url = config.public_url(), "the controller is up");
+    let state = AppState::new(parts(&config, &data, &running, admin_key, own_log, &stop));
+    let (places, lock) = (running.places.clone(), running.lock.clone());
+    let private = files::private_router(places.private, places.root.clone(), lock);
+    let app = router(state.clone(), files::router(places.root), private);
+    let done = serve_until("http", listener, app, &stop);
+    if let Some(listener) = admin_listener {
+        info!(address = %SocketAddr::new(admin_address, config.http.admin_port), "administrators' port");
+        let ended = serve_until("admin http", listener, admin_router(state), &stop);
+        let public_too = done.clone();
+        drop(crate::watch::spawn("admin http end", async move {
+            ended.cancelled().await;
+            public_too.cancel();
+        }));
+    }
+    info!(address = %SocketAddr::new(config.http.listen, config.http.port), url = config.public_url(), "the controller is up");
     let manager = Arc::new(Manager::from_environment());
     manager.say("READY=1");
     let (feeder, fed, until) = (manager.clone(), running.engine.clone(), stop.clone());
@@ -134,23 +128,84 @@ pub async fn serve(config: Config) -> Result<()> {
     }
 }
 
+/// What the façade works with.
+fn parts(
+    config: &Config,
+    data: &Path,
+    running: &Running,
+    admin_key: AdminKey,
+    own_log: OwnLog,
+    stop: &CancellationToken,
+) -> Parts {
+    let (engine, link, logs) = (running.engine.clone(), running.link.clone(), running.logs.clone());
+    let (store, published) = (running.store.clone(), running.published.clone());
+    let samples = Arc::new(Samples::default());
+    let (fed, view) = (samples.clone(), engine.clone());
+    drop(crate::watch::spawn("samples", async move {
+        let mut every = tokio::time::interval(samples::EVERY);
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        loop {
+            every.tick().await;
+            fed.take(&view.view(), crate::http::wall());
+        }
+    }));
+    Parts {
+        engine: Arc::new(running.engine.clone()),
+        store: Arc::new(running.store.clone()),
+        logs: Arc::new(running.logs.clone()),
+        binhost: running.door.clone(),
+        ready: Arc::new(running.link.clone()),
+        care: Care {
+            pings: running.pings.clone(),
+            channels: running.notices.channels(),
+            rules: config.rules.healing.clone(),
+        },
+        bus: running.gateway.clone(),
+        admin_key,
+        base_url: config.public_url(),
+        runtime: running.runtime.clone(),
+        own_log,
+        samples,
+        counted: Arc::new(move || Counted {
+            engine: engine.stats(),
+            bus_connected: link.is_connected(),
+            bus: link.counters().all(),
+            logs: logs.counters().all(),
+            events_published: published.load(Relaxed),
+            store_bytes: fs_err::metadata(store.path()).map_or(0, |file| file.len()),
+        }),
+        place: Place {
+            data_dir: data.to_owned(),
+            db_path: running.store.path().to_owned(),
+            bus_url: running.bus.url(),
+            public_port: config.http.port,
+            admin_port: config.http.admin_port,
+            metrics: config.http.metrics,
+        },
+        max_upload: config.binhost.max_upload,
+        stop: stop.clone(),
+    }
+}
+
 /// What runs.
 struct Running {
     store: Store,
+    runtime: Arc<Runtime>,
+    published: Arc<AtomicU64>,
     engine: EngineHandle,
     thread: EngineThread,
     logs: LogCollector,
     link: Link,
     bus: Arc<BusServer>,
-    gateway: Gateway,
-    door: Door,
-    pings: Pings,
+    gateway: Arc<Gateway>,
+    door: Arc<Door>,
+    pings: Arc<Pings>,
     notices: Arc<Notices>,
     places: Places,
     lock: Lock,
 }
 
-async fn start(config: &Config, data: &Path) -> Result<Running> {
+async fn start(config: &Config, data: &Path, level: LevelSwitch) -> Result<Running> {
     let store = Store::open(&data.join("state.redb"))?;
     let shelves = Shelves::open(config, data)?;
     let places = shelves.places.clone();
@@ -161,6 +216,9 @@ async fn start(config: &Config, data: &Path) -> Result<Running> {
         public_key: shelves.public_key.clone(),
         ..config.rules.clone()
     };
+    let json = Arc::new(AtomicBool::default());
+    let runtime = runtime(Config { rules: settings.clone(), ..config.clone() }, &store, level, json.clone())?;
+    let settings = runtime.held().config.rules.clone();
     let loaded = Loaded::load(&store, settings)?;
     let store_id = loaded.store_id().clone();
     let bus = Arc::new(start_bus(config, data, &store_id, &loaded.membership()).await?);
@@ -239,14 +297,46 @@ async fn start(config: &Config, data: &Path) -> Result<Running> {
     let outbox = OutboxSettings {
         max_age: Duration::from_millis(config.events.stream_age),
         max_bytes: i64::try_from(config.events.stream_size).unwrap_or(i64::MAX),
-        json: config.events.json,
+        json,
         replicas: config.events.replicas,
         ..OutboxSettings::new(subjects, store_id)
     };
     let outbox = Outbox::new(link.client(), outbox, Arc::new(Committed(store.clone())), engine.events());
+    let published = outbox.published();
     drop(crate::watch::spawn("outbox", outbox.run()));
-    let gateway = Gateway::new(config, bus.clone(), gate, link.clone(), logs.clone())?;
-    Ok(Running { store, engine, thread, logs, link, bus, gateway, door, pings: healing, notices, places, lock })
+    let gateway = Arc::new(Gateway::new(config, bus.clone(), gate, link.clone(), logs.clone())?);
+    let door = Arc::new(door);
+    let pings = Arc::new(healing);
+    Ok(Running {
+        store,
+        runtime,
+        published,
+        engine,
+        thread,
+        logs,
+        link,
+        bus,
+        gateway,
+        door,
+        pings,
+        notices,
+        places,
+        lock,
+    })
+}
+
+/// The configuration with what was changed at run time, and who feels such a change.
+fn runtime(configured: Config, store: &Store, level: LevelSwitch, json: Arc<AtomicBool>) -> Result<Arc<Runtime>> {
+    let kept = store.read()?.rows::<ConfigRow>()?;
+    let feel: Vec<Feel> = vec![
+        Box::new(move |held| level(held.level)),
+        Box::new(move |held| json.store(held.config.events.json, Relaxed)),
+    ];
+    let (runtime, warnings) = Runtime::new(configured, &kept, feel);
+    for warning in warnings {
+        warn!("{warning}");
+    }
+    Ok(Arc::new(runtime))
 }
 
 /// What the binhost has to begin with.

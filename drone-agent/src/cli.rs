@@ -1,10 +1,12 @@
 //! What the subcommands do around the processes: logs, runtimes, roots, the configuration's check.
 
 use std::future::Future;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use clap::{Args, Subcommand};
+use clap::{Args, Command, Subcommand};
+use clap_complete::Shell;
 use fs_err as fs;
 use swarm_protocol::report::BinhostAccess;
 use tracing_subscriber::EnvFilter;
@@ -130,6 +132,40 @@ pub fn config(command: &ConfigCommand, given: Option<&Path>) -> anyhow::Result<(
     Ok(())
 }
 
+/// `completions`: made from the command line's own definition.
+pub fn completions(shell: Shell, mut command: Command) -> anyhow::Result<()> {
+    let (mut script, name) = (Vec::new(), command.get_name().to_owned());
+    command.build();
+    clap_complete::generate(shell, &mut shown(&command), name, &mut script);
+    std::io::stdout().write_all(&script).context("print the script")
+}
+
+/// The same command line without what the agent starts for itself.
+fn shown(command: &Command) -> Command {
+    let inside = command.get_subcommands().filter(|inside| !inside.is_hide_set() && inside.get_name() != "help");
+    let about = command.get_about().cloned().unwrap_or_default();
+    let arguments =
+        command.get_arguments().filter(|argument| argument.get_id() != "help" && argument.get_id() != "version");
+    Command::new(command.get_name().to_owned())
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(about)
+        .args(arguments.cloned())
+        .subcommands(inside.map(shown))
+}
+
+/// `man`: the first page, or all of them into a directory.
+pub fn man(dir: Option<&Path>, command: Command) -> anyhow::Result<()> {
+    let Some(dir) = dir else {
+        let mut page = Vec::new();
+        clap_mangen::Man::new(command).render(&mut page)?;
+        return std::io::stdout().write_all(&page).context("print the page");
+    };
+    fs::create_dir_all(dir)?;
+    clap_mangen::generate_to(command, dir).with_context(|| format!("write the pages into {}", dir.display()))?;
+    println!("the pages are in {}", dir.display());
+    Ok(())
+}
+
 /// `root create`.
 pub fn root(command: RootCommand) -> anyhow::Result<()> {
     let RootCommand::Create(arguments) = command;
@@ -193,6 +229,21 @@ pub(crate) fn only_profile(repository: &Path) -> anyhow::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_agent_starts_for_itself_is_offered_nowhere() {
+        let command = Command::new("agent")
+            .subcommand(Command::new("run").about("x"))
+            .subcommand(Command::new("attempt").hide(true))
+            .subcommand(
+                Command::new("root").subcommand(Command::new("create").arg(clap::Arg::new("prefix").long("prefix"))),
+            );
+        let mut script = Vec::new();
+        clap_complete::generate(Shell::Bash, &mut shown(&command), "agent", &mut script);
+        let script = String::from_utf8(script).unwrap();
+        assert!(!script.contains("attempt"));
+        assert!(script.contains("--prefix") && script.contains("run"));
+    }
 
     #[test]
     fn a_repository_with_one_profile_needs_no_choice() {

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 use drone_agent::cli::{ConfigCommand, RootCommand};
 use drone_agent::config::Config;
 use drone_agent::join::{JoinArguments, JoinError};
@@ -12,7 +13,7 @@ use drone_agent::{attempt, cli, join, supervisor, worker};
 
 /// The agent of a Build Swarm drone: builds what the controller orders.
 #[derive(Parser)]
-#[command(version, propagate_version = true)]
+#[command(name = "drone-agent", version, propagate_version = true)]
 struct Arguments {
     /// Configuration file; default: drone.toml in the user's configuration directory or /etc/build-swarm.
     #[arg(long, global = true, value_name = "FILE")]
@@ -44,6 +45,17 @@ enum Command {
     /// Check the configuration, or print a commented example.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Print a script that completes this command line in a shell.
+    Completions {
+        /// For which shell.
+        shell: Shell,
+    },
+    /// Print the manual page, or write the pages of all commands.
+    Man {
+        /// Write them into this directory.
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
     /// Print the version.
     Version,
 }
@@ -70,6 +82,8 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Join(arguments) => Ok(join::run(&arguments)?),
         Command::Root(command) => cli::root(command),
         Command::Config(command) => cli::config(&command, given),
+        Command::Completions { shell } => cli::completions(shell, Arguments::command()),
+        Command::Man { dir } => cli::man(dir.as_deref(), Arguments::command()),
         Command::Version => {
             println!("drone-agent {}", env!("CARGO_PKG_VERSION"));
             Ok(())

@@ -94,7 +94,10 @@ impl Drone {
     /// Pids of this drone's attempt processes, wherever they hang now.
     pub fn attempts(&self) -> Vec<i32> {
         let state = self.dir.to_string_lossy().into_owned();
-        processes::with(&["drone-agent attempt", &state]).into_iter().map(|process| process.pid).collect()
+        let found = processes::with(&["drone-agent attempt", &state]);
+        // a child of one that has not become another program yet still bears its name
+        let own = |process: &processes::Process| !found.iter().any(|other| other.pid == process.parent);
+        found.iter().filter(|process| own(process)).map(|process| process.pid).collect()
     }
 
     /// Attempts on the drone's disk: running, or finished and not yet acknowledged.

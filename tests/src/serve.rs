@@ -35,7 +35,7 @@ impl Serve {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let mut text = String::new();
         writeln!(text, "data_dir = {:?}\nlocal_drones = {names:?}", dir.join("data"))?;
-        writeln!(text, "[http]\nlisten = \"127.0.0.1\"\nport = {port}")?;
+        writeln!(text, "[http]\nlisten = \"127.0.0.1\"\nport = {port}\nadmin_port = 0")?;
         writeln!(text, "[bus]\nserver = {:?}", tools::tool("nats.sh", &[])?)?;
         fs_err::write(dir.join("controller.toml"), text)?;
         let http = Http::new(format!("http://127.0.0.1:{port}"), String::new());

@@ -96,13 +96,13 @@ impl Setup {
         let dir = tempfile::Builder::new().prefix("s").tempdir_in(&parent)?;
         // Portage verifies signatures as nobody, who must be able to pass
         fs_err::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711))?;
-        let port = match self.port {
-            Some(port) => port,
-            None => TcpListener::bind("127.0.0.1:0")?.local_addr()?.port(),
-        };
+        let free = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
+        let (port, admin_port) = (free[0].local_addr()?.port(), free[1].local_addr()?.port());
+        let port = self.port.unwrap_or(port);
+        drop(free);
         let http = Http::new(format!("http://127.0.0.1:{port}"), String::new());
         let stand_in = if self.stand_in { Some(StandIn::make(&dir.path().join("stand-in"))?) } else { None };
-        let swarm = Swarm { dir, http, port, setup: self, stand_in, controller: None, drones: Vec::new() };
+        let swarm = Swarm { dir, http, port, admin_port, setup: self, stand_in, controller: None, drones: Vec::new() };
         let scripted = (1..=swarm.setup.scripted).map(|n| format!("s{n}"));
         swarm.configure(&swarm.setup.names().into_iter().chain(scripted).collect::<Vec<_>>())?;
         Ok(swarm)
@@ -164,10 +164,14 @@ impl Swarm {
     fn configure(&self, names: &[String]) -> Result<()> {
         let mut text = String::new();
         writeln!(text, "data_dir = {:?}\nlocal_drones = {names:?}", self.data())?;
-        writeln!(text, "[http]\nlisten = \"127.0.0.1\"\nport = {}", self.port)?;
+        writeln!(text, "[http]\nlisten = \"127.0.0.1\"\nport = {}\nadmin_port = {}", self.port, self.admin_port)?;
         writeln!(text, "[bus]\n{}", self.setup.bus)?;
         if !self.setup.external {
             writeln!(text, "server = {:?}", tools::tool("nats.sh", &[])?)?;
+        }
+        if !self.setup.tables.contains("[binhost]") {
+            // what else lies on this machine's disk is no matter of the tests
+            writeln!(text, "[binhost]\nmin_free_percent = 0")?;
         }
         let rules = &self.setup.rules;
         let usual = if rules.contains("min_free_disk") { "" } else { "min_free_disk = \"64MiB\"" };

@@ -26,6 +26,7 @@ pub struct Swarm {
     /// The façade.
     pub http: Http,
     pub(crate) port: u16,
+    pub(crate) admin_port: u16,
     pub(crate) setup: Setup,
     pub(crate) stand_in: Option<StandIn>,
     pub(crate) controller: Option<Child>,
@@ -66,6 +67,15 @@ impl Swarm {
     /// A drone.
     pub fn drone(&mut self, name: &str) -> &mut Drone {
         self.drones.iter_mut().find(|drone| drone.name == name).expect("the test knows its drones")
+    }
+
+    /// The administrators' port, with the admin key.
+    ///
+    /// # Errors
+    /// When the key can't be read.
+    pub fn admin(&self) -> Result<Http> {
+        let key = fs_err::read_to_string(self.data().join("admin.key"))?;
+        Ok(Http::new(format!("http://127.0.0.1:{}", self.admin_port), key.trim().to_owned()))
     }
 
     /// The façade's port.

@@ -148,7 +148,13 @@ fn say(swarm: &Swarm, bytes: &[u8], complete: bool) -> Result<Option<Said>> {
     while answer.len() < 1 << 16 {
         match stream.read(&mut piece) {
             Ok(0) => break,
-            Ok(count) => answer.extend(&piece[..count]),
+            Ok(count) => {
+                answer.extend(&piece[..count]);
+                // a stream that goes on has said with its head that the request was taken
+                if String::from_utf8_lossy(&answer).to_lowercase().contains("content-type: text/event-stream") {
+                    break;
+                }
+            }
             Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
                 bail!("no answer within {SOON:?} to {}", String::from_utf8_lossy(&bytes[..bytes.len().min(200)]));
             }

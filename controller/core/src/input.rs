@@ -343,6 +343,8 @@ pub enum Request {
         /// `category/name-version` with or without `=`, or `category/name`.
         package: String,
     },
+    /// Change a setting at run time. Answered with [`crate::effect::Answer::Done`].
+    Configure(Box<ConfigChange>),
     /// Something about the packages the binhost has.
     Binhost(BinhostRequest),
     /// Invite a drone. Answered with [`crate::effect::Answer::Invited`].
@@ -473,6 +475,21 @@ pub struct QueueRequest {
     pub wishes: Wishes,
     /// The same key within 24 h gets the same answer and queues nothing.
     pub idempotency_key: Option<String>,
+}
+
+/// A setting that changes at run time. Whoever asks has read and checked the value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConfigChange {
+    /// `section.key`.
+    pub key: String,
+    /// Its new value as text; `None` gives it back to the configuration.
+    pub value: Option<String>,
+    /// What held until now, as text, for the event.
+    pub before: String,
+    /// What holds from now on, as text, for the event.
+    pub after: String,
+    /// All numbers of the rules as they are with the change.
+    pub settings: crate::Settings,
 }
 
 /// The controls of the HTTP contract.

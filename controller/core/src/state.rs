@@ -66,6 +66,7 @@ pub(crate) struct Rows {
     pub idempotency: Table<IdempotencyRow>,
     pub artifacts: Table<ArtifactRow>,
     pub indexes: Table<IndexRow>,
+    pub config: Table<ConfigRow>,
     pub healing: Table<HealingRow>,
     pub wishes: Table<WishesRow>,
     pub notices: Table<NoticeRow>,
@@ -200,6 +201,7 @@ impl Core {
             idempotency: Table::load(source)?,
             artifacts: Table::load(source)?,
             indexes: Table::load(source)?,
+            config: Table::load(source)?,
             healing: Table::load(source)?,
             wishes: Table::load(source)?,
             notices: Table::load(source)?,
@@ -330,6 +332,7 @@ impl Core {
             || rows.idempotency.is_changed()
             || rows.artifacts.is_changed()
             || rows.indexes.is_changed()
+            || rows.config.is_changed()
             || rows.healing.is_changed()
             || rows.wishes.is_changed()
             || rows.notices.is_changed()
@@ -353,6 +356,7 @@ impl Core {
         self.rows.idempotency.drain(sink);
         self.rows.artifacts.drain(sink);
         self.rows.indexes.drain(sink);
+        self.rows.config.drain(sink);
         self.rows.healing.drain(sink);
         self.rows.wishes.drain(sink);
         self.rows.notices.drain(sink);

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use swarm_protocol::machine::{Vitals, WorkerState};
-use swarm_protocol::report::{AttemptStatus, Phase};
+use swarm_protocol::report::Phase;
 use swarm_protocol::{BuildId, DroneId, Fence, SessionId};
 
+use crate::fleet::Pulse;
 pub use crate::healing::Latency;
 use crate::input::Now;
 use crate::members::Membership;
@@ -215,7 +216,7 @@ impl Core {
             let pulse = self.soft.pulses.get(&id).cloned().unwrap_or_default();
             let stats = self.rows.stats.get(&row.name);
             let mut tasks: Vec<TaskView> =
-                self.held_by(&id).into_iter().filter_map(|build| self.task_view(build, row, &pulse.attempts)).collect();
+                self.held_by(&id).into_iter().filter_map(|build| self.task_view(build, row, &pulse)).collect();
             tasks.sort_by_key(|task| (task.building_since.is_none(), task.order));
             let view = DroneView {
                 row: self.shared_row(&id, row),
@@ -257,14 +258,16 @@ impl Core {
         }
     }
 
-    fn task_view(&self, build: BuildId, drone: &DroneRow, attempts: &[AttemptStatus]) -> Option<TaskView> {
+    fn task_view(&self, build: BuildId, drone: &DroneRow, pulse: &Pulse) -> Option<TaskView> {
         let row = self.rows.builds.get(&build.0)?;
         let assignment = row.assignment()?;
-        let status = attempts.iter().find(|status| status.fence == row.fence());
+        let status = pulse.attempts.iter().find(|status| status.fence == row.fence());
+        // what has ended there and is still held is on its way here
+        let ended = pulse.finished.contains(&row.fence());
         Some(TaskView {
             fence: row.fence(),
             package: row.atom(),
-            phase: status.map_or(Phase::Queued, |status| status.phase),
+            phase: status.map_or(if ended { Phase::Upload } else { Phase::Queued }, |status| status.phase),
             order: assignment.order,
             assigned_at: assignment.assigned_at,
             building_since: assignment.building_since,

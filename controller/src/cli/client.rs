@@ -10,15 +10,21 @@ use ureq::http::{Response, StatusCode};
 use ureq::{Agent, Body};
 
 use super::problem::{Exit, Problem, chain};
+use super::sse::Stream;
 use super::up::state::UpState;
 use crate::http::error::ErrorBody;
+use crate::http::views::Orchestrator;
 
 /// Where the controller is if nothing else is said.
 pub const DEFAULT_URL: &str = "http://127.0.0.1:8100";
 /// Where a controller installed as a service keeps its data.
 const SYSTEM_DATA: &str = "/var/lib/build-swarm";
+/// Where `swarm up` keeps its data if nothing else is said.
+pub const UP_DATA: &str = ".swarm";
 /// Longest wait for an answer that is not a stream.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Longest silence of a stream; the façade says something every 15 s.
+const SILENCE: Duration = Duration::from_secs(50);
 /// Without a byte taken or an answer for so long, an upload has failed.
 const STALL: Duration = Duration::from_secs(120);
 /// Tries with a controller that is busy or away.
@@ -42,6 +48,21 @@ pub struct Address {
 }
 
 impl Address {
+    /// The same with the data directory `swarm up` uses if none is named, where nothing else was said: `.swarm` below the
+    /// current directory, if it is this user's. With a key from elsewhere it is not looked at, so that no directory can make
+    /// that key go to an address of its own.
+    #[must_use]
+    pub fn or_here(mut self) -> Self {
+        let said = self.url.is_some() || self.data.is_some() || self.key_file.is_some();
+        let key = self.key.as_ref().is_some_and(|key| !key.trim().is_empty());
+        let here = Path::new(UP_DATA);
+        let owner = fs_err::metadata(here).map(|found| std::os::unix::fs::MetadataExt::uid(&found));
+        if !said && !key && owner.is_ok_and(|owner| owner == nix::unistd::geteuid().as_raw()) {
+            self.data = UpState::read(here).ok().flatten().map(|_| here.to_owned());
+        }
+        self
+    }
+
     /// `--url`, else what `swarm up` wrote into the data directory, else this machine's public port.
     pub fn base(&self) -> String {
         let known = || Some(UpState::read(self.data.as_deref()?).ok()??.url);
@@ -83,8 +104,22 @@ pub struct Client {
     key: Option<String>,
     actor: String,
     agent: Agent,
-    /// The key goes with reads, too.
+    patience: Duration,
+    /// The key goes with reads, too: the administrators' port wants it always.
     always_signed: bool,
+}
+
+/// A part of a build log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LogPart {
+    /// Offset of the first byte.
+    pub offset: u64,
+    /// The bytes; none if there are none yet.
+    pub bytes: Vec<u8>,
+    /// Length of the log so far.
+    pub total: u64,
+    /// It grows no more.
+    pub ended: bool,
 }
 
 impl Client {
@@ -94,6 +129,10 @@ impl Client {
     /// When a key file was named that can't be read.
     pub fn new(address: &Address) -> Result<Self, Problem> {
         let base = address.base();
+        if !(base.starts_with("http://") || base.starts_with("https://")) {
+            return Err(Problem::usage(format!("{base:?} is no address of a controller"))
+                .next("write it like http://127.0.0.1:8100"));
+        }
         let mut config = Agent::config_builder()
             .http_status_as_error(false)
             // a redirect would carry the key to somebody else
@@ -106,18 +145,47 @@ impl Client {
         let user = std::env::var("USER").unwrap_or_else(|_| "admin".to_owned());
         let host = nix::unistd::gethostname().ok().and_then(|host| host.into_string().ok()).unwrap_or_default();
         let agent = config.build().new_agent();
-        Ok(Self { base, key: address.admin_key()?, actor: format!("{user}@{host}"), agent, always_signed: false })
+        Ok(Self {
+            base,
+            key: address.admin_key()?,
+            actor: format!("{user}@{host}"),
+            agent,
+            patience: PATIENCE,
+            always_signed: false,
+        })
     }
 
-    /// A client of what only administrators may see.
+    /// The same with another patience for each answer.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// A client of the same controller's administrators' port.
     ///
     /// # Errors
-    /// Without a key.
+    /// As [`Client::get`], without a key, and when there is no such port.
     pub fn admin(&self) -> Result<Self, Problem> {
         if self.key.is_none() {
             return Err(self.not_admitted());
         }
-        Ok(Self { always_signed: true, ..self.clone() })
+        let known: Orchestrator = self.get("/api/v1/orchestrator")?;
+        let port = known.admin_port.ok_or_else(|| {
+            Problem::new("this controller has no administrators' port").next("set http.admin_port in its configuration")
+        })?;
+        let uri: ureq::http::Uri = self.base.parse().unwrap_or_default();
+        let (scheme, host) = (uri.scheme_str().unwrap_or("http"), uri.host().unwrap_or_default());
+        Ok(Self { base: format!("{scheme}://{host}:{port}"), always_signed: true, ..self.clone() })
+    }
+
+    /// Where the controller is.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Whether there is an admin key to send.
+    pub fn has_key(&self) -> bool {
+        self.key.is_some()
     }
 
     /// Reads.
@@ -125,8 +193,7 @@ impl Client {
     /// # Errors
     /// When the controller can't be reached, refuses, or answers something else.
     pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Problem> {
-        let request = self.agent.get(format!("{}{path}", self.base)).config().timeout_global(Some(PATIENCE)).build();
-        let request = if self.always_signed { self.signed(request) } else { request };
+        let request = self.reading(path).config().timeout_global(Some(self.patience)).build();
         self.finish(request.call())
     }
 
@@ -223,7 +290,8 @@ impl Client {
     /// # Errors
     /// As [`Client::get`], and when the key is missing or wrong.
     pub fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Problem> {
-        let request = self.agent.post(format!("{}{path}", self.base)).config().timeout_global(Some(PATIENCE)).build();
+        let request =
+            self.agent.post(format!("{}{path}", self.base)).config().timeout_global(Some(self.patience)).build();
         self.finish(self.signed(request).send_json(body))
     }
 
@@ -232,7 +300,8 @@ impl Client {
     /// # Errors
     /// As [`Client::post`].
     pub fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, Problem> {
-        let request = self.agent.delete(format!("{}{path}", self.base)).config().timeout_global(Some(PATIENCE)).build();
+        let request =
+            self.agent.delete(format!("{}{path}", self.base)).config().timeout_global(Some(self.patience)).build();
         self.finish(self.signed(request).call())
     }
 
@@ -241,8 +310,51 @@ impl Client {
     /// # Errors
     /// As [`Client::get`].
     pub fn stream(&self, path: &str) -> Result<impl Read + use<>, Problem> {
-        let answer = self.agent.get(format!("{}{path}", self.base)).call().map_err(|error| self.unreachable(&error))?;
+        let answer = self.reading(path).call().map_err(|error| self.unreachable(&error))?;
         Ok(self.accepted(answer)?.into_body().into_reader())
+    }
+
+    /// Opens a stream of events, after the one with the number `last` if that is given. A stream that is silent for longer
+    /// than the façade's signs of life allow is broken off.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub fn told(&self, path: &str, last: Option<u64>) -> Result<Stream<impl Read + use<>>, Problem> {
+        let request = self.reading(path).header("Accept", "text/event-stream");
+        let request = match last {
+            Some(last) => request.header("Last-Event-ID", last.to_string()),
+            None => request,
+        };
+        let request = request.config().timeout_per_read(Some(SILENCE)).build();
+        let answer = self.accepted(request.call().map_err(|error| self.unreachable(&error))?)?;
+        Ok(Stream::new(answer.into_body().into_reader()))
+    }
+
+    /// A part of a build log, as an HTTP range names it; empty when there is nothing there yet.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub fn log_part(&self, build: u64, attempt: u32, range: &str) -> Result<LogPart, Problem> {
+        let request = self.agent.get(format!("{}/api/v1/builds/{build}/{attempt}/log", self.base));
+        let request = request.header("Range", range).config().timeout_global(Some(self.patience)).build();
+        let answer = request.call().map_err(|error| self.unreachable(&error))?;
+        let text = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let total = text("x-log-total").and_then(|total| total.parse().ok()).unwrap_or(0);
+        let ended = text("x-log-ended").is_some_and(|ended| ended == "true");
+        let place = text("content-range");
+        let first = place.as_deref().and_then(|place| place.strip_prefix("bytes ")?.split_once('-')?.0.parse().ok());
+        if answer.status() == StatusCode::RANGE_NOT_SATISFIABLE {
+            return Ok(LogPart { offset: total, bytes: Vec::new(), total, ended });
+        }
+        let mut answer = self.accepted(answer)?;
+        let bytes = answer.body_mut().with_config().limit(MAX_ANSWER).read_to_vec();
+        let bytes = bytes.map_err(|error| self.unreachable(&error))?;
+        Ok(LogPart { offset: first.unwrap_or(0), bytes, total, ended })
+    }
+
+    fn reading(&self, path: &str) -> ureq::RequestBuilder<ureq::typestate::WithoutBody> {
+        let request = self.agent.get(format!("{}{path}", self.base));
+        if self.always_signed { self.signed(request) } else { request }
     }
 
     fn signed<B>(&self, request: ureq::RequestBuilder<B>) -> ureq::RequestBuilder<B> {
@@ -273,7 +385,10 @@ impl Client {
         if status == StatusCode::UNAUTHORIZED {
             return Err(self.not_admitted());
         }
-        Err(Problem { exit: Exit::Error, what: said.error, with: None, next: said.hint })
+        let missing = status == StatusCode::NOT_FOUND;
+        // what was asked for makes no sense: that came from the command line
+        let exit = if status == StatusCode::BAD_REQUEST { Exit::Usage } else { Exit::Error };
+        Err(Problem { exit, what: said.error, with: None, next: said.hint, missing })
     }
 
     fn not_admitted(&self) -> Problem {

@@ -7,8 +7,9 @@ use super::client::{Client, segment};
 use super::drone::DroneCare;
 use super::invite::{self, InviteArgs};
 use super::problem::Exit;
+use super::progress::Steps;
 use super::wait::{LOOK, MAX_SILENT};
-use super::{Context, Problem};
+use super::{Context, Problem, similar};
 use crate::http::views::{ControlBody, Drone, DroneDone};
 
 /// `swarm control …`
@@ -84,7 +85,13 @@ impl ControlCommand {
 /// Runs `swarm control …`.
 pub fn run(context: &Context, command: &ControlCommand) -> Result<(), Problem> {
     let body = command.body();
-    let answer: Value = context.client()?.post("/api/v1/control", &body)?;
+    let client = context.client()?;
+    let answer: Value =
+        client.post("/api/v1/control", &body).map_err(|problem| match (&body.package, &body.drone) {
+            (Some(package), _) => similar::package(&client, problem, package),
+            (None, Some(drone)) => similar::drone(&client, problem, drone),
+            (None, None) => problem,
+        })?;
     context.screen.show(&answer, |answer| render(&body, answer))
 }
 
@@ -146,31 +153,47 @@ pub fn drone(context: &Context, command: &DroneCommand) -> Result<(), Problem> {
     }
     let client = context.client()?;
     let node = |name: &str| format!("/api/v1/nodes/{}", segment(name));
-    let done: DroneDone = match command {
-        DroneCommand::Pause { name } => client.post(&format!("{}/pause", node(name)), &())?,
-        DroneCommand::Resume { name } => client.post(&format!("{}/resume", node(name)), &())?,
-        DroneCommand::Drain { name, wait } => {
-            let done: DroneDone = client.post(&format!("{}/drain", node(name)), &())?;
-            if *wait { drained(&client, done.name)? } else { done }
-        }
-        DroneCommand::Forget { name } => client.delete(&node(name))?,
+    let (name, done) = match command {
+        DroneCommand::Pause { name } => (name, client.post::<DroneDone>(&format!("{}/pause", node(name)), &())),
+        DroneCommand::Resume { name } => (name, client.post(&format!("{}/resume", node(name)), &())),
+        DroneCommand::Drain { name, .. } => (name, client.post(&format!("{}/drain", node(name)), &())),
+        DroneCommand::Forget { name } => (name, client.delete(&node(name))),
+        DroneCommand::Revoke { name } => (name, client.post(&format!("{}/revoke", node(name)), &())),
         DroneCommand::Care(_) => return Ok(()),
-        DroneCommand::Revoke { name } => client.post(&format!("{}/revoke", node(name)), &())?,
         DroneCommand::Invite(args) => return invite::run(context, args),
     };
-    context.screen.show(&done, |done| format!("{} is {}", done.name, done.status))
+    let done = done.map_err(|problem| similar::drone(&client, problem, name))?;
+    let waited = matches!(command, DroneCommand::Drain { wait: true, .. });
+    if waited {
+        until_empty(context, &client, &done.name)?;
+    }
+    context.screen.show(&done, |done| match done.status.as_str() {
+        "paused" => format!("{} is paused: it gets no new work, what it builds goes on", done.name),
+        "resumed" => format!("{} takes work again", done.name),
+        "draining" if waited => format!("{} is empty, and gets no work until it is resumed", done.name),
+        "draining" => format!("{} is draining; `swarm fleet` shows when it is empty", done.name),
+        other => format!("{} is {other}", done.name),
+    })
 }
 
-/// Waits until a drain has ended.
-fn drained(client: &Client, name: String) -> Result<DroneDone, Problem> {
-    let mut silent = 0;
+/// Waits until a drain has ended, and says what it still waits for.
+fn until_empty(context: &Context, client: &Client, name: &str) -> Result<(), Problem> {
+    let steps = Steps::new(&context.screen);
+    let (mut silent, mut said) = (0, String::new());
     loop {
-        match client.get::<Vec<Drone>>("/api/v1/nodes?all=true").map(|drones| standing(&drones, &name)) {
-            Ok(Draining::Over) => return Ok(DroneDone { status: "drained".to_owned(), name }),
+        match client.get::<Vec<Drone>>("/api/v1/nodes?all=true").map(|drones| standing(&drones, name)) {
+            Ok(Draining::Over) => return Ok(()),
             Ok(Draining::GivenUp) => {
                 return Err(Problem::new(format!("{name} is drained no more: somebody resumed or forgot it")));
             }
-            Ok(Draining::Goes) => silent = 0,
+            Ok(Draining::Goes(held)) => {
+                silent = 0;
+                let step = format!("{name} still has {}", held.join(", "));
+                if step != said {
+                    steps.now(&step);
+                    said = step;
+                }
+            }
             // the controller may be starting anew
             Err(problem) if problem.exit == Exit::Unreachable && silent < MAX_SILENT => silent += 1,
             Err(problem) => return Err(problem),
@@ -182,15 +205,15 @@ fn drained(client: &Client, name: String) -> Result<DroneDone, Problem> {
 /// How a drain stands.
 #[derive(Debug, PartialEq, Eq)]
 enum Draining {
-    Goes,
+    Goes(Vec<String>),
     Over,
     GivenUp,
 }
 
 fn standing(drones: &[Drone], name: &str) -> Draining {
-    match drones.iter().find(|drone| drone.name == name).map(|drone| &drone.facts) {
-        Some(facts) if facts.drained.is_some() => Draining::Over,
-        Some(facts) if facts.draining.is_some() => Draining::Goes,
+    match drones.iter().find(|drone| drone.name == name) {
+        Some(drone) if drone.facts.drained.is_some() => Draining::Over,
+        Some(drone) if drone.facts.draining.is_some() => Draining::Goes(drone.assigned_packages.clone()),
         _ => Draining::GivenUp,
     }
 }

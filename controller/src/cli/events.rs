@@ -1,5 +1,8 @@
 //! `swarm events`.
 
+use std::thread::sleep;
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
 
 use super::client::{Client, segment};
@@ -8,6 +11,9 @@ use super::screen::{self, Screen};
 use super::tapper::{self, TapperArgs};
 use super::{Context, Problem};
 use crate::http::views::{Event, Events};
+
+/// Before a stream that broke off is opened again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Which events.
 #[derive(Debug, Args)]
@@ -21,7 +27,13 @@ pub struct EventsArgs {
     /// Only this kind: assign, complete, fail, blocked, …
     #[arg(long = "type", value_name = "KIND")]
     kind: Option<String>,
-    /// Go on and show what happens
+    /// Only of this drone
+    #[arg(long, value_name = "NAME")]
+    drone: Option<String>,
+    /// Everything after this event, by its number
+    #[arg(long, value_name = "NUMBER")]
+    since: Option<u64>,
+    /// Go on and show what happens, until Ctrl-C
     #[arg(long, short)]
     follow: bool,
 }
@@ -33,57 +45,96 @@ pub enum EventsCommand {
     Tapper(TapperArgs),
 }
 
+impl EventsArgs {
+    /// What chooses events, for a query string.
+    fn chosen(&self) -> String {
+        [("type", &self.kind), ("drone", &self.drone)]
+            .iter()
+            .filter_map(|(name, value)| Some(format!("&{name}={}", segment(value.as_deref()?))))
+            .collect()
+    }
+}
+
 /// Runs the command.
 pub fn run(context: &Context, args: &EventsArgs) -> Result<(), Problem> {
     if let Some(EventsCommand::Tapper(args)) = &args.command {
         return tapper::run(context, args);
     }
-    let client = context.client()?;
-    let kind = args.kind.as_ref().map(|kind| format!("&type={}", segment(kind))).unwrap_or_default();
-    let events: Events = client.get(&format!("/api/v1/events?limit={}{kind}", args.limit))?;
+    let (client, screen) = (context.client()?, &context.screen);
+    // with `-n 0` nothing but what comes
+    let events = if args.limit == 0 && args.follow {
+        Events { events: Vec::new(), latest_id: newest(&client)? }
+    } else {
+        past(&client, args)?
+    };
     if !args.follow {
-        return context.screen.show(&events, |events| events.events.iter().map(line).collect::<Vec<_>>().join("\n"));
+        return screen.show(&events, |events| render(events, args));
     }
-    print(&context.screen, &events.events)?;
-    follow(&client, events.latest_id, &kind, |events| print(&context.screen, events))
+    print(screen, &events.events)?;
+    follow(&client, events.latest_id, &args.chosen(), screen, |event| print(screen, std::slice::from_ref(event)))
 }
 
-/// Gives every event after `since` to `each`, for ever. A controller that is away is waited for.
+fn past(client: &Client, args: &EventsArgs) -> Result<Events, Problem> {
+    let since = args.since.map(|since| format!("&since={since}")).unwrap_or_default();
+    let mut events: Events =
+        client.get(&format!("/api/v1/events?limit={}{}{since}", args.limit.max(1), args.chosen()))?;
+    events.latest_id = events.latest_id.max(args.since.unwrap_or(0));
+    Ok(events)
+}
+
+fn newest(client: &Client) -> Result<u64, Problem> {
+    Ok(client.get::<Events>("/api/v1/events?limit=1")?.latest_id)
+}
+
+fn render(events: &Events, args: &EventsArgs) -> String {
+    if events.events.is_empty() {
+        return match (&args.kind, &args.drone) {
+            (None, None) => "nothing has happened yet".to_owned(),
+            _ => "nothing of that kind has happened; `swarm events` shows everything".to_owned(),
+        };
+    }
+    events.events.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Gives every event after `since` to `each`, for ever. A controller that goes away is waited for, and that is said once.
 ///
 /// # Errors
 /// When it refuses, or `each` does.
 pub fn follow(
     client: &Client,
     mut since: u64,
-    kind: &str,
-    mut each: impl FnMut(&[Event]) -> Result<(), Problem>,
+    chosen: &str,
+    screen: &Screen,
+    mut each: impl FnMut(&Event) -> Result<(), Problem>,
 ) -> Result<(), Problem> {
+    let mut away = false;
     loop {
-        match next(client, since, kind, 20) {
-            Ok(events) => {
-                each(&events.events)?;
-                since = events.latest_id.max(since);
-                if since == 0 {
-                    std::thread::sleep(std::time::Duration::from_secs(1));
+        match client.told(&format!("/api/v1/events/stream?since={since}{chosen}"), None) {
+            Ok(stream) => {
+                if std::mem::take(&mut away) {
+                    screen.note("the controller is back");
+                }
+                for told in stream.map_while(Result::ok) {
+                    since = told.id.unwrap_or(since);
+                    if let Ok(event) = serde_json::from_str::<Event>(&told.data) {
+                        each(&event)?;
+                    }
                 }
             }
-            Err(problem) if problem.exit == Exit::Unreachable => std::thread::sleep(std::time::Duration::from_secs(2)),
+            Err(problem) if problem.exit == Exit::Unreachable => {
+                if !std::mem::replace(&mut away, true) {
+                    screen.note(&format!("{}; waiting for it", problem.what));
+                }
+            }
             Err(problem) => return Err(problem),
         }
+        sleep(AGAIN);
     }
 }
 
-/// Events after `since`, waiting up to `wait` seconds for one.
-///
-/// # Errors
-/// When the controller does not answer.
-pub fn next(client: &Client, since: u64, kind: &str, wait: u64) -> Result<Events, Problem> {
-    client.get(&format!("/api/v1/events?since={since}&wait={wait}{kind}"))
-}
-
-fn print(screen: &Screen, events: &[Event]) -> Result<(), Problem> {
+/// One JSON object a line, for programs that follow; text else.
+pub fn print(screen: &Screen, events: &[Event]) -> Result<(), Problem> {
     for event in events {
-        // one JSON object a line, for programs that follow
         let text = if screen.json { serde_json::to_string(event).unwrap_or_default() } else { line(event) };
         screen.line(&text)?;
     }

@@ -23,7 +23,7 @@ pub fn run(context: &Context, args: &FleetArgs) -> Result<(), Problem> {
 }
 
 /// The word for a drone's state, and what stands behind it.
-fn standing(drone: &Drone) -> (&'static str, Option<&DroneFact>) {
+pub fn standing(drone: &Drone) -> (&'static str, Option<&DroneFact>) {
     let facts = &drone.facts;
     match () {
         () if !drone.online => ("offline", None),
@@ -43,7 +43,7 @@ pub fn render(drones: &[Drone], screen: &Screen) -> String {
             .to_owned();
     }
     let mut table =
-        screen.table(&["NAME", "STATE", "TYPE", "CPUS", "SPEED", "LOAD", "MEMORY", "DISK FREE", "WELL/FAILED", "HAS"]);
+        screen.table(&["NAME", "STATE", "TYPE", "CPUS", "SPEED", "LOAD", "MEMORY", "DISK FREE", "OK/FAILED", "HAS"]);
     let mut notes = String::new();
     for drone in drones {
         let (word, fact) = standing(drone);
@@ -64,7 +64,7 @@ pub fn render(drones: &[Drone], screen: &Screen) -> String {
             Cell::new(drone.cores),
             Cell::new(screen::or_dash(drone.speed.map(|speed| format!("{speed:.2}")))),
             Cell::new(format!("{:.2}", drone.metrics.load_1m)),
-            Cell::new(format!("{:.0} % of {} GiB", drone.ram_percent, drone.ram_gb)),
+            Cell::new(format!("{:.0} % of {:.0} GiB", drone.ram_percent, drone.ram_gb)),
             Cell::new(format!("{} GiB", drone.metrics.disk_free_gb)),
             Cell::new(format!("{}/{}", drone.builds_completed, drone.builds_failed)),
             Cell::new(if drone.assigned_packages.is_empty() {
@@ -74,5 +74,6 @@ pub fn render(drones: &[Drone], screen: &Screen) -> String {
             }),
         ]);
     }
-    if notes.is_empty() { format!("{table}\n") } else { format!("{table}\n\n{notes}") }
+    let table = screen::text_of(&table);
+    if notes.is_empty() { table } else { format!("{table}\n{notes}") }
 }

@@ -1,6 +1,7 @@
 //! `swarm history`.
 
 use clap::Args;
+use comfy_table::Cell;
 
 use super::client::segment;
 use super::screen::{self, Screen};
@@ -36,7 +37,11 @@ pub fn run(context: &Context, args: &HistoryArgs) -> Result<(), Problem> {
         }
     }
     let history: History = context.client()?.get(&path)?;
-    context.screen.show(&history, |history| render(history, &context.screen))
+    let chosen = args.session.is_some() || args.status.is_some() || args.drone.is_some();
+    context.screen.show(&history, |history| match history.history.is_empty() && chosen {
+        true => "no attempt fits; `swarm history` shows all of them".to_owned(),
+        false => render(history, &context.screen),
+    })
 }
 
 /// The history as text.
@@ -44,20 +49,23 @@ pub fn render(history: &History, screen: &Screen) -> String {
     if history.history.is_empty() {
         return "no attempt has ended yet\n".to_owned();
     }
-    let mut table = screen.table(&["WHEN", "PACKAGE", "BUILD", "DRONE", "END", "TOOK", "WHOSE FAULT", "WHY"]);
+    let heads = ["WHEN", "PACKAGE", "BUILD", "DRONE", "END", "TOOK", "FAULT", "WHY"];
+    let mut table = screen::Noted::new(screen, &heads);
+    let when = if screen.width.is_some() { screen::short_time } else { screen::time };
     for entry in &history.history {
-        table.add_row([
-            comfy_table::Cell::new(screen::time(entry.built_at)),
-            comfy_table::Cell::new(&entry.package),
-            comfy_table::Cell::new(format!("{}.{}", entry.build, entry.attempt)),
-            comfy_table::Cell::new(&entry.drone_name),
+        let cells = vec![
+            Cell::new(when(entry.built_at)),
+            Cell::new(&entry.package),
+            Cell::new(format!("{}.{}", entry.build, entry.attempt)),
+            Cell::new(&entry.drone_name),
             screen::state(&entry.status),
-            comfy_table::Cell::new(screen::duration(entry.duration_seconds)),
-            comfy_table::Cell::new(screen::or_dash(entry.culprit.clone())),
-            comfy_table::Cell::new(screen::or_dash(entry.error_message.clone())),
-        ]);
+            Cell::new(screen::duration(entry.duration_seconds)),
+            Cell::new(screen::or_dash(entry.culprit.clone())),
+        ];
+        table.row(cells, entry.error_message.clone());
     }
     let stats = &history.stats;
     let total = screen::duration(stats.total_duration_s);
-    format!("{table}\n\nin all: {} attempts, {} % well, {total} of building\n", stats.total_builds, stats.success_rate)
+    let sums = format!("{} attempts, {} % successful, {total} of building", stats.total_builds, stats.success_rate);
+    format!("{}\nin all: {sums}\n", table.text())
 }

@@ -14,13 +14,19 @@ mod healing;
 mod history;
 mod invite;
 mod log;
+mod monitor;
 mod notify;
+mod pages;
 mod portage;
 mod problem;
+mod progress;
 mod queue;
 mod screen;
 mod serve;
 mod session;
+mod settings;
+mod similar;
+mod sse;
 mod status;
 mod tapper;
 mod up;
@@ -30,7 +36,7 @@ mod why;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use client::{Address, Client};
 use problem::Problem;
@@ -51,6 +57,7 @@ struct Cli {
 
 /// What every command takes.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Everywhere")]
 struct Global {
     /// Where the controller is [default: what `swarm up` wrote into --data, else http://127.0.0.1:8100]
     #[arg(long, global = true, env = "SWARM_URL", value_name = "URL")]
@@ -77,9 +84,13 @@ enum Command {
     Up(up::UpArgs),
     /// End what `swarm up` started
     Down,
+    /// Watch the swarm on a whole screen
+    #[command(visible_alias = "top")]
+    Monitor(monitor::MonitorArgs),
     /// The overview
     Status,
     /// The drones
+    #[command(visible_alias = "drones")]
     Fleet(fleet::FleetArgs),
     /// Look at the queue, put packages in, take them out
     #[command(subcommand)]
@@ -93,7 +104,7 @@ enum Command {
     Wait(wait::WaitArgs),
     /// Attempts that ended, newest first
     History(history::HistoryArgs),
-    /// The log of a build
+    /// The log of a build, or the controller's own
     Log(log::LogArgs),
     /// Why a package is not building
     Why(why::WhyArgs),
@@ -110,6 +121,9 @@ enum Command {
     /// What people are told outside the swarm
     #[command(subcommand)]
     Notify(notify::NotifyCommand),
+    /// Settings that change while the controller runs
+    #[command(subcommand)]
+    Settings(settings::SettingsCommand),
     /// The bus: how it is, who is let in, what an operator of another bus configures
     Bus(bus::BusArgs),
     /// Use the binhost
@@ -120,6 +134,10 @@ enum Command {
     Config(config::ConfigCommand),
     /// Print the OpenAPI document of the façade
     Openapi,
+    /// Print a script that completes this command line in a shell
+    Completions(pages::CompletionsArgs),
+    /// Print the manual page, or write the pages of all commands
+    Man(pages::ManArgs),
 }
 
 /// What commands work with.
@@ -152,12 +170,13 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
     let Cli { global, command } = cli;
     let screen = Screen::of_stdout(global.json, global.no_color);
     let key = std::env::var("ADMIN_KEY").ok();
-    let address = Address { url: global.url, data: global.data, key_file: global.admin_key_file, key };
+    let address = Address { url: global.url, data: global.data, key_file: global.admin_key_file, key }.or_here();
     let context = Context { address, screen };
     let done = match command {
         Command::Serve(args) => serve::run(&args),
         Command::Up(args) => up::run(&context, &args),
         Command::Down => up::down(&context),
+        Command::Monitor(args) => monitor::run(&context, &args),
         Command::Status => status::run(&context),
         Command::Fleet(args) => fleet::run(&context, &args),
         Command::Queue(command) => return queue::run(&context, command),
@@ -172,9 +191,12 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
         Command::Drone(command) => control::drone(&context, &command),
         Command::Healing => healing::run(&context),
         Command::Notify(command) => notify::run(&context, &command),
+        Command::Settings(command) => settings::run(&context, &command),
         Command::Bus(args) => bus::run(&context, &args),
         Command::Binhost(command) => return binhost::run(&context, command),
         Command::Config(command) => config::run(&context, &command),
+        Command::Completions(args) => pages::completions(&context.screen, &args, Cli::command()),
+        Command::Man(args) => pages::man(&context, &args, Cli::command()),
         Command::Openapi => context.screen.line(crate::http::openapi::text().trim_end()),
     };
     done.map(|()| ExitCode::SUCCESS)

@@ -27,12 +27,14 @@ pub struct Problem {
     pub with: Option<String>,
     /// What to do next.
     pub next: Option<String>,
+    /// What was named is not there.
+    pub missing: bool,
 }
 
 impl Problem {
     /// An error.
     pub fn new(what: impl Into<String>) -> Self {
-        Self { exit: Exit::Error, what: what.into(), with: None, next: None }
+        Self { exit: Exit::Error, what: what.into(), with: None, next: None, missing: false }
     }
 
     /// A command line that makes no sense.
@@ -52,6 +54,12 @@ impl Problem {
     pub fn next(mut self, next: impl Into<String>) -> Self {
         self.next = Some(next.into());
         self
+    }
+
+    /// The same with what to do next if what was named is not there.
+    #[must_use]
+    pub fn if_missing(self, next: &str) -> Self {
+        if self.missing { self.next(next) } else { self }
     }
 
     /// Another exit status.

@@ -5,12 +5,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use comfy_table::Cell;
 use swarm_protocol::Atom;
 
 use super::client::package_path;
 use super::screen::{self, Screen};
 use super::wait::wait_for;
-use super::{Context, Problem, portage};
+use super::{Context, Problem, portage, similar};
 use crate::http::views::{QueueBody, QueueEntry, QueuedAnswer, Removed};
 
 /// `swarm queue …`
@@ -104,7 +105,9 @@ pub fn run(context: &Context, command: QueueCommand) -> Result<ExitCode, Problem
             Ok(ExitCode::SUCCESS)
         }
         QueueCommand::Remove { package } => {
-            let removed: Removed = context.client()?.delete(&format!("/api/v1/queue/{}", package_path(&package)?))?;
+            let client = context.client()?;
+            let removed = client.delete::<Removed>(&format!("/api/v1/queue/{}", package_path(&package)?));
+            let removed = removed.map_err(|problem| similar::package(&client, problem, &package))?;
             context.screen.show(&removed, |removed| {
                 format!("{} taken out of the queue ({})", removed.package, removed.removed)
             })?;
@@ -216,19 +219,20 @@ pub fn render(entries: &[QueueEntry], screen: &Screen) -> String {
     if entries.is_empty() {
         return "the queue is empty; `swarm queue add category/name` fills it\n".to_owned();
     }
-    let mut table = screen.table(&["PACKAGE", "STATE", "ON", "BUILD", "TAKES", "DONE IN", "FAILURES", "WHY"]);
+    let heads = ["PACKAGE", "STATE", "ON", "BUILD", "TAKES", "DONE IN", "FAILURES", "WHY"];
+    let mut table = screen::Noted::new(screen, &heads);
     for entry in entries {
         let note = if entry.planning { Some("being planned".to_owned()) } else { entry.error_message.clone() };
-        table.add_row([
-            comfy_table::Cell::new(&entry.package),
+        let cells = vec![
+            Cell::new(&entry.package),
             screen::state(&entry.status),
-            comfy_table::Cell::new(screen::or_dash(entry.assigned_to.clone())),
-            comfy_table::Cell::new(entry.id),
-            comfy_table::Cell::new(screen::or_dash(entry.estimated_s.map(screen::duration))),
-            comfy_table::Cell::new(screen::or_dash(entry.eta_s.map(screen::duration))),
-            comfy_table::Cell::new(entry.failures),
-            comfy_table::Cell::new(screen::or_dash(note)),
-        ]);
+            Cell::new(screen::or_dash(entry.assigned_to.clone())),
+            Cell::new(entry.id),
+            Cell::new(screen::or_dash(entry.estimated_s.map(screen::duration))),
+            Cell::new(screen::or_dash(entry.eta_s.map(screen::duration))),
+            Cell::new(entry.failures),
+        ];
+        table.row(cells, note);
     }
-    format!("{table}\n")
+    table.text()
 }

@@ -17,8 +17,10 @@ pub struct Screen {
     pub json: bool,
     /// With colours.
     pub color: bool,
-    /// Somebody looks: progress may move.
+    /// Standard output is a terminal somebody looks at.
     pub live: bool,
+    /// Standard error is one: progress may move there.
+    pub moves: bool,
     /// Columns, if known.
     pub width: Option<u16>,
 }
@@ -30,7 +32,15 @@ impl Screen {
         let unwanted = no_color || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let width = terminal.then(columns).flatten();
-        Self { json, color: terminal && !unwanted && !dumb && !json, live: terminal && !dumb && !json, width }
+        let moves = std::io::stderr().is_terminal() && !dumb && !json;
+        Self { json, color: terminal && !unwanted && !dumb && !json, live: terminal && !dumb && !json, moves, width }
+    }
+
+    /// A word beside what was asked for, on standard error; none beside JSON.
+    pub fn note(&self, text: &str) {
+        if !self.json {
+            eprintln!("({text})");
+        }
     }
 
     /// Prints data as JSON, or its text.
@@ -79,6 +89,65 @@ impl Screen {
     }
 }
 
+/// From this width on there is room for sentences in a column.
+const ROOMY: u16 = 130;
+
+/// A table in which a row may have a note: a sentence. It stands in the last column where there is room for it, or nobody
+/// counts columns; on a narrow terminal below its row.
+pub struct Noted {
+    table: Table,
+    below: bool,
+    notes: Vec<String>,
+}
+
+impl Noted {
+    /// A table with these columns; the last one is for the notes.
+    pub fn new(screen: &Screen, heads: &[&str]) -> Self {
+        let below = screen.width.is_some_and(|width| width < ROOMY);
+        let heads = if below { &heads[..heads.len() - 1] } else { heads };
+        let mut table = screen.table(heads);
+        if below {
+            // what identifies a row is never broken; what does not fit runs over
+            table.set_content_arrangement(ContentArrangement::Disabled);
+        }
+        Self { table, below, notes: Vec::new() }
+    }
+
+    /// A row and its note.
+    pub fn row(&mut self, mut cells: Vec<Cell>, note: Option<String>) {
+        let note = or_dash(note);
+        if self.below {
+            self.notes.push(note);
+        } else {
+            cells.push(Cell::new(note));
+        }
+        self.table.add_row(cells);
+    }
+
+    /// As text.
+    pub fn text(&self) -> String {
+        let text = text_of(&self.table);
+        if !self.below {
+            return text;
+        }
+        let notes = std::iter::once("-").chain(self.notes.iter().map(String::as_str));
+        let lines = text.lines().zip(notes).map(|(line, note)| match note {
+            "-" => format!("{line}\n"),
+            note => format!("{line}\n    {note}\n"),
+        });
+        lines.collect()
+    }
+}
+
+/// A table as text: nothing before the first column, nothing behind the last.
+pub fn text_of(table: &Table) -> String {
+    let mut table = table.clone();
+    table.column_iter_mut().for_each(|column| {
+        column.set_padding((0, 2));
+    });
+    table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
 /// Columns of the terminal on standard output.
 fn columns() -> Option<u16> {
     Table::new().width().or_else(|| std::env::var("COLUMNS").ok()?.parse().ok()).filter(|&width| width > 0)
@@ -112,6 +181,16 @@ pub fn duration(seconds: f64) -> String {
 /// Bytes for people: `4.0 KiB`.
 pub fn size(bytes: u64) -> String {
     bytesize::ByteSize(bytes).display().iec().to_string()
+}
+
+/// Unix seconds as local time, short: the time of day for today, else the date and the time of day.
+pub fn short_time(seconds: f64) -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0.0, |now| now.as_secs_f64());
+    let (whole, today) = (time(seconds), time(now));
+    match today.get(..11).and_then(|today| whole.strip_prefix(today)) {
+        Some(time) => time.to_owned(),
+        None => whole.get(..16).unwrap_or(&whole).to_owned(),
+    }
 }
 
 /// Unix seconds as local time.

@@ -29,7 +29,7 @@ pub fn run(context: &Context, command: &SessionCommand) -> Result<(), Problem> {
         }
         SessionCommand::Show { id } => {
             let id = id.map_or_else(|| newest(&client), Ok)?;
-            let detail: SessionDetail = client.get(&format!("/api/v1/sessions/{id}"))?;
+            let detail: SessionDetail = client.get(&format!("/api/v1/sessions/{id}")).map_err(unknown)?;
             context.screen.show(&detail, |detail| render(detail, &context.screen))
         }
     }
@@ -45,7 +45,15 @@ pub fn newest(client: &Client) -> Result<u64, Problem> {
     first.ok_or_else(|| Problem::new("there is no session yet").next("`swarm queue add category/name` opens one"))
 }
 
+/// A session that is not there.
+pub fn unknown(problem: Problem) -> Problem {
+    problem.if_missing("`swarm session list` shows those there are")
+}
+
 fn list(sessions: &[Session], screen: &Screen) -> String {
+    if sessions.is_empty() {
+        return "there is no session yet; `swarm queue add CATEGORY/NAME` opens one\n".to_owned();
+    }
     let mut table = screen.table(&["ID", "NAME", "STATE", "RECEIVED", "LEFT", "BLOCKED", "FAILED", "SINCE", "BY"]);
     for session in sessions {
         table.add_row([
@@ -60,7 +68,7 @@ fn list(sessions: &[Session], screen: &Screen) -> String {
             comfy_table::Cell::new(&session.opened_by),
         ]);
     }
-    format!("{table}\n")
+    screen::text_of(&table)
 }
 
 /// One line on a session.
@@ -98,7 +106,7 @@ pub fn render(detail: &SessionDetail, screen: &Screen) -> String {
             comfy_table::Cell::new(screen::or_dash(package.size_bytes.map(screen::size))),
         ]);
     }
-    let mut text = format!("{}\n\n{table}\n", screen.bold(&summary(&detail.session)));
+    let mut text = format!("{}\n\n{}", screen.bold(&summary(&detail.session)), screen::text_of(&table));
     for package in detail.packages.iter().filter(|package| matches!(package.status.as_str(), "blocked" | "failed")) {
         text += &trouble(package, detail, screen);
     }

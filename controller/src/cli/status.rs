@@ -38,7 +38,8 @@ pub fn render(status: &Status, screen: &Screen) -> String {
     let timing = &status.timing;
     if timing.total_builds > 0 {
         let mean = screen::duration(timing.avg_duration_s);
-        text += &format!("builds    {} so far, {} % well, {mean} each\n", timing.total_builds, timing.success_rate);
+        text +=
+            &format!("builds    {} so far, {} % successful, {mean} each\n", timing.total_builds, timing.success_rate);
     }
     let building: Vec<_> =
         status.drones.values().flat_map(|drone| drone.build_progress.iter().map(move |p| (drone, p))).collect();
@@ -51,7 +52,10 @@ pub fn render(status: &Status, screen: &Screen) -> String {
             let estimate = screen::or_dash(estimate);
             table.add_row([&drone.name, &progress.package, &progress.phase, &elapsed, &estimate, &left]);
         }
-        text += &format!("\n{table}\n");
+        text += &format!("\n{}", screen::text_of(&table));
+    }
+    for warning in &status.warnings {
+        text += &format!("\nwarning   {warning}\n");
     }
     if !status.packages.blocked.is_empty() {
         text += &format!("\nblocked   {}\n", status.packages.blocked.join(", "));

@@ -5,19 +5,23 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
 
 use super::client::Client;
 use super::problem::Exit;
+use super::progress::{left, style};
 use super::screen;
-use super::session::{newest, render};
+use super::session::{newest, render, unknown};
 use super::{Context, Problem};
-use crate::http::views::{Drone, SessionDetail};
+use crate::http::views::{Drone, SessionDetail, SessionPackage};
 
 /// Between two looks.
 pub(super) const LOOK: Duration = Duration::from_secs(1);
 /// A controller that does not answer is waited for this many looks: it may be starting anew.
 pub(super) const MAX_SILENT: u32 = 120;
+
+/// After so many that is said.
+const SAY_SILENT: u32 = 3;
 
 /// `swarm wait`
 #[derive(Debug, Args)]
@@ -38,20 +42,30 @@ pub fn run(context: &Context, args: &WaitArgs) -> Result<ExitCode, Problem> {
 /// # Errors
 /// When the controller can't be reached for two minutes, or refuses.
 pub fn wait_for(context: &Context, client: &Client, session: u64) -> Result<ExitCode, Problem> {
-    let mut shown = Shown::new(context.screen.live);
-    let mut silent = 0;
+    let mut shown = Shown::new(context.screen.moves);
+    let (mut silent, mut first) = (0, None);
     let detail = loop {
         match look(client, session) {
             Ok((detail, drones)) => {
-                silent = 0;
-                if !context.screen.json {
+                if std::mem::take(&mut silent) >= SAY_SILENT {
+                    shown.line("the controller is back");
+                }
+                // what had ended before we came is told below
+                let news = first.is_some() || detail.session.completed_at.is_none();
+                first = Some(());
+                if news && !context.screen.json {
                     shown.update(&detail, &drones);
                 }
                 if detail.session.completed_at.is_some() {
                     break detail;
                 }
             }
-            Err(problem) if problem.exit == Exit::Unreachable && silent < MAX_SILENT => silent += 1,
+            Err(problem) if problem.exit == Exit::Unreachable && silent < MAX_SILENT => {
+                silent += 1;
+                if silent == SAY_SILENT && !context.screen.json {
+                    shown.line("the controller does not answer; waiting for it, two minutes at most");
+                }
+            }
             Err(problem) => return Err(problem),
         }
         std::thread::sleep(LOOK);
@@ -63,7 +77,8 @@ pub fn wait_for(context: &Context, client: &Client, session: u64) -> Result<Exit
 }
 
 fn look(client: &Client, session: u64) -> Result<(SessionDetail, Vec<Drone>), Problem> {
-    Ok((client.get(&format!("/api/v1/sessions/{session}"))?, client.get("/api/v1/nodes")?))
+    let detail = client.get(&format!("/api/v1/sessions/{session}")).map_err(unknown)?;
+    Ok((detail, client.get("/api/v1/nodes")?))
 }
 
 /// What was shown so far: bars on a terminal, a line for each change elsewhere.
@@ -83,7 +98,7 @@ impl Shown {
         let bars = live.then(|| {
             let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
             let session = all.add(ProgressBar::new(0));
-            session.set_style(style("{bar:30} {pos}/{len} {msg} [{elapsed}]"));
+            session.set_style(style("{bar:24} {pos}/{len} {wide_msg} {elapsed}"));
             session.enable_steady_tick(LOOK);
             Bars { all, session, drones: BTreeMap::new() }
         });
@@ -91,15 +106,20 @@ impl Shown {
     }
 
     fn update(&mut self, detail: &SessionDetail, drones: &[Drone]) {
-        for line in changes(detail, &mut self.states) {
-            match &self.live {
-                // a terminal that went away does not end the wait
-                Some(bars) => drop(bars.all.println(line)),
-                None => eprintln!("{line}"),
-            }
+        let news = !self.states.is_empty();
+        for line in changes(detail, &mut self.states, news) {
+            self.line(&line);
         }
         if let Some(bars) = &mut self.live {
             bars.update(detail, drones);
+        }
+    }
+
+    fn line(&self, text: &str) {
+        match &self.live {
+            // a terminal that went away does not end the wait
+            Some(bars) => drop(bars.all.println(text)),
+            None => eprintln!("{text}"),
         }
     }
 
@@ -111,28 +131,35 @@ impl Shown {
     }
 }
 
-/// A line for each package whose state is another than in `states`, which are brought up to date.
-pub fn changes(detail: &SessionDetail, states: &mut BTreeMap<u64, String>) -> Vec<String> {
+/// A line for each package whose state is another than in `states`, which are brought up to date. Of packages seen for the
+/// first time, `news` says whether what is received, blocked or given up has become so while somebody waited.
+pub fn changes(detail: &SessionDetail, states: &mut BTreeMap<u64, String>, news: bool) -> Vec<String> {
     let mut lines = Vec::new();
     for package in &detail.packages {
         let known = states.insert(package.id, package.status.clone());
-        if known.as_deref() == Some(package.status.as_str()) || (known.is_none() && package.status == "needed") {
-            continue;
+        let old = match known.as_deref() {
+            Some(known) => known == package.status,
+            None => package.status == "needed" || (!news && package.status != "delegated"),
+        };
+        if !old {
+            lines.push(line(package));
         }
-        let drone = package.drone.as_deref().map(|drone| format!(" on {drone}")).unwrap_or_default();
-        let took = package
-            .duration_s
-            .filter(|seconds| *seconds > 0.0)
-            .map(|seconds| format!(" in {}", screen::duration(seconds)));
-        let why = package.reasons.last().filter(|_| package.status != "received").map(|reason| format!(": {reason}"));
-        let (took, why) = (took.unwrap_or_default(), why.unwrap_or_default());
-        lines.push(format!("{:<9}  {}{drone}{took}{why}", package.status, package.package));
     }
     lines
 }
 
-fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+fn line(package: &SessionPackage) -> String {
+    let drone = package.drone.as_deref().map(|drone| format!(" on {drone}")).unwrap_or_default();
+    let took = package.duration_s.filter(|seconds| *seconds > 0.0);
+    let took = took.map(|seconds| format!(" in {}", screen::duration(seconds))).unwrap_or_default();
+    let how = match package.how.as_deref() {
+        Some("already_present") => " (already present)",
+        Some("on_the_side") => " (on the side)",
+        _ => "",
+    };
+    let failed = matches!(package.status.as_str(), "needed" | "blocked" | "failed");
+    let why = package.reasons.last().filter(|_| failed).map(|reason| format!(": {reason}")).unwrap_or_default();
+    format!("{:<9}  {}{drone}{took}{how}{why}", package.status, package.package)
 }
 
 impl Bars {
@@ -149,7 +176,7 @@ impl Bars {
             busy.insert(drone.name.clone());
             let bar = self.drones.entry(drone.name.clone()).or_insert_with(|| {
                 let bar = self.all.add(ProgressBar::new(100));
-                bar.set_style(style("  {bar:20} {prefix}: {msg}"));
+                bar.set_style(style("{bar:24} {prefix}: {wide_msg}"));
                 bar.set_prefix(drone.name.clone());
                 bar
             });
@@ -172,9 +199,9 @@ impl Bars {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a percentage")]
 fn describe(drone: &Drone) -> (u64, String) {
     let Some(progress) = drone.build_progress.first() else {
-        return (0, format!("{} (ordered)", drone.assigned_packages.join(", ")));
+        return (0, format!("{} waits there", drone.assigned_packages.join(", ")));
     };
-    let left = progress.eta_s.map(|left| format!(", about {} left", screen::duration(left))).unwrap_or_default();
+    let left = left(progress);
     let elapsed = screen::duration(progress.elapsed_s);
     (progress.progress_pct as u64, format!("{} {} {elapsed}{left}", progress.package, progress.phase))
 }

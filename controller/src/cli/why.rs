@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::client::{package_path, segment};
 use super::screen::{self, Screen};
-use super::{Context, Problem};
+use super::{Context, Problem, similar};
 use crate::http::views::{WhyAnswer, WhyEntry};
 
 /// Which package.
@@ -30,7 +30,8 @@ pub fn run(context: &Context, args: &WhyArgs) -> Result<(), Problem> {
     let query: Vec<String> =
         given.iter().filter_map(|(name, value)| Some(format!("{name}={}", segment(value.as_deref()?)))).collect();
     let path = format!("/api/v1/packages/{}/why?{}", package_path(&args.package)?, query.join("&"));
-    let answer: WhyAnswer = context.client()?.get(&path)?;
+    let client = context.client()?;
+    let answer: WhyAnswer = client.get(&path).map_err(|problem| similar::package(&client, problem, &args.package))?;
     context.screen.show(&answer, |answer| render(answer, &context.screen))
 }
 
@@ -75,5 +76,5 @@ fn describe(entry: &WhyEntry, screen: &Screen) -> String {
             comfy_table::Cell::new(if drone.eligible { points.join(", ") } else { against.join("; ") }),
         ]);
     }
-    format!("{text}\n{table}\n")
+    format!("{text}\n{}", screen::text_of(&table))
 }

@@ -122,9 +122,16 @@ pub(super) const KEYS: &[Key] = &[
     key!(
         "http.admin_port",
         http.admin_port,
-        ["Port of the admin dashboard. Kept free for it: this version does not serve it yet."],
+        ["Port for administrators: everything on it needs the admin key. 0 serves none."],
         env = "ADMIN_PORT"
     ),
+    key!(
+        "http.admin_listen",
+        http.admin_listen,
+        ["Address the admin port listens on. Without it that of http.listen."],
+        sample = "\"127.0.0.1\""
+    ),
+    key!("http.metrics", http.metrics, ["Serve /metrics for Prometheus on the façade's port, without a key."]),
     key!(
         "http.public_url",
         http.public_url,

@@ -1,10 +1,12 @@
 //! The controller's configuration: one TOML file, every key also an environment variable, flags above both. Precedence is
 //! flag > environment > file > default. Reading it has no side effects, and tells everything that is wrong at once.
 //!
-//! `keys` is the list everything is made from; `value` says how durations, sizes and the like are written. Called by `main`.
+//! `keys` is the list everything is made from; `value` says how durations, sizes and the like are written; `runtime` which
+//! settings may change while the controller runs. Called by `main`.
 
 mod keys;
 mod packages;
+pub mod runtime;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -71,8 +73,12 @@ pub struct Http {
     pub listen: IpAddr,
     /// Port of the façade.
     pub port: u16,
-    /// Port of the admin dashboard.
+    /// Port for administrators; 0 for none.
     pub admin_port: u16,
+    /// Address the admin port listens on; [`Http::listen`] if not given.
+    pub admin_listen: Option<IpAddr>,
+    /// `/metrics` is served.
+    pub metrics: bool,
     /// Base address as others reach it; see [`Config::public_url`].
     pub public_url: Option<String>,
 }
@@ -253,7 +259,14 @@ impl Default for Config {
             name: "build-swarm".to_owned(),
             local_drones: Vec::new(),
             log: Log { level: LogLevel::Info, json: false },
-            http: Http { listen: Ipv4Addr::UNSPECIFIED.into(), port: 8100, admin_port: 8093, public_url: None },
+            http: Http {
+                listen: Ipv4Addr::UNSPECIFIED.into(),
+                port: 8100,
+                admin_port: 8093,
+                admin_listen: None,
+                metrics: true,
+                public_url: None,
+            },
             bus: Bus {
                 url: None,
                 ca: None,

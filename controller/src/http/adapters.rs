@@ -8,8 +8,8 @@ use axum::body::BodyDataStream;
 use futures::future::BoxFuture;
 use swarm_core::input::UploadedFile;
 use swarm_core::rows::{
-    ArtifactRow, BuildRow, EventRow, HistoryRow, IndexKey, IndexRow, InviteRow, MemberRow, NoticeRow, SessionRow,
-    StatsRow,
+    ArtifactRow, BuildRow, ConfigRow, EventRow, HistoryRow, IndexKey, IndexRow, InviteRow, MemberRow, NoticeRow,
+    SessionRow, StatsRow,
 };
 use swarm_core::table::Source;
 use swarm_core::{Answer, Membership, View};
@@ -118,6 +118,10 @@ impl Rows for Snapshot {
         self.rows().map_err(unreadable)
     }
 
+    fn config(&self) -> Result<Vec<ConfigRow>, ReadError> {
+        self.rows().map_err(unreadable)
+    }
+
     fn members(&self) -> Result<Vec<MemberRow>, ReadError> {
         self.rows().map_err(unreadable)
     }
@@ -221,6 +225,10 @@ impl Binhost for Door {
             })?;
             verified(path, self.limits.clone()).await
         })
+    }
+
+    fn missing(&self) -> Vec<String> {
+        self.room(0).err().map(|error| format!("no package is taken: {error}")).into_iter().collect()
     }
 
     fn discard(&self, artifact: ArtifactId) {
@@ -353,20 +361,8 @@ impl Bus for Gateway {
     }
 }
 
-/// Ready means: the bus can be reached, and there is room for packages.
-pub struct Ready {
-    /// The bus.
-    pub link: Link,
-    /// The binhost's folders.
-    pub places: Places,
-    /// Least free part of their disks, percent.
-    pub min_free_percent: u32,
-}
-
-impl Readiness for Ready {
+impl Readiness for Link {
     fn missing(&self) -> Vec<String> {
-        let bus = (!self.link.is_connected()).then(|| "the bus can't be reached".to_owned());
-        let room = room::check(&[&self.places.incoming, &self.places.root], 0, self.min_free_percent);
-        bus.into_iter().chain(room.err().map(|error| format!("no package is taken: {error}"))).collect()
+        if self.is_connected() { Vec::new() } else { vec!["the bus can't be reached".to_owned()] }
     }
 }

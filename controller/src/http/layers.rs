@@ -3,9 +3,10 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, Version, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -15,7 +16,9 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{Predicate, SizeAbove};
 use tracing::error;
 
+use super::AppState;
 use super::error::ApiError;
+use crate::metrics::Requests;
 
 /// Requests worked on at one time; a request beyond is answered 503.
 pub const MAX_REQUESTS: usize = 512;
@@ -25,9 +28,10 @@ pub const MAX_BODY: usize = 1 << 20;
 const MIN_COMPRESSED: u64 = 1024;
 
 /// Puts the layers around `router`.
-pub fn around(router: Router) -> Router {
+pub fn around(router: Router, state: &AppState) -> Router {
     let room = Arc::new(Semaphore::new(MAX_REQUESTS));
     router
+        .layer(from_fn_with_state(state.requests.clone(), counted))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(CompressionLayer::new().gzip(true).zstd(true).compress_when(SizeAbove::new(MIN_COMPRESSED).and(is_json)))
         .layer(from_fn(headers))
@@ -49,8 +53,22 @@ async fn bounded(State(room): State<Arc<Semaphore>>, request: Request, next: Nex
     }
 }
 
+/// Counts what was answered, by route; what met no route is counted together.
+async fn counted(State(requests): State<Requests>, request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let path = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
+    let method = if ["GET", "HEAD", "POST", "PUT", "DELETE"].contains(&request.method().as_str()) {
+        request.method().to_string()
+    } else {
+        "other".to_owned()
+    };
+    let response = next.run(request).await;
+    requests.answered(&method, &path, response.status().as_u16(), began.elapsed().as_secs_f64());
+    response
+}
+
 async fn headers(request: Request, next: Next) -> Response {
-    let is_api = request.uri().path().starts_with("/api/");
+    let is_api = ["/api/", "/admin/api/"].iter().any(|api| request.uri().path().starts_with(api));
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -2,40 +2,54 @@
 //! the contract with clients of 0.4.
 //!
 //! Decides nothing about packages or drones, and who may write only by the admin key (`auth`). `swarm serve` mounts
-//! [`router`] on the public port.
+//! [`router`] on the public port and [`admin_router`] on the administrators'.
 
 pub mod adapters;
 pub mod auth;
 pub mod error;
+pub mod listen;
 pub mod openapi;
 pub mod ports;
 pub mod views;
 
+mod admin;
 mod attempts;
+mod cache;
 mod extract;
 mod healing;
 mod layers;
+mod log_reader;
 mod public;
 mod reads;
+mod stream;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
+use axum::extract::State;
 use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use swarm_core::{Answer, Input, Request, View};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
+use crate::config::runtime::Runtime;
+use crate::metrics::{Counted, Requests, Samples};
+use crate::own_log::OwnLog;
 pub use auth::AdminKey;
 use error::ApiError;
 use ports::{Binhost, Bus, Care, Engine, Logs, Readiness, Rows, Store};
 
-/// Readers that follow a log at one time.
+/// Readers that follow a build log at one time.
 const MAX_FOLLOWERS: usize = 128;
+/// Readers that follow events or the controller's log at one time.
+const MAX_STREAMS: usize = 128;
 /// Uploads at one time; each holds a file open and a core busy hashing.
 const MAX_UPLOADS: usize = 32;
 
@@ -59,10 +73,37 @@ pub struct Parts {
     pub admin_key: AdminKey,
     /// Base address as clients reach this port, without a slash at its end.
     pub base_url: String,
-    /// Name of the controller.
-    pub name: String,
+    /// The configuration, as far as it may change.
+    pub runtime: Arc<Runtime>,
+    /// The controller's own log.
+    pub own_log: OwnLog,
+    /// The last day as curves.
+    pub samples: Arc<Samples>,
+    /// What others have counted.
+    pub counted: Arc<dyn Fn() -> Counted + Send + Sync>,
+    /// Where this controller lives.
+    pub place: Place,
     /// Largest upload, bytes.
     pub max_upload: u64,
+    /// Cancelled when the controller ends; streams end with it.
+    pub stop: CancellationToken,
+}
+
+/// Where the controller lives, for administrators.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Its data directory.
+    pub data_dir: PathBuf,
+    /// The store's file.
+    pub db_path: PathBuf,
+    /// Address of the bus.
+    pub bus_url: String,
+    /// The public port.
+    pub public_port: u16,
+    /// The administrators' port; 0 if there is none.
+    pub admin_port: u16,
+    /// `/metrics` is served.
+    pub metrics: bool,
 }
 
 /// What every handler sees. Cheap to clone.
@@ -78,10 +119,21 @@ pub struct AppState {
     pub(crate) attempts: Arc<attempts::Attempts>,
     pub(crate) admin_key: AdminKey,
     pub(crate) base_url: Arc<str>,
-    pub(crate) name: Arc<str>,
+    pub(crate) runtime: Arc<Runtime>,
+    pub(crate) own_log: OwnLog,
+    pub(crate) samples: Arc<Samples>,
+    pub(crate) counted: Arc<dyn Fn() -> Counted + Send + Sync>,
+    pub(crate) place: Arc<Place>,
     pub(crate) max_upload: u64,
+    pub(crate) stop: CancellationToken,
     pub(crate) started: Instant,
+    pub(crate) requests: Requests,
     pub(crate) followers: Arc<Semaphore>,
+    pub(crate) streams: Arc<Semaphore>,
+    /// Held while a setting changes, so that two changes at one time add up.
+    pub(crate) changing: Arc<tokio::sync::Mutex<()>>,
+    pub(crate) packages: Arc<cache::Aged<views::PackageStats>>,
+    pub(crate) stock: Arc<cache::Aged<views::BinhostStats>>,
     pub(crate) uploads: Arc<Semaphore>,
     pub(crate) overview: Arc<reads::OverviewCache>,
 }
@@ -100,10 +152,20 @@ impl AppState {
             attempts: Arc::default(),
             admin_key: parts.admin_key,
             base_url: parts.base_url.trim_end_matches('/').into(),
-            name: parts.name.into(),
+            runtime: parts.runtime,
+            own_log: parts.own_log,
+            samples: parts.samples,
+            counted: parts.counted,
+            place: Arc::new(parts.place),
             max_upload: parts.max_upload,
+            stop: parts.stop,
             started: Instant::now(),
+            requests: Requests::default(),
             followers: Arc::new(Semaphore::new(MAX_FOLLOWERS)),
+            streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+            changing: Arc::default(),
+            packages: Arc::default(),
+            stock: Arc::default(),
             uploads: Arc::new(Semaphore::new(MAX_UPLOADS)),
             overview: Arc::default(),
         }
@@ -131,6 +193,28 @@ impl AppState {
             .map_err(|error| ApiError::internal(&error))?
     }
 
+    /// The controller's name.
+    pub(crate) fn name(&self) -> String {
+        self.runtime.held().config.name.clone()
+    }
+
+    /// Seconds since the façade's start.
+    pub(crate) fn uptime_s(&self) -> f64 {
+        (self.started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0
+    }
+
+    /// What keeps bus or binhost from their work, in sentences.
+    pub(crate) fn missing(&self) -> Vec<String> {
+        let mut missing = self.ready.missing();
+        missing.extend(self.binhost.missing());
+        missing
+    }
+
+    /// Readers that follow something now.
+    pub(crate) fn following(&self) -> usize {
+        MAX_FOLLOWERS + MAX_STREAMS - self.followers.available_permits() - self.streams.available_permits()
+    }
+
     /// The published view.
     pub(crate) fn view(&self) -> Arc<View> {
         self.engine.view()
@@ -148,24 +232,48 @@ pub(crate) fn unexpected() -> ApiError {
         .hint("this is a defect")
 }
 
-/// The public port: `/api/v1`, `/readyz`, the OpenAPI document with a page to browse it, below `/binhost` what `binhost`
-/// serves and below `/binhost-private` what `private` does, which looks at its own key.
+/// The public port: `/api/v1`, `/readyz`, `/metrics`, the OpenAPI document with a page to browse it, below `/binhost` what
+/// `binhost` serves and below `/binhost-private` what `private` does, which looks at its own key.
 pub fn router(state: AppState, binhost: Router, private: Router) -> Router {
     let (api, _) = public::api().split_for_parts();
+    let metrics = state.place.metrics;
     let router = api
         .merge(openapi::routes())
         .route("/binhost/", get(public::binhost::page))
+        .merge(if metrics { public::metrics_route() } else { Router::new() })
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(unknown_path)
-        .with_state(state)
+        .with_state(state.clone())
         .nest("/binhost", binhost)
         .nest("/binhost-private", private);
-    layers::around(router)
+    layers::around(router, &state)
 }
 
-async fn unknown_path(method: Method, uri: Uri) -> ApiError {
+/// The administrators' port: `/admin/api`, and everything under `/api/v1` as well. All of it needs the admin key but `/`,
+/// which says so.
+pub fn admin_router(state: AppState) -> Router {
+    let (api, _) = public::api().split_for_parts();
+    let (admin, _) = admin::api().split_for_parts();
+    let router = api
+        .merge(admin)
+        .merge(openapi::routes())
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(unknown_path)
+        .layer(from_fn_with_state(state.clone(), auth::admins_only))
+        .merge(admin::door())
+        .with_state(state.clone());
+    layers::around(router, &state)
+}
+
+async fn unknown_path(State(state): State<AppState>, method: Method, uri: Uri) -> ApiError {
     let path: String = uri.path().chars().take(200).collect();
-    ApiError::not_found(format!("there is no {method} {path}")).hint("see /api/openapi.json for what there is")
+    let port = state.place.admin_port;
+    let hint = if path.starts_with("/admin") && port != 0 {
+        format!("if this is the public port: administrators use port {port}; see /api/openapi.json for what there is")
+    } else {
+        "see /api/openapi.json for what there is".to_owned()
+    };
+    ApiError::not_found(format!("there is no {method} {path}")).hint(hint)
 }
 
 async fn method_not_allowed(method: Method, uri: Uri) -> ApiError {

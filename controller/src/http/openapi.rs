@@ -6,13 +6,14 @@ use axum::{Json, Router};
 use utoipa::OpenApi;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
 
-use super::{AppState, public};
+use super::{AppState, admin, public};
 
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "Build Swarm",
-        description = "The public port of the controller. Times are Unix seconds as numbers; `null` where unknown. \
+        description = "The ports of the controller: everything below /admin/api is on the administrators' port \
+                       (8093), where all of /api/v1 is, too; the rest on the public one (8100). Times are Unix seconds as numbers; `null` where unknown. \
                        Errors are `{\"error\", \"hint\"?}`. Writing needs the admin key in `X-Admin-Key`."
     ),
     modifiers(&Keys)
@@ -32,7 +33,9 @@ impl utoipa::Modify for Keys {
 
 /// The document.
 pub fn document() -> utoipa::openapi::OpenApi {
-    public::api().split_for_parts().1
+    let mut document = public::api().split_for_parts().1;
+    document.merge(admin::api().split_for_parts().1);
+    document
 }
 
 /// The document as it is checked in and printed by `swarm openapi`.

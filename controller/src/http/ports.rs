@@ -10,8 +10,8 @@ use axum::body::BodyDataStream;
 use futures::future::BoxFuture;
 use swarm_core::input::UploadedFile;
 use swarm_core::rows::{
-    ArtifactRow, BuildRow, EventRow, HistoryRow, IndexKey, IndexRow, InviteRow, MemberRow, NoticeRow, SessionRow,
-    StatsRow,
+    ArtifactRow, BuildRow, ConfigRow, EventRow, HistoryRow, IndexKey, IndexRow, InviteRow, MemberRow, NoticeRow,
+    SessionRow, StatsRow,
 };
 use swarm_core::{Answer, Input, Membership, ReplyTo, View};
 use swarm_protocol::{ArtifactId, Fence, Secret};
@@ -92,6 +92,8 @@ pub trait Rows {
     fn artifact(&self, id: u64) -> Result<Option<ArtifactRow>, ReadError>;
     /// All indexes, by name.
     fn indexes(&self) -> Result<Vec<IndexRow>, ReadError>;
+    /// Settings that were changed at run time, by key.
+    fn config(&self) -> Result<Vec<ConfigRow>, ReadError>;
     /// All notices, by number.
     fn notices(&self) -> Result<Vec<NoticeRow>, ReadError>;
     /// Everyone who is or was let onto the bus, by identity.
@@ -165,6 +167,8 @@ pub trait Binhost: Send + Sync {
     ) -> BoxFuture<'_, Result<UploadedFile, UploadError>>;
     /// Removes what [`Binhost::receive`] left for an artifact that was refused.
     fn discard(&self, artifact: ArtifactId);
+    /// What keeps it from taking packages, in sentences. Must not block for long.
+    fn missing(&self) -> Vec<String>;
     /// What opens the restricted part.
     fn secret(&self) -> Secret;
     /// Begins to recheck everything that is published; false if a check is under way. `actor` stands in the events.

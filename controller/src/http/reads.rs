@@ -1,6 +1,7 @@
 //! Reads of the store with bounds: filters over journals look at a limited number of rows, and what the overview shows of
 //! the queue is read at most once a second while nothing changes.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,10 +9,11 @@ use swarm_core::View;
 use swarm_core::forecast::{Forecast, forecast};
 use swarm_core::rows::{BuildRow, BuildState, EventRow, HistoryRow};
 use swarm_core::view::Counts;
-use swarm_protocol::SessionId;
+use swarm_protocol::{BuildId, SessionId};
 
 use super::error::ApiError;
 use super::ports::{ReadError, Rows};
+use super::views::{Trouble, reasons, seconds};
 use super::{AppState, wall};
 
 /// Rows of a journal one question looks at.
@@ -24,6 +26,8 @@ const OVERVIEW_AGE: Duration = Duration::from_secs(1);
 const OVERVIEW_NEEDED: usize = 10;
 /// Blocked packages in the overview.
 const OVERVIEW_BLOCKED: usize = 200;
+/// Packages in the overview that need a person, with their reasons.
+const OVERVIEW_TROUBLES: usize = 50;
 
 /// Newest first: at most `limit` attempts that fit, among the newest 50,000; `done` ends the search early.
 pub fn history(
@@ -130,12 +134,16 @@ pub fn last_event_before(rows: &dyn Rows, at: u64) -> Result<u64, ReadError> {
 }
 
 /// What the overview shows of the queue.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Overview {
     /// The first needed atoms.
     pub needed: Vec<String>,
     /// Blocked atoms.
     pub blocked: Vec<String>,
+    /// Atoms at the head of the line.
+    pub next: Vec<String>,
+    /// What needs a person, the newest first.
+    pub troubles: Vec<Trouble>,
     /// When what will be built, as it was then.
     pub forecast: Forecast,
 }
@@ -154,7 +162,8 @@ pub struct OverviewCache(Mutex<Option<(Key, Instant, Arc<Overview>)>>);
 
 /// The overview of what `view` shows, at most a second old.
 pub async fn overview(state: &AppState, view: &View) -> Result<Arc<Overview>, ApiError> {
-    if view.counts.needed == 0 && view.counts.blocked == 0 && view.counts.delegated == 0 {
+    let counts = &view.counts;
+    if counts.needed == 0 && counts.blocked == 0 && counts.failed == 0 && counts.delegated == 0 {
         return Ok(Arc::default());
     }
     let key = Key { session: view.session, counts: view.counts, last_event: view.last_event };
@@ -178,10 +187,43 @@ impl Overview {
         let builds = || all.iter().filter(inside);
         let needed = |row: &&BuildRow| matches!(row.state, BuildState::Needed { .. } | BuildState::Planning { .. });
         let blocked = |row: &&BuildRow| matches!(row.state, BuildState::Blocked { .. });
+        let by_id: HashMap<BuildId, &BuildRow> = builds().map(|row| (row.id, row)).collect();
         Self {
             needed: builds().filter(needed).take(OVERVIEW_NEEDED).map(BuildRow::atom).collect(),
             blocked: builds().filter(blocked).take(OVERVIEW_BLOCKED).map(BuildRow::atom).collect(),
+            next: view.next.iter().filter_map(|id| Some(by_id.get(id)?.atom())).collect(),
+            troubles: troubles(builds()),
             forecast,
         }
     }
+}
+
+fn troubles<'a>(builds: impl Iterator<Item = &'a BuildRow> + Clone) -> Vec<Trouble> {
+    let mut found: Vec<(&BuildRow, u64, bool)> = builds
+        .clone()
+        .filter_map(|row| match &row.state {
+            BuildState::Blocked { since, retry_at, .. } => Some((row, *since, retry_at.is_some())),
+            BuildState::Failed { since, .. } => Some((row, *since, false)),
+            _ => None,
+        })
+        .collect();
+    found.sort_by_key(|(row, since, _)| std::cmp::Reverse((*since, row.id)));
+    found.truncate(OVERVIEW_TROUBLES);
+    let mut waiting: HashMap<BuildId, usize> = found.iter().map(|(row, ..)| (row.id, 0)).collect();
+    let open = builds.filter(|row| !matches!(row.state, BuildState::Received { .. }));
+    for need in open.flat_map(|row| &row.after) {
+        if let Some(count) = waiting.get_mut(need) {
+            *count += 1;
+        }
+    }
+    let trouble = |(row, since, will_retry): (&BuildRow, u64, bool)| Trouble {
+        package: row.atom(),
+        status: row.state.name().to_owned(),
+        build: row.id.0,
+        reason: reasons(row).pop().unwrap_or_default(),
+        since: seconds(since),
+        will_retry,
+        waiting: waiting.get(&row.id).copied().unwrap_or_default(),
+    };
+    found.into_iter().map(trouble).collect()
 }

@@ -6,7 +6,7 @@
 //! reads the store is behind [`EventSource`].
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use async_nats::jetstream::context::{GetStreamErrorKind, PublishErrorKind};
@@ -50,8 +50,8 @@ pub struct OutboxSettings {
     pub max_age: Duration,
     /// Bytes the stream may hold; the oldest events go first.
     pub max_bytes: i64,
-    /// Mirror each event as JSON on `<p>.json.event.<kind>`, outside the stream.
-    pub json: bool,
+    /// Mirror each event as JSON on `<p>.json.event.<kind>`, outside the stream. May change at any time.
+    pub json: Arc<AtomicBool>,
     /// Servers of a cluster that hold the stream.
     pub replicas: usize,
 }
@@ -64,7 +64,7 @@ impl OutboxSettings {
             store_id,
             max_age: Duration::from_secs(7 * 24 * 3600),
             max_bytes: 256 << 20,
-            json: false,
+            json: Arc::default(),
             replicas: 1,
         }
     }
@@ -270,7 +270,7 @@ impl Outbox {
 
     /// The JSON twin is a convenience for people; a lost one is not repeated.
     async fn mirror(&self, row: &EventRow) {
-        if !self.settings.json {
+        if !self.settings.json.load(Relaxed) {
             return;
         }
         if let Ok(json) = serde_json::to_vec(&event(row)) {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use swarm_protocol::machine::{Vitals, WorkerState};
 use swarm_protocol::order::Task;
 use swarm_protocol::report::{AttemptStatus, FailureClass, Heartbeat, Phase};
-use swarm_protocol::{BuildId, DroneId};
+use swarm_protocol::{BuildId, DroneId, Fence};
 
 use super::sanity;
 use crate::failure::failed;
@@ -35,6 +35,8 @@ pub(crate) struct Pulse {
     pub worker: WorkerState,
     /// Running attempts.
     pub attempts: Vec<AttemptStatus>,
+    /// Attempts that have ended there, whose result or packages are still on their way.
+    pub finished: BTreeSet<Fence>,
 }
 
 /// Events about what a drone should not have said, within [`COMPLAIN_WITHIN`]; one that goes on is not retold for ever.
@@ -101,6 +103,7 @@ impl Core {
             told: true,
             worker: beat.worker,
             attempts: beat.attempts,
+            finished: beat.finished.into_iter().collect(),
         };
         if came_back {
             self.event("register", format!("{name} is online"), |event| event.drone = Some(name));
@@ -110,8 +113,7 @@ impl Core {
         self.worker_is(drone, worker);
         // a heartbeat that changes nothing must not walk the whole line
         self.soft.assign_due |= tree_moved || before != rules(self);
-        let finished: BTreeSet<_> = beat.finished.into_iter().collect();
-        self.compare(drone, &finished);
+        self.compare(drone);
     }
 
     /// Whether one more event about this drone's misbehaviour is to be written. Each is a transaction, and a drone that means
@@ -138,7 +140,7 @@ impl Core {
     }
 
     /// Compares what the drone says it has with what it is to have.
-    fn compare(&mut self, drone: &DroneId, finished: &BTreeSet<swarm_protocol::Fence>) {
+    fn compare(&mut self, drone: &DroneId) {
         let Some(pulse) = self.soft.pulses.get(drone).cloned() else { return };
         for status in &pulse.attempts {
             if self.is_current(drone, status.fence) {
@@ -152,7 +154,7 @@ impl Core {
             let (fence, order) = (build.fence(), build.assignment().map_or(0, |a| a.order));
             let cancelling = build.assignment().is_some_and(|a| a.cancelling.is_some());
             let taken = build.assignment().is_some_and(|a| a.taken);
-            let listed = finished.contains(&fence) || pulse.attempts.iter().any(|status| status.fence == fence);
+            let listed = pulse.finished.contains(&fence) || pulse.attempts.iter().any(|status| status.fence == fence);
             if listed || self.soft.finishing.contains_key(&id) {
                 self.soft.missing.remove(&id);
                 self.soft.leases.insert(id, self.now.at + self.settings.lease);

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use swarm_protocol::{BuildId, DroneId};
 
 use crate::effect::{Done, Effect, Refusal, RefusalKind};
-use crate::input::{Control, DroneAction};
-use crate::rows::{Assignment, BlockedBy, BuildState, Cancelling, Fact};
+use crate::input::{ConfigChange, Control, DroneAction};
+use crate::rows::{Assignment, BlockedBy, BuildState, Cancelling, ConfigRow, Fact};
 use crate::state::Core;
 use crate::view::Presence;
 
@@ -308,6 +308,29 @@ impl Core {
         self.effects.push(Effect::TrimHistory { up_to });
         self.event("control", format!("{actor} cleared the history"), |_| {});
         Done { touched, what: Vec::new() }
+    }
+
+    /// Keeps a setting that was changed, lets it hold from now on, and says so. The same value again changes nothing.
+    pub(crate) fn configure(&mut self, actor: &str, change: ConfigChange) -> Done {
+        let ConfigChange { key, value, before, after, settings } = change;
+        if self.rows.config.get(&key).map(|row| &row.value) == value.as_ref() {
+            return Done { touched: 0, what: Vec::new() };
+        }
+        match value {
+            Some(value) => {
+                self.rows.config.put(ConfigRow { key: key.clone(), value, at: self.now.wall, by: actor.to_owned() });
+            }
+            None => drop(self.rows.config.remove(&key)),
+        }
+        self.settings = settings;
+        // what was too little or too late a moment ago may be enough now
+        self.soft.assign_due = true;
+        self.event("audit", format!("{actor} changed {key} from {before} to {after}"), |event| {
+            for (name, value) in [("actor", actor), ("key", &key), ("before", &before), ("after", &after)] {
+                event.details.insert(name.to_owned(), value.to_owned());
+            }
+        });
+        Done { touched: 1, what: vec![key] }
     }
 
     /// A drone by its name or identity.

@@ -35,6 +35,7 @@ impl Core {
             Request::Heal { drone, action } => self.heal(actor, &drone, action).map(Answer::Healed),
             Request::Wish { drone, wishes } => self.wish(actor, &drone, *wishes).map(done),
             Request::TestNotice {} => Ok(Answer::Done(self.test_notice(actor))),
+            Request::Configure(change) => Ok(done(self.configure(actor, *change))),
             Request::Why { package } => self.why(&package).map(Answer::Why),
             Request::Binhost(request) => self.binhost_request(actor, request),
             Request::Invite(request) => self.invite(actor, request).map(Answer::Invited),

@@ -22,5 +22,5 @@ pub use healing::{Acting, Deed, DeedOutcome, HealingRow, Incident, ProbeRecord, 
 pub use journal::{EventRow, HistoryRow, HistoryStatus};
 pub use member::{InviteRow, InviteState, MemberOrigin, MemberRole, MemberRow, Standing};
 pub use notice::{NoticeKind, NoticeRow, NoticeState};
-pub use session::{DurationRow, IdempotencyRow, MetaRow, PlanRow, PlanState, Run, SessionRow, StatsRow};
+pub use session::{ConfigRow, DurationRow, IdempotencyRow, MetaRow, PlanRow, PlanState, Run, SessionRow, StatsRow};
 pub use wishes::WishesRow;

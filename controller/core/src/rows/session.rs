@@ -213,3 +213,25 @@ impl Row for MetaRow {
         Self::KEY.to_owned()
     }
 }
+
+/// A setting somebody changed at run time. What is not changed has no row; which keys there are and what they take is the
+/// configuration's business, outside the core.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigRow {
+    /// `section.key`, as in the configuration file.
+    pub key: String,
+    /// Its value as text.
+    pub value: String,
+    /// Wall clock of the change, Unix milliseconds.
+    pub at: u64,
+    /// Who changed it.
+    pub by: String,
+}
+
+impl Row for ConfigRow {
+    type Key = String;
+    const TABLE: &'static str = "config";
+    fn key(&self) -> String {
+        self.key.clone()
+    }
+}

@@ -154,6 +154,7 @@ fn describe_request(request: &Request) -> String {
         Request::Wish { drone, wishes } => format!("wishes for {drone}: {wishes:?}"),
         Request::TestNotice {} => "test notice".to_owned(),
         Request::Why { package } => format!("why {package}"),
+        Request::Configure(change) => format!("{} becomes {}", change.key, change.after),
         Request::Binhost(request) => format!("binhost {request:?}"),
         Request::Ticket { artifact } => format!("ticket of {artifact}"),
         Request::Invite(invite) => format!("invite {} as {}", invite.name, invite.id),

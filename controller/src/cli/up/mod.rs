@@ -2,6 +2,7 @@
 //! of its own; nothing of the system's Portage is touched.
 
 pub mod state;
+mod stop;
 
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -14,16 +15,22 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
-use super::Context;
-use super::client::{Address, Client};
+use super::client::{Address, Client, UP_DATA};
+use super::monitor::{self, Left};
 use super::problem::Problem;
+use super::progress::Steps;
+use super::{Context, events};
+use crate::http::views::{Event, Events};
 use state::{Started, UpState, attempts_below};
+use stop::Stop;
 
 /// How long the controller and the drones may take to be there.
 const START: Duration = Duration::from_secs(90);
 /// How long a process may take to end.
 const END: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(100);
+/// Events of the past shown by the plain list.
+const RECENT: usize = 20;
 /// Where a Gentoo machine has its tree.
 const GENTOO: &str = "/var/db/repos/gentoo";
 
@@ -48,17 +55,23 @@ pub struct UpArgs {
     /// Port of the façade [default: 8100 if free, else any]
     #[arg(long, value_name = "PORT")]
     http_port: Option<u16>,
+    /// Port for administrators [default: 8093 if free, else any]
+    #[arg(long, value_name = "PORT")]
+    admin_port: Option<u16>,
     /// Free space a drone needs
     #[arg(long, value_name = "SIZE", default_value = "1GiB")]
     min_free_disk: String,
     /// Return when all drones are online; `swarm down` ends them
-    #[arg(long)]
+    #[arg(long, short)]
     detach: bool,
+    /// Show a plain list of events, also on a terminal, instead of the monitor
+    #[arg(long, conflicts_with = "detach")]
+    events: bool,
 }
 
 /// Runs `swarm up`.
 pub fn run(context: &Context, args: &UpArgs) -> Result<(), Problem> {
-    let data = context.address.data.clone().unwrap_or_else(|| PathBuf::from(".swarm"));
+    let data = context.address.data.clone().unwrap_or_else(|| PathBuf::from(UP_DATA));
     fs_err::create_dir_all(&data).map_err(|error| Problem::new("can't make the data directory").with(error))?;
     let data = fs_err::canonicalize(&data).map_err(|error| Problem::new("can't use the data directory").with(error))?;
     if let Ok(Some(known)) = UpState::read(&data)
@@ -75,41 +88,71 @@ pub fn run(context: &Context, args: &UpArgs) -> Result<(), Problem> {
         end(&place.data, &state);
         return Err(problem);
     }
-    place.summary(context, &state, args.detach)?;
     if args.detach {
-        return Ok(());
+        return place.summary(context, &state, true);
     }
+    let watched = !args.events && !context.screen.json && monitor::is_possible();
+    if watched {
+        let left = monitor::show(place.client()?, context.screen.color, true);
+        // a terminal that failed ends what was started for it
+        if matches!(left, Ok(Left::Going)) {
+            return place.summary(context, &state, true);
+        }
+        return finish(context, &place.data, &state).and(left.map(drop));
+    }
+    place.summary(context, &state, false)?;
     place.stay(context);
-    end(&place.data, &state);
-    context.screen.line("Ended.")
+    finish(context, &place.data, &state)
+}
+
+/// Ends what was started, and says so.
+fn finish(context: &Context, data: &Path, state: &UpState) -> Result<(), Problem> {
+    let steps = Steps::new(&context.screen);
+    steps.now("ending the drones, then the controller");
+    let left = end(data, state);
+    steps.end();
+    match left {
+        Some(left) => Err(Problem::new("a process does not end").with(left)),
+        None if context.screen.json => Ok(()),
+        None => context.screen.line("The swarm has ended. What it built stays; `swarm up` goes on from there."),
+    }
 }
 
 /// Runs `swarm down`.
 pub fn down(context: &Context) -> Result<(), Problem> {
-    let data = context.address.data.clone().unwrap_or_else(|| PathBuf::from(".swarm"));
+    let data = context.address.data.clone().unwrap_or_else(|| PathBuf::from(UP_DATA));
     let data = fs_err::canonicalize(&data).unwrap_or(data);
     let known = UpState::read(&data).map_err(|error| Problem::new("can't read what was started").with(error))?;
     let Some(known) = known else {
         return context.screen.show(&json!({ "ended": 0 }), |_| format!("Nothing was started in {}.", data.display()));
     };
     let living = known.processes.iter().filter(|process| process.lives()).count();
+    let steps = Steps::new(&context.screen);
+    steps.detail("ending the drones, then the controller");
     let left = end(&data, &known);
+    steps.end();
     if let Some(left) = left {
-        return Err(Problem::new("a process does not end").with(left));
+        return Err(Problem::new("a process does not end").with(left).next("look at it with ps, and run this again"));
     }
-    context.screen.show(&json!({ "ended": living }), |_| format!("Ended {living} processes."))
+    context.screen.show(&json!({ "ended": living }), |_| match living {
+        0 => format!("Nothing ran any more in {}.", data.display()),
+        1 => "Ended 1 process.".to_owned(),
+        living => format!("Ended {living} processes."),
+    })
 }
 
 /// Where a swarm is started, and from what.
 struct Place {
     data: PathBuf,
     port: u16,
+    admin_port: u16,
     url: String,
     repository: PathBuf,
     portage: PathBuf,
     profile: String,
     agent: PathBuf,
     own: PathBuf,
+    stop: Stop,
 }
 
 impl Place {
@@ -133,53 +176,67 @@ impl Place {
         let own = std::env::current_exe().map_err(|error| Problem::new("can't find this program").with(error))?;
         let beside = own.with_file_name("drone-agent");
         let agent = if beside.exists() { beside } else { PathBuf::from("drone-agent") };
-        let port = args.http_port.map_or_else(free_port, Ok)?;
+        let port = args.http_port.map_or_else(|| free_port(8100), Ok)?;
+        let admin_port = args.admin_port.map_or_else(|| free_port(8093), Ok)?;
         let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
         Ok(Self {
             data,
             port,
+            admin_port,
             url: format!("http://127.0.0.1:{port}"),
             repository: whole(&repository),
             portage: whole(&portage),
             profile: args.profile.clone().unwrap_or_else(|| format!("default/{arch}")),
             agent,
             own,
+            stop: Stop::listen().map_err(|error| Problem::new("can't listen for signals").with(error))?,
         })
     }
 
     fn start(&self, context: &Context, args: &UpArgs, state: &mut UpState) -> Result<(), Problem> {
         let names: Vec<String> = (1..=args.drones).map(|n| format!("d{n}")).collect();
         let text = format!(
-            "data_dir = {:?}\nlocal_drones = {names:?}\n[http]\nlisten = \"127.0.0.1\"\nport = {}\n[rules]\nmin_free_disk = {:?}\n",
-            self.data, self.port, args.min_free_disk
+            "data_dir = {:?}\nlocal_drones = {names:?}\n[http]\nlisten = \"127.0.0.1\"\nport = {}\n\
+             admin_port = {}\n[rules]\nmin_free_disk = {:?}\n",
+            self.data, self.port, self.admin_port, args.min_free_disk
         );
         let config = self.data.join("controller.toml");
         self.write(&config, &text)?;
         let mut serve = Command::new(&self.own);
         serve.arg("serve").arg("--config").arg(&config);
+        let steps = Steps::new(&context.screen);
+        steps.now("starting the controller");
         let mut controller = self.spawn(&mut serve, "controller", state)?;
-        let client = Client::new(&Address {
-            url: Some(self.url.clone()),
-            data: Some(self.data.clone()),
-            key_file: None,
-            key: None,
-        })?;
+        let client = self.client()?;
         self.until("the controller to answer", "controller", Some(&mut controller), || {
             client.get::<Value>("/api/v1/health").is_ok()
         })?;
         for name in &names {
+            if self.stop.wanted() {
+                return Err(Problem::new("interrupted; what was started is ended"));
+            }
+            steps.now(&format!("making {name}'s Portage root and starting it"));
             self.make_root(name, args)?;
             let mut agent = Command::new(&self.agent);
             agent.arg("run").arg("--config").arg(self.drone_config(name, args)?);
             self.spawn(&mut agent, name, state)?;
         }
+        steps.now("waiting for the drones to be online");
         let online = || {
-            client.get::<Value>("/api/v1/status").is_ok_and(|status| status["nodes_online"] == u64::from(args.drones))
+            let status = client.get::<Value>("/api/v1/status").unwrap_or_default();
+            let online = status["nodes_online"].as_u64().unwrap_or(0);
+            steps.detail(&format!("waiting for the drones: {online} of {} online", args.drones));
+            online == u64::from(args.drones)
         };
-        if context.screen.live {
-            context.screen.line("Waiting for the drones …")?;
-        }
-        self.until("the drones to be online", &names[0], None, online)
+        let ready = self.until("the drones to be online", &names[0], None, online);
+        steps.end();
+        ready
+    }
+
+    /// A client of the controller that was started, with its key.
+    fn client(&self) -> Result<Client, Problem> {
+        let (url, data) = (Some(self.url.clone()), Some(self.data.clone()));
+        Client::new(&Address { url, data, key_file: None, key: None })
     }
 
     fn make_root(&self, name: &str, args: &UpArgs) -> Result<(), Problem> {
@@ -255,6 +312,9 @@ impl Place {
     ) -> Result<(), Problem> {
         let end = Instant::now() + START;
         while !done() {
+            if self.stop.wanted() {
+                return Err(Problem::new("interrupted; what was started is ended"));
+            }
             let died = child.as_mut().is_some_and(|child| child.try_wait().is_ok_and(|status| status.is_some()));
             if died || Instant::now() >= end {
                 let text = fs_err::read_to_string(self.log(log)).unwrap_or_default();
@@ -284,29 +344,20 @@ impl Place {
         })
     }
 
-    /// Shows events until a signal comes.
+    /// Shows events until somebody wants it to end: from a thread of their own, which the end of the process ends.
     fn stay(&self, context: &Context) {
-        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
-        let address = Address { url: Some(self.url.clone()), data: Some(self.data.clone()), key_file: None, key: None };
-        let Ok(client) = Client::new(&address) else { return };
-        runtime.block_on(async {
-            let mut since = 0;
-            loop {
-                tokio::select! {
-                    _ = tokio::signal::ctrl_c() => return,
-                    () = tokio::time::sleep(Duration::from_secs(1)) => {}
-                }
-                let Ok(answer) = client.get::<Value>(&format!("/api/v1/events/history?since={since}&limit=200")) else {
-                    continue;
-                };
-                for event in answer["events"].as_array().into_iter().flatten() {
-                    since = event["id"].as_u64().unwrap_or(since);
-                    if context.screen.line(event["message"].as_str().unwrap_or_default()).is_err() {
-                        return;
-                    }
-                }
-            }
+        let Ok(client) = self.client() else { return };
+        let screen = context.screen;
+        std::thread::spawn(move || {
+            let print = |event: &Event| events::print(&screen, std::slice::from_ref(event));
+            let past = client.get::<Events>(&format!("/api/v1/events?limit={RECENT}")).unwrap_or_default();
+            // whoever closed the output still ends the swarm by a signal
+            drop(events::print(&screen, &past.events));
+            drop(events::follow(&client, past.latest_id, "", &screen, print));
         });
+        while !self.stop.wanted() {
+            sleep(PAUSE);
+        }
     }
 }
 
@@ -350,9 +401,9 @@ fn wait_for(mut done: impl FnMut() -> bool) -> bool {
     true
 }
 
-/// 8100 if nobody has it, else any free port.
-fn free_port() -> Result<u16, Problem> {
+/// The usual port if nobody has it, else any free one.
+fn free_port(usual: u16) -> Result<u16, Problem> {
     let probe = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).and_then(|listener| listener.local_addr());
-    let address = probe(8100).or_else(|_| probe(0)).map_err(|error| Problem::new("no port is free").with(error))?;
+    let address = probe(usual).or_else(|_| probe(0)).map_err(|error| Problem::new("no port is free").with(error))?;
     Ok(address.port())
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -16,7 +17,7 @@ use super::super::AppState;
 use super::super::auth::Admin;
 use super::super::error::{ApiError, ErrorBody};
 use super::super::views::{
-    BinhostAnswer, BinhostIndex, BinhostStats, NewestPackage, PrivateAnswer, PrivateIndex, moment, seconds,
+    BinhostAnswer, BinhostIndex, BinhostStats, IndexStats, NewestPackage, PrivateAnswer, PrivateIndex, moment, seconds,
 };
 use crate::binhost::snippet;
 
@@ -48,6 +49,8 @@ struct Sums {
     indexes: BTreeMap<IndexKey, Sum>,
     retired: u64,
     retired_bytes: u64,
+    /// Uploaded, and in no index yet.
+    pending: u64,
 }
 
 impl Sums {
@@ -67,6 +70,7 @@ impl Sums {
                 self.retired += 1;
                 self.retired_bytes += size;
             }
+            ArtifactState::Published { .. } | ArtifactState::Uploaded { .. } => self.pending += 1,
             _ => {}
         }
     }
@@ -169,38 +173,55 @@ pub async fn private(_admin: Admin, State(state): State<AppState>) -> Result<Jso
     }))
 }
 
+/// How old the numbers may be.
+const STATS_AGE: Duration = Duration::from_secs(5);
+
 /// The binhost in numbers
 #[utoipa::path(get, path = "/api/v1/binhost-stats", operation_id = "binhost_stats", tag = "binhost", responses((status = 200, body = BinhostStats)))]
 pub async fn stats(State(state): State<AppState>) -> Result<Json<BinhostStats>, ApiError> {
-    numbers(&state).await
+    let stats = state.stock.get(STATS_AGE, async || numbers(&state).await).await?;
+    Ok(Json(BinhostStats::clone(&stats)))
 }
 
 /// The binhost in numbers, by its other name
 #[utoipa::path(get, path = "/api/v1/binhost/status", operation_id = "binhost_status", tag = "binhost", responses((status = 200, body = BinhostStats)))]
-pub async fn status(State(state): State<AppState>) -> Result<Json<BinhostStats>, ApiError> {
-    numbers(&state).await
+pub async fn status(state: State<AppState>) -> Result<Json<BinhostStats>, ApiError> {
+    stats(state).await
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a number for people")]
-async fn numbers(state: &AppState) -> Result<Json<BinhostStats>, ApiError> {
+#[expect(clippy::cast_precision_loss, reason = "a size and Unix seconds, for people")]
+async fn numbers(state: &AppState) -> Result<BinhostStats, ApiError> {
     let (rows, sums) = read(state).await?;
-    let all = || sums.indexes.values();
-    let bytes: u64 = all().map(|sum| sum.bytes).sum();
-    let newest = all().filter_map(|sum| sum.newest.as_ref().map(|(at, _)| *at)).max();
-    Ok(Json(BinhostStats {
-        status: "ok".to_owned(),
-        packages: all().map(|sum| sum.packages).sum(),
-        size_mb: (bytes as f64 / f64::from(1 << 20) * 100.0).round() / 100.0,
-        size_bytes: bytes,
-        indexes: rows.len() as u64,
+    let newest = sums.indexes.values().filter_map(|sum| sum.newest.as_ref().map(|(at, _)| *at)).max();
+    let written = rows.iter().map(|row| row.timestamp).max().filter(|&timestamp| timestamp > 0);
+    let indexes: Vec<IndexStats> = rows
+        .into_iter()
+        .map(|row| {
+            let (packages, size_bytes) = sums.indexes.get(&row.index).map_or((0, 0), |sum| (sum.packages, sum.bytes));
+            IndexStats { index: row.index.to_string(), packages, size_bytes, timestamp: row.timestamp }
+        })
+        .collect();
+    let packages = indexes.iter().map(|index| index.packages).sum();
+    let size_bytes = indexes.iter().map(|index| index.size_bytes).sum();
+    Ok(BinhostStats {
+        status: if packages > 0 { "ok" } else { "empty" }.to_owned(),
+        packages,
+        size_mb: (size_bytes as f64 / f64::from(1 << 20) * 100.0).round() / 100.0,
+        size_bytes,
+        pending: sums.pending,
+        last_updated: written.map(|seconds| seconds as f64),
         last_published_at: moment(newest.unwrap_or(0)),
-    }))
+        indexes,
+    })
 }
 
 /// A page for people who come to `/binhost` with a browser.
 pub async fn page(State(state): State<AppState>) -> Result<impl IntoResponse, ApiError> {
     let policy = "default-src 'none'; style-src 'unsafe-inline'";
-    Ok(([(header::CONTENT_SECURITY_POLICY, policy)], Html(html(&state.name, &answer(&state).await?))))
+    Ok((
+        [(header::CONTENT_SECURITY_POLICY, policy)],
+        Html(html(&state.runtime.held().config.name, &answer(&state).await?)),
+    ))
 }
 
 fn html(name: &str, answer: &BinhostAnswer) -> String {

@@ -3,16 +3,18 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use swarm_core::input::DroneAction;
 use swarm_core::view::Presence;
 use swarm_core::{Answer, Request};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
 use super::super::auth::Admin;
 use super::super::error::{ApiError, ErrorBody};
 use super::super::extract::{Path, Query, flag};
-use super::super::views::{ControllerVersion, Drone, DroneDone, LegacyDrones, Version, Versions};
+use super::super::views::{
+    ControllerVersion, Drone, DroneDone, LegacyDrones, Orchestrator, PortageBase, PortageConfig, Version, Versions,
+};
 use super::super::{AppState, unexpected, wall};
 use super::members;
 
@@ -167,22 +169,44 @@ pub async fn versions(State(state): State<AppState>) -> Json<Versions> {
         .collect();
     drones.sort_by(|one, other| one.name.cmp(&other.name));
     let control_plane = ControllerVersion {
-        name: state.name.to_string(),
+        name: state.name(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         status: "online".to_owned(),
     };
     Json(Versions { control_plane, drones })
 }
 
-/// Where the controller is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct Orchestrator {
-    /// Host part of its base address.
-    ip: String,
-    /// Its name.
-    name: String,
-    /// Its port.
-    port: u16,
+/// How the drones' Portage is configured
+///
+/// Drones with the same configuration and tree are together.
+#[utoipa::path(get, path = "/api/v1/portage-config", tag = "drones", responses((status = 200, body = PortageConfig)))]
+pub async fn portage_config(State(state): State<AppState>) -> Json<PortageConfig> {
+    let view = state.view();
+    let mut rows: Vec<_> = view.drones.values().map(|drone| &drone.row).collect();
+    rows.sort_by(|one, other| one.name.cmp(&other.name));
+    let mut answer = PortageConfig::default();
+    for row in rows {
+        let same = |known: &PortageBase| {
+            known.base == row.base && known.tree == row.tree && known.build_profile == row.build_profile
+        };
+        let place = answer.configurations.iter().position(same).unwrap_or_else(|| {
+            answer.configurations.push(PortageBase {
+                build_profile: row.build_profile.clone(),
+                arch: row.arch.clone(),
+                chost: row.chost.clone(),
+                portage_version: row.portage_version.clone(),
+                base: row.base.clone(),
+                tree: row.tree.clone(),
+                portage_timestamp: row.tree_timestamp,
+                settings: row.index_header.clone(),
+                drones: Vec::new(),
+            });
+            answer.configurations.len() - 1
+        });
+        answer.configurations[place].drones.push(row.name.clone());
+        answer.drones.insert(row.name.clone(), place);
+    }
+    Json(answer)
 }
 
 /// Where the controller is
@@ -191,5 +215,6 @@ pub async fn orchestrator(State(state): State<AppState>) -> Json<Orchestrator> {
     let uri: axum::http::Uri = state.base_url.parse().unwrap_or_default();
     let ip = uri.host().unwrap_or_default().to_owned();
     let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
-    Json(Orchestrator { ip, name: state.name.to_string(), port })
+    let admin_port = Some(state.place.admin_port).filter(|&port| port != 0);
+    Json(Orchestrator { ip, name: state.name(), port, admin_port })
 }

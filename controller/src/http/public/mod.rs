@@ -5,10 +5,11 @@ pub(super) mod binhost;
 mod builds;
 mod control;
 mod events;
-mod fleet;
+pub(super) mod fleet;
 mod history;
-mod logs;
+pub(super) mod logs;
 mod members;
+mod metrics;
 mod queue;
 mod sessions;
 mod status;
@@ -21,6 +22,7 @@ use utoipa_axum::routes;
 
 use super::AppState;
 use super::openapi::Document;
+pub use metrics::route as metrics_route;
 
 /// Every path with its documentation.
 pub fn api() -> OpenApiRouter<AppState> {
@@ -35,6 +37,9 @@ pub fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(fleet::drain))
         .routes(routes!(fleet::versions))
         .routes(routes!(fleet::orchestrator))
+        .routes(routes!(fleet::portage_config))
+        .routes(routes!(metrics::metrics))
+        .routes(routes!(metrics::by_package))
         .routes(routes!(queue::list, queue::add))
         .routes(routes!(queue::remove))
         .routes(routes!(control::control))
@@ -43,6 +48,7 @@ pub fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(sessions::show))
         .routes(routes!(events::events))
         .routes(routes!(events::past))
+        .routes(routes!(events::stream))
         .routes(routes!(builds::show))
         .routes(routes!(logs::log))
         .routes(routes!(why::why))
@@ -60,5 +66,4 @@ pub fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(members::revoke))
         .merge(artifacts::api())
         .merge(super::healing::public::api())
-        .merge(super::healing::admin::api())
 }

@@ -31,9 +31,8 @@ pub async fn health(State(state): State<AppState>) -> (StatusCode, Json<Health>)
         true => (StatusCode::OK, "ok"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "hung"),
     };
-    let uptime_s = (state.started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    (status, Json(Health { status: word.to_owned(), version, uptime_s }))
+    (status, Json(Health { status: word.to_owned(), version, uptime_s: state.uptime_s() }))
 }
 
 /// Whether engine, bus, store and binhost can do their work
@@ -44,7 +43,7 @@ pub async fn health(State(state): State<AppState>) -> (StatusCode, Json<Health>)
     responses((status = 200, body = Ready), (status = 503, description = "Not ready, with reasons", body = Ready))
 )]
 pub async fn readyz(State(state): State<AppState>) -> Response {
-    let mut reasons = state.ready.missing();
+    let mut reasons = state.missing();
     if !state.engine.pulse(PULSE_WITHIN).await {
         reasons.push("the engine does not answer".to_owned());
     }
@@ -80,8 +79,13 @@ pub async fn status(State(state): State<AppState>) -> Result<Json<Status>, ApiEr
         delegated: delegated(&view),
         blocked: overview.blocked.clone(),
     };
-    let eta_s = overview.forecast.end_ms().map(seconds);
-    Ok(Json(Status { eta_s, ..assemble(&view, session, packages, Timing::new(&stats)) }))
+    Ok(Json(Status {
+        eta_s: overview.forecast.end_ms().map(seconds),
+        next: overview.next.clone(),
+        troubles: overview.troubles.clone(),
+        warnings: state.missing(),
+        ..assemble(&view, session, packages, Timing::new(&stats))
+    }))
 }
 
 fn delegated(view: &View) -> std::collections::BTreeMap<String, DelegatedTo> {
@@ -113,6 +117,9 @@ fn assemble(view: &View, session: Option<Session>, packages: StatusPackages, tim
         eta_s: None,
         session,
         packages,
+        next: Vec::new(),
+        troubles: Vec::new(),
+        warnings: Vec::new(),
         drones: by_name.collect(),
         drone_health: health.collect(),
         timing,

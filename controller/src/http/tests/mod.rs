@@ -1,14 +1,16 @@
 //! The façade against engine, store, logs and binhost of the tests' own: shapes, access, errors, streams.
 
 mod access;
+mod admin;
 mod binhost;
 mod errors;
 mod healing;
 mod members;
+mod metrics;
 mod shapes;
 mod streams;
 mod uploads;
-mod world;
+pub(crate) mod world;
 
 use std::sync::Arc;
 

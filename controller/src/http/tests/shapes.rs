@@ -35,8 +35,16 @@ async fn health_and_readiness() {
     let ready = world.get("/readyz").await;
     assert_eq!(ready.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(ready.json(), json!({"status": "not ready", "ready": false, "reasons": ["the bus is not connected"]}));
-    let ready = World::new(Store::default(), View::default()).get("/readyz").await;
+    let world = World::new(Store::default(), View::default());
+    let ready = world.get("/readyz").await;
     assert_eq!((ready.status, &ready.json()["reasons"]), (StatusCode::OK, &json!([])));
+    *world.binhost.full.lock().unwrap() = Some("the disk is full".to_owned());
+    let ready = world.get("/readyz").await;
+    assert_eq!(
+        (ready.status, &ready.json()["reasons"]),
+        (StatusCode::SERVICE_UNAVAILABLE, &json!(["the disk is full"]))
+    );
+    assert_eq!(world.get("/api/v1/status").await.json()["warnings"], json!(["the disk is full"]));
 }
 
 #[tokio::test]
@@ -308,6 +316,8 @@ async fn events_since_a_number_lose_nothing() {
     assert_eq!(ask("?since=1&limit=2").await, (vec![2, 3], 3), "the next question goes on from here");
     assert_eq!(ask("?since=2&type=queue").await, (vec![3, 5], 5));
     assert_eq!(ask("?since=5").await, (vec![], 5));
+    assert_eq!(ask("?drone=beta").await, (vec![], 5));
+    assert_eq!(ask("?drone=alpha&limit=1").await, (vec![5], 5));
     let past = |query: &'static str| {
         let world = &world;
         async move {
@@ -406,7 +416,7 @@ async fn versions_and_where_the_controller_is() {
     has(&versions["control_plane"], "name,version,status");
     has(&versions["drones"][0], "name,ip,version,online");
     let orchestrator = world.get("/api/v1/orchestrator").await.json();
-    assert_eq!(orchestrator, json!({"ip": "127.0.0.1", "name": "hive", "port": 8100}));
+    assert_eq!(orchestrator, json!({"ip": "127.0.0.1", "name": "hive", "port": 8100, "admin_port": 8093}));
 }
 
 #[tokio::test]

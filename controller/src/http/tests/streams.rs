@@ -63,6 +63,158 @@ async fn a_follower_gets_what_is_added_and_ends_with_the_attempt() {
     assert_eq!(next().await, None);
 }
 
+/// The pieces of a stream as they come.
+struct Pieces(axum::body::BodyDataStream);
+
+impl Pieces {
+    async fn of(world: &World, request: Request<Body>) -> Self {
+        let response = world.router.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Self(response.into_body().into_data_stream())
+    }
+
+    async fn next(&mut self) -> Option<String> {
+        let piece = tokio::time::timeout(Duration::from_secs(10), self.0.next()).await.expect("a piece in time");
+        piece.map(|piece| String::from_utf8(piece.unwrap().to_vec()).unwrap())
+    }
+
+    /// Numbers of the next events, one a piece.
+    async fn ids(&mut self, count: usize) -> Vec<u64> {
+        let mut ids = Vec::new();
+        for _ in 0..count {
+            let piece = self.next().await.expect("an event");
+            let id = piece.lines().find_map(|line| line.strip_prefix("id: ")).unwrap_or_else(|| panic!("{piece:?}"));
+            let data = piece.lines().find_map(|line| line.strip_prefix("data: ")).unwrap();
+            let event: serde_json::Value = serde_json::from_str(data).unwrap();
+            assert_eq!(event["id"].to_string(), id);
+            ids.push(id.parse().unwrap());
+        }
+        ids
+    }
+}
+
+fn asked(path: &str, last: Option<&str>) -> Request<Body> {
+    let request = Request::get(path).header("Accept", "text/event-stream");
+    let request = last.into_iter().fold(request, |request, last| request.header("Last-Event-ID", last));
+    request.body(Body::empty()).unwrap()
+}
+
+#[tokio::test]
+async fn a_stream_of_events_goes_on_where_its_reader_was_and_ends_with_the_controller() {
+    let (store, view) = busy();
+    let world = World::new(store, view);
+    for (path, last, ids) in [
+        ("/api/v1/events/stream?since=0", None, vec![1, 2, 3, 4, 5]),
+        ("/api/v1/events/stream?since=3", None, vec![4, 5]),
+        ("/api/v1/events/stream?since=0", Some("4"), vec![5]),
+        ("/api/v1/events/stream?since=2&type=queue", None, vec![3, 5]),
+    ] {
+        let mut pieces = Pieces::of(&world, asked(path, last)).await;
+        assert_eq!(pieces.ids(ids.len()).await, ids, "{path} {last:?}");
+    }
+    let mut pieces = Pieces::of(&world, asked("/api/v1/events/stream", None)).await;
+    world.state.stop.cancel();
+    assert_eq!(pieces.next().await, None, "it ends with the controller");
+}
+
+#[tokio::test]
+async fn a_reader_that_knows_nothing_or_another_store_gets_what_is_new() {
+    for (path, last) in [("/api/v1/events/stream", None), ("/api/v1/events/stream?since=0", Some("900"))] {
+        let (store, view) = busy();
+        let later = store.later.clone();
+        let world = World::new(store, view);
+        let mut pieces = Pieces::of(&world, asked(path, last)).await;
+        later.lock().unwrap().push(event(6, "assign"));
+        world.engine.newest.send_replace(6);
+        assert_eq!(pieces.ids(1).await, [6], "{path} {last:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_takes_nothing_costs_nothing() {
+    let (store, view) = busy();
+    let (later, reads) = (store.later.clone(), store.reads.clone());
+    let world = World::new(store, view);
+    let mut pieces = Pieces::of(&world, asked("/api/v1/events/stream?since=4", None)).await;
+    assert_eq!(pieces.ids(1).await, [5]);
+    let before = reads.load(std::sync::atomic::Ordering::SeqCst);
+    for seq in 6..=1000 {
+        later.lock().unwrap().push(event(seq, "assign"));
+        world.engine.newest.send_replace(seq);
+    }
+    // others are served all the while; of this one nothing is read, queued or kept until it reads on
+    world.get("/api/v1/health").await;
+    assert_eq!(reads.load(std::sync::atomic::Ordering::SeqCst), before);
+    let expected: Vec<u64> = (6..=1000).collect();
+    assert_eq!(pieces.ids(expected.len()).await, expected, "and it gets all of it when it does");
+}
+
+#[tokio::test]
+async fn streams_are_bounded_and_a_place_is_given_back() {
+    let (store, view) = busy();
+    let world = World::new(store, view);
+    let mut open = Vec::new();
+    while world.state.streams.available_permits() > 0 {
+        open.push(Pieces::of(&world, asked("/api/v1/events/stream", None)).await);
+    }
+    let reply = world.send(asked("/api/v1/events/stream", None)).await;
+    assert_eq!((reply.status, reply.headers["retry-after"].to_str().unwrap()), (StatusCode::SERVICE_UNAVAILABLE, "5"));
+    assert!(reply.json()["hint"].is_string());
+    open.pop();
+    drop(Pieces::of(&world, asked("/api/v1/events/stream", None)).await);
+    drop(open);
+    assert_eq!(world.state.following(), 0);
+}
+
+#[tokio::test]
+async fn a_log_is_followed_as_events_with_where_to_go_on() {
+    let (store, view) = busy();
+    let world = World::new(store, view);
+    world.logs.log.send_replace(log("one ä", false));
+    let path = "/api/v1/builds/1/2/log?follow=true";
+    let mut pieces = Pieces::of(&world, asked(path, None)).await;
+    assert_eq!(pieces.next().await.as_deref(), Some("id: 6\ndata: {\"offset\":0,\"text\":\"one ä\"}\n\n"));
+    // half a character waits for its other half
+    let half = LogPiece { bytes: "one äxé".as_bytes()[..8].to_vec(), total: 8, ..log("", false) };
+    world.logs.log.send_replace(half);
+    assert_eq!(pieces.next().await.as_deref(), Some("id: 7\ndata: {\"offset\":6,\"text\":\"x\"}\n\n"));
+    world.logs.log.send_replace(log("one äxé", true));
+    assert_eq!(pieces.next().await.as_deref(), Some("id: 9\ndata: {\"offset\":7,\"text\":\"é\"}\n\n"));
+    let end = pieces.next().await.unwrap();
+    assert!(end.contains("event: end") && end.contains("{\"total\":9,\"complete\":true}"), "{end}");
+    assert_eq!(pieces.next().await, None);
+    let mut rest = Pieces::of(&world, asked(path, Some("6"))).await;
+    assert!(rest.next().await.unwrap().contains("\"text\":\"xé\""), "it goes on where its reader was");
+    let reply = world.send(asked(path, Some("9"))).await;
+    assert_eq!(reply.status, StatusCode::NO_CONTENT, "a browser that comes again after the end stays away");
+}
+
+#[tokio::test]
+async fn a_range_of_a_log_is_given_as_http_has_it() {
+    let world = World::new(Store::default(), View::default());
+    world.logs.log.send_replace(log("0123456789", true));
+    for (range, status, text, place) in [
+        ("bytes=2-4", StatusCode::PARTIAL_CONTENT, "234", "bytes 2-4/10"),
+        ("bytes=7-", StatusCode::PARTIAL_CONTENT, "789", "bytes 7-9/10"),
+        ("bytes=-2", StatusCode::PARTIAL_CONTENT, "89", "bytes 8-9/10"),
+        ("bytes=0-99", StatusCode::PARTIAL_CONTENT, "0123456789", "bytes 0-9/10"),
+        ("bytes=1-2,4-5", StatusCode::OK, "0123456789", ""),
+    ] {
+        let request = Request::get("/api/v1/builds/1/2/log").header("Range", range).body(Body::empty()).unwrap();
+        let reply = world.send(request).await;
+        assert_eq!((reply.status, reply.text().as_str()), (status, text), "{range}");
+        let found = reply.headers.get("content-range").map_or("", |value| value.to_str().unwrap());
+        assert_eq!(found, place, "{range}");
+    }
+    let beyond = Request::get("/api/v1/builds/1/2/log").header("Range", "bytes=10-").body(Body::empty()).unwrap();
+    let reply = world.send(beyond).await;
+    assert_eq!(
+        (reply.status, reply.headers["content-range"].to_str().unwrap()),
+        (StatusCode::RANGE_NOT_SATISFIABLE, "bytes */10")
+    );
+}
+
 #[tokio::test]
 async fn a_reader_that_waits_for_events_is_told_when_one_comes() {
     let (store, view) = busy();

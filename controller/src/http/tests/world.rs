@@ -19,13 +19,18 @@ use swarm_protocol::machine::{DroneType, RebootPolicy, Vitals, WorkerState};
 use swarm_protocol::report::{FailureClass, Phase};
 use swarm_protocol::*;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::binhost::verify::Report;
 use crate::bus::link::Answered;
+use crate::config::Config;
+use crate::config::runtime::Runtime;
 use crate::healing::{PingNow, Pinged};
 use crate::http::ports::*;
-use crate::http::{AdminKey, AppState, Parts, router};
+use crate::http::{AdminKey, AppState, Parts, Place, admin_router, router};
+use crate::metrics::Counted;
+use crate::own_log::OwnLog;
 
 pub const KEY: &str = "right-key";
 pub const NOW: u64 = 1_700_000_000_000;
@@ -36,9 +41,14 @@ pub struct Store {
     pub sessions: Vec<SessionRow>,
     pub history: Vec<HistoryRow>,
     pub events: Vec<EventRow>,
+    /// Events that come while the test runs.
+    pub later: Arc<Mutex<Vec<EventRow>>>,
     pub stats: Vec<StatsRow>,
     pub artifacts: Vec<ArtifactRow>,
     pub indexes: Vec<IndexRow>,
+    pub config: Arc<Mutex<Vec<ConfigRow>>>,
+    /// How often it was read.
+    pub reads: Arc<std::sync::atomic::AtomicUsize>,
     pub notices: Vec<NoticeRow>,
     pub members: Vec<MemberRow>,
     pub invites: Vec<InviteRow>,
@@ -47,7 +57,14 @@ pub struct Store {
 
 impl crate::http::ports::Store for Store {
     fn snapshot(&self) -> Result<Box<dyn Rows>, ReadError> {
+        self.reads.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         if self.broken { Err(ReadError("the disk is gone".into())) } else { Ok(Box::new(self.clone())) }
+    }
+}
+
+impl Store {
+    fn all_events(&self) -> Vec<EventRow> {
+        self.events.iter().chain(self.later.lock().unwrap().iter()).cloned().collect()
     }
 }
 
@@ -69,11 +86,11 @@ impl Rows for Store {
         Ok(self.history.iter().rev().filter(fits).take(limit).cloned().collect())
     }
     fn events_after(&self, after: u64, limit: usize) -> Result<Vec<EventRow>, ReadError> {
-        Ok(self.events.iter().filter(|row| row.seq > after).take(limit).cloned().collect())
+        Ok(self.all_events().into_iter().filter(|row| row.seq > after).take(limit).collect())
     }
     fn events_newest(&self, before: Option<u64>, limit: usize) -> Result<Vec<EventRow>, ReadError> {
-        let fits = |row: &&EventRow| before.is_none_or(|before| row.seq < before);
-        Ok(self.events.iter().rev().filter(fits).take(limit).cloned().collect())
+        let fits = |row: &EventRow| before.is_none_or(|before| row.seq < before);
+        Ok(self.all_events().into_iter().rev().filter(fits).take(limit).collect())
     }
     fn stats(&self) -> Result<Vec<StatsRow>, ReadError> {
         Ok(self.stats.clone())
@@ -89,6 +106,9 @@ impl Rows for Store {
     }
     fn notices(&self) -> Result<Vec<NoticeRow>, ReadError> {
         Ok(self.notices.clone())
+    }
+    fn config(&self) -> Result<Vec<ConfigRow>, ReadError> {
+        Ok(self.config.lock().unwrap().clone())
     }
     fn members(&self) -> Result<Vec<MemberRow>, ReadError> {
         Ok(self.members.clone())
@@ -151,6 +171,8 @@ impl crate::http::ports::Logs for Logs {
 /// Keeps what was uploaded, by artifact.
 #[derive(Default)]
 pub struct Binhost {
+    /// What keeps it from taking packages.
+    pub full: Mutex<Option<String>>,
     pub incoming: Mutex<BTreeMap<u64, Vec<u8>>>,
     pub report: Mutex<Option<Report>>,
 }
@@ -186,6 +208,9 @@ impl crate::http::ports::Binhost for Binhost {
             self.incoming.lock().unwrap().insert(artifact.0, bytes);
             Ok(UploadedFile { sha256, size, ..UploadedFile::default() })
         })
+    }
+    fn missing(&self) -> Vec<String> {
+        self.full.lock().unwrap().iter().cloned().collect()
     }
     fn discard(&self, artifact: ArtifactId) {
         self.incoming.lock().unwrap().remove(&artifact.0);
@@ -288,6 +313,9 @@ pub struct World {
     pub logs: Arc<Logs>,
     pub binhost: Arc<Binhost>,
     pub router: Router,
+    /// The administrators' port.
+    pub admin: Router,
+    pub state: AppState,
 }
 
 pub struct Reply {
@@ -297,6 +325,11 @@ pub struct Reply {
 }
 
 impl Reply {
+    pub async fn of(response: axum::response::Response) -> Self {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = axum::body::to_bytes(response.into_body(), 64 << 20).await.unwrap().to_vec();
+        Self { status, headers, body }
+    }
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.text()))
     }
@@ -320,6 +353,7 @@ impl World {
         });
         let logs = Arc::new(Logs { fence: fence(1, 2), log: watch::channel(LogPiece::default()).0 });
         let (binhost, bus) = (Arc::new(Binhost::default()), Arc::new(Bus::default()));
+        let configured = Config { name: "hive".to_owned(), ..Config::default() };
         let state = AppState::new(Parts {
             engine: engine.clone(),
             store: Arc::new(store),
@@ -330,21 +364,33 @@ impl World {
             bus: bus.clone(),
             admin_key: AdminKey::new(KEY),
             base_url: "http://127.0.0.1:8100/".to_owned(),
-            name: "hive".to_owned(),
+            runtime: Arc::new(Runtime::new(configured, &[], Vec::new()).0),
+            own_log: OwnLog::default(),
+            samples: Arc::default(),
+            counted: Arc::new(Counted::default),
+            place: Place { public_port: 8100, admin_port: 8093, metrics: true, ..Place::default() },
             max_upload: 1 << 20,
+            stop: CancellationToken::new(),
         });
-        Self { bus, engine, logs, binhost, router: router(state, Router::new(), Router::new()) }
+        let (router, admin) = (router(state.clone(), Router::new(), Router::new()), admin_router(state.clone()));
+        Self { engine, logs, binhost, bus, router, admin, state }
     }
 
     pub fn will_answer(&self, answer: Answer) {
         self.engine.answers.lock().unwrap().push_back(Ok(answer));
     }
 
+    /// Asks the port the path is on.
     pub async fn send(&self, request: Request<Body>) -> Reply {
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let (status, headers) = (response.status(), response.headers().clone());
-        let body = axum::body::to_bytes(response.into_body(), 64 << 20).await.unwrap().to_vec();
-        Reply { status, headers, body }
+        let router = if request.uri().path().starts_with("/admin/") { &self.admin } else { &self.router };
+        Reply::of(router.clone().oneshot(request).await.unwrap()).await
+    }
+
+    /// Asks the administrators' port, with the key.
+    pub async fn admin(&self, method: Method, path: &str, body: &str) -> Reply {
+        let request = Request::builder().method(method).uri(path).header("X-Admin-Key", KEY);
+        let response = self.admin.clone().oneshot(request.body(Body::from(body.to_owned())).unwrap()).await.unwrap();
+        Reply::of(response).await
     }
 
     pub async fn get(&self, path: &str) -> Reply {

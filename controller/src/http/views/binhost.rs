@@ -242,20 +242,3 @@ pub struct PrivateIndex {
     /// A `binrepos.conf` section; the secret is not in it.
     pub snippet: String,
 }
-
-/// The binhost in numbers, as 0.4 told them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct BinhostStats {
-    /// `ok`
-    pub status: String,
-    /// Packages listed.
-    pub packages: u64,
-    /// MiB of their files.
-    pub size_mb: f64,
-    /// Bytes of their files.
-    pub size_bytes: u64,
-    /// Indexes.
-    pub indexes: u64,
-    /// When the newest was signed.
-    pub last_published_at: Option<f64>,
-}

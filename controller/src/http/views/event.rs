@@ -50,7 +50,7 @@ impl From<&EventRow> for Event {
 }
 
 /// Events since a number.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Events {
     /// Oldest first.
     pub events: Vec<Event>,

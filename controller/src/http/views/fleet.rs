@@ -204,6 +204,20 @@ pub struct Versions {
     pub drones: Vec<Version>,
 }
 
+/// Where the controller is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Orchestrator {
+    /// Host part of its base address.
+    pub ip: String,
+    /// Its name.
+    pub name: String,
+    /// Its port.
+    pub port: u16,
+    /// Its port for administrators; null if there is none.
+    #[serde(default)]
+    pub admin_port: Option<u16>,
+}
+
 /// The controller's version.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ControllerVersion {

@@ -1,6 +1,7 @@
 //! The JSON of the façade: types of its own, never rows. Times are Unix seconds with fraction, `null` where unknown. Field
 //! names are those of 0.4 and stay; fields may be added.
 
+mod admin;
 mod artifact;
 mod binhost;
 mod build;
@@ -10,6 +11,7 @@ mod fleet;
 mod healing;
 mod history;
 mod member;
+mod metrics;
 mod notice;
 mod ping;
 mod queue;
@@ -18,18 +20,22 @@ mod status;
 mod why;
 mod wishes;
 
+pub use admin::{
+    AllSettings, AuthCheck, DroneLog, DroneVersion, DroneVersions, OwnLogAnswer, Setting, SettingBody, SettingDone,
+    SystemInfo,
+};
 pub use artifact::{ArtifactAnswer, BinhostAnswer, BinhostIndex, NewestPackage};
 pub use binhost::{
-    BinhostDone, BinhostPackage, BinhostPackages, BinhostStats, CollectAnswer, CollectBody, CollectedPackage,
-    ImportAnswer, ImportBody, PinBody, PrivateAnswer, PrivateIndex, RemoveBody, VerifyAnswer, VerifyBody,
-    VerifyFinding,
+    BinhostDone, BinhostPackage, BinhostPackages, CollectAnswer, CollectBody, CollectedPackage, ImportAnswer,
+    ImportBody, PinBody, PrivateAnswer, PrivateIndex, RemoveBody, VerifyAnswer, VerifyBody, VerifyFinding,
 };
 pub use build::{BuildAnswer, BuildAttempt};
 pub use control::{ControlBody, DroneDone, Removed};
 pub use event::{Event, EventHistory, Events};
+pub use fleet::metrics as drone_metrics;
 pub use fleet::{
-    BuildProgress, Capabilities, ControllerVersion, Drone, DroneFact, DroneFacts, DroneMetrics, LegacyDrones, Version,
-    Versions, is_online,
+    BuildProgress, Capabilities, ControllerVersion, Drone, DroneFact, DroneFacts, DroneMetrics, LegacyDrones,
+    Orchestrator, Version, Versions, is_online,
 };
 pub use healing::{
     ActOrdered, DeedView, DroneDeed, DroneEscalation, DroneHealthEntry, DroneHealthList, Escalation, Escalations,
@@ -40,11 +46,15 @@ pub use member::{
     BusAnswer, EnrolAnswer, EnrolBody, Invite, InviteAnswer, InviteBody, Invites, Member, MembersAnswer, TapperAnswer,
     TapperBody,
 };
+pub use metrics::{
+    BinhostStats, IndexStats, Metrics, MetricsSample, PackageAttempts, PackageStats, PortageBase, PortageConfig,
+    QueueCounts, SampledDrone,
+};
 pub use notice::{NoticeList, NoticeView, TestNotice};
 pub use ping::{LastPing, LastPings, Latency, PingAllAnswer, PingAnswer, PingMetrics};
-pub use queue::{QueueBody, QueueEntry, QueuedAnswer};
+pub use queue::{QueueBody, QueueEntry, QueuedAnswer, reasons};
 pub use session::{Session, SessionDetail, SessionPackage, Sessions};
-pub use status::{DelegatedTo, DroneHealth, Health, Ready, Status, StatusDrone, StatusPackages};
+pub use status::{DelegatedTo, DroneHealth, Health, Ready, Status, StatusDrone, StatusPackages, Trouble};
 pub use why::{WhyAnswer, WhyDrone, WhyEntry, WhyPoints, WhyReason, WhyWaiting};
 pub use wishes::{AllWishes, DroneWishes};
 

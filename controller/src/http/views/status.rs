@@ -70,6 +70,13 @@ pub struct Status {
     pub session: Option<Session>,
     /// Some of the queue by state.
     pub packages: StatusPackages,
+    /// What is given out next: needed packages that wait for nothing but a drone, in that order, at most 50.
+    pub next: Vec<String>,
+    /// Packages that are blocked or have failed, with the reason, the newest first, at most 50.
+    pub troubles: Vec<Trouble>,
+    /// What keeps the swarm from its work, in sentences.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// The fleet by name.
     pub drones: BTreeMap<String, StatusDrone>,
     /// Failures by name; only drones that have some.
@@ -89,6 +96,25 @@ pub struct StatusPackages {
     pub delegated: BTreeMap<String, DelegatedTo>,
     /// Blocked ones, at most 200.
     pub blocked: Vec<String>,
+}
+
+/// A package that needs a person.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Trouble {
+    /// With `=`.
+    pub package: String,
+    /// `blocked` or `failed`.
+    pub status: String,
+    /// Number of the build.
+    pub build: u64,
+    /// The last of its reasons.
+    pub reason: String,
+    /// Since when.
+    pub since: f64,
+    /// Whether it will be tried again by itself.
+    pub will_retry: bool,
+    /// Packages that wait for it.
+    pub waiting: usize,
 }
 
 /// Who has it.

@@ -223,8 +223,8 @@ async fn a_store_that_fails_for_a_while_delays_and_loses_nothing() {
 
 #[tokio::test]
 async fn with_json_each_event_has_a_readable_twin_outside_the_stream() {
-    let mut bench = Bench::start().await;
-    bench.settings.json = true;
+    let bench = Bench::start().await;
+    bench.settings.json.store(true, Relaxed);
     let mut twins = bench.controller.client.subscribe(bench.settings.subjects.all_json_events()).await.unwrap();
     bench.commit(1..=2);
     bench.publishes_up_to(2).await;
