@@ -154,12 +154,12 @@ fn parts(
         store: Arc::new(running.store.clone()),
         logs: Arc::new(running.logs.clone()),
         binhost: running.door.clone(),
+        ready: Arc::new(running.link.clone()),
         care: Care {
-            pings: Arc::new(running.pings.clone()),
+            pings: running.pings.clone(),
             channels: running.notices.channels(),
             rules: config.rules.healing.clone(),
         },
-        ready: Arc::new(running.link.clone()),
         bus: running.gateway.clone(),
         admin_key,
         base_url: config.public_url(),
@@ -199,7 +199,7 @@ struct Running {
     bus: Arc<BusServer>,
     gateway: Arc<Gateway>,
     door: Arc<Door>,
-    pings: Pings,
+    pings: Arc<Pings>,
     notices: Arc<Notices>,
     places: Places,
     lock: Lock,
@@ -306,6 +306,7 @@ async fn start(config: &Config, data: &Path, level: LevelSwitch) -> Result<Runni
     drop(crate::watch::spawn("outbox", outbox.run()));
     let gateway = Arc::new(Gateway::new(config, bus.clone(), gate, link.clone(), logs.clone())?);
     let door = Arc::new(door);
+    let pings = Arc::new(healing);
     Ok(Running {
         store,
         runtime,
@@ -317,7 +318,7 @@ async fn start(config: &Config, data: &Path, level: LevelSwitch) -> Result<Runni
         bus,
         gateway,
         door,
-        pings: healing,
+        pings,
         notices,
         places,
         lock,

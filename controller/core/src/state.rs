@@ -66,10 +66,10 @@ pub(crate) struct Rows {
     pub idempotency: Table<IdempotencyRow>,
     pub artifacts: Table<ArtifactRow>,
     pub indexes: Table<IndexRow>,
+    pub config: Table<ConfigRow>,
     pub healing: Table<HealingRow>,
     pub wishes: Table<WishesRow>,
     pub notices: Table<NoticeRow>,
-    pub config: Table<ConfigRow>,
     pub members: Table<MemberRow>,
     pub invites: Table<InviteRow>,
     pub events: Journal<EventRow>,
@@ -201,10 +201,10 @@ impl Core {
             idempotency: Table::load(source)?,
             artifacts: Table::load(source)?,
             indexes: Table::load(source)?,
+            config: Table::load(source)?,
             healing: Table::load(source)?,
             wishes: Table::load(source)?,
             notices: Table::load(source)?,
-            config: Table::load(source)?,
             members: Table::load(source)?,
             invites: Table::load(source)?,
             events: Journal::default(),
@@ -332,10 +332,10 @@ impl Core {
             || rows.idempotency.is_changed()
             || rows.artifacts.is_changed()
             || rows.indexes.is_changed()
+            || rows.config.is_changed()
             || rows.healing.is_changed()
             || rows.wishes.is_changed()
             || rows.notices.is_changed()
-            || rows.config.is_changed()
             || rows.members.is_changed()
             || rows.invites.is_changed()
             || !rows.events.fresh().is_empty()
@@ -356,10 +356,10 @@ impl Core {
         self.rows.idempotency.drain(sink);
         self.rows.artifacts.drain(sink);
         self.rows.indexes.drain(sink);
+        self.rows.config.drain(sink);
         self.rows.healing.drain(sink);
         self.rows.wishes.drain(sink);
         self.rows.notices.drain(sink);
-        self.rows.config.drain(sink);
         self.rows.members.drain(sink);
         self.rows.invites.drain(sink);
         self.rows.events.drain(sink);

@@ -148,6 +148,9 @@ pub enum DroneCommand {
 
 /// Runs `swarm drone …`.
 pub fn drone(context: &Context, command: &DroneCommand) -> Result<(), Problem> {
+    if let DroneCommand::Care(care) = command {
+        return super::drone::run(context, care);
+    }
     let client = context.client()?;
     let node = |name: &str| format!("/api/v1/nodes/{}", segment(name));
     let (name, done) = match command {
@@ -156,7 +159,7 @@ pub fn drone(context: &Context, command: &DroneCommand) -> Result<(), Problem> {
         DroneCommand::Drain { name, .. } => (name, client.post(&format!("{}/drain", node(name)), &())),
         DroneCommand::Forget { name } => (name, client.delete(&node(name))),
         DroneCommand::Revoke { name } => (name, client.post(&format!("{}/revoke", node(name)), &())),
-        DroneCommand::Care(care) => return super::drone::run(context, care),
+        DroneCommand::Care(_) => return Ok(()),
         DroneCommand::Invite(args) => return invite::run(context, args),
     };
     let done = done.map_err(|problem| similar::drone(&client, problem, name))?;

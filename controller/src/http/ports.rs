@@ -92,10 +92,10 @@ pub trait Rows {
     fn artifact(&self, id: u64) -> Result<Option<ArtifactRow>, ReadError>;
     /// All indexes, by name.
     fn indexes(&self) -> Result<Vec<IndexRow>, ReadError>;
-    /// All notices, by number.
-    fn notices(&self) -> Result<Vec<NoticeRow>, ReadError>;
     /// Settings that were changed at run time, by key.
     fn config(&self) -> Result<Vec<ConfigRow>, ReadError>;
+    /// All notices, by number.
+    fn notices(&self) -> Result<Vec<NoticeRow>, ReadError>;
     /// Everyone who is or was let onto the bus, by identity.
     fn members(&self) -> Result<Vec<MemberRow>, ReadError>;
     /// All invitations, by number.

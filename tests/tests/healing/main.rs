@@ -55,7 +55,7 @@ fn until_recovered(swarm: &Swarm, case: &str, began: Instant) -> Result<Value> {
 
 /// All about d1 and the ladder.
 fn ladder(swarm: &Swarm) -> Result<Value> {
-    swarm.http.admin_get("/admin/api/drones/d1/escalation")
+    swarm.admin()?.admin_get("/admin/api/drones/d1/escalation")
 }
 
 /// Waits until nothing is being done to d1, and gives what was done last.

@@ -9,18 +9,18 @@ use swarm_tests::{Sshd, tools};
 use super::*;
 
 fn wish(swarm: &Swarm, wishes: &Value) -> Result<()> {
-    swarm.http.post("/admin/api/drone-configs/d1", wishes).map(drop)
+    swarm.admin()?.post("/admin/api/drone-configs/d1", wishes).map(drop)
 }
 
 /// The SSH host keys d1 named in its hello: those of the machine the tests run on, if it has any.
 fn known_keys(swarm: &Swarm) -> Result<Vec<String>> {
-    let wishes = swarm.http.admin_get("/admin/api/drone-configs/d1")?;
+    let wishes = swarm.admin()?.admin_get("/admin/api/drone-configs/d1")?;
     Ok(serde_json::from_value(wishes["ssh_host_keys_learned"].clone())?)
 }
 
 /// Notices whose key begins with `key`, kinds only, oldest first.
 fn notices(swarm: &Swarm, key: &str) -> Result<Vec<String>> {
-    let list = swarm.http.admin_get("/admin/api/notices?limit=200")?;
+    let list = swarm.admin()?.admin_get("/admin/api/notices?limit=200")?;
     let notices = list["notices"].as_array().context("notices are a list")?;
     let mine = notices.iter().rev().filter(|notice| notice["key"].as_str().is_some_and(|text| text.starts_with(key)));
     Ok(mine.map(|notice| notice["kind"].as_str().unwrap_or("?").to_owned()).collect())
@@ -126,7 +126,7 @@ fn a_container_is_rebooted_where_both_agree_after_it_has_answered_and_from_outsi
     let now = ladder(&swarm)?;
     ensure!(now["detected_type"] == "lxc" && now["own_reboot"] == "dry-run", "{now}");
 
-    let reboot = |swarm: &Swarm| swarm.http.post("/admin/api/drones/d1/reboot", &json!({}));
+    let reboot = |swarm: &Swarm| swarm.admin()?.post("/admin/api/drones/d1/reboot", &json!({}));
     reboot(&swarm)?;
     let last = until_done(&swarm)?;
     ensure!(last["outcome"] == "dry-run" && last["route"] == "bus", "{last}");

@@ -57,7 +57,7 @@ fn a_worker_that_keeps_ending_goes_up_the_ladder_to_a_person_who_is_mailed_once_
     arrived("reminder: still: d1 needs a person", 1)?;
     // the person puts it right and says so
     fs_err::remove_dir_all(&memory)?;
-    swarm.http.post("/admin/api/drones/d1/restart", &serde_json::json!({}))?;
+    swarm.admin()?.post("/admin/api/drones/d1/restart", &serde_json::json!({}))?;
     until_recovered(&swarm, "worker keeps ending, put right by a person", began)?;
     arrived("resolved: d1 has recovered", 1)?;
     ensure!(mail.mails("alert: d1")?.len() == 1, "one alert for one incident: {:?}", mail.mails("alert")?);
@@ -96,7 +96,7 @@ fn levels_by_hand_replace_the_worker_and_sweep_what_it_left_and_leave_the_build_
         let worker = swarm.drone("d1").worker_pid().context("a worker runs")?;
         fs_err::write(&left, b"half")?;
         fs_err::create_dir_all(&half_made)?;
-        let ordered = swarm.http.post("/admin/api/drones/d1/restart", &body)?;
+        let ordered = swarm.admin()?.post("/admin/api/drones/d1/restart", &body)?;
         ensure!(ordered["action"] == word, "{ordered}");
         let last = until_done(&swarm)?;
         ensure!(last["outcome"] == "done" && last["route"] == "bus" && last["by"] == "admin", "{last}");

@@ -1,5 +1,4 @@
-//! Proof of life, the ladder and notices over HTTP: what everybody may see, and what needs the admin key. Handlers that need it
-//! ask for it themselves, so they can be mounted on either port.
+//! Proof of life, the ladder and notices over HTTP: what is on the public port, and what on the administrators'.
 //!
 //! Decides nothing: what may be done to a drone is the core's to say, and its refusals are passed on.
 

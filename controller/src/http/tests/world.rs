@@ -46,10 +46,10 @@ pub struct Store {
     pub stats: Vec<StatsRow>,
     pub artifacts: Vec<ArtifactRow>,
     pub indexes: Vec<IndexRow>,
-    pub notices: Vec<NoticeRow>,
     pub config: Arc<Mutex<Vec<ConfigRow>>>,
     /// How often it was read.
     pub reads: Arc<std::sync::atomic::AtomicUsize>,
+    pub notices: Vec<NoticeRow>,
     pub members: Vec<MemberRow>,
     pub invites: Vec<InviteRow>,
     pub broken: bool,
@@ -380,8 +380,10 @@ impl World {
         self.engine.answers.lock().unwrap().push_back(Ok(answer));
     }
 
+    /// Asks the port the path is on.
     pub async fn send(&self, request: Request<Body>) -> Reply {
-        Reply::of(self.router.clone().oneshot(request).await.unwrap()).await
+        let router = if request.uri().path().starts_with("/admin/") { &self.admin } else { &self.router };
+        Reply::of(router.clone().oneshot(request).await.unwrap()).await
     }
 
     /// Asks the administrators' port, with the key.
