@@ -67,6 +67,7 @@ pub(super) struct Member {
     identity: Identity,
     client: Client,
     orders: Subscriber,
+    pings: Subscriber,
     connects: watch::Receiver<u64>,
     number: u64,
     supervisor: InstanceId,
@@ -107,6 +108,7 @@ impl Member {
         let client =
             options.connect(&shared.settings.url).await.with_context(|| format!("connect {}", identity.name))?;
         let orders = client.subscribe(shared.settings.subjects.orders_of(&identity.id)).await?;
+        let pings = client.subscribe(shared.settings.subjects.ping_all()).await?;
         let instance = |role: &str| InstanceId(format!("{}-{role}-{}", identity.name, shared.wall));
         let settings =
             Settings { instance: instance("worker"), slots: shared.settings.slots, max_waiting: shared.settings.slots };
@@ -119,6 +121,7 @@ impl Member {
             identity: identity.clone(),
             client,
             orders,
+            pings,
             connects,
             number: 0,
             core,
@@ -145,6 +148,7 @@ impl Member {
             tokio::select! {
                 () = stop.cancelled() => return,
                 Some(message) = self.orders.next() => self.order(&message).await,
+                Some(message) = self.pings.next() => self.order(&message).await,
                 Some(event) = self.work.next(), if !self.work.is_empty() => self.event(event).await,
                 () = sleep_until(self.beat_at), if self.welcomed => self.heartbeat().await,
                 Ok(()) = self.connects.changed() => self.greet(Role::Supervisor),
