@@ -5,7 +5,7 @@ TOOLS := tests/tools
 PLACES = DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' SYSCONFDIR='$(SYSCONFDIR)' COMPONENTS='$(COMPONENTS)' FROM='$(FROM)'
 
 .NOTPARALLEL:
-.PHONY: help demo test soak soak-packaging build fmt lint unit e2e bench setup clean release install uninstall dist deb
+.PHONY: help demo test soak soak-packaging build fmt lint unit e2e simulate bench setup clean release install uninstall dist deb
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | while IFS='	' read -r target text; do \
@@ -39,6 +39,9 @@ unit: setup build ## every test but the end-to-end ones
 e2e: setup build ## the end-to-end tests alone: real nats-server, real Portage, both programs
 	@$(TOOLS)/nextest.sh e2e
 
+simulate: ## a swarm in virtual time: SEED=… DRONES=… HOURS=… WEATHER=calm|rough|storm; without SEED fresh seeds for SECONDS=60
+	@$(CARGO) build --quiet -p swarm-tests --bin simulate
+	@SEED='$(SEED)' DRONES='$(DRONES)' HOURS='$(HOURS)' WEATHER='$(WEATHER)' SECONDS='$(SECONDS)' target/debug/simulate
 bench: setup ## the figures of docs/performance.md on this machine, optimised (BENCH=index: one; ROUNDS=3; JSON below target/bench)
 	$(CARGO) build --release --workspace --bins
 	target/release/swarm-bench $(if $(ROUNDS),--rounds $(ROUNDS)) $(BENCH)
@@ -47,6 +50,7 @@ setup: ## what the tests need and is missing: system packages, nats-server, Port
 	@$(TOOLS)/system.sh
 	@$(TOOLS)/nats.sh >/dev/null
 	@for version in 3.0.83 3.0.82.2 3.0.77 3.0.66.1; do $(TOOLS)/portage.sh $$version >/dev/null || exit 1; done
+	@$(TOOLS)/mail.sh >/dev/null
 
 release: ## both programs as they are installed, optimised
 	$(CARGO) build --release --locked --bins -p swarm-controller -p drone-agent

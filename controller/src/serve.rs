@@ -11,14 +11,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use futures::future::BoxFuture;
-use swarm_core::rows::{ConfigRow, EventRow};
+use swarm_core::rows::{ConfigRow, EventRow, NoticeRow};
 use swarm_core::table::Source as _;
 use swarm_core::{Answer, Input, Membership, ReplyTo, Request, Settings};
 use swarm_protocol::order::Order;
 use swarm_protocol::{DroneId, Secret, Subjects};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::binhost::gpkg::Limits;
 use crate::binhost::secret::{self, Lock};
@@ -33,12 +33,15 @@ use crate::bus::permissions;
 use crate::bus::server::{BusServer, ManagedServer, ServerSettings, find_server};
 use crate::config::Config;
 use crate::config::runtime::{Feel, Runtime};
-use crate::engine::{BinhostWork, EngineHandle, EngineThread, Loaded, Options, Outlets, WantedLog};
+use crate::engine::{BinhostWork, EngineHandle, EngineThread, Escalation, Loaded, Options, Outlets, WantedLog};
+use crate::healing::{Medic, MedicSettings, Pings};
 use crate::http::adapters::{Door, Gateway};
 use crate::http::listen::{listen, serve_until};
+use crate::http::ports::Care;
 use crate::http::{AdminKey, AppState, Parts, Place, admin_router, router};
 use crate::logs::{LogBounds, LogCollector};
 use crate::metrics::{Counted, Samples, samples};
+use crate::notices::Notices;
 use crate::notify::Manager;
 use crate::own_log::{LevelSwitch, Logging, OwnLog};
 use crate::store::outbox::{EventSource, Outbox, OutboxSettings};
@@ -48,6 +51,12 @@ use crate::store::{Snapshot, Store};
 const ORDERS: usize = 16 * 1024;
 /// Logs that may wait for the collector; one that does not fit is asked for again with its result.
 const LOGS: usize = 4096;
+/// Pings that may wait for the bus: three for each of 10,000 drones' ticks; one that does not fit is sent later by the core.
+const PINGS: usize = 32 * 1024;
+/// Orders of the ladder that may wait; a drone has at most one, and the core gives up one that is lost.
+const ESCALATIONS: usize = 4096;
+/// Notices that may wait; the core sends again what is not answered.
+const NOTICES: usize = 256;
 /// How long open requests may take when the controller ends.
 const GOODBYE: Duration = Duration::from_secs(5);
 
@@ -146,6 +155,11 @@ fn parts(
         logs: Arc::new(running.logs.clone()),
         binhost: running.door.clone(),
         ready: Arc::new(running.link.clone()),
+        care: Care {
+            pings: running.pings.clone(),
+            channels: running.notices.channels(),
+            rules: config.rules.healing.clone(),
+        },
         bus: running.gateway.clone(),
         admin_key,
         base_url: config.public_url(),
@@ -185,6 +199,8 @@ struct Running {
     bus: Arc<BusServer>,
     gateway: Arc<Gateway>,
     door: Arc<Door>,
+    pings: Arc<Pings>,
+    notices: Arc<Notices>,
     places: Places,
     lock: Lock,
 }
@@ -210,10 +226,13 @@ async fn start(config: &Config, data: &Path, level: LevelSwitch) -> Result<Runni
 
     let (orders, mut order_queue) = tokio::sync::mpsc::channel(ORDERS);
     let (wanted, mut log_queue) = tokio::sync::mpsc::channel::<WantedLog>(LOGS);
+    let (pings, ping_queue) = tokio::sync::mpsc::channel(PINGS);
+    let (escalations, escalation_queue) = tokio::sync::mpsc::channel(ESCALATIONS);
+    let (notices, notice_queue) = tokio::sync::mpsc::channel(NOTICES);
     let (work, work_queue) = mpsc::channel();
     let options = Options { keep_events: config.events.keep, keep_history: config.history.keep, ..Options::default() };
     let rows = store.read()?;
-    let (engine, thread) = loaded.start(Doors { orders, work, wanted }, options)?;
+    let (engine, thread) = loaded.start(Doors { orders, work, wanted, pings, escalations, notices }, options)?;
     let lock = Lock::new(&shelves.secret);
     let (door, service) = shelves.take_up(config, &store, &rows, &engine)?;
     drop(rows);
@@ -262,6 +281,19 @@ async fn start(config: &Config, data: &Path, level: LevelSwitch) -> Result<Runni
     }));
     let chunks = logs.clone();
     link.listen(Arc::new(Ears(engine.clone())), Arc::new(move |drone, chunk| chunks.offer(drone, chunk))).await?;
+    let healing = Pings::new(Arc::new(link.clone()), Arc::new(engine.clone()));
+    let pings = healing.clone();
+    drop(crate::watch::spawn("pings", async move { pings.run(ping_queue).await }));
+    let medic = MedicSettings {
+        data: data.to_owned(),
+        store_id: store_id.clone(),
+        ssh_command: config.healing.ssh_command.clone(),
+    };
+    let medic = Medic::new(Arc::new(link.clone()), Arc::new(engine.clone()), medic);
+    drop(crate::watch::spawn("medic", medic.run(escalation_queue)));
+    let notices = Arc::new(Notices::new(&config.notify.settings(), &config.name, store_id.as_str()));
+    let (postman, told) = (notices.clone(), engine.clone());
+    drop(crate::watch::spawn("notices", async move { postman.run(notice_queue, &told).await }));
     let outbox = OutboxSettings {
         max_age: Duration::from_millis(config.events.stream_age),
         max_bytes: i64::try_from(config.events.stream_size).unwrap_or(i64::MAX),
@@ -274,7 +306,23 @@ async fn start(config: &Config, data: &Path, level: LevelSwitch) -> Result<Runni
     drop(crate::watch::spawn("outbox", outbox.run()));
     let gateway = Arc::new(Gateway::new(config, bus.clone(), gate, link.clone(), logs.clone())?);
     let door = Arc::new(door);
-    Ok(Running { store, runtime, published, engine, thread, logs, link, bus, gateway, door, places, lock })
+    let pings = Arc::new(healing);
+    Ok(Running {
+        store,
+        runtime,
+        published,
+        engine,
+        thread,
+        logs,
+        link,
+        bus,
+        gateway,
+        door,
+        pings,
+        notices,
+        places,
+        lock,
+    })
 }
 
 /// The configuration with what was changed at run time, and who feels such a change.
@@ -409,6 +457,9 @@ struct Doors {
     orders: tokio::sync::mpsc::Sender<(DroneId, Box<Order>)>,
     work: mpsc::Sender<BinhostWork>,
     wanted: tokio::sync::mpsc::Sender<WantedLog>,
+    pings: tokio::sync::mpsc::Sender<(DroneId, u64, u64)>,
+    escalations: tokio::sync::mpsc::Sender<Escalation>,
+    notices: tokio::sync::mpsc::Sender<Box<NoticeRow>>,
 }
 
 impl Outlets for Doors {
@@ -428,6 +479,24 @@ impl Outlets for Doors {
     fn complete_log(&self, work: WantedLog) {
         if self.wanted.try_send(work).is_err() {
             warn!("a log's completion waits for its result to be reported again");
+        }
+    }
+
+    fn ping(&self, drone: DroneId, seq: u64, within: u64) {
+        if self.pings.try_send((drone, seq, within)).is_err() {
+            debug!("a ping waits for the bus; the next one comes later");
+        }
+    }
+
+    fn escalate(&self, work: Escalation) {
+        if self.escalations.try_send(work).is_err() {
+            warn!("an order of the ladder found no room; the core gives it up and goes on");
+        }
+    }
+
+    fn notify(&self, notice: Box<NoticeRow>) {
+        if self.notices.try_send(notice).is_err() {
+            warn!("a notice found no room; it comes again");
         }
     }
 }

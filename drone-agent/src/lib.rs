@@ -1,7 +1,7 @@
 //! The drone's agent: supervisor, worker and attempt processes around `drone-core`, and the builder (Portage).
 //!
 //! Three kinds of process from one binary: [`supervisor`] never builds and always answers, [`worker`] takes orders,
-//! [`attempt`] is the parent of one emerge and outlives both.
+//! [`attempt`] is the parent of one emerge and outlives both. [`rescue`] is for a drone that does not work.
 
 pub mod attempt;
 pub mod bus;
@@ -11,6 +11,7 @@ pub mod join;
 pub mod machine;
 pub mod machine_type;
 pub mod portage;
+pub mod rescue;
 pub mod spool;
 pub mod supervisor;
 pub mod upload;

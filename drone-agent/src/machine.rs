@@ -1,17 +1,24 @@
 //! What a hello says of the machine. Readings that fail are empty or 0; nothing here decides anything.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::path::Path;
 
 use fs_err as fs;
-use swarm_protocol::machine::Machine;
+use swarm_protocol::machine::{Machine, RebootPolicy};
 
 use crate::machine_type::{self, ThisMachine};
 
 /// Most addresses named.
 const MAX_ADDRESSES: usize = 16;
 
-/// Describes this machine; `bus_url` tells which of its addresses the swarm sees.
-pub fn describe(bus_url: &str) -> Machine {
+/// Most SSH host keys named, and the largest file read for one.
+const MAX_HOST_KEYS: usize = 8;
+const MAX_HOST_KEY: u64 = 16 << 10;
+/// Where an SSH server keeps its host keys.
+const SSH_DIR: &str = "/etc/ssh";
+
+/// Describes this machine; `bus_url` tells which of its addresses the swarm sees, `reboot` is the configuration's word.
+pub fn describe(bus_url: &str, reboot: RebootPolicy) -> Machine {
     let detected = machine_type::detect(&ThisMachine);
     Machine {
         hostname: hostname(),
@@ -23,6 +30,8 @@ pub fn describe(bus_url: &str) -> Machine {
         boot_id: read("/proc/sys/kernel/random/boot_id").trim().to_owned(),
         kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
         addresses: addresses(bus_url, &read("/proc/net/fib_trie"), &read("/proc/net/if_inet6")),
+        reboot,
+        ssh_host_keys: ssh_host_keys(Path::new(SSH_DIR)),
     }
 }
 
@@ -34,6 +43,23 @@ pub fn hostname() -> String {
 
 fn read(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_default()
+}
+
+/// Public host keys, so that the swarm knows them from the drone itself before it ever logs in.
+fn ssh_host_keys(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let is_key = |name: &str| name.starts_with("ssh_host_") && name.ends_with("_key.pub");
+    let mut paths: Vec<_> = entries
+        .filter(|entry| entry.file_name().to_str().is_some_and(is_key))
+        .filter(|entry| entry.metadata().is_ok_and(|meta| meta.is_file() && meta.len() <= MAX_HOST_KEY))
+        .map(|entry| entry.path())
+        .collect();
+    paths.sort();
+    let key = |text: String| {
+        let mut words = text.split_ascii_whitespace();
+        Some(format!("{} {}", words.next()?, words.next()?))
+    };
+    paths.into_iter().filter_map(|path| key(fs::read_to_string(path).ok()?)).take(MAX_HOST_KEYS).collect()
 }
 
 /// Gentoo's ARCH for Rust's name of an architecture.
@@ -120,9 +146,25 @@ mod tests {
 
     #[test]
     fn this_machine_describes_itself() {
-        let machine = describe("nats://127.0.0.1:4222");
+        let machine = describe("nats://127.0.0.1:4222", RebootPolicy::Never);
         assert!(machine.cores > 0 && machine.ram_bytes > 1 << 20, "{machine:?}");
         assert!(!machine.arch.is_empty() && !machine.boot_id.is_empty() && !machine.evidence.is_empty(), "{machine:?}");
+    }
+
+    #[test]
+    fn host_keys_are_named_without_their_comments_and_private_ones_never() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in [
+            ("ssh_host_rsa_key.pub", "ssh-rsa AAAAB3 root@box\n"),
+            ("ssh_host_ed25519_key.pub", "ssh-ed25519 AAAAC3 root@box\n"),
+            ("ssh_host_ed25519_key", "-----BEGIN OPENSSH PRIVATE KEY-----\n"),
+            ("ssh_host_empty_key.pub", "\n"),
+            ("sshd_config", "Port 22\n"),
+        ] {
+            fs::write(dir.path().join(name), text).unwrap();
+        }
+        assert_eq!(ssh_host_keys(dir.path()), ["ssh-ed25519 AAAAC3", "ssh-rsa AAAAB3"]);
+        assert!(ssh_host_keys(&dir.path().join("none")).is_empty());
     }
 
     #[test]

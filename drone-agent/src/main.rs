@@ -8,6 +8,7 @@ use clap_complete::Shell;
 use drone_agent::cli::{ConfigCommand, RootCommand};
 use drone_agent::config::Config;
 use drone_agent::join::{JoinArguments, JoinError};
+use drone_agent::rescue::command::{self, EscalateArguments};
 use drone_agent::{attempt, cli, join, supervisor, worker};
 
 /// The agent of a Build Swarm drone: builds what the controller orders.
@@ -34,6 +35,8 @@ enum Command {
         /// The attempt's directory.
         dir: PathBuf,
     },
+    /// Do something about this drone when it does not work: what the controller orders over the bus, here by hand or by SSH.
+    Escalate(EscalateArguments),
     /// Come into a swarm with the token of an invitation (`swarm drone invite` on the controller).
     Join(JoinArguments),
     /// Make a root to build in.
@@ -61,7 +64,7 @@ fn main() -> ExitCode {
     // clap ends with 2 on a wrong command line; everything else that fails ends with 1, `join` also with 3 and 4
     let arguments = Arguments::parse();
     match run(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             error.downcast_ref::<JoinError>().map_or(ExitCode::FAILURE, JoinError::exit)
@@ -69,9 +72,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Arguments) -> anyhow::Result<()> {
+fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let given: Option<&Path> = arguments.config.as_deref();
-    match arguments.command {
+    let done = match arguments.command {
+        Command::Escalate(escalate) => return command::run(&Config::load(given)?, &escalate),
         Command::Run => cli::start(cli::checked(Config::load(given)?)?, supervisor::run),
         Command::Worker => cli::start(Config::load(given)?, worker::run),
         Command::Attempt { dir } => attempt::run(&dir),
@@ -84,5 +88,6 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             println!("drone-agent {}", env!("CARGO_PKG_VERSION"));
             Ok(())
         }
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }

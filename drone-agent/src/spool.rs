@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use drone_core::rescue::Done;
 use drone_core::tombs::{MAX_TOMBS, TOMB_MS};
 use drone_core::{Saved, Tomb};
 use fs_err as fs;
@@ -118,6 +119,38 @@ impl Spool {
         Ok(Saved { store_id, orders_seen, tombs })
     }
 
+    /// Remembers the last order to a drone that does not work, durably.
+    pub fn remember_rescue(&self, done: &Done) -> Result<(), SpoolError> {
+        let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
+        serde_json::to_writer(&mut file, done).map_err(io::Error::from)?;
+        file.as_file().sync_data()?;
+        file.persist(self.dir.join("escalation")).map_err(|e| e.error)?;
+        Ok(crate::attempt::dir::sync_dir(&self.dir)?)
+    }
+
+    /// The last such order; none before the first, or if what stands there makes no sense.
+    pub fn rescue(&self) -> Option<Done> {
+        serde_json::from_slice(&fs::read(self.dir.join("escalation")).ok()?).ok()
+    }
+
+    /// Where the supervisor hears `drone-agent escalate`.
+    pub fn door(&self) -> PathBuf {
+        self.dir.join("supervisor.sock")
+    }
+
+    /// Removes what a killed worker left half-made: the planner's directory, files that never got their name.
+    pub fn sweep(&self) -> io::Result<()> {
+        crate::attempt::dir::remove_tree(&self.dir.join("plan"))?;
+        for entry in fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            // tempfile's names; whoever made one has no further use for it once its process is gone
+            if entry.file_name().to_string_lossy().starts_with(".tmp") && entry.file_type()?.is_file() {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
     fn tombs(&self) -> PathBuf {
         self.dir.join("tombstones")
     }
@@ -167,6 +200,40 @@ mod tests {
         file.write_all(b"123 4.").unwrap();
         assert_eq!(spool.load(TOMB_MS + 10).unwrap().tombs, [tomb(2, TOMB_MS)]);
         assert_eq!(fs::read_to_string(dir.path().join("tombstones")).unwrap().lines().count(), 1);
+    }
+
+    #[test]
+    fn the_last_order_of_the_ladder_outlives_the_process() {
+        use swarm_protocol::order::{Escalated, Rung};
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(dir.path()).unwrap();
+        assert_eq!(spool.rescue(), None);
+        let done = Done {
+            store_id: StoreId::from("store a"),
+            generation: 7,
+            rung: Rung::RebootContainer,
+            outcome: Escalated::Done { detail: "reboots".to_owned() },
+        };
+        spool.remember_rescue(&done).unwrap();
+        assert_eq!(Spool::open(dir.path()).unwrap().rescue(), Some(done));
+        fs::write(dir.path().join("escalation"), b"{\"half").unwrap();
+        assert_eq!(spool.rescue(), None);
+    }
+
+    #[test]
+    fn leftovers_are_swept_and_memory_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(dir.path()).unwrap();
+        spool.remember_seen(3, &StoreId::from("s")).unwrap();
+        fs::create_dir_all(dir.path().join("plan/deep")).unwrap();
+        fs::write(dir.path().join(".tmpAb12"), b"half").unwrap();
+        fs::create_dir(dir.path().join("attempts")).unwrap();
+        spool.sweep().unwrap();
+        spool.sweep().unwrap();
+        let mut left: Vec<_> =
+            fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        left.sort();
+        assert_eq!(left, ["attempts", "orders_seen"]);
     }
 
     #[test]

@@ -58,6 +58,40 @@ pub struct Machine {
     /// Addresses other than loopback; the first is the one shown.
     #[serde(default)]
     pub addresses: Vec<String>,
+    /// What its own configuration says of reboots.
+    #[serde(default)]
+    pub reboot: RebootPolicy,
+    /// Public host keys of its SSH server, `type base64`; empty if it has none.
+    #[serde(default)]
+    pub ssh_host_keys: Vec<String>,
+}
+
+/// What a drone's own configuration says of reboots. Its detected type forbids them on top of that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RebootPolicy {
+    /// It may be rebooted.
+    Auto,
+    /// Never.
+    Never,
+    /// It only says what would be done.
+    DryRun,
+    /// Not told.
+    #[default]
+    #[serde(other)]
+    Unknown,
+}
+
+impl RebootPolicy {
+    /// The word in configuration and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Never => "never",
+            Self::DryRun => "dry-run",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 /// The Portage a drone builds with. Drones with equal build profile, Portage profile, CHOST, CFLAGS and installed set form
@@ -151,6 +185,8 @@ pub enum WorkerState {
     Hung,
     /// It ended and is being started again.
     Down,
+    /// It keeps ending soon after each start; starts are ever further apart.
+    Failing,
     /// Not known.
     #[default]
     #[serde(other)]

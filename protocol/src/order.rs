@@ -70,7 +70,101 @@ pub enum Task {
         /// At most this many bytes.
         max: u32,
     },
+    /// Do something about a drone that does not work. For the supervisor, which refuses what its own type or configuration
+    /// forbids, whatever the controller believes.
+    Escalate {
+        /// What.
+        rung: Rung,
+        /// Why, for people and logs.
+        reason: String,
+        /// Rises per drone; one that was carried out is answered as it was, not carried out again.
+        generation: u64,
+    },
     /// An order of a later version.
+    #[serde(other)]
+    Unknown,
+}
+
+/// The rungs of the ladder a supervisor can carry out (rules.md §4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rung {
+    /// Level 1: end the worker gracefully and start it; its builds live on.
+    RestartService,
+    /// Level 2: kill the worker's process, clean up what it left, start it; its builds live on.
+    HardRestart,
+    /// Level 3: reboot the container or virtual machine through its init system.
+    RebootContainer,
+    /// A rung of a later version.
+    #[default]
+    #[serde(other)]
+    Unknown,
+}
+
+impl Rung {
+    /// The public name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RestartService => "restart_service",
+            Self::HardRestart => "hard_restart",
+            Self::RebootContainer => "reboot_container",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Its level on the ladder, 1 to 3; 0 for an unknown one.
+    pub fn level(self) -> u8 {
+        match self {
+            Self::RestartService => 1,
+            Self::HardRestart => 2,
+            Self::RebootContainer => 3,
+            Self::Unknown => 0,
+        }
+    }
+}
+
+/// What became of an [`Task::Escalate`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "t", rename_all = "snake_case")]
+pub enum Escalated {
+    /// It is being done, or was done for this generation already.
+    Done {
+        /// What exactly, for people.
+        detail: String,
+    },
+    /// It would have been done; the drone is configured to only say so.
+    DryRun {
+        /// What exactly would have been done.
+        detail: String,
+    },
+    /// It is not done.
+    Refused {
+        /// The rule that forbids it.
+        why: EscalationRefusal,
+        /// For people.
+        detail: String,
+    },
+    /// An outcome of a later version.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Why a drone refuses an escalation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EscalationRefusal {
+    /// By its own detection it is no container and no virtual machine of a known kind.
+    Type,
+    /// Its configuration forbids it.
+    Protected,
+    /// It builds.
+    Building,
+    /// The generation is older than one it has seen.
+    Old,
+    /// It tried and could not.
+    Failed,
+    /// A rule of a later version.
+    #[default]
     #[serde(other)]
     Unknown,
 }
@@ -86,6 +180,7 @@ impl Task {
             Self::Plan { .. } => "plan",
             Self::Ping { .. } => "ping",
             Self::Logs { .. } => "logs",
+            Self::Escalate { .. } => "escalate",
             Self::Unknown => "unknown",
         }
     }
@@ -93,7 +188,7 @@ impl Task {
     /// Tokens of the orders a worker takes.
     pub const FOR_WORKER: [&'static str; 5] = ["build", "cancel", "release", "sync", "plan"];
     /// Tokens of the orders a supervisor takes.
-    pub const FOR_SUPERVISOR: [&'static str; 2] = ["ping", "logs"];
+    pub const FOR_SUPERVISOR: [&'static str; 3] = ["ping", "logs", "escalate"];
 }
 
 /// One package to build.
@@ -194,6 +289,13 @@ pub enum OrderAnswer {
     Log {
         /// The piece.
         chunk: crate::log::LogChunk,
+    },
+    /// Answer to an escalation.
+    Escalated {
+        /// The order's generation.
+        generation: u64,
+        /// What became of it.
+        outcome: Escalated,
     },
     /// The drone can't read this order.
     NotUnderstood {

@@ -10,6 +10,7 @@ mod heartbeats;
 mod index;
 mod machine;
 mod memory;
+mod pings;
 mod plant;
 mod redb_alone;
 mod report;
@@ -26,7 +27,7 @@ use swarm_tests::tools;
 /// Measures Build Swarm.
 #[derive(Parser)]
 struct Arguments {
-    /// Only these: cycles, heartbeats, memory, index, agent, start.
+    /// Only these: cycles, heartbeats, pings, memory, index, agent, start.
     names: Vec<String>,
     /// A small scale, to show that everything works; the figures say nothing.
     #[arg(long)]
@@ -63,9 +64,10 @@ impl Scale {
 
 type Run = fn(&Scale) -> Result<Vec<Figure>>;
 
-const ALL: [(&str, Run); 6] = [
+const ALL: [(&str, Run); 7] = [
     ("cycles", cycles::run),
     ("heartbeats", heartbeats::run),
+    ("pings", pings::run),
     ("memory", memory::run),
     ("index", index::run),
     ("agent", agent::run),

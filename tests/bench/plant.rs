@@ -11,15 +11,16 @@ use anyhow::{Context, Result, bail};
 use futures::future::BoxFuture;
 use swarm_controller::bus::link::{Intake, Link, LinkSettings};
 use swarm_controller::engine::{
-    BinhostWork, CommitHook, EngineHandle, EngineThread, Loaded, OnFailure, Options, Outlets, WantedLog,
+    BinhostWork, CommitHook, EngineHandle, EngineThread, Escalation, Loaded, OnFailure, Options, Outlets, WantedLog,
 };
 use swarm_controller::store::Store;
 use swarm_controller::store::outbox::{EventSource, Outbox, OutboxSettings};
 use swarm_controller::watch::spawn;
-use swarm_core::input::{Control, QueueRequest, Request, SignedFile, UploadedFile};
-use swarm_core::rows::EventRow;
+use swarm_core::input::{Control, Pong, QueueRequest, Request, RouteOutcome, SignedFile, UploadedFile};
+use swarm_core::rows::{EventRow, NoticeRow};
 use swarm_core::{Answer, Input, ReplyTo, Settings};
 use swarm_protocol::artifact::ArtifactRef;
+use swarm_protocol::machine::WorkerState;
 use swarm_protocol::order::Order;
 use swarm_protocol::{DroneId, Subjects};
 use swarm_tests::fleet::{Ticket, Uploads};
@@ -175,6 +176,21 @@ impl Outlets for StandIn {
 
     fn complete_log(&self, work: WantedLog) {
         let _ = self.news.send(Input::LogStored { fence: work.fence, complete: true });
+    }
+
+    fn ping(&self, drone: DroneId, seq: u64, _: u64) {
+        // the way there and back is measured elsewhere; here it is what the core does with an answer
+        let pong = Box::new(Pong { worker: WorkerState::Alive, ..Pong::default() });
+        let _ = self.news.send(Input::Pong { drone, seq, latency_us: 300, pong });
+    }
+
+    fn escalate(&self, work: Escalation) {
+        let outcome = RouteOutcome::Failed { detail: "there is nobody to help here".to_owned() };
+        let _ = self.news.send(Input::Escalated { drone: work.drone, generation: work.generation, outcome });
+    }
+
+    fn notify(&self, notice: Box<NoticeRow>) {
+        let _ = self.news.send(Input::Notified { notice: notice.id, delivered: Vec::new(), failed: Vec::new() });
     }
 }
 

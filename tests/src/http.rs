@@ -35,6 +35,20 @@ impl Http {
         serde_json::from_str(&body).with_context(|| format!("GET {path}: {body}"))
     }
 
+    /// `GET` with the admin key, and the JSON answer.
+    ///
+    /// # Errors
+    /// As for [`Http::get`].
+    pub fn admin_get(&self, path: &str) -> Result<Value> {
+        let request = self.agent.get(format!("{}{path}", self.url)).header("X-Admin-Key", &self.key);
+        let mut answer = request.call().with_context(|| format!("GET {path}"))?;
+        let (status, body) = (answer.status(), answer.body_mut().read_to_string()?);
+        if !status.is_success() {
+            bail!("GET {path}: {status} {body}");
+        }
+        serde_json::from_str(&body).with_context(|| format!("GET {path}: {body}"))
+    }
+
     /// `POST` of JSON with the admin key, and the JSON answer.
     ///
     /// # Errors

@@ -30,6 +30,9 @@ need iproute2 command -v ip
 need systemd command -v systemd-analyze
 need python3-venv has_venv
 need ca-certificates test -d /etc/ssl/certs
+# An SSH server would be started where systemd runs; there the tests of the way by SSH are left out if it is missing.
+[ -d /run/systemd/system ] || need openssh-server test -x /usr/sbin/sshd
+need openssh-client command -v ssh
 
 [ ${#missing[@]} -gt 0 ] || exit 0
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use swarm_protocol::artifact::ArtifactAnswer;
-use swarm_protocol::order::Order;
+use swarm_protocol::order::{Order, Rung};
 use swarm_protocol::plan::PlanAnswer;
 use swarm_protocol::report::{BuildAnswer, HelloAnswer, SyncAnswer};
 use swarm_protocol::{ArtifactId, BuildId, DroneId, Fence, Secret, SessionId};
 
 use crate::input::ReplyTo;
 use crate::placement::Explanation;
-use crate::rows::{IndexKey, InviteRow};
+use crate::rows::{IndexKey, InviteRow, NoticeRow, RouteKind};
 
 /// Something to be done. Effects keep their order.
 #[must_use]
@@ -82,11 +82,76 @@ pub enum Effect {
         /// Its length in bytes.
         bytes: u64,
     },
+    /// Ping a drone's supervisor; report [`crate::input::Input::Pong`] or `PingLost`.
+    Ping {
+        /// Whom.
+        drone: DroneId,
+        /// Number of the ping.
+        seq: u64,
+        /// Milliseconds to wait.
+        within: u64,
+    },
+    /// Do something about a drone that does not work; report [`crate::input::Input::Escalated`].
+    Escalate {
+        /// Which.
+        drone: DroneId,
+        /// Number of the order.
+        generation: u64,
+        /// What.
+        rung: Rung,
+        /// Why, for people.
+        reason: String,
+        /// By which way.
+        route: Route,
+        /// Milliseconds to wait.
+        within: u64,
+    },
+    /// Tell people outside; report [`crate::input::Input::Notified`].
+    Notify {
+        /// What.
+        notice: Box<NoticeRow>,
+    },
     /// Forget the history of attempts up to and including this number.
     TrimHistory {
         /// The last one to forget.
         up_to: u64,
     },
+}
+
+/// A way to a drone, with all it takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route {
+    /// Its supervisor, over the bus.
+    Bus {},
+    /// SSH, with the host key the swarm knows; another one is refused.
+    Ssh {
+        /// User.
+        user: String,
+        /// Address.
+        host: String,
+        /// Port.
+        port: u16,
+        /// Private key on the controller; its user's own if `None`.
+        key: Option<String>,
+        /// The host keys it is known by, `type base64`; any other is refused. With none nothing is said to it.
+        host_keys: Vec<String>,
+    },
+    /// The operator's command on the hypervisor, as an argument list; no shell.
+    Hypervisor {
+        /// Program and arguments.
+        command: Vec<String>,
+    },
+}
+
+impl Route {
+    /// Its kind.
+    pub fn kind(&self) -> RouteKind {
+        match self {
+            Self::Bus {} => RouteKind::Bus,
+            Self::Ssh { .. } => RouteKind::Ssh,
+            Self::Hypervisor { .. } => RouteKind::Hypervisor,
+        }
+    }
 }
 
 /// Answers.
@@ -106,6 +171,8 @@ pub enum Answer {
     Queued(Queued),
     /// Done, with how many it touched.
     Done(Done),
+    /// A rung by hand is under way, or the ladder was reset.
+    Healed(Healed),
     /// Why a package is not building.
     Why(Vec<Explanation>),
     /// What a ticket is good for.
@@ -153,6 +220,19 @@ pub struct Done {
     pub touched: u64,
     /// Names or atoms of them, at most 100.
     pub what: Vec<String>,
+}
+
+/// Answer to a rung by hand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Healed {
+    /// Which drone.
+    pub drone: DroneId,
+    /// Its name.
+    pub name: String,
+    /// Its level before.
+    pub previous_level: u8,
+    /// Number of the order, if one was given.
+    pub generation: Option<u64>,
 }
 
 /// A drone that is let in.

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use swarm_protocol::artifact::ArtifactAsk;
+use swarm_protocol::machine::{DroneType, Vitals, WorkerState};
+use swarm_protocol::order::EscalationRefusal;
 use swarm_protocol::plan::Plan;
 use swarm_protocol::report::{BuildReport, Heartbeat, Hello, SyncReport};
-use swarm_protocol::{ArtifactId, DroneId, Fence, PlanId, Secret};
+use swarm_protocol::{ArtifactId, DroneId, Fence, InstanceId, PlanId, Secret};
 
 use crate::members::InviteRequest;
 use crate::rows::{IndexKey, Wishes};
@@ -142,6 +144,44 @@ pub enum Input {
         /// Why.
         reason: String,
     },
+    /// A drone answered a ping.
+    Pong {
+        /// Who.
+        drone: DroneId,
+        /// The ping's number; 0 for one that a person sent.
+        seq: u64,
+        /// Microseconds there and back, by the controller's monotonic clock.
+        latency_us: u64,
+        /// What it said.
+        pong: Box<Pong>,
+    },
+    /// A ping was not answered.
+    PingLost {
+        /// Who.
+        drone: DroneId,
+        /// The ping's number; 0 for one that a person sent.
+        seq: u64,
+        /// Why.
+        why: PingLoss,
+    },
+    /// What became of an [`crate::Effect::Escalate`].
+    Escalated {
+        /// Which drone.
+        drone: DroneId,
+        /// The order's number.
+        generation: u64,
+        /// What became of it.
+        outcome: RouteOutcome,
+    },
+    /// What became of an [`crate::Effect::Notify`].
+    Notified {
+        /// Which notice.
+        notice: u64,
+        /// Channels that have it now.
+        delivered: Vec<String>,
+        /// Channels that do not, and why.
+        failed: Vec<(String, String)>,
+    },
     /// A drone says more than the bus takes of one; what is beyond is dropped.
     Flood {
         /// Who.
@@ -156,6 +196,70 @@ pub enum Input {
         /// With its tail.
         complete: bool,
     },
+}
+
+/// What a drone says when it is pinged.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Pong {
+    /// The supervisor's run.
+    pub instance: InstanceId,
+    /// The drone's wall clock, Unix milliseconds.
+    pub at: u64,
+    /// The controller's wall clock half-way between ping and pong, Unix milliseconds.
+    pub middle: u64,
+    /// Condition.
+    pub vitals: Vitals,
+    /// Its worker.
+    pub worker: WorkerState,
+    /// Attempts it runs.
+    pub attempts: Vec<Fence>,
+}
+
+/// Why a ping was not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PingLoss {
+    /// No answer in time.
+    Silent,
+    /// Nobody listens: its supervisor is not on the bus.
+    Absent,
+    /// The answer made no sense.
+    Nonsense,
+    /// The controller itself has no bus; that says nothing of the drone.
+    NoBus,
+}
+
+/// What became of an order by one route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RouteOutcome {
+    /// Done.
+    Done {
+        /// What, for people.
+        detail: String,
+    },
+    /// The drone said what it would do.
+    DryRun {
+        /// What, for people.
+        detail: String,
+    },
+    /// The drone refuses it by a rule of its own: no other route may do it either.
+    Refused {
+        /// The rule.
+        why: EscalationRefusal,
+        /// For people.
+        detail: String,
+    },
+    /// This route did not do it.
+    Failed {
+        /// Why, for people.
+        detail: String,
+    },
+    /// The host shows another SSH key than the one it is known by; nothing was said to it.
+    Distrusted {
+        /// What it showed, for people.
+        detail: String,
+    },
+    /// No answer in time.
+    TimedOut {},
 }
 
 /// What an uploaded file says of itself.
@@ -218,6 +322,22 @@ pub enum Request {
         /// What.
         action: DroneAction,
     },
+    /// A rung of the ladder by hand, or the ladder's reset. Answered with [`crate::effect::Answer::Healed`].
+    Heal {
+        /// Name or identity.
+        drone: String,
+        /// What.
+        action: HealAction,
+    },
+    /// The operator's wishes for a drone; what is `None` stays as it is. Answered with [`crate::effect::Answer::Done`].
+    Wish {
+        /// Name or identity.
+        drone: String,
+        /// The changes.
+        wishes: Box<DroneWishes>,
+    },
+    /// Send a notice to see whether it arrives. Answered with [`crate::effect::Answer::Done`].
+    TestNotice {},
     /// Why is this package not building? Answered with [`crate::effect::Answer::Why`].
     Why {
         /// `category/name-version` with or without `=`, or `category/name`.
@@ -387,6 +507,8 @@ pub enum Control {
     Reclaim,
     /// End groundings and upload impairments.
     Unground,
+    /// End upload impairments only.
+    ResetUpload,
     /// Everything not received back to needed, marks cleared.
     Reset,
     /// Take back work that has not begun.
@@ -397,6 +519,46 @@ pub enum Control {
     RetryFailures,
     /// Forget the history of attempts.
     ClearHistory,
+}
+
+/// What a person can do about a drone that does not work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HealAction {
+    /// Back to level 0; what is wrong is judged anew.
+    Reset,
+    /// Level 1 now.
+    Restart,
+    /// Level 2 now.
+    HardRestart,
+    /// Level 3 now, where the rules allow it.
+    Reboot,
+    /// The operator's word on its type; `None` takes it back.
+    SetType(Option<DroneType>),
+}
+
+/// Changes of the operator's wishes: the outer `None` leaves a wish as it is, an inner one takes it back.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DroneWishes {
+    /// Never rebooted.
+    pub protected: Option<bool>,
+    /// May be rebooted.
+    pub auto_reboot: Option<Option<bool>>,
+    /// Number or name on the hypervisor.
+    pub vmid: Option<Option<String>>,
+    /// SSH user.
+    pub ssh_user: Option<Option<String>>,
+    /// SSH address.
+    pub ssh_host: Option<Option<String>>,
+    /// SSH port.
+    pub ssh_port: Option<Option<u16>>,
+    /// SSH private key.
+    pub ssh_key_path: Option<Option<String>>,
+    /// SSH host keys, `type base64`.
+    pub ssh_host_keys: Option<Option<Vec<String>>>,
+    /// Name for people.
+    pub display_name: Option<Option<String>>,
+    /// Notes.
+    pub notes: Option<Option<String>>,
 }
 
 /// What a person can do with a drone.

@@ -17,8 +17,8 @@
 //! changed · `fleet`: who is there, leases, orders, trees · `members`: who is let onto the bus · `queue`: requests, plans, graph,
 //! sessions, results · `publish` and `generation`: the way of a binary into an index · `import`: packages people bring ·
 //! `retention`: what leaves the binhost, and how · `learned`: what past builds taught · `placement`: which drone builds what,
-//! and why not · `failure`: whose fault, what next · `forecast`: when what will be built · `check`: invariants, as notes with
-//! severity.
+//! and why not · `failure`: whose fault, what next · `healing`: pings, and the ladder for drones that do not work ·
+//! `forecast`: when what will be built · `check`: invariants, as notes with severity.
 
 pub mod check;
 pub mod effect;
@@ -33,6 +33,7 @@ pub mod view;
 mod failure;
 mod fleet;
 mod generation;
+mod healing;
 mod import;
 mod learned;
 mod members;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use swarm_protocol::Secret;
-use swarm_protocol::order::Limits;
+use swarm_protocol::order::{Limits, Rung};
 
 /// Milliseconds.
 pub type Millis = u64;
@@ -109,6 +109,65 @@ pub struct Settings {
     pub packages: BTreeMap<String, PackageRule>,
     /// Operator's tags the drones of a build profile must have, by its name.
     pub profile_tags: BTreeMap<String, Vec<String>>,
+    /// Proof of life and self-healing.
+    pub healing: Healing,
+}
+
+/// Numbers of proof of life and self-healing (rules.md §4); all durations in milliseconds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Healing {
+    /// Whether anything is done about drones that do not work; they are pinged and judged all the same.
+    pub enabled: bool,
+    /// Between two pings of a drone.
+    pub ping_every: Millis,
+    /// A ping not answered within this is missed.
+    pub ping_within: Millis,
+    /// So many misses in a row …
+    pub misses: u32,
+    /// … over at least so long, and the drone is unhealthy.
+    pub judge_after: Millis,
+    /// A worker its supervisor could not revive for so long makes the drone unhealthy.
+    pub worker_unrevived_after: Millis,
+    /// So many good answers in a row, and it has recovered.
+    pub good_pongs: u32,
+    /// Wait after `restart_service` before the next rung.
+    pub wait_restart: Millis,
+    /// Wait after `hard_restart`.
+    pub wait_hard_restart: Millis,
+    /// Wait after `reboot_container`.
+    pub wait_reboot: Millis,
+    /// A route that has not answered by then is given up for the next one.
+    pub route_within: Millis,
+    /// Trouble that comes again within this goes on with the rung after the one that helped last.
+    pub cooldown: Millis,
+    /// Reboots of one drone per day.
+    pub reboots_per_day: usize,
+    /// A person is told again after this.
+    pub alert_repeat: Millis,
+    /// The operator's commands on the hypervisor, an argument list per rung; `{vmid}` and `{name}` are filled in.
+    pub hypervisor: BTreeMap<Rung, Vec<String>>,
+}
+
+impl Default for Healing {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            ping_every: 5 * SECOND,
+            ping_within: 4 * SECOND,
+            misses: 3,
+            judge_after: 15 * SECOND,
+            worker_unrevived_after: 60 * SECOND,
+            good_pongs: 2,
+            wait_restart: 30 * SECOND,
+            wait_hard_restart: 30 * SECOND,
+            wait_reboot: 120 * SECOND,
+            route_within: 20 * SECOND,
+            cooldown: 10 * MINUTE,
+            reboots_per_day: 3,
+            alert_repeat: 6 * 60 * MINUTE,
+            hypervisor: BTreeMap::new(),
+        }
+    }
 }
 
 /// What holds for one `category/name`. A request's own wish wins.
@@ -174,6 +233,7 @@ impl Default for Settings {
             sync_again: 10 * MINUTE,
             packages: BTreeMap::new(),
             profile_tags: BTreeMap::new(),
+            healing: Healing::default(),
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::check;
 use crate::effect::{Answer, Effect};
 use crate::fleet::{CutOff, Outlook, Pulse};
 use crate::generation::Generation;
+use crate::healing::Probe;
 use crate::input::{Input, Now, ReplyTo};
 use crate::members::Membership;
 use crate::queue::{Finishing, Graph, Names, PlanLine};
@@ -29,10 +30,12 @@ pub struct Work {
     pub candidates: u64,
     /// Rows looked through one after the other.
     pub looked_through: u64,
+    /// Drones looked at one after the other.
+    pub fleet: u64,
 }
 
 impl Work {
-    /// All steps.
+    /// All steps over entries.
     pub fn total(&self) -> u64 {
         self.graph + self.candidates + self.looked_through
     }
@@ -64,6 +67,9 @@ pub(crate) struct Rows {
     pub artifacts: Table<ArtifactRow>,
     pub indexes: Table<IndexRow>,
     pub config: Table<ConfigRow>,
+    pub healing: Table<HealingRow>,
+    pub wishes: Table<WishesRow>,
+    pub notices: Table<NoticeRow>,
     pub members: Table<MemberRow>,
     pub invites: Table<InviteRow>,
     pub events: Journal<EventRow>,
@@ -161,6 +167,24 @@ pub(crate) struct Soft {
     pub membership_due: bool,
     /// Learned medians, published as they are.
     pub medians: Arc<BTreeMap<String, u64>>,
+    /// What pinging tells of each drone.
+    pub probes: BTreeMap<DroneId, Probe>,
+    /// Who is pinged when.
+    pub pings_due: BTreeSet<(u64, DroneId)>,
+    /// Drones that gave a sign of trouble or are being helped, and when each is looked at next without a further sign.
+    pub ailing: BTreeMap<DroneId, Option<u64>>,
+    /// The same by the moment.
+    pub looks_due: BTreeSet<(u64, DroneId)>,
+    /// Drones that may be between their reboot and the end of the wait after it; no others are.
+    pub rebooting: BTreeSet<DroneId>,
+    /// After a silence of the fleet: nobody is helped before this moment.
+    pub settled_at: u64,
+    /// Times an ailing drone was looked at, ever.
+    pub looked_at: u64,
+    /// No ailing drone is looked at before this moment.
+    pub next_look_healing: u64,
+    /// Notices by the moment they are tried.
+    pub notices_due: BTreeSet<(u64, u64)>,
 }
 
 impl Core {
@@ -178,6 +202,9 @@ impl Core {
             artifacts: Table::load(source)?,
             indexes: Table::load(source)?,
             config: Table::load(source)?,
+            healing: Table::load(source)?,
+            wishes: Table::load(source)?,
+            notices: Table::load(source)?,
             members: Table::load(source)?,
             invites: Table::load(source)?,
             events: Journal::default(),
@@ -214,6 +241,7 @@ impl Core {
         self.mend();
         self.rebuild();
         self.soft.membership = Arc::new(Membership::of(&self.rows, 1));
+        self.rebuild_healing();
         self.restart_publishing();
         self.resend_untaken(None);
         self.look_ahead();
@@ -257,15 +285,23 @@ impl Core {
             Input::IndexFailed { index, reason } => self.index_failed(&index, &reason),
             Input::Flood { drone, dropped } => self.floods(&drone, dropped),
             Input::LogStored { fence, complete } => self.log_stored(fence, complete),
+            Input::Pong { drone, seq, latency_us, pong } => self.pong(&drone, seq, latency_us, &pong),
+            Input::PingLost { drone, seq, why } => self.ping_lost(&drone, seq, why),
+            Input::Escalated { drone, generation, outcome } => self.escalated(&drone, generation, outcome),
+            Input::Notified { notice, delivered, failed } => self.notified(notice, delivered, &failed),
         }
     }
 
-    /// Lets time pass.
+    /// Lets time pass. Drones are pinged many times a second: that alone looks at nothing else.
     pub fn wake(&mut self, now: Now) -> Vec<Effect> {
         self.pass(now);
-        self.wake_fleet();
-        self.wake_queue();
-        self.wake_publishing();
+        let others = [self.next_fleet(), self.next_queue(), self.next_publishing()];
+        if others.into_iter().flatten().any(|due| due <= self.now.at) {
+            self.wake_fleet();
+            self.wake_queue();
+            self.wake_publishing();
+        }
+        self.wake_healing();
         self.settle();
         std::mem::take(&mut self.effects)
     }
@@ -280,7 +316,7 @@ impl Core {
 
     /// The core-clock moment of the next rule that is due.
     pub fn next_wake(&self) -> Option<u64> {
-        [self.next_fleet(), self.next_queue(), self.next_publishing()].into_iter().flatten().min()
+        [self.next_fleet(), self.next_queue(), self.next_publishing(), self.next_healing()].into_iter().flatten().min()
     }
 
     /// Whether any row waits to be stored.
@@ -297,6 +333,9 @@ impl Core {
             || rows.artifacts.is_changed()
             || rows.indexes.is_changed()
             || rows.config.is_changed()
+            || rows.healing.is_changed()
+            || rows.wishes.is_changed()
+            || rows.notices.is_changed()
             || rows.members.is_changed()
             || rows.invites.is_changed()
             || !rows.events.fresh().is_empty()
@@ -318,6 +357,9 @@ impl Core {
         self.rows.artifacts.drain(sink);
         self.rows.indexes.drain(sink);
         self.rows.config.drain(sink);
+        self.rows.healing.drain(sink);
+        self.rows.wishes.drain(sink);
+        self.rows.notices.drain(sink);
         self.rows.members.drain(sink);
         self.rows.invites.drain(sink);
         self.rows.events.drain(sink);
@@ -352,10 +394,11 @@ impl Core {
             last_event: self.meta().last_event,
             last_history: self.meta().last_history,
             in_grace: self.in_grace(),
+            healing: self.settings.healing.enabled,
             membership: Arc::clone(&self.soft.membership),
             medians: Arc::clone(&self.soft.medians),
             next: self.soft.graph.head(NEXT_SHOWN),
-            cut_off: self.soft.cut_off.as_ref().map(|cut| cut.since),
+            cut_off: self.meta().cut_off.or(self.soft.cut_off.as_ref().map(|cut| cut.since)),
             assumed: Assumed {
                 default_duration: self.settings.default_duration,
                 priority_step: self.settings.priority_step,
@@ -376,6 +419,7 @@ impl Core {
                 + self.rows.artifacts.walked()
                 + self.rows.durations.walked()
                 + self.rows.idempotency.walked(),
+            fleet: self.rows.drones.walked() + self.rows.healing.walked() + self.soft.looked_at,
         }
     }
 

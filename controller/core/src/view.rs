@@ -9,10 +9,11 @@ use swarm_protocol::report::Phase;
 use swarm_protocol::{BuildId, DroneId, Fence, SessionId};
 
 use crate::fleet::Pulse;
+pub use crate::healing::Latency;
 use crate::input::Now;
 use crate::members::Membership;
 use crate::roster::Roster;
-use crate::rows::{BuildState, DroneRow, Fact};
+use crate::rows::{BuildState, DroneRow, Fact, HealingRow, WishesRow};
 use crate::state::Core;
 
 /// What readers see.
@@ -34,6 +35,8 @@ pub struct View {
     pub last_history: u64,
     /// When the controller still judges nobody after its own start.
     pub in_grace: bool,
+    /// Something is done about drones that do not work.
+    pub healing: bool,
     /// Who the bus is to let in.
     pub membership: Arc<Membership>,
     /// Learned medians of durations by `category/name`, on an ordinary drone, milliseconds.
@@ -44,7 +47,7 @@ pub struct View {
     pub cut_off: Option<u64>,
     /// The numbers forecasts rest on.
     pub assumed: Assumed,
-    /// When this was so.
+    /// When this was so; moments of the core's clock in rows mean wall time by it, see [`View::wall_of`].
     pub now: Now,
 }
 
@@ -57,6 +60,13 @@ pub struct Assumed {
     pub priority_step: u64,
     /// What waiting adds to it, percent of the time.
     pub age_weight: u32,
+}
+
+impl View {
+    /// A moment of the core's clock as wall time, Unix milliseconds; before it was made it is not exact over a restart.
+    pub fn wall_of(&self, at: u64) -> u64 {
+        (self.now.wall + at).saturating_sub(self.now.at)
+    }
 }
 
 /// Entries per state, as the HTTP contract counts them.
@@ -136,10 +146,40 @@ pub struct DroneView {
     pub completed: u64,
     /// Builds that failed, ever.
     pub failed: u64,
+    /// Proof of life and the ladder.
+    pub health: Health,
+    /// What the operator wishes for it.
+    pub wishes: Option<WishesRow>,
     /// How fast it is compared with other drones, in thousandths, if that is known.
     pub speed: Option<u32>,
     /// Milliseconds until it is likely to begin one more package.
     pub wait_ms: u64,
+}
+
+/// Proof of life, and where a drone stands on the ladder.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Health {
+    /// Wall clock of the last ping, Unix milliseconds; 0 if none.
+    pub last_ping: u64,
+    /// Wall clock of the last answer, Unix milliseconds; 0 if none since the controller's start.
+    pub last_pong: u64,
+    /// The last round trip, microseconds.
+    pub latency_us: Option<u64>,
+    /// Round trips of the last hour.
+    pub latency: Latency,
+    /// The drone's clock less the controller's, milliseconds.
+    pub skew_ms: Option<i64>,
+    /// Pings missed in a row.
+    pub misses: u32,
+    /// What is stored of incidents, acts and recoveries; `None` for a drone that never gave reason.
+    pub row: Option<HealingRow>,
+}
+
+impl Health {
+    /// Where it stands on the ladder.
+    pub fn level(&self) -> u8 {
+        self.row.as_ref().map_or(0, HealingRow::level)
+    }
 }
 
 /// A package in a drone's hands.
@@ -187,10 +227,26 @@ impl Core {
                 tasks,
                 completed: stats.map_or(0, |stats| stats.success),
                 failed: stats.map_or(0, |stats| stats.total - stats.success),
+                health: self.health(&id),
+                wishes: self.rows.wishes.get(&id.0).cloned(),
                 speed: row.learned_speed(),
                 wait_ms: self.wait_ms(row),
             };
             self.soft.views.insert(id, Arc::new(view));
+        }
+    }
+
+    fn health(&self, drone: &DroneId) -> Health {
+        let row = self.rows.healing.get(&drone.0).cloned();
+        let Some(probe) = self.soft.probes.get(drone) else { return Health { row, ..Health::default() } };
+        Health {
+            last_ping: probe.last_ping,
+            last_pong: probe.last_pong,
+            latency_us: probe.latency_us,
+            latency: probe.latency,
+            skew_ms: probe.skew_ms,
+            misses: probe.misses,
+            row,
         }
     }
 

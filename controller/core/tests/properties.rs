@@ -9,6 +9,7 @@ use farm::*;
 use proptest::prelude::*;
 use swarm_core::input::{BinhostRequest, Control, DroneAction, QueueRequest};
 use swarm_core::rows::{BuildRow, BuildState};
+use swarm_core::settings::Healing;
 use swarm_core::{Input, Request, Settings};
 use swarm_protocol::artifact::ArtifactAsk;
 use swarm_protocol::plan::Plan;
@@ -109,7 +110,9 @@ enum Past {
 
 impl Journey {
     fn new() -> Self {
-        let settings = Settings { keep_builds: 1, delete_after: 30 * SECOND, ..Settings::default() };
+        // these journeys are about the queue: few pings, so that long waits stay quick
+        let healing = Healing { ping_every: 60 * SECOND, ..Healing::default() };
+        let settings = Settings { healing, keep_builds: 1, delete_after: 30 * SECOND, ..Settings::default() };
         let mut farm = Farm::with(settings);
         for name in NAMES {
             farm.join(Drone { tree_timestamp: Some(1), ..Drone::new(name) });
@@ -229,7 +232,10 @@ impl Journey {
                     self.farm.syncs(NAMES[*drone], tree, (!well).then_some("the mirror does not answer"));
                 }
             }
-            Step::Hold => self.farm.hold = Hold { sign: true, index: true, log: true, removal: true },
+            Step::Hold => {
+                self.farm.hold =
+                    Hold { sign: true, index: true, log: true, removal: true, escalate: true, notify: true };
+            }
             Step::Release => self.farm.release(),
             Step::Binhost { artifact, action } => self.binhost(*artifact as u64 + 1, *action),
             Step::SignFails => {

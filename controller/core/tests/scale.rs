@@ -5,10 +5,11 @@ mod farm;
 use std::collections::BTreeMap;
 
 use farm::{Drone, SECOND, binary, done, sha};
-use swarm_core::input::{Control, QueueRequest, SignedFile, UploadedFile};
+use swarm_core::input::{Control, PingLoss, QueueRequest, RouteOutcome, SignedFile, UploadedFile};
 use swarm_core::table::{Row, Sink, Source};
 use swarm_core::{Answer, Core, Effect, Input, Now, ReplyTo, Request, Settings, Work};
 use swarm_protocol::artifact::{ArtifactAnswer, ArtifactAsk};
+use swarm_protocol::machine::DroneType;
 use swarm_protocol::order::{BuildJob, Task};
 use swarm_protocol::plan::{Plan, PlannedEdge, PlannedPackage};
 use swarm_protocol::report::{BuildNews, BuildReport, BuildResult, Role};
@@ -57,10 +58,18 @@ struct Swarm {
     costs: BTreeMap<&'static str, Cost>,
     replies: u64,
     answer: Option<Answer>,
+    /// So many of the first drones answer no ping, though they are heard.
+    deaf: usize,
+    notices: usize,
 }
 
 impl Swarm {
     fn of(drones: usize) -> Self {
+        Self::with_deaf(drones, 0)
+    }
+
+    /// The first `deaf` answer no ping, and are never rebooted.
+    fn with_deaf(drones: usize, deaf: usize) -> Self {
         let Ok(core) = Core::load(Settings::default(), &Nothing, StoreId::from("s"));
         let now = Now { at: 1_000, wall: 1_700_000_000_000 };
         let mut swarm = Self {
@@ -72,7 +81,12 @@ impl Swarm {
             costs: BTreeMap::new(),
             replies: 0,
             answer: None,
+            deaf,
+            notices: 0,
         };
+        for drone in &mut swarm.drones[..deaf] {
+            drone.kind = DroneType::BareMetal;
+        }
         let effects = swarm.core.start(now);
         swarm.carry_out(effects);
         for n in 0..drones {
@@ -144,6 +158,27 @@ impl Swarm {
                 }
                 Effect::CompleteLog { fence, .. } => {
                     self.input("log stored", Input::LogStored { fence, complete: true });
+                }
+                Effect::Ping { drone, seq, .. } => {
+                    let n = self.drones.iter().position(|one| one.id == drone).expect("a drone of ours");
+                    if n < self.deaf {
+                        self.input("ping lost", Input::PingLost { drone, seq, why: PingLoss::Silent });
+                        continue;
+                    }
+                    let pong = Box::new(self.drones[n].ping(self.now).expect("it answers"));
+                    self.input("pong", Input::Pong { drone, seq, latency_us: 300, pong });
+                }
+                Effect::Escalate { drone, rung, generation, .. } => {
+                    let n = self.drones.iter().position(|one| one.id == drone).expect("a drone of ours");
+                    assert!(n < self.deaf, "{} of {drone}, and nothing is wrong", rung.name());
+                    let outcome = RouteOutcome::Failed { detail: "no answer".to_owned() };
+                    self.input("escalated", Input::Escalated { drone, generation, outcome });
+                }
+                Effect::Notify { notice } => {
+                    assert!(self.deaf > 0, "{}, and nothing is wrong", notice.subject);
+                    self.notices += 1;
+                    let (id, delivered) = (notice.id, vec!["mail".to_owned()]);
+                    self.input("notified", Input::Notified { notice: id, delivered, failed: Vec::new() });
                 }
                 Effect::RemovePackage { artifact, .. } => {
                     self.input("package removed", Input::PackageRemoved { artifact });
@@ -353,4 +388,40 @@ fn no_package_is_compared_with_a_whole_fleet() {
         idle.beats();
     }
     assert_eq!(idle.most("heartbeat"), 0);
+}
+
+/// Time passes in steps of a tenth of a second, and nothing but pings happens in it. Answers drones looked at.
+fn only_pings(swarm: &mut Swarm, seconds: u64) -> u64 {
+    let before = swarm.core.work().fleet;
+    for _ in 0..10 * seconds {
+        swarm.pass(SECOND / 10);
+    }
+    swarm.core.work().fleet - before
+}
+
+#[test]
+fn pings_of_a_large_fleet_look_at_nobody_else() {
+    let mut swarm = Swarm::of(1_000);
+    swarm.pass(70 * SECOND);
+    swarm.beats();
+    swarm.pass(SECOND);
+    let pings = |swarm: &Swarm| swarm.costs.get("pong").map_or(0, |cost| cost.inputs);
+    let before = pings(&swarm);
+    let walked = only_pings(&mut swarm, 10);
+    assert!(pings(&swarm) >= before + 2_000, "each is pinged every 5 s");
+    assert!(walked <= 1_000, "{walked} drones were looked at");
+}
+
+#[test]
+fn drones_in_a_persons_hands_cost_nothing_while_they_wait() {
+    let mut swarm = Swarm::with_deaf(300, 100);
+    swarm.pass(70 * SECOND);
+    let minutes = 10;
+    for _ in 0..minutes * 12 {
+        swarm.pass(5 * SECOND);
+        swarm.beats();
+    }
+    assert!(swarm.notices >= 100, "{} were told of", swarm.notices);
+    let walked = only_pings(&mut swarm, 4);
+    assert!(walked <= 600, "{walked} drones were looked at");
 }

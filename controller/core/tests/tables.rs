@@ -247,7 +247,7 @@ fn a_wish_for_tags_and_priority_goes_to_the_dependencies_and_one_for_time_does_n
 
 #[test]
 fn names_of_rules_and_scores_are_stable() {
-    insta::assert_snapshot!(Rule::ALL.map(Rule::name).join(" "), @"online worker-ready not-paused not-draining not-grounded uploads-work not-syncing free-slot build-profile arch base tree tags features disk memory more-of-what-lacked not-failed-here not-sweeper not-blocked");
+    insta::assert_snapshot!(Rule::ALL.map(Rule::name).join(" "), @"online worker-ready healthy not-paused not-draining not-grounded uploads-work not-syncing free-slot build-profile arch base tree tags features disk memory more-of-what-lacked not-failed-here not-sweeper not-blocked");
     insta::assert_snapshot!(ScoreRule::ALL.map(ScoreRule::name).join(" "), @"speed big-for-big calm memory-fit warm trust soon");
     assert!(ScoreRule::ALL.iter().all(|rule| !rule.description().is_empty()));
     let names: BTreeSet<&str> = Rule::ALL.map(Rule::name).into_iter().collect();

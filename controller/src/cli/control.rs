@@ -4,6 +4,7 @@ use clap::Subcommand;
 use serde_json::Value;
 
 use super::client::{Client, segment};
+use super::drone::DroneCare;
 use super::invite::{self, InviteArgs};
 use super::problem::Exit;
 use super::progress::Steps;
@@ -38,6 +39,11 @@ pub enum ControlCommand {
         /// Only this drone
         drone: Option<String>,
     },
+    /// End upload impairments
+    ResetUpload {
+        /// Only this drone
+        drone: Option<String>,
+    },
     /// Everything not received back to needed, failures forgotten
     Reset,
     /// Take back work that has not begun
@@ -65,6 +71,7 @@ impl ControlCommand {
             Self::Block { package } => ("block", Some(package.clone()), None),
             Self::Reclaim { drone } => ("reclaim", None, drone.clone()),
             Self::Unground { drone } => ("unground", None, drone.clone()),
+            Self::ResetUpload { drone } => ("reset_upload", None, drone.clone()),
             Self::Reset => ("reset", None, None),
             Self::Rebalance => ("rebalance", None, None),
             Self::ClearFailures { package } => ("clear_failures", package.clone(), None),
@@ -90,7 +97,7 @@ pub fn run(context: &Context, command: &ControlCommand) -> Result<(), Problem> {
 
 /// What a control did, as text.
 pub fn render(body: &ControlBody, answer: &Value) -> String {
-    let counts = ["unblocked", "blocked", "affected", "reclaimed", "cleared", "requeued", "ungrounded"];
+    let counts = ["unblocked", "blocked", "affected", "reclaimed", "cleared", "requeued", "ungrounded", "reset"];
     let count = counts.iter().find_map(|name| Some((*name, answer.get(*name)?.as_u64()?)));
     let of = body.package.as_ref().or(body.drone.as_ref()).map(|of| format!(" {of}")).unwrap_or_default();
     match (count, answer["status"].as_str()) {
@@ -127,6 +134,9 @@ pub enum DroneCommand {
         /// Name or identity
         name: String,
     },
+    /// Its health.
+    #[command(flatten)]
+    Care(DroneCare),
     /// Cut it off at once, whatever it does; its key is never let in again
     Revoke {
         /// Name or identity
@@ -138,6 +148,9 @@ pub enum DroneCommand {
 
 /// Runs `swarm drone …`.
 pub fn drone(context: &Context, command: &DroneCommand) -> Result<(), Problem> {
+    if let DroneCommand::Care(care) = command {
+        return super::drone::run(context, care);
+    }
     let client = context.client()?;
     let node = |name: &str| format!("/api/v1/nodes/{}", segment(name));
     let (name, done) = match command {
@@ -146,6 +159,7 @@ pub fn drone(context: &Context, command: &DroneCommand) -> Result<(), Problem> {
         DroneCommand::Drain { name, .. } => (name, client.post(&format!("{}/drain", node(name)), &())),
         DroneCommand::Forget { name } => (name, client.delete(&node(name))),
         DroneCommand::Revoke { name } => (name, client.post(&format!("{}/revoke", node(name)), &())),
+        DroneCommand::Care(_) => return Ok(()),
         DroneCommand::Invite(args) => return invite::run(context, args),
     };
     let done = done.map_err(|problem| similar::drone(&client, problem, name))?;

@@ -7,12 +7,15 @@ mod bus;
 mod client;
 mod config;
 mod control;
+mod drone;
 mod events;
 mod fleet;
+mod healing;
 mod history;
 mod invite;
 mod log;
 mod monitor;
+mod notify;
 mod pages;
 mod portage;
 mod problem;
@@ -110,9 +113,14 @@ enum Command {
     /// Control the whole swarm, or packages
     #[command(subcommand)]
     Control(control::ControlCommand),
-    /// Invite, pause, resume, empty, forget or revoke a drone
+    /// Invite, ping, show, pause, empty, restart, forget or revoke a drone, and what is wished for it
     #[command(subcommand)]
     Drone(control::DroneCommand),
+    /// The ladder of the fleet: which drones do not work, what is done about them, what holds it back
+    Healing,
+    /// What people are told outside the swarm
+    #[command(subcommand)]
+    Notify(notify::NotifyCommand),
     /// Settings that change while the controller runs
     #[command(subcommand)]
     Settings(settings::SettingsCommand),
@@ -181,6 +189,8 @@ fn run(cli: Cli) -> Result<ExitCode, Problem> {
         Command::Events(args) => events::run(&context, &args),
         Command::Control(command) => control::run(&context, &command),
         Command::Drone(command) => control::drone(&context, &command),
+        Command::Healing => healing::run(&context),
+        Command::Notify(command) => notify::run(&context, &command),
         Command::Settings(command) => settings::run(&context, &command),
         Command::Bus(args) => bus::run(&context, &args),
         Command::Binhost(command) => return binhost::run(&context, command),

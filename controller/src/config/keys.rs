@@ -3,6 +3,7 @@
 
 use super::Config;
 use super::value::{Raw, Size, Span, Value};
+use swarm_protocol::order::Rung;
 
 /// A key.
 pub(super) struct Key {
@@ -68,6 +69,25 @@ macro_rules! key {
     (@env $env:literal) => { Some($env) };
     (@sample) => { "" };
     (@sample $sample:literal) => { $sample };
+}
+
+/// The operator's command on the hypervisor for a rung; an empty list is none.
+macro_rules! hypervisor {
+    ($name:literal, $rung:expr, [$($doc:literal),+]) => {
+        Key {
+            name: $name,
+            env: None,
+            doc: &[$($doc),+],
+            sample: "",
+            set: |config, raw| {
+                let command: Vec<String> = Value::read(raw)?;
+                let commands = &mut config.rules.healing.hypervisor;
+                if command.is_empty() { commands.remove(&$rung) } else { commands.insert($rung, command) };
+                Ok(())
+            },
+            show: |config| config.rules.healing.hypervisor.get(&$rung).cloned().unwrap_or_default().show(),
+        }
+    };
 }
 
 /// All keys, in the order of the example; those of a section stand together.
@@ -340,4 +360,126 @@ pub(super) const KEYS: &[Key] = &[
     key!(size "rules.build_log", rules.limits.log_bytes, [
         "Bytes of log kept of an attempt; of a longer one the middle is cut out and the cut marked."
     ]),
+    key!(
+        "healing.enabled",
+        rules.healing.enabled,
+        ["Do something about drones that do not work. Without it they are pinged and judged all the same."]
+    ),
+    key!(span "healing.ping_every", rules.healing.ping_every, ["Between two pings of a drone."]),
+    key!(span "healing.ping_within", rules.healing.ping_within, ["A ping not answered within this is missed."]),
+    key!("healing.misses", rules.healing.misses, ["So many pings missed in a row …"]),
+    key!(span "healing.judge_after", rules.healing.judge_after, [
+        "… over at least so long make a drone unhealthy: three intervals, so that a short cut of the network is none."
+    ]),
+    key!(span "healing.worker_unrevived_after", rules.healing.worker_unrevived_after, [
+        "A worker its own supervisor could not revive for so long makes the drone unhealthy. The supervisor needs some 15 s."
+    ]),
+    key!("healing.good_pongs", rules.healing.good_pongs, ["So many answers in a row, and a drone has recovered."]),
+    key!(span "healing.wait_restart", rules.healing.wait_restart, [
+        "After restart_service (level 1) the next level waits so long."
+    ]),
+    key!(span "healing.wait_hard_restart", rules.healing.wait_hard_restart, ["After hard_restart (level 2)."]),
+    key!(span "healing.wait_reboot", rules.healing.wait_reboot, [
+        "After reboot_container (level 3): a container or virtual machine is up again by then."
+    ]),
+    key!(span "healing.route_within", rules.healing.route_within, [
+        "A way to a drone (bus, SSH, hypervisor) that has not answered by then is given up for the next one."
+    ]),
+    key!(span "healing.cooldown", rules.healing.cooldown, [
+        "Trouble that comes again within this goes on with the level after the one that helped last."
+    ]),
+    key!("healing.reboots_per_day", rules.healing.reboots_per_day, ["Reboots of one drone within 24 h."]),
+    key!(span "healing.alert_repeat", rules.healing.alert_repeat, [
+        "A person who was told of a drone is told again after this, while it lasts."
+    ]),
+    key!(
+        "healing.ssh_command",
+        healing.ssh_command,
+        [
+            "What SSH runs on a drone that has an SSH user (`swarm drone wish`), program and first arguments; the level follows.",
+            "For a user who is not root: [\"sudo\", \"-n\", \"/usr/bin/drone-agent\", \"escalate\"]."
+        ]
+    ),
+    hypervisor!(
+        "healing.hypervisor_restart",
+        Rung::RestartService,
+        [
+            "The operator's command on the hypervisor for level 1, program and arguments, run without a shell. {vmid} becomes what",
+            "`swarm drone wish --vmid` says, {name} the drone's name; without a vmid a command that asks for one is none."
+        ]
+    ),
+    hypervisor!("healing.hypervisor_hard_restart", Rung::HardRestart, ["The same for level 2."]),
+    hypervisor!(
+        "healing.hypervisor_reboot",
+        Rung::RebootContainer,
+        ["The same for level 3, for example [\"ssh\", \"root@pve\", \"pct\", \"reboot\", \"{vmid}\"]."]
+    ),
+    key!(
+        "notify.mail_server",
+        notify.mail_server,
+        ["Mail server for notices to people; without it none are sent by mail. Its certificate must be for this name."],
+        sample = "\"smtp.example.org\""
+    ),
+    key!(
+        "notify.mail_port",
+        notify.mail_port,
+        ["Its port. Without it 587 for starttls, 465 for tls, 25 for none."],
+        sample = "587"
+    ),
+    key!(
+        "notify.mail_security",
+        notify.mail_security,
+        ["starttls, tls (from the first byte) or none (for a server on this machine, without a password)."]
+    ),
+    key!(
+        "notify.mail_user",
+        notify.mail_user,
+        ["User at the mail server, if it wants one."],
+        sample = "\"swarm@example.org\""
+    ),
+    key!(
+        "notify.mail_password_file",
+        notify.mail_password_file,
+        ["File with that user's password in its first line, mode 0600. A password is never in this file itself."],
+        sample = "\"/etc/build-swarm/mail.password\""
+    ),
+    key!(
+        "notify.mail_from",
+        notify.mail_from,
+        ["Sender of the mails."],
+        sample = "\"Build Swarm <swarm@example.org>\""
+    ),
+    key!("notify.mail_to", notify.mail_to, ["Who gets them, for example [\"ops@example.org\"]."]),
+    key!(
+        "notify.webhook_url",
+        notify.webhook_url,
+        ["Notices are posted there as JSON; its `text` is what chat servers such as Mattermost show."],
+        sample = "\"https://chat.example.org/hooks/swarm\""
+    ),
+    key!(
+        "notify.webhook_url_file",
+        notify.webhook_url_file,
+        ["The same from the first line of a file, mode 0600, for an address that is a secret itself."],
+        sample = "\"/etc/build-swarm/webhook.url\""
+    ),
+    key!(
+        "notify.webhook_token_file",
+        notify.webhook_token_file,
+        ["File with a token for the webhook, mode 0600; sent as Authorization: Bearer."],
+        sample = "\"/etc/build-swarm/webhook.token\""
+    ),
+    key!(
+        "notify.command",
+        notify.command,
+        [
+            "A command for notices, program and arguments, run without a shell: subject and text on its standard input,",
+            "SWARM_NOTICE_KIND (alert, repeat, resolved, test), SWARM_NOTICE_KEY and SWARM_NOTICE_ID in its environment."
+        ]
+    ),
+    key!(
+        "notify.ca",
+        notify.ca,
+        ["A certificate authority (PEM) for mail server and webhook, besides those this machine trusts."],
+        sample = "\"/etc/build-swarm/notify-ca.pem\""
+    ),
 ];

@@ -31,7 +31,14 @@ fn what_the_example_comments_out_is_valid_too() {
     };
     let text: Vec<String> =
         example().lines().filter(|line| wanted(line)).map(|line| line.trim_start_matches('#').to_owned()).collect();
+    // mails need somebody to go to, and a webhook is either here or there
+    let text: Vec<String> = text
+        .into_iter()
+        .filter(|line| !line.starts_with("webhook_url_file"))
+        .map(|line| line.replace("mail_to = []", "mail_to = [\"ops@example.org\"]"))
+        .collect();
     let config = parse(&text.join("\n")).unwrap();
+    assert_eq!(config.notify.settings().mail.unwrap().port, 587);
     assert_eq!(config.http.public_url.as_deref(), Some("http://swarm.example.org:8100"));
     assert_eq!(config.bus.port, Some(4222));
 }
@@ -88,9 +95,29 @@ fn every_number_of_the_core_is_a_key() {
         sync_again: _,
         packages: _,
         profile_tags: _,
+        healing,
     } = Settings::default();
-    // 44 fields besides those of the binhost, less the four that are no numbers, and three limits for one.
-    assert_eq!(KEYS.iter().filter(|key| key.name.starts_with("rules.")).count(), 44 - 4 - 1 + 3);
+    // 45 fields besides those of the binhost, less the four that are no numbers and healing, and three limits for one.
+    assert_eq!(KEYS.iter().filter(|key| key.name.starts_with("rules.")).count(), 45 - 4 - 1 - 1 + 3);
+    let swarm_core::settings::Healing {
+        enabled: _,
+        ping_every: _,
+        ping_within: _,
+        misses: _,
+        judge_after: _,
+        worker_unrevived_after: _,
+        good_pongs: _,
+        wait_restart: _,
+        wait_hard_restart: _,
+        wait_reboot: _,
+        route_within: _,
+        cooldown: _,
+        reboots_per_day: _,
+        alert_repeat: _,
+        hypervisor: _,
+    } = healing;
+    // 15 fields, three commands for one, and what SSH runs.
+    assert_eq!(KEYS.iter().filter(|key| key.name.starts_with("healing.")).count(), 15 - 1 + 3 + 1);
 }
 
 #[test]
@@ -109,6 +136,7 @@ fn keys_are_set_each_in_its_own_place() {
             "[\"a/b total=1h memory=1GiB tags=x+y\"]",
             "[\"server=ssd+big\"]",
             "\"warn\"",
+            "\"tls\"",
             "\"/some/text\"",
         ];
         let changed = values.iter().find_map(|value| {
@@ -220,6 +248,26 @@ fn settings_that_contradict_each_other_are_refused() {
     assert!(!errors("[bus]\nurl = \"nats://user:secret@a\"").contains("secret"), "a password is not repeated");
     assert!(errors("[rules]\nlease = \"5s\"").contains("rules.lease must not be shorter"));
     assert!(errors("[http]\npublic_url = \"swarm\"").contains("begins with http://"));
+    assert!(errors("[healing]\nping_within = \"5s\"").contains("must be shorter than healing.ping_every"));
+    let mail = "mail_server = \"m\"\nmail_from = \"a@b.c\"\nmail_to = [\"d@e.f\"]";
+    for (lines, told) in [
+        ("mail_server = \"m\"".to_owned(), "needs notify.mail_from"),
+        ("mail_to = [\"d@e.f\"]".to_owned(), "without notify.mail_server"),
+        (format!("{mail}\nmail_user = \"u\""), "belong together"),
+        (
+            format!("{mail}\nmail_user = \"u\"\nmail_password_file = \"/p\"\nmail_security = \"none\""),
+            "the password in the clear",
+        ),
+        (mail.replace("d@e.f", "nobody"), "\"nobody\" is no address"),
+        ("webhook_url = \"http://a\"\nwebhook_url_file = \"/u\"".to_owned(), "drop one"),
+        ("webhook_token_file = \"/t\"".to_owned(), "without an address"),
+    ] {
+        let found = errors(&format!("[notify]\n{lines}"));
+        assert!(found.contains(told), "{lines}: {found}");
+    }
+    let secret = errors("[notify]\nwebhook_url = \"https://user:secret@chat\"");
+    assert!(secret.contains("webhook_token_file") && !secret.contains("secret@"), "{secret}");
+    parse(&format!("[notify]\n{mail}")).unwrap();
     assert!(errors("[rules]\nprefetch = 65").contains("rules.prefetch is 65"));
     assert!(errors("[rules]\nsync_timeout = \"0s\"").contains("rules.sync_timeout"));
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use toml::Value as Toml;
 
+use crate::notices::MailSecurity;
+
 /// Where a value comes from.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Raw<'a> {
@@ -165,6 +167,24 @@ impl<V: Value> Value for Option<V> {
     }
     fn show(&self) -> Option<String> {
         self.as_ref().and_then(Value::show)
+    }
+}
+
+impl Value for MailSecurity {
+    fn read(raw: Raw<'_>) -> Result<Self, String> {
+        match text(raw)? {
+            "starttls" => Ok(Self::StartTls),
+            "tls" => Ok(Self::Tls),
+            "none" => Ok(Self::None),
+            other => Err(format!("{other:?} is none of starttls, tls, none")),
+        }
+    }
+    fn show(&self) -> Option<String> {
+        quoted(match self {
+            Self::StartTls => "starttls",
+            Self::Tls => "tls",
+            Self::None => "none",
+        })
     }
 }
 

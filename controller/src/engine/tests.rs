@@ -24,12 +24,30 @@ impl Outlets for Kept {
     }
     fn binhost(&self, _: BinhostWork) {}
     fn complete_log(&self, _: WantedLog) {}
+    fn ping(&self, _: DroneId, _: u64, _: u64) {}
+    fn escalate(&self, _: Escalation) {}
+    fn notify(&self, _: Box<swarm_core::rows::NoticeRow>) {}
 }
 
 impl Kept {
     fn len(&self) -> usize {
         self.0.lock().unwrap().len()
     }
+}
+
+/// Counts pings that were let out.
+#[derive(Clone, Default)]
+struct Pinged(Arc<std::sync::atomic::AtomicUsize>);
+
+impl Outlets for Pinged {
+    fn order(&self, _: DroneId, _: Box<Order>) {}
+    fn binhost(&self, _: BinhostWork) {}
+    fn complete_log(&self, _: WantedLog) {}
+    fn ping(&self, _: DroneId, _: u64, _: u64) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    }
+    fn escalate(&self, _: Escalation) {}
+    fn notify(&self, _: Box<swarm_core::rows::NoticeRow>) {}
 }
 
 fn options() -> Options {
@@ -366,4 +384,46 @@ async fn askers_who_gave_up_are_not_remembered_for_ever() {
     handle.ask_within(Duration::from_secs(10), control(Control::Pause)).await.unwrap();
     assert!(handle.stats().waiting < 2_100, "{:?}", handle.stats());
     end(handle, thread).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_ping_does_not_wait_for_the_commit_of_what_else_is_due() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("state.redb")).unwrap();
+    // by the time the drone's hello is on disk, its ping is due and it is offline, which must be stored
+    let settings = Settings {
+        start_grace: 0,
+        heartbeat: 10,
+        offline_after: 20,
+        healing: swarm_core::settings::Healing { ping_every: 100, ping_within: 50, ..Default::default() },
+        ..Settings::default()
+    };
+    let pings = Pinged::default();
+    let (seen, at_commit) = (pings.clone(), Arc::new(std::sync::Mutex::new(Vec::new())));
+    let commits = at_commit.clone();
+    let hook: CommitHook = Box::new(move |pending| {
+        if pending.inputs > 0 {
+            std::thread::sleep(Duration::from_millis(400));
+        }
+        commits.lock().unwrap().push((pending.inputs, seen.0.load(std::sync::atomic::Ordering::SeqCst)));
+        Ok(())
+    });
+    let loaded = Loaded::load(&store, settings).unwrap();
+    let (handle, thread) = loaded.start(pings, Options { commit_hook: Some(hook), ..options() }).unwrap();
+    handle.ask(hello(Role::Supervisor)).await.unwrap();
+    let next = |commits: &[(usize, usize)]| {
+        let hello = commits.iter().position(|(inputs, _)| *inputs > 0)?;
+        commits.get(hello + 1).copied()
+    };
+    let until = std::time::Instant::now() + Duration::from_secs(60);
+    let (_, let_out) = loop {
+        if let Some(next) = next(&at_commit.lock().unwrap()) {
+            break next;
+        }
+        assert!(std::time::Instant::now() < until, "nothing is stored after the hello");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    assert!(let_out > 0, "the ping was let out before the commit of the same moment");
+    thread.stop();
+    thread.join().unwrap();
 }

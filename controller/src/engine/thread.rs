@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info};
 
 use super::handle::Message;
-use super::outlets::{BinhostWork, Outlets, WantedLog};
+use super::outlets::{BinhostWork, Escalation, Outlets, WantedLog};
 use super::stats::EngineStats;
 use super::{EXIT_COMMIT_FAILED, EXIT_PANICKED, OnFailure, Options, Pending};
 use crate::store::{ReadError, Retention, Store, WriteError, Writer};
@@ -292,6 +292,7 @@ impl Running {
 
     /// Commit, publish, release: in this order (decision 9).
     fn finish(&mut self, inputs: usize, now: Now, effects: Vec<Effect>) -> Result<(), EngineError> {
+        let effects = self.ping(effects);
         let trim = effects.iter().filter_map(|effect| match effect {
             Effect::TrimHistory { up_to } => Some(*up_to),
             _ => None,
@@ -309,6 +310,18 @@ impl Running {
         }
         self.release(effects);
         Ok(())
+    }
+
+    /// Lets pings out at once: they tell nothing of what is about to be stored, and must not wait for a slow disk.
+    fn ping(&self, effects: Vec<Effect>) -> Vec<Effect> {
+        let is_ping = |effect: &Effect| matches!(effect, Effect::Ping { .. });
+        let (pings, others): (Vec<Effect>, Vec<Effect>) = effects.into_iter().partition(is_ping);
+        for effect in pings {
+            if let Effect::Ping { drone, seq, within } = effect {
+                self.outlets.ping(drone, seq, within);
+            }
+        }
+        others
     }
 
     fn commit(&mut self, inputs: usize, now: Now, trim: Option<u64>) -> Result<(), EngineError> {
@@ -403,8 +416,12 @@ impl Running {
                 Effect::CompleteLog { fence, drone, bytes } => {
                     self.outlets.complete_log(WantedLog { fence, drone, bytes });
                 }
-                // Was carried out with the commit.
-                Effect::TrimHistory { .. } => {}
+                Effect::Escalate { drone, generation, rung, reason, route, within } => {
+                    self.outlets.escalate(Escalation { drone, generation, rung, reason, route, within });
+                }
+                Effect::Notify { notice } => self.outlets.notify(notice),
+                // Were carried out before the commit, and with it.
+                Effect::Ping { .. } | Effect::TrimHistory { .. } => {}
             }
         }
         self.stats.waiting.store(self.waiters.len() as u64, Relaxed);

@@ -8,8 +8,8 @@ use axum::body::BodyDataStream;
 use futures::future::BoxFuture;
 use swarm_core::input::UploadedFile;
 use swarm_core::rows::{
-    ArtifactRow, BuildRow, ConfigRow, EventRow, HistoryRow, IndexKey, IndexRow, InviteRow, MemberRow, SessionRow,
-    StatsRow,
+    ArtifactRow, BuildRow, ConfigRow, EventRow, HistoryRow, IndexKey, IndexRow, InviteRow, MemberRow, NoticeRow,
+    SessionRow, StatsRow,
 };
 use swarm_core::table::Source;
 use swarm_core::{Answer, Membership, View};
@@ -111,6 +111,10 @@ impl Rows for Snapshot {
     }
 
     fn indexes(&self) -> Result<Vec<IndexRow>, ReadError> {
+        self.rows().map_err(unreadable)
+    }
+
+    fn notices(&self) -> Result<Vec<NoticeRow>, ReadError> {
         self.rows().map_err(unreadable)
     }
 

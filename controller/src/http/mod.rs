@@ -16,6 +16,7 @@ mod admin;
 mod attempts;
 mod cache;
 mod extract;
+mod healing;
 mod layers;
 mod log_reader;
 mod public;
@@ -43,7 +44,7 @@ use crate::metrics::{Counted, Requests, Samples};
 use crate::own_log::OwnLog;
 pub use auth::AdminKey;
 use error::ApiError;
-use ports::{Binhost, Bus, Engine, Logs, Readiness, Rows, Store};
+use ports::{Binhost, Bus, Care, Engine, Logs, Readiness, Rows, Store};
 
 /// Readers that follow a build log at one time.
 const MAX_FOLLOWERS: usize = 128;
@@ -64,6 +65,8 @@ pub struct Parts {
     pub binhost: Arc<dyn Binhost>,
     /// Whether the controller can do its work.
     pub ready: Arc<dyn Readiness>,
+    /// Pings, and the channels of notices.
+    pub care: Care,
     /// The bus.
     pub bus: Arc<dyn Bus>,
     /// Whoever sends it may write.
@@ -111,6 +114,7 @@ pub struct AppState {
     pub(crate) logs: Arc<dyn Logs>,
     pub(crate) binhost: Arc<dyn Binhost>,
     pub(crate) ready: Arc<dyn Readiness>,
+    pub(crate) care: Care,
     pub(crate) bus: Arc<dyn Bus>,
     pub(crate) attempts: Arc<attempts::Attempts>,
     pub(crate) admin_key: AdminKey,
@@ -143,6 +147,7 @@ impl AppState {
             logs: parts.logs,
             binhost: parts.binhost,
             ready: parts.ready,
+            care: parts.care,
             bus: parts.bus,
             attempts: Arc::default(),
             admin_key: parts.admin_key,

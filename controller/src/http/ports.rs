@@ -10,8 +10,8 @@ use axum::body::BodyDataStream;
 use futures::future::BoxFuture;
 use swarm_core::input::UploadedFile;
 use swarm_core::rows::{
-    ArtifactRow, BuildRow, ConfigRow, EventRow, HistoryRow, IndexKey, IndexRow, InviteRow, MemberRow, SessionRow,
-    StatsRow,
+    ArtifactRow, BuildRow, ConfigRow, EventRow, HistoryRow, IndexKey, IndexRow, InviteRow, MemberRow, NoticeRow,
+    SessionRow, StatsRow,
 };
 use swarm_core::{Answer, Input, Membership, ReplyTo, View};
 use swarm_protocol::{ArtifactId, Fence, Secret};
@@ -19,6 +19,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::binhost::verify::Report;
+use crate::healing::PingNow;
 
 /// Makes the input once the engine has said where its answer goes.
 pub type MakeInput = Box<dyn FnOnce(ReplyTo) -> Input + Send>;
@@ -93,6 +94,8 @@ pub trait Rows {
     fn indexes(&self) -> Result<Vec<IndexRow>, ReadError>;
     /// Settings that were changed at run time, by key.
     fn config(&self) -> Result<Vec<ConfigRow>, ReadError>;
+    /// All notices, by number.
+    fn notices(&self) -> Result<Vec<NoticeRow>, ReadError>;
     /// Everyone who is or was let onto the bus, by identity.
     fn members(&self) -> Result<Vec<MemberRow>, ReadError>;
     /// All invitations, by number.
@@ -172,6 +175,17 @@ pub trait Binhost: Send + Sync {
     fn verify(&self, actor: &str, rebuild: bool, force: bool) -> bool;
     /// How the last check stands; none before the first.
     fn report(&self) -> Option<Report>;
+}
+
+/// What the façade needs to look after drones.
+#[derive(Clone)]
+pub struct Care {
+    /// People's pings.
+    pub pings: Arc<dyn PingNow>,
+    /// Names of the channels by which notices go out.
+    pub channels: Vec<String>,
+    /// The numbers of the ladder, for people.
+    pub rules: swarm_core::settings::Healing,
 }
 
 /// The bus, as far as the façade has to do with it.

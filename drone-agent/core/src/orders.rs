@@ -51,7 +51,7 @@ impl Worker {
             }
             Task::Sync { job } => self.sync(reply, order.number, job, effects),
             Task::Plan { job } => self.plan(reply, order.number, job, effects),
-            Task::Ping { .. } | Task::Logs { .. } => {
+            Task::Ping { .. } | Task::Logs { .. } | Task::Escalate { .. } => {
                 effects.push(Effect::refused(reply, "an order for the supervisor"));
             }
             Task::Unknown => effects.push(Effect::Answer {

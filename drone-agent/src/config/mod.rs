@@ -14,6 +14,7 @@ use drone_core::watchdog::Bounds;
 use fs_err as fs;
 use serde::{Deserialize, Deserializer};
 use swarm_protocol::DroneId;
+use swarm_protocol::machine::RebootPolicy;
 use swarm_protocol::subject::{DEFAULT_PREFIX, Subjects};
 use thiserror::Error;
 
@@ -86,6 +87,7 @@ struct File {
     bus: BusConfig,
     watchdog: WatchdogConfig,
     limits: LimitsConfig,
+    healing: HealingConfig,
     sync: SyncConfig,
     root: Option<RootConfig>,
     more_roots: Vec<RootConfig>,
@@ -105,6 +107,7 @@ impl Default for File {
             bus: BusConfig::default(),
             watchdog: WatchdogConfig::default(),
             limits: LimitsConfig::default(),
+            healing: HealingConfig::default(),
             sync: SyncConfig::default(),
             root: None,
             more_roots: Vec::new(),
@@ -177,6 +180,31 @@ impl Default for LimitsConfig {
     }
 }
 
+/// What may be done to a drone that does not work, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HealingConfig {
+    /// Whether the swarm may reboot this machine, if it is a container or virtual machine.
+    pub reboot: RebootPolicy,
+    /// What reboots it, program and arguments; its init system if empty.
+    pub reboot_command: Vec<String>,
+    /// The agent's name at the service manager.
+    pub service: String,
+    /// What restarts the agent, program and arguments; the service manager if empty.
+    pub service_command: Vec<String>,
+}
+
+impl Default for HealingConfig {
+    fn default() -> Self {
+        Self {
+            reboot: RebootPolicy::Auto,
+            reboot_command: Vec::new(),
+            service: "build-swarm-drone".to_owned(),
+            service_command: Vec::new(),
+        }
+    }
+}
+
 /// How the ebuild repositories are brought up to date when the controller says so.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -210,6 +238,8 @@ pub struct Config {
     pub watchdog: WatchdogConfig,
     /// Bounds.
     pub limits: LimitsConfig,
+    /// What may be done to it when it does not work.
+    pub healing: HealingConfig,
     /// How the ebuild repositories are brought up to date.
     pub sync: SyncConfig,
     /// The file it came from, for the worker.
@@ -258,6 +288,14 @@ impl Config {
         if file.name.is_empty() || file.name.len() > 64 || file.name.chars().any(|c| c.is_control() || c == '/') {
             return Err(wrong(format!("name {:?} must have 1 to 64 printable characters", file.name)));
         }
+        if file.healing.reboot == RebootPolicy::Unknown {
+            return Err(wrong("healing.reboot must be \"auto\", \"never\" or \"dry-run\"".to_owned()));
+        }
+        let service = &file.healing.service;
+        let word = |c: char| c.is_ascii_alphanumeric() || "._@-".contains(c);
+        if service.is_empty() || service.starts_with('-') || !service.chars().all(word) {
+            return Err(wrong(format!("healing.service {service:?} is no name of a service")));
+        }
         let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
         let state_dir = absolute(file.state_dir);
         let (seed, drone) = read_seed(&file.credentials)?;
@@ -273,6 +311,7 @@ impl Config {
             bus: file.bus,
             watchdog: file.watchdog,
             limits: file.limits,
+            healing: file.healing,
             sync: file.sync,
             file: path.map(absolute),
         })

@@ -16,7 +16,7 @@ pub(super) enum Kind {
 }
 
 /// Every key that is also a variable: `bus.url` is `BUILD_SWARM_BUS_URL`. `more_roots`, a list of tables, is in files only.
-pub(super) const KEYS: [(&str, Kind); 27] = [
+pub(super) const KEYS: [(&str, Kind); 31] = [
     ("name", Kind::Text),
     ("state_dir", Kind::Text),
     ("build_dir", Kind::Text),
@@ -33,6 +33,10 @@ pub(super) const KEYS: [(&str, Kind); 27] = [
     ("limits.plan", Kind::Text),
     ("limits.end_grace", Kind::Text),
     ("limits.waiting", Kind::Number),
+    ("healing.reboot", Kind::Text),
+    ("healing.reboot_command", Kind::List),
+    ("healing.service", Kind::Text),
+    ("healing.service_command", Kind::List),
     ("sync.command", Kind::List),
     ("root.kind", Kind::Text),
     ("root.path", Kind::Text),

@@ -31,7 +31,8 @@ fn the_example_is_true_with_its_comments_and_with_every_key_switched_on() {
     assert_eq!(keys, known, "each key stands in the example and is a variable");
     let default = File::default();
     assert_eq!(all.bus, BusConfig { ca: all.bus.ca.clone(), ..default.bus });
-    assert_eq!((all.watchdog, all.limits, all.sync), (default.watchdog, default.limits, default.sync));
+    assert_eq!((all.watchdog, all.limits, all.healing), (default.watchdog, default.limits, default.healing));
+    assert_eq!(all.sync, default.sync);
     assert_eq!((all.slots, &all.tags, &all.log), (default.slots, &default.tags, &default.log));
     assert_eq!(all.cores_per_slot, default.cores_per_slot);
 }

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream as StdStream;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use swarm_protocol::InstanceId;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
@@ -52,6 +52,8 @@ impl WorkerProcess {
         }
         let child = command
             .stdin(Stdio::from(OwnedFd::from(theirs)))
+            // a group of its own, so that its planners can be ended with it; attempts leave it for a session of theirs
+            .process_group(0)
             .env(SUPERVISOR, supervisor.as_str())
             .env_remove("NOTIFY_SOCKET")
             .env_remove("WATCHDOG_USEC")
@@ -92,6 +94,13 @@ impl WorkerProcess {
     pub fn signal(&self, signal: Signal) {
         if let Some(pid) = self.child.id().and_then(|pid| i32::try_from(pid).ok()) {
             let _ = kill(Pid::from_raw(pid), signal);
+        }
+    }
+
+    /// Kills it and what it started for itself: its whole process group, in which no attempt is.
+    pub fn kill(&self) {
+        if let Some(pid) = self.child.id().and_then(|pid| i32::try_from(pid).ok()) {
+            let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
         }
     }
 

@@ -4,6 +4,7 @@
 //! When the worker is ended and started is `drone_core::Watchdog`'s to decide; here it is carried out. What the drone
 //! holds is read from disk: a hung worker delays no heartbeat.
 
+mod aid;
 pub mod beat;
 pub mod child;
 pub mod holding;
@@ -19,7 +20,7 @@ use anyhow::Context;
 use async_nats::Message;
 use drone_core::watchdog::{Act, Sign, Watchdog};
 use futures::StreamExt;
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use swarm_protocol::InstanceId;
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,6 +28,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant as TokioInstant, MissedTickBehavior, sleep_until};
 use tracing::{error, info, warn};
 
+use self::aid::{Aid, Order, Step};
 use self::beat::Pulse;
 use self::child::WorkerProcess;
 use self::holding::Holding;
@@ -34,6 +36,7 @@ use self::notify::Manager;
 use self::voice::{Heard, Voice};
 use crate::bus::Link;
 use crate::config::Config;
+use crate::rescue::door;
 use crate::spool::Spool;
 
 /// How often the worker is asked for a pulse.
@@ -63,7 +66,8 @@ async fn end_left_worker(spool: &Spool, patience: Duration) -> anyhow::Result<()
     while let Some(pid) = spool.holder("worker")? {
         if since.elapsed() > patience && !killed {
             warn!(pid, "the worker of a former supervisor does not end; killing it");
-            kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGKILL).context("kill the former worker")?;
+            let pid = Pid::from_raw(i32::try_from(pid)?);
+            killpg(pid, Signal::SIGKILL).or_else(|_| kill(pid, Signal::SIGKILL)).context("kill the former worker")?;
             killed = true;
         }
         anyhow::ensure!(
@@ -106,6 +110,8 @@ enum Event {
     BusIsBack,
     Order(Message),
     Heard(Heard),
+    Caller(door::Caller),
+    Aid(Step),
     Stop,
 }
 
@@ -121,15 +127,27 @@ struct Supervisor {
     syncs: u64,
     pulses: (mpsc::Sender<Pulse>, mpsc::Receiver<Pulse>),
     heard: mpsc::Receiver<Heard>,
+    aid: Aid,
+    steps: mpsc::Receiver<Step>,
+    callers: mpsc::Receiver<door::Caller>,
 }
 
 impl Supervisor {
     async fn new(config: Config, spool: Spool, link: Arc<Link>) -> anyhow::Result<Self> {
         let (tell, heard) = mpsc::channel(64);
         let holding = Holding::new(spool.clone(), config.build_dir.clone(), config.roots[0].clone());
-        let voice = Voice::new(&config, spool, link, Arc::new(Mutex::new(holding)), tell);
+        let voice = Voice::new(&config, spool.clone(), Arc::clone(&link), Arc::new(Mutex::new(holding)), tell);
+        let (step, steps) = mpsc::channel(16);
+        let aid = Aid::new(&config, voice.detected(), spool.clone(), link, step);
+        let (call, callers) = mpsc::channel(4);
+        if let Err(error) = door::open(&spool.door(), call) {
+            warn!(%error, "`drone-agent escalate` will not reach this supervisor");
+        }
         Ok(Self {
             voice,
+            aid,
+            steps,
+            callers,
             program: child::own_program().context("find this program's own file")?,
             dog: Watchdog::new(0, config.watchdog.bounds()),
             config,
@@ -169,6 +187,8 @@ impl Supervisor {
                 Ok(()) = connects.changed() => Event::BusIsBack,
                 Some(order) = orders.next() => Event::Order(order),
                 Some(heard) = self.heard.recv() => Event::Heard(heard),
+                Some(caller) = self.callers.recv() => Event::Caller(caller),
+                Some(step) = self.steps.recv() => Event::Aid(step),
                 () = stop.next() => Event::Stop,
             };
             if matches!(event, Event::Stop) {
@@ -226,11 +246,20 @@ impl Supervisor {
                 None
             }
             Event::Order(message) => {
-                self.voice.order(message, self.dog.state());
+                if let Some(order) = self.voice.order(message, self.dog.state()) {
+                    self.aid.order(order, self.voice.running());
+                }
                 None
             }
+            Event::Caller(caller) => {
+                self.aid.order(Order::of_caller(caller), self.voice.running());
+                None
+            }
+            Event::Aid(step) => self.aid.step(step).and_then(|sign| self.dog.handle(now, sign)),
             Event::Heard(heard) => {
-                self.voice.heard(heard, self.dog.state(), self.worker_instance.clone());
+                if let Some(store_id) = self.voice.heard(heard, self.dog.state(), self.worker_instance.clone()) {
+                    self.aid.welcomed(store_id);
+                }
                 None
             }
             Event::Stop => self.dog.handle(now, Sign::Stop),
@@ -242,6 +271,7 @@ impl Supervisor {
 
     fn act(&mut self, act: Act) {
         match act {
+            Act::Sweep => self.aid.sweep(),
             Act::Start => {
                 let (instance, pulses) = (self.voice.instance(), self.pulses.0.clone());
                 match WorkerProcess::start(&self.program, self.config.file.as_deref(), instance, pulses) {
@@ -265,7 +295,7 @@ impl Supervisor {
             }
             Act::Kill => {
                 warn!("killing the worker");
-                self.worker.iter().for_each(|worker| worker.signal(Signal::SIGKILL));
+                self.worker.iter().for_each(WorkerProcess::kill);
             }
         }
     }

@@ -5,17 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::Message;
+use drone_core::rescue::Asked;
 use futures::Stream;
-use futures::stream::select;
-use swarm_protocol::machine::{Machine, PortageState, WorkerState};
+use futures::stream::select_all;
+use swarm_protocol::machine::{DroneType, Machine, PortageState, WorkerState};
 use swarm_protocol::order::{OrderAnswer, Task};
-use swarm_protocol::report::{Heartbeat, Hello, HelloAnswer, Role};
+use swarm_protocol::report::{Heartbeat, Hello, HelloAnswer, Phase, Role};
 use swarm_protocol::subject::ReportKind;
-use swarm_protocol::{DroneId, Fence, InstanceId, PROTO_MAX, PROTO_MIN};
+use swarm_protocol::{DroneId, Fence, InstanceId, PROTO_MAX, PROTO_MIN, StoreId};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Interval;
 use tracing::{debug, info, warn};
 
+use super::aid::{AnswerTo, Order};
 use super::holding::{self, Shared, Snapshot};
 use crate::bus::{Greeting, Link, LinkError, read_order, wall_ms};
 use crate::config::Config;
@@ -88,7 +90,7 @@ impl Voice {
             slots: u32::try_from(config.roots.len()).unwrap_or(u32::MAX),
             waiting: config.limits.waiting,
             sources: Vec::new(),
-            machine: crate::machine::describe(&config.bus.url),
+            machine: crate::machine::describe(&config.bus.url, config.healing.reboot),
             root: config.roots[0].clone(),
             build_dir: config.build_dir.clone(),
             spool,
@@ -122,9 +124,21 @@ impl Voice {
 
     /// Orders for the supervisor, and broadcast pings.
     pub(super) async fn listen(&self) -> Result<impl Stream<Item = Message> + use<>, LinkError> {
-        let [ping, logs] = Task::FOR_SUPERVISOR;
-        let own = select(self.link.orders(ping).await?, self.link.orders(logs).await?);
-        Ok(select(own, self.link.pings().await?))
+        let mut all = vec![self.link.pings().await?];
+        for token in Task::FOR_SUPERVISOR {
+            all.push(self.link.orders(token).await?);
+        }
+        Ok(select_all(all))
+    }
+
+    /// The machine's type by its own detection.
+    pub(super) fn detected(&self) -> DroneType {
+        self.machine.drone_type
+    }
+
+    /// Attempts that ran at the last look.
+    pub(super) fn running(&self) -> usize {
+        self.latest.attempts.iter().filter(|status| status.phase != Phase::Queued).count()
     }
 
     pub(super) async fn heartbeat_due(&mut self) {
@@ -168,7 +182,13 @@ impl Voice {
         });
     }
 
-    pub(super) fn heard(&mut self, heard: Heard, worker: WorkerState, worker_instance: Option<InstanceId>) {
+    /// Something came back; a welcome gives the store it is of.
+    pub(super) fn heard(
+        &mut self,
+        heard: Heard,
+        worker: WorkerState,
+        worker_instance: Option<InstanceId>,
+    ) -> Option<StoreId> {
         match heard {
             Heard::Snapshot(snapshot) => {
                 self.looking = false;
@@ -186,10 +206,11 @@ impl Voice {
                 self.sources = sources;
                 self.say_hello();
             }
-            Heard::Hello(Some(answer)) => self.answered(*answer),
+            Heard::Hello(Some(answer)) => return self.answered(*answer),
             Heard::Hello(None) => self.hello_later(),
             Heard::HelloDue => self.greet(),
         }
+        None
     }
 
     fn heartbeat(&mut self, worker: WorkerState, worker_instance: Option<InstanceId>) {
@@ -241,9 +262,9 @@ impl Voice {
         });
     }
 
-    fn answered(&mut self, answer: HelloAnswer) {
+    fn answered(&mut self, answer: HelloAnswer) -> Option<StoreId> {
         match answer {
-            HelloAnswer::Welcome { heartbeat_ms, controller_version, .. } => {
+            HelloAnswer::Welcome { heartbeat_ms, controller_version, store_id, .. } => {
                 if !std::mem::replace(&mut self.welcomed, true) {
                     info!(controller = controller_version, "welcome");
                 }
@@ -258,6 +279,7 @@ impl Voice {
                 } else if self.greeting.welcomed() {
                     self.greet();
                 }
+                return Some(store_id);
             }
             HelloAnswer::Refused { reason, hint } => {
                 if self.refusal != reason {
@@ -268,6 +290,7 @@ impl Voice {
             }
             HelloAnswer::Unknown => self.hello_later(),
         }
+        None
     }
 
     fn hello_later(&mut self) {
@@ -278,14 +301,21 @@ impl Voice {
         });
     }
 
-    /// Carries out an order for the supervisor.
-    pub(super) fn order(&mut self, message: Message, worker: WorkerState) {
+    /// Carries out an order for the supervisor; one to a drone that does not work is given back.
+    pub(super) fn order(&mut self, message: Message, worker: WorkerState) -> Option<Order> {
         let link = Arc::clone(&self.link);
-        let task = match read_order(&message) {
-            Ok(order) => order.task,
-            Err(answer) => return reply(link, message, answer),
+        let (task, store_id) = match read_order(&message) {
+            Ok(order) => (order.task, order.store_id),
+            Err(answer) => {
+                reply(link, message, answer);
+                return None;
+            }
         };
         match task {
+            Task::Escalate { rung, reason, generation } => {
+                let asked = Asked { store_id, generation, rung, running: 0 };
+                return Some(Order { asked, reason, to: AnswerTo::Bus(message) });
+            }
             Task::Ping { seq, .. } => {
                 let (instance, vitals) = (self.instance.clone(), self.latest.vitals.clone());
                 let attempts = self.latest.attempts.clone();
@@ -300,6 +330,7 @@ impl Voice {
                 reply(link, message, OrderAnswer::NotUnderstood { reason });
             }
         }
+        None
     }
 
     fn log(&self, link: Arc<Link>, message: Message, fence: Fence, offset: u64, max: u32) {

@@ -64,7 +64,7 @@ impl Host {
             roots: config.roots.clone(),
             waiting: config.limits.waiting,
             sources: Vec::new(),
-            machine: crate::machine::describe(&config.bus.url),
+            machine: crate::machine::describe(&config.bus.url, config.healing.reboot),
             link,
             tell,
             greeting: Greeting::default(),

@@ -10,8 +10,10 @@ use swarm_protocol::artifact::{ArtifactAnswer, ArtifactAsk, ArtifactRef};
 use swarm_protocol::envelope::open;
 use swarm_protocol::event::Event;
 use swarm_protocol::log::LogChunk;
-use swarm_protocol::machine::{DroneType, Machine, PortageState, TreeState, Vitals, WorkerState};
-use swarm_protocol::order::{BuildJob, Limits, Order, OrderAnswer, PlanJob, SyncJob, Task};
+use swarm_protocol::machine::{DroneType, Machine, PortageState, RebootPolicy, TreeState, Vitals, WorkerState};
+use swarm_protocol::order::{
+    BuildJob, Escalated, EscalationRefusal, Limits, Order, OrderAnswer, PlanJob, Rung, SyncJob, Task,
+};
 use swarm_protocol::plan::{Complaint, ComplaintKind, Plan, PlanAnswer, PlanChunk, PlannedEdge, PlannedPackage};
 use swarm_protocol::report::{
     AttemptStatus, BinhostAccess, BuildAnswer, BuildNews, BuildReport, BuildResult, Failure, FailureClass, Heartbeat,
@@ -143,12 +145,19 @@ pub fn samples() -> Vec<Sample> {
             Task::Plan { .. } => "order.plan",
             Task::Ping { .. } => "order.ping",
             Task::Logs { .. } => "order.logs",
+            Task::Escalate { .. } => "order.escalate",
             Task::Unknown => "order.unknown",
         };
         sample(name, name, Order { number: 12, store_id: store(), instance: instance(), task })
     }));
     all.extend(order_answers().into_iter().map(|answer| {
         let name = match &answer {
+            OrderAnswer::Escalated { outcome, .. } => match outcome {
+                Escalated::Done { .. } => "answer.order.escalated.done",
+                Escalated::DryRun { .. } => "answer.order.escalated.dry_run",
+                Escalated::Refused { .. } => "answer.order.escalated.refused",
+                Escalated::Unknown => "answer.order.escalated.unknown",
+            },
             OrderAnswer::Accepted { .. } => "answer.order.accepted",
             OrderAnswer::Refused { .. } => "answer.order.refused",
             OrderAnswer::Pong { .. } => "answer.order.pong",
@@ -224,6 +233,8 @@ fn hello() -> Hello {
             boot_id: text("2f1d7c1e-94c7-4e0c-8b68-0a8f7f1f2c4d"),
             kernel: text("6.18.2"),
             addresses: texts(&["192.0.2.7"]),
+            reboot: RebootPolicy::DryRun,
+            ssh_host_keys: texts(&["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMwkdS0xLyL9oUXJYnVWq6TD1xMKPyPMlS2bOYh6eUmd"]),
         },
         portage: PortageState {
             version: text("3.0.83"),
@@ -486,6 +497,7 @@ fn tasks() -> Vec<Task> {
         },
         Task::Ping { seq: 77, sent_at: 1_795_450_961_000 },
         Task::Logs { fence: fence(), offset: 16_384, max: 65_536 },
+        Task::Escalate { rung: Rung::HardRestart, reason: text("3 pings in a row were not answered"), generation: 4 },
         Task::Unknown,
     ]
 }
@@ -503,6 +515,22 @@ fn order_answers() -> Vec<OrderAnswer> {
             attempts: vec![status()],
         },
         OrderAnswer::Log { chunk: log() },
+        OrderAnswer::Escalated {
+            generation: 4,
+            outcome: Escalated::Done { detail: text("the worker was killed and started anew") },
+        },
+        OrderAnswer::Escalated {
+            generation: 4,
+            outcome: Escalated::DryRun { detail: text("would run systemctl reboot") },
+        },
+        OrderAnswer::Escalated {
+            generation: 4,
+            outcome: Escalated::Refused {
+                why: EscalationRefusal::Type,
+                detail: text("this is bare metal: DMI sys_vendor is \"Supermicro\""),
+            },
+        },
+        OrderAnswer::Escalated { generation: 4, outcome: Escalated::Unknown },
         OrderAnswer::NotUnderstood { reason: text("an order of a later version") },
         OrderAnswer::Unknown,
     ]

@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use swarm_protocol::artifact::{ArtifactAnswer, ArtifactAsk, ArtifactRef};
 use swarm_protocol::envelope::{Envelope, encode, open};
 use swarm_protocol::log::{LogChunk, MAX_CHUNK};
-use swarm_protocol::machine::{DroneType, Machine, PortageState, TreeState, Vitals, WorkerState};
+use swarm_protocol::machine::{DroneType, Machine, PortageState, RebootPolicy, TreeState, Vitals, WorkerState};
 use swarm_protocol::order::{BuildJob, Order, OrderAnswer, PlanJob, Task};
 use swarm_protocol::plan::{CHUNK, PlanAnswer, PlanChunk};
 use swarm_protocol::report::{
@@ -67,6 +67,7 @@ pub(super) struct Member {
     identity: Identity,
     client: Client,
     orders: Subscriber,
+    pings: Subscriber,
     connects: watch::Receiver<u64>,
     number: u64,
     supervisor: InstanceId,
@@ -107,6 +108,7 @@ impl Member {
         let client =
             options.connect(&shared.settings.url).await.with_context(|| format!("connect {}", identity.name))?;
         let orders = client.subscribe(shared.settings.subjects.orders_of(&identity.id)).await?;
+        let pings = client.subscribe(shared.settings.subjects.ping_all()).await?;
         let instance = |role: &str| InstanceId(format!("{}-{role}-{}", identity.name, shared.wall));
         let settings =
             Settings { instance: instance("worker"), slots: shared.settings.slots, max_waiting: shared.settings.slots };
@@ -119,6 +121,7 @@ impl Member {
             identity: identity.clone(),
             client,
             orders,
+            pings,
             connects,
             number: 0,
             core,
@@ -145,6 +148,7 @@ impl Member {
             tokio::select! {
                 () = stop.cancelled() => return,
                 Some(message) = self.orders.next() => self.order(&message).await,
+                Some(message) = self.pings.next() => self.order(&message).await,
                 Some(event) = self.work.next(), if !self.work.is_empty() => self.event(event).await,
                 () = sleep_until(self.beat_at), if self.welcomed => self.heartbeat().await,
                 Ok(()) = self.connects.changed() => self.greet(Role::Supervisor),
@@ -544,6 +548,8 @@ fn machine(name: &str) -> Machine {
         boot_id: "0c1b7f62-8f0e-4f5a-9e0b-6c1f4a3d2e10".to_owned(),
         kernel: "6.12.0".to_owned(),
         addresses: vec!["192.0.2.7".to_owned()],
+        reboot: RebootPolicy::Never,
+        ssh_host_keys: Vec::new(),
     }
 }
 

@@ -54,7 +54,7 @@ impl Core {
             hold / 60_000
         );
         self.soft.cut_off = Some(CutOff { since: self.now.wall, until: self.now.at + hold, silent: gone, fleet });
-        self.event("alert", message, |event| drop(event.details.insert("cut_off".to_owned(), "begin".to_owned())));
+        self.cut_off_begins(message);
     }
 
     /// A drone was heard again: if no more than half are missing, it was we.
@@ -82,6 +82,21 @@ impl Core {
         let until = self.now.at + self.settings.lease;
         let held: Vec<BuildId> = self.soft.leases.keys().copied().collect();
         self.soft.leases.extend(held.into_iter().map(|id| (id, until)));
-        self.event("alert", message, |event| drop(event.details.insert("cut_off".to_owned(), "end".to_owned())));
+        self.cut_off_ends(message);
+    }
+
+    /// Heartbeats and pings each may tell it first; people hear it once.
+    pub(crate) fn cut_off_begins(&mut self, message: String) {
+        let told = [self.meta().cut_off.is_some(), self.soft.cut_off.is_some()];
+        if told != [true, true] {
+            self.event("alert", message, |event| drop(event.details.insert("cut_off".to_owned(), "begin".to_owned())));
+        }
+    }
+
+    /// And once that it is over, when neither sees it any more.
+    pub(crate) fn cut_off_ends(&mut self, message: String) {
+        if self.meta().cut_off.is_none() && self.soft.cut_off.is_none() {
+            self.event("alert", message, |event| drop(event.details.insert("cut_off".to_owned(), "end".to_owned())));
+        }
     }
 }

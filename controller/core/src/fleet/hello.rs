@@ -136,6 +136,8 @@ impl Core {
         self.rows.drones.put(row);
         self.note_line(drone);
         self.soft.touched.insert(drone.clone());
+        self.welcome_to_healing(drone);
+        self.learn_host_keys(drone, &hello.machine.ssh_host_keys);
         if hello.role == Role::Supervisor {
             let pulse = self.soft.pulses.entry(drone.clone()).or_insert_with(|| Pulse::at(self.now));
             pulse.hello(self.now);
@@ -235,6 +237,9 @@ fn described(drone: &DroneId, hello: &Hello, known: Option<DroneRow>, wall: u64)
         address: String::new(),
         detected_type: machine.drone_type,
         evidence: Vec::new(),
+        own_reboot: machine.reboot,
+        ssh_host_keys: Vec::new(),
+        ssh_host_keys_offered: Vec::new(),
         type_override: None,
         tags: Vec::new(),
         slots: 1,
@@ -269,6 +274,7 @@ fn described(drone: &DroneId, hello: &Hello, known: Option<DroneRow>, wall: u64)
     row.address = machine.addresses.first().cloned().unwrap_or_else(|| "127.0.0.1".to_owned());
     row.detected_type = machine.drone_type;
     row.evidence.clone_from(&machine.evidence);
+    row.own_reboot = machine.reboot;
     row.tags.clone_from(&hello.tags);
     row.slots = hello.slots.clamp(1, 64);
     row.waiting = hello.waiting;

@@ -90,7 +90,7 @@ impl Core {
         }
         let rules = |core: &Self| core.rows.drones.get(&drone.0).map(|row| core.rules_against(row));
         let before = rules(self);
-        let now = self.now;
+        let (now, worker) = (self.now, beat.worker);
         let pulse = self.soft.pulses.entry(drone.clone()).or_default();
         let came_back = pulse.presence == Presence::Offline;
         *pulse = Pulse {
@@ -110,6 +110,7 @@ impl Core {
             self.heard_again(drone);
         }
         self.soft.touched.insert(drone.clone());
+        self.worker_is(drone, worker);
         // a heartbeat that changes nothing must not walk the whole line
         self.soft.assign_due |= tree_moved || before != rules(self);
         self.compare(drone);

@@ -103,6 +103,7 @@ impl Core {
         self.soft.held.remove(id);
         self.soft.views.remove(id);
         self.soft.touched.remove(id);
+        self.forget_healing(id);
         self.soft.assign_due = true;
     }
 

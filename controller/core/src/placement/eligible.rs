@@ -5,7 +5,7 @@ use swarm_protocol::machine::WorkerState;
 use swarm_protocol::report::FailureClass;
 
 use super::score::Want;
-use crate::rows::{BlockedBy, BuildRow, BuildState, Culprit, DroneRow, Fact, FailureMark};
+use crate::rows::{BlockedBy, BuildRow, BuildState, Culprit, DroneRow, Fact, FailureMark, HealingRow};
 use crate::state::Core;
 use crate::view::Presence;
 
@@ -16,6 +16,8 @@ pub enum Rule {
     Online,
     /// Its worker must answer.
     WorkerReady,
+    /// Nothing is wrong with it.
+    Healthy,
     /// No person has paused it.
     NotPaused,
     /// No person drains it.
@@ -56,9 +58,10 @@ pub enum Rule {
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Online,
         Self::WorkerReady,
+        Self::Healthy,
         Self::NotPaused,
         Self::NotDraining,
         Self::NotGrounded,
@@ -83,6 +86,7 @@ impl Rule {
     pub fn name(self) -> &'static str {
         match self {
             Self::Online => "online",
+            Self::Healthy => "healthy",
             Self::WorkerReady => "worker-ready",
             Self::NotPaused => "not-paused",
             Self::NotDraining => "not-draining",
@@ -157,7 +161,15 @@ impl Core {
             _ if row.worker.is_none() => say(Rule::WorkerReady, &|| "its worker has not said hello".to_owned()),
             Some(WorkerState::Hung) => say(Rule::WorkerReady, &|| "its worker does not answer".to_owned()),
             Some(WorkerState::Down) => say(Rule::WorkerReady, &|| "its worker is down".to_owned()),
+            Some(WorkerState::Failing) => say(Rule::WorkerReady, &|| "its worker ends again and again".to_owned()),
             _ => {}
+        }
+        let healing = self.rows.healing.get(&row.id.0);
+        if let Some(incident) = healing.and_then(|row| row.incident.as_ref()) {
+            say(Rule::Healthy, &|| format!("unhealthy: {}", incident.why));
+        }
+        if healing.is_some_and(HealingRow::is_rebooted) {
+            say(Rule::Healthy, &|| "being rebooted".to_owned());
         }
         for (rule, word, fact) in facts(row) {
             say(rule, &|| format!("{word} by {}: {}", fact.by, fact.reason));

@@ -26,7 +26,8 @@ impl Core {
             Control::Unblock => self.unblock(actor, package),
             Control::Reclaim => self.reclaim(actor, package, drone),
             Control::Rebalance => self.rebalance(actor, package, drone),
-            Control::Unground => Ok(self.unground(actor, drone)),
+            Control::Unground => Ok(self.unground(actor, drone, true)),
+            Control::ResetUpload => Ok(self.unground(actor, drone, false)),
             Control::Reset => self.start_over(actor, package, true),
             Control::RetryFailures => self.start_over(actor, package, false),
             Control::ClearFailures => self.clear_failures(actor, package),
@@ -219,7 +220,8 @@ impl Core {
         Ok(done)
     }
 
-    fn unground(&mut self, actor: &str, drone: Option<DroneId>) -> Done {
+    /// Ends upload impairments and, unless only those are meant, groundings.
+    fn unground(&mut self, actor: &str, drone: Option<DroneId>, grounded: bool) -> Done {
         let mut done = Done { touched: 0, what: Vec::new() };
         let ids: Vec<DroneId> = self
             .rows
@@ -230,14 +232,17 @@ impl Core {
             .collect();
         for id in ids {
             let Some(row) = self.rows.drones.get(&id.0) else { continue };
-            if row.grounded.is_none() && row.upload_impaired.is_none() {
+            if (row.grounded.is_none() || !grounded) && row.upload_impaired.is_none() {
                 continue;
             }
             let name = row.name.clone();
             if let Some(row) = self.rows.drones.change(&id.0) {
-                row.grounded = None;
                 row.upload_impaired = None;
-                row.streaks = Default::default();
+                row.streaks.uploads = 0;
+                if grounded {
+                    row.grounded = None;
+                    row.streaks.failures = 0;
+                }
             }
             self.soft.touched.insert(id);
             self.soft.assign_due = true;

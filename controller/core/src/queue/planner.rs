@@ -66,7 +66,8 @@ impl Core {
 
     /// Everything that speaks against a drone as planner.
     pub(crate) fn against_planning(&self, drone: &DroneId, profile: &str) -> Vec<Reason> {
-        let matters = [Rule::Online, Rule::WorkerReady, Rule::NotPaused, Rule::NotDraining, Rule::NotSyncing];
+        let matters =
+            [Rule::Online, Rule::WorkerReady, Rule::Healthy, Rule::NotPaused, Rule::NotDraining, Rule::NotSyncing];
         let mut against: Vec<Reason> =
             self.against_drone(drone).into_iter().filter(|reason| matters.contains(&reason.rule)).collect();
         let Some(row) = self.rows.drones.get(&drone.0) else { return against };

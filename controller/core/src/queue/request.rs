@@ -32,6 +32,9 @@ impl Core {
                 self.control(actor, action, package.as_deref(), drone.as_deref()).map(done)
             }
             Request::Drone { drone, action } => self.drone_action(actor, &drone, action).map(done),
+            Request::Heal { drone, action } => self.heal(actor, &drone, action).map(Answer::Healed),
+            Request::Wish { drone, wishes } => self.wish(actor, &drone, *wishes).map(done),
+            Request::TestNotice {} => Ok(Answer::Done(self.test_notice(actor))),
             Request::Configure(change) => Ok(done(self.configure(actor, *change))),
             Request::Why { package } => self.why(&package).map(Answer::Why),
             Request::Binhost(request) => self.binhost_request(actor, request),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use swarm_protocol::machine::DroneType;
+use swarm_protocol::machine::{DroneType, RebootPolicy};
 use swarm_protocol::{DroneId, InstanceId};
 
 use crate::table::Row;
@@ -32,6 +32,15 @@ pub struct DroneRow {
     /// Evidence for it.
     #[serde(default)]
     pub evidence: Vec<String>,
+    /// What its own configuration says of reboots.
+    #[serde(default)]
+    pub own_reboot: RebootPolicy,
+    /// SSH host keys it had when it first named any, `type base64`: pinned, never replaced by what it says later.
+    #[serde(default)]
+    pub ssh_host_keys: Vec<String>,
+    /// SSH host keys it names now, where they are not the pinned ones.
+    #[serde(default)]
+    pub ssh_host_keys_offered: Vec<String>,
     /// The operator's word on the type; wins.
     #[serde(default)]
     pub type_override: Option<DroneType>,

@@ -5,9 +5,12 @@
 mod artifact;
 mod build;
 mod drone;
+mod healing;
 mod journal;
 mod member;
+mod notice;
 mod session;
+mod wishes;
 
 pub use artifact::{ArtifactRow, ArtifactState, IndexKey, IndexRow, is_restricted};
 pub use build::{
@@ -15,6 +18,9 @@ pub use build::{
     Sweep, Wishes,
 };
 pub use drone::{DroneRow, Fact, Streaks, Syncing};
+pub use healing::{Acting, Deed, DeedOutcome, HealingRow, Incident, ProbeRecord, Recovered, RouteKind};
 pub use journal::{EventRow, HistoryRow, HistoryStatus};
 pub use member::{InviteRow, InviteState, MemberOrigin, MemberRole, MemberRow, Standing};
+pub use notice::{NoticeKind, NoticeRow, NoticeState};
 pub use session::{ConfigRow, DurationRow, IdempotencyRow, MetaRow, PlanRow, PlanState, Run, SessionRow, StatsRow};
+pub use wishes::WishesRow;

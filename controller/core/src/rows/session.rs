@@ -193,6 +193,12 @@ pub struct MetaRow {
     /// The whole swarm is paused.
     #[serde(default)]
     pub paused: Option<super::Fact>,
+    /// Last notice.
+    #[serde(default)]
+    pub last_notice: u64,
+    /// More than half of the fleet is silent: the controller is cut off, since when (wall clock, Unix milliseconds).
+    #[serde(default)]
+    pub cut_off: Option<u64>,
 }
 
 impl MetaRow {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use swarm_core::Settings;
 use swarm_core::rows::BuildRow;
+use swarm_core::settings::Healing;
 use swarm_protocol::Fence;
 use swarm_protocol::report::BuildResult;
 
@@ -46,7 +47,9 @@ pub struct Life {
 impl Life {
     /// Everything is queued, nothing has begun.
     pub fn new(days: Days) -> Self {
-        let mut farm = Farm::with(Settings::default());
+        // it is about who builds what: few pings, so that long days stay quick
+        let healing = Healing { ping_every: 60 * SECOND, ..Healing::default() };
+        let mut farm = Farm::with(Settings { healing, ..Settings::default() });
         farm.tree.clear();
         for (n, (needs, seconds)) in days.packages.iter().enumerate() {
             let mut needs: Vec<&'static str> = needs
@@ -117,11 +120,13 @@ impl Life {
     fn look_for_unfairness(&mut self) {
         let farm = &self.farm;
         // where durations are known it may be right that a slow drone gets nothing
-        if self.days.known || !farm.drones.values().any(|drone| drone.running.is_empty()) {
+        // what has ended is still its drone's until its packages are in an index, at most a second later
+        let builds = farm.store.all::<BuildRow>();
+        let has = |drone: &Drone| builds.iter().any(|row| row.assignment().is_some_and(|a| a.drone == drone.id));
+        if self.days.known || !farm.drones.values().any(|drone| drone.running.is_empty() && !has(drone)) {
             return;
         }
-        let moved: Vec<Fence> =
-            farm.store.all::<BuildRow>().iter().filter(|row| row.moved).map(BuildRow::fence).collect();
+        let moved: Vec<Fence> = builds.iter().filter(|row| row.moved).map(BuildRow::fence).collect();
         for (n, (_, slots)) in self.days.drones.iter().enumerate() {
             let drone = &farm.drones[&drone(n)];
             let takes = drone.running.iter().any(|(fence, (_, since))| since.is_none() && !moved.contains(fence));

@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use swarm_core::Now;
+use swarm_core::effect::Route;
+use swarm_core::input::{PingLoss, Pong, RouteOutcome};
+use swarm_core::rows::RouteKind;
 use swarm_protocol::artifact::ArtifactRef;
-use swarm_protocol::machine::{Machine, PortageState, TreeState, Vitals, WorkerState};
-use swarm_protocol::order::{BuildJob, SyncJob};
+use swarm_protocol::machine::{DroneType, Machine, PortageState, RebootPolicy, TreeState, Vitals, WorkerState};
+use swarm_protocol::order::{BuildJob, EscalationRefusal, Rung, SyncJob};
 use swarm_protocol::report::{AttemptStatus, BuildResult, Heartbeat, Hello, Phase, Role};
 use swarm_protocol::{DroneId, Fence, InstanceId};
 
@@ -49,6 +53,18 @@ pub struct Drone {
     pub dull: bool,
     /// It can't upload.
     pub no_upload: bool,
+    /// Its supervisor answers no ping and takes no order.
+    pub mute: bool,
+    /// The rung that makes it well again, if one does.
+    pub cure: Option<Rung>,
+    /// By its own detection.
+    pub kind: DroneType,
+    /// SSH and hypervisor commands reach it.
+    pub ways: bool,
+    /// By its own configuration.
+    pub reboot: RebootPolicy,
+    /// The SSH host keys it names, and shows.
+    pub host_keys: Vec<String>,
 }
 
 pub const GIB: u64 = 1 << 30;
@@ -84,6 +100,12 @@ impl Drone {
             silent: false,
             dull: false,
             no_upload: false,
+            mute: false,
+            cure: None,
+            kind: DroneType::Lxc,
+            ways: true,
+            reboot: RebootPolicy::Auto,
+            host_keys: Vec::new(),
         }
     }
 
@@ -107,6 +129,9 @@ impl Drone {
                 arch: self.arch.clone(),
                 cores: self.cores,
                 ram_bytes: self.ram_gib * GIB,
+                drone_type: self.kind,
+                reboot: self.reboot,
+                ssh_host_keys: self.host_keys.clone(),
                 ..Machine::default()
             },
             portage: PortageState {
@@ -129,6 +154,51 @@ impl Drone {
             finished: self.finished.keys().copied().collect(),
             ..Hello::default()
         }
+    }
+
+    /// Answers a ping, or does not.
+    pub fn ping(&self, now: Now) -> Result<Pong, PingLoss> {
+        if self.mute {
+            return Err(PingLoss::Absent);
+        }
+        Ok(Pong {
+            instance: self.instance(Role::Supervisor),
+            at: now.wall,
+            middle: now.wall,
+            vitals: self.vitals.clone(),
+            worker: self.worker,
+            attempts: self.running.keys().copied().collect(),
+        })
+    }
+
+    /// Carries out a rung that came by a route, or says why not.
+    pub fn escalate(&mut self, rung: Rung, route: &Route) -> RouteOutcome {
+        let failed = |detail: &str| RouteOutcome::Failed { detail: detail.to_owned() };
+        if let Route::Ssh { host_keys, .. } = route
+            && !self.host_keys.iter().all(|key| host_keys.contains(key))
+        {
+            return RouteOutcome::Distrusted { detail: "it shows another host key".to_owned() };
+        }
+        match route.kind() {
+            RouteKind::Bus if self.mute => return failed("its supervisor is not on the bus"),
+            RouteKind::Ssh | RouteKind::Hypervisor if !self.ways => return failed("no route to host"),
+            RouteKind::Bus
+                if rung == Rung::RebootContainer && !matches!(self.kind, DroneType::Lxc | DroneType::Qemu) =>
+            {
+                let detail = format!("this is {}", self.kind.name());
+                return RouteOutcome::Refused { why: EscalationRefusal::Type, detail };
+            }
+            RouteKind::Bus | RouteKind::Ssh | RouteKind::Hypervisor => {}
+        }
+        if rung == Rung::RebootContainer {
+            self.running.clear();
+            self.starts += 1;
+            self.seq = 0;
+        }
+        if self.cure == Some(rung) {
+            (self.mute, self.silent, self.worker) = (false, false, WorkerState::Alive);
+        }
+        RouteOutcome::Done { detail: format!("{} carried out", rung.name()) }
     }
 
     pub fn heartbeat(&mut self, now: u64) -> Heartbeat {

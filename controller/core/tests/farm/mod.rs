@@ -17,11 +17,17 @@ pub use binhost::Disk;
 pub use days::{Days, Life, package};
 pub use drone::{Drone, GIB, binary, sha};
 pub use store::Store;
-use swarm_core::input::{BinhostRequest, Control, DroneAction, QueueRequest, SignedFile, UploadedFile};
-use swarm_core::rows::{ArtifactRow, BuildRow, DurationRow, EventRow, HistoryRow, Run};
+use swarm_core::input::{
+    BinhostRequest, Control, DroneAction, HealAction, PingLoss, QueueRequest, RouteOutcome, SignedFile, UploadedFile,
+};
+use swarm_core::rows::{
+    ArtifactRow, BuildRow, DroneRow, DurationRow, EventRow, HealingRow, HistoryRow, MetaRow, NoticeRow, RouteKind, Run,
+    WishesRow,
+};
 use swarm_core::{Answer, Core, Effect, Input, Now, ReplyTo, Request, Settings, Sink, View};
 use swarm_protocol::artifact::{ArtifactAnswer, ArtifactAsk, ArtifactRef};
-use swarm_protocol::order::{BuildJob, Order, Task};
+use swarm_protocol::machine::DroneType;
+use swarm_protocol::order::{BuildJob, Order, Rung, Task};
 use swarm_protocol::report::{
     BuildAnswer, BuildNews, BuildReport, BuildResult, Failure, FailureClass, Phase, Role, SyncReport,
 };
@@ -40,6 +46,8 @@ pub struct Hold {
     pub sign: bool,
     pub index: bool,
     pub log: bool,
+    pub escalate: bool,
+    pub notify: bool,
     pub removal: bool,
 }
 
@@ -69,16 +77,40 @@ pub struct Farm {
     mail: VecDeque<(DroneId, Order)>,
     last_reply: u64,
     pub lives: u32,
+    /// When the controller was started last.
+    pub began: u64,
     /// Times a drone was asked back what had begun.
     pub begun_released: usize,
     pub transcript: String,
     pub events: Vec<EventRow>,
+    /// Notices that were sent.
+    pub notices: Vec<NoticeRow>,
+    /// Drones that were rebooted, in order; they say hello when their turn comes.
+    rebooted: Vec<String>,
+    /// Orders of the ladder, with what a person would ask about each.
+    pub escalations: Vec<Escalation>,
     /// The binhost's files and indexes.
     pub disk: Disk,
     /// Packages whose RESTRICT has `bindist`.
     pub restricted: BTreeSet<String>,
     /// IUSE of what is signed.
     pub iuse: String,
+}
+
+/// An order of the ladder, and how things stood when it left.
+#[derive(Debug, Clone)]
+pub struct Escalation {
+    pub drone: DroneId,
+    pub rung: Rung,
+    pub route: RouteKind,
+    pub by_hand: bool,
+    pub protected: bool,
+    pub override_forbids: bool,
+    pub holds: usize,
+    pub others_rebooting: Vec<String>,
+    pub in_grace: bool,
+    pub paused: bool,
+    pub cut_off: bool,
 }
 
 impl Farm {
@@ -107,9 +139,13 @@ impl Farm {
             mail: VecDeque::new(),
             last_reply: 0,
             lives: 1,
+            began: BEGIN,
             begun_released: 0,
             transcript: String::new(),
             events: Vec::new(),
+            notices: Vec::new(),
+            rebooted: Vec::new(),
+            escalations: Vec::new(),
             disk: Disk::default(),
             restricted: BTreeSet::new(),
             iuse: String::new(),
@@ -121,7 +157,12 @@ impl Farm {
 
     /// A farm past its grace, with drones of these names.
     pub fn of(names: &[&str]) -> Self {
-        let mut farm = Self::new();
+        Self::of_with(names, Settings { prefetch: 0, ..Settings::default() })
+    }
+
+    /// The same with other numbers.
+    pub fn of_with(names: &[&str], settings: Settings) -> Self {
+        let mut farm = Self::with(settings);
         for name in names {
             farm.join(Drone::new(name));
         }
@@ -179,6 +220,7 @@ impl Farm {
     /// The same, before anybody has heard of it.
     pub fn reload(&mut self) {
         self.lives += 1;
+        self.began = self.now.at;
         self.todo.clear();
         self.mail.clear();
         self.held.clear();
@@ -223,6 +265,11 @@ impl Farm {
 
     /// Heartbeats of everybody who is not silent.
     pub fn beats(&mut self) {
+        for name in std::mem::take(&mut self.rebooted) {
+            if !self.drones[&name].silent {
+                self.greet(&name);
+            }
+        }
         let names: Vec<String> = self.drones.values().filter(|d| !d.silent).map(|d| d.name.clone()).collect();
         for name in names {
             self.beat(&name);
@@ -392,6 +439,22 @@ impl Farm {
         self.request(Request::Drone { drone: name.to_owned(), action })
     }
 
+    pub fn heal(&mut self, name: &str, action: HealAction) -> Answer {
+        self.request(Request::Heal { drone: name.to_owned(), action })
+    }
+
+    /// What is stored of a drone's health.
+    pub fn healing(&self, name: &str) -> HealingRow {
+        self.store.get(&self.drones[name].id.0).unwrap_or_default()
+    }
+
+    /// The drone's machine is gone: no heartbeat, no answer.
+    pub fn dies(&mut self, name: &str, cure: Option<Rung>) {
+        let drone = self.drones.get_mut(name).expect("a drone of this farm");
+        (drone.silent, drone.mute, drone.cure) = (true, true, cure);
+        self.say(&format!("{name} falls silent"));
+    }
+
     pub fn why(&mut self, package: &str) -> Answer {
         self.request(Request::Why { package: package.to_owned() })
     }
@@ -475,8 +538,9 @@ impl Farm {
         let mut fresh = Events::default();
         self.core.drain(self.now, &mut Both { store: &mut self.store, fresh: &mut fresh });
         self.events.extend(fresh.0);
-        let quiet = effects.is_empty() && self.events.len() == seen;
-        if !(quiet && (line == "time passes" || line.ends_with("heartbeat"))) {
+        let quiet = effects.iter().all(|effect| matches!(effect, Effect::Ping { .. })) && self.events.len() == seen;
+        let often = ["time passes", "heartbeat", "pong", "ping missed", "has notice"];
+        if !(quiet && often.iter().any(|end| line.ends_with(end))) {
             self.print(line, &effects, seen);
         }
         for effect in effects {
@@ -493,6 +557,31 @@ impl Farm {
                 return self.mail.push_back((drone, *order));
             }
             Effect::DropUpload { .. } | Effect::TrimHistory { .. } => return,
+            Effect::Ping { drone, seq, .. } => {
+                let asked = self.drones.values().find(|known| known.id == drone);
+                let input = match asked.map_or(Err(PingLoss::Absent), |known| known.ping(self.now)) {
+                    Ok(pong) => Input::Pong { drone, seq, latency_us: 400, pong: Box::new(pong) },
+                    Err(why) => Input::PingLost { drone, seq, why },
+                };
+                (input, false)
+            }
+            Effect::Escalate { drone, generation, rung, route, .. } => {
+                self.escalations.push(self.seen_escalation(&drone, rung, route.kind()));
+                let known = self.drones.values_mut().find(|known| known.id == drone);
+                let outcome = known.map(|known| known.escalate(rung, &route));
+                let gone = || RouteOutcome::Failed { detail: "nobody is there".to_owned() };
+                let rebooted = rung == Rung::RebootContainer && matches!(outcome, Some(RouteOutcome::Done { .. }));
+                let name = self.drones.values().find(|known| known.id == drone).map(|known| known.name.clone());
+                if let Some(name) = name.filter(|_| rebooted) {
+                    self.rebooted.push(name);
+                }
+                (Input::Escalated { drone, generation, outcome: outcome.unwrap_or_else(gone) }, self.hold.escalate)
+            }
+            Effect::Notify { notice } => {
+                self.notices.push(*notice.clone());
+                let delivered = vec!["mail".to_owned()];
+                (Input::Notified { notice: notice.id, delivered, failed: Vec::new() }, self.hold.notify)
+            }
             Effect::RemovePackage { artifact, .. } => (Input::PackageRemoved { artifact }, self.hold.removal),
             Effect::Sign { artifact, path, build_id, restricted, .. } => {
                 let mut stanza = BTreeMap::from([("BUILD_ID".to_owned(), build_id.to_string())]);
@@ -508,6 +597,35 @@ impl Farm {
             Effect::CompleteLog { fence, .. } => (Input::LogStored { fence, complete: true }, self.hold.log),
         };
         if hold { self.held.push(input) } else { self.todo.push_back(input) }
+    }
+
+    /// From the stored rows, which are on disk before the order leaves.
+    fn seen_escalation(&self, drone: &DroneId, rung: Rung, route: RouteKind) -> Escalation {
+        let row = self.store.get::<DroneRow>(&drone.0).expect("a known drone");
+        let healing = self.store.get::<HealingRow>(&drone.0).unwrap_or_default();
+        let wishes = self.store.get::<WishesRow>(&drone.0).unwrap_or_default();
+        let meta = self.store.get::<MetaRow>(&"meta".to_owned()).unwrap_or_default();
+        let may = |kind: DroneType| matches!(kind, DroneType::Lxc | DroneType::Qemu);
+        let rebooting = |other: &HealingRow| {
+            let acts = other.acting.as_ref().is_some_and(|acting| acting.rung == Rung::RebootContainer);
+            let waits = other.incident.as_ref().is_some_and(|i| i.level == 3 && self.now.at < i.wait_until);
+            other.drone != *drone && (acts || waits)
+        };
+        let others = self.store.all::<HealingRow>().into_iter().filter(rebooting);
+        let held = |build: &BuildRow| build.assignment().is_some_and(|a| a.drone == *drone);
+        Escalation {
+            drone: drone.clone(),
+            rung,
+            route,
+            by_hand: healing.acting.as_ref().is_some_and(|acting| acting.by != "swarm"),
+            protected: wishes.protected || wishes.auto_reboot == Some(false),
+            override_forbids: row.type_override.is_some_and(|kind| !may(kind)),
+            holds: self.store.all::<BuildRow>().iter().filter(|build| held(build)).count(),
+            others_rebooting: others.map(|other| other.drone.0).collect(),
+            in_grace: self.now.at < self.began + self.settings.start_grace,
+            paused: row.paused.is_some() || row.draining.is_some(),
+            cut_off: meta.cut_off.is_some(),
+        }
     }
 
     fn answered(&mut self, to: ReplyTo, answer: Answer) {
@@ -587,7 +705,7 @@ impl Farm {
                 let result = plan(&self.tree, &job.atoms, &job.package_use);
                 self.planned(&name, job.plan, job.attempt, result);
             }
-            Task::Plan { .. } | Task::Ping { .. } | Task::Logs { .. } | Task::Unknown => {}
+            Task::Plan { .. } | Task::Ping { .. } | Task::Logs { .. } | Task::Escalate { .. } | Task::Unknown => {}
         }
     }
 

@@ -16,7 +16,7 @@ impl Farm {
         for event in &self.events[first_event..] {
             text.push_str(&format!("        ! {}: {}\n", event.kind, event.message));
         }
-        for effect in effects {
+        for effect in effects.iter().filter(|effect| !matches!(effect, Effect::Ping { .. })) {
             text.push_str(&format!("        {}\n", self.effect(effect)));
         }
         self.transcript.push_str(&text);
@@ -71,6 +71,13 @@ impl Farm {
             Input::IndexWritten { index, timestamp } => format!("index {index} {timestamp} is written"),
             Input::IndexFailed { index, reason } => format!("index {index} is not written: {reason}"),
             Input::LogStored { fence, complete } => format!("log of {fence} is stored, complete: {complete}"),
+            Input::Pong { drone, .. } => format!("{}: pong", self.name(drone)),
+            Input::PingLost { drone, .. } => format!("{}: ping missed", self.name(drone)),
+            Input::Escalated { drone, generation, outcome } => {
+                format!("{}: order {generation} of the ladder: {outcome:?}", self.name(drone))
+            }
+            Input::Notified { notice, failed, .. } if failed.is_empty() => format!("everybody has notice {notice}"),
+            Input::Notified { notice, failed, .. } => format!("notice {notice} did not arrive: {failed:?}"),
             Input::Flood { drone, dropped } => format!("{} floods, {dropped} dropped", self.name(drone)),
         }
     }
@@ -107,6 +114,11 @@ impl Farm {
             Effect::CompleteLog { fence, drone, bytes } => {
                 format!("fetch log of {fence} from {}, {bytes} bytes", self.name(drone))
             }
+            Effect::Ping { drone, seq, .. } => format!("ping {} #{seq}", self.name(drone)),
+            Effect::Escalate { drone, generation, rung, route, .. } => {
+                format!("-> {} {}: {} by {route:?}", self.name(drone), generation, rung.name())
+            }
+            Effect::Notify { notice } => format!("notice {} ({}): {}", notice.id, notice.kind.name(), notice.subject),
             Effect::TrimHistory { up_to } => format!("trim history up to {up_to}"),
         }
     }
@@ -138,6 +150,9 @@ fn describe_request(request: &Request) -> String {
             format!("{action:?}{target}")
         }
         Request::Drone { drone, action } => format!("{action:?} drone {drone}"),
+        Request::Heal { drone, action } => format!("{action:?} {drone}"),
+        Request::Wish { drone, wishes } => format!("wishes for {drone}: {wishes:?}"),
+        Request::TestNotice {} => "test notice".to_owned(),
         Request::Why { package } => format!("why {package}"),
         Request::Configure(change) => format!("{} becomes {}", change.key, change.after),
         Request::Binhost(request) => format!("binhost {request:?}"),
@@ -215,6 +230,10 @@ fn describe_answer(answer: &Answer) -> String {
             }
             lines.join("\n")
         }
+        Answer::Healed(healed) => match healed.generation {
+            Some(generation) => format!("order {generation} to {}", healed.name),
+            None => format!("{} was at level {}", healed.name, healed.previous_level),
+        },
         Answer::Collected(collected) => format!("{} collected, {} waiting", collected.count, collected.waiting),
         Answer::Import(answer) => format!("{answer:?}"),
         Answer::Ticket(ticket) => format!("{ticket:?}"),

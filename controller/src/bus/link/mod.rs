@@ -5,6 +5,7 @@
 //! [`Intake`].
 
 mod orders;
+mod pings;
 mod plans;
 mod rates;
 mod reports;
@@ -27,6 +28,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
 pub use orders::OrderError;
+pub use pings::Answered;
 
 use super::keys::{KeyError, UserCredentials, read_seed};
 use throttle::Throttle;
@@ -270,9 +272,13 @@ impl Inner {
 
     /// Wraps and encodes.
     fn seal<B: serde::Serialize>(&self, kind: &str, body: B) -> Result<Vec<u8>, swarm_protocol::CodecError> {
-        let at = jiff::Timestamp::now().as_millisecond().try_into().unwrap_or_default();
-        swarm_protocol::encode(&swarm_protocol::Envelope::new(kind, self.next_number(), at, body))
+        swarm_protocol::encode(&swarm_protocol::Envelope::new(kind, self.next_number(), wall_ms(), body))
     }
+}
+
+/// Wall clock, Unix milliseconds.
+fn wall_ms() -> u64 {
+    jiff::Timestamp::now().as_millisecond().try_into().unwrap_or_default()
 }
 
 async fn connect(settings: &LinkSettings, counters: &Arc<LinkCounters>) -> Result<Client, LinkError> {

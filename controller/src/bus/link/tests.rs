@@ -1,5 +1,7 @@
 //! The link against a real server, with a pretended engine and drones that speak for themselves.
 
+mod pings;
+
 use std::sync::atomic::AtomicBool;
 
 use futures::StreamExt;

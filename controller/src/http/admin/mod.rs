@@ -24,6 +24,7 @@ pub fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(drones::log))
         .routes(routes!(drones::build_log))
         .routes(routes!(drones::versions))
+        .merge(super::healing::admin::api())
 }
 
 /// The one page without a key: it says how to come in.

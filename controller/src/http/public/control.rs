@@ -13,13 +13,14 @@ use super::super::views::ControlBody;
 use super::super::{AppState, unexpected};
 
 /// Names of the controls.
-pub const ACTIONS: [(&str, Control); 12] = [
+pub const ACTIONS: [(&str, Control); 13] = [
     ("pause", Control::Pause),
     ("resume", Control::Resume),
     ("unblock", Control::Unblock),
     ("block", Control::Block),
     ("reclaim", Control::Reclaim),
     ("unground", Control::Unground),
+    ("reset_upload", Control::ResetUpload),
     ("reset", Control::Reset),
     ("rebalance", Control::Rebalance),
     ("optimize", Control::Rebalance),
@@ -30,9 +31,9 @@ pub const ACTIONS: [(&str, Control); 12] = [
 
 /// Control the swarm
 ///
-/// `pause` and `resume` the whole swarm; `block` and `unblock` packages; `reclaim` work of drones; `unground` drones;
-/// `reset`, `rebalance`, `clear_failures`, `retry_failures`, `clear_history`. The answer has `status` and, by action,
-/// `unblocked`, `package`, `affected`, `reclaimed`, `cleared` or `requeued`.
+/// `pause` and `resume` the whole swarm; `block` and `unblock` packages; `reclaim` work of drones; `unground` drones
+/// (also `reset_upload`, for those whose uploads failed); `reset`, `rebalance`, `clear_failures`, `retry_failures`, `clear_history`. The answer has `status` and, by action,
+/// `unblocked`, `package`, `affected`, `reclaimed`, `ungrounded`, `reset`, `cleared` or `requeued`.
 #[utoipa::path(
     post,
     path = "/api/v1/control",
@@ -93,6 +94,7 @@ fn answer(action: Control, package: Option<String>, touched: u64) -> Value {
         (Control::Block, package) => json!({"status": "ok", "package": package, "blocked": touched}),
         (Control::Reclaim, _) => json!({"status": "ok", "reclaimed": touched}),
         (Control::Unground, _) => json!({"status": "ok", "ungrounded": touched}),
+        (Control::ResetUpload, _) => json!({"status": "ok", "reset": touched}),
         (Control::Reset, _) => json!({"status": "reset", "affected": touched}),
         (Control::Rebalance, _) => json!({"status": "ok", "reclaimed": touched}),
         (Control::ClearFailures, _) => json!({"status": "ok", "cleared": touched}),

@@ -65,4 +65,5 @@ pub fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(members::untap))
         .routes(routes!(members::revoke))
         .merge(artifacts::api())
+        .merge(super::healing::public::api())
 }

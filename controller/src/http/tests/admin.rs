@@ -67,7 +67,8 @@ async fn everything_of_the_public_api_is_there_too() {
         assert_eq!((admin.status, admin.json()), (StatusCode::OK, public.json()), "{path}");
     }
     assert_eq!(world.admin(Method::GET, "/api/v1/nothing", "").await.status, StatusCode::NOT_FOUND);
-    let lost = world.get("/admin/api/system/info").await;
+    let wrong_port = Request::get("/admin/api/system/info").body(Body::empty()).unwrap();
+    let lost = Reply::of(world.router.clone().oneshot(wrong_port).await.unwrap()).await;
     assert_eq!(lost.status, StatusCode::NOT_FOUND, "the public port has none of the administrators' paths");
     assert!(lost.json()["hint"].as_str().unwrap().contains("8093"));
 }

@@ -11,11 +11,11 @@ use axum::http::{Method, Request, StatusCode};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use serde_json::Value;
-use swarm_core::input::UploadedFile;
+use swarm_core::input::{PingLoss, Pong, UploadedFile};
 use swarm_core::rows::*;
-use swarm_core::view::{Counts, DroneView, Presence, TaskView};
+use swarm_core::view::{Counts, DroneView, Health, Presence, TaskView};
 use swarm_core::{Answer, Input, Membership, ReplyTo, View};
-use swarm_protocol::machine::{DroneType, Vitals, WorkerState};
+use swarm_protocol::machine::{DroneType, RebootPolicy, Vitals, WorkerState};
 use swarm_protocol::report::{FailureClass, Phase};
 use swarm_protocol::*;
 use tokio::sync::watch;
@@ -23,8 +23,10 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::binhost::verify::Report;
+use crate::bus::link::Answered;
 use crate::config::Config;
 use crate::config::runtime::Runtime;
+use crate::healing::{PingNow, Pinged};
 use crate::http::ports::*;
 use crate::http::{AdminKey, AppState, Parts, Place, admin_router, router};
 use crate::metrics::Counted;
@@ -47,6 +49,7 @@ pub struct Store {
     pub config: Arc<Mutex<Vec<ConfigRow>>>,
     /// How often it was read.
     pub reads: Arc<std::sync::atomic::AtomicUsize>,
+    pub notices: Vec<NoticeRow>,
     pub members: Vec<MemberRow>,
     pub invites: Vec<InviteRow>,
     pub broken: bool,
@@ -100,6 +103,9 @@ impl Rows for Store {
     }
     fn indexes(&self) -> Result<Vec<IndexRow>, ReadError> {
         Ok(self.indexes.clone())
+    }
+    fn notices(&self) -> Result<Vec<NoticeRow>, ReadError> {
+        Ok(self.notices.clone())
     }
     fn config(&self) -> Result<Vec<ConfigRow>, ReadError> {
         Ok(self.config.lock().unwrap().clone())
@@ -223,6 +229,30 @@ impl crate::http::ports::Binhost for Binhost {
     }
 }
 
+/// Drones called alpha answer; others do not.
+pub struct Pings;
+
+impl PingNow for Pings {
+    fn ping(&self, drone: DroneId) -> BoxFuture<'_, Option<Pinged>> {
+        let vitals = Vitals { load_1m: 0.5, mem_percent: 40.0, uptime_s: 77, ..Vitals::default() };
+        let pong = Pong { at: NOW + 7, middle: NOW, vitals, worker: WorkerState::Alive, ..Pong::default() };
+        let outcome = match drone.as_str() {
+            "UALPHA" => Ok(Answered { pong, latency_us: 1_250 }),
+            _ => Err(PingLoss::Silent),
+        };
+        Box::pin(std::future::ready((drone.as_str() != "UBUSY").then_some(Pinged { drone, seq: 3, outcome })))
+    }
+    fn ping_all(&self, view: Arc<View>) -> BoxFuture<'_, Arc<Vec<Pinged>>> {
+        Box::pin(async move {
+            let mut pinged = Vec::new();
+            for (drone, _) in view.drones.iter() {
+                pinged.extend(self.ping(drone.clone()).await);
+            }
+            Arc::new(pinged)
+        })
+    }
+}
+
 struct Ready(Vec<String>);
 
 impl Readiness for Ready {
@@ -330,6 +360,7 @@ impl World {
             logs: logs.clone(),
             binhost: binhost.clone(),
             ready: Arc::new(Ready(missing)),
+            care: Care { pings: Arc::new(Pings), channels: vec!["mail".to_owned()], rules: Default::default() },
             bus: bus.clone(),
             admin_key: AdminKey::new(KEY),
             base_url: "http://127.0.0.1:8100/".to_owned(),
@@ -349,8 +380,10 @@ impl World {
         self.engine.answers.lock().unwrap().push_back(Ok(answer));
     }
 
+    /// Asks the port the path is on.
     pub async fn send(&self, request: Request<Body>) -> Reply {
-        Reply::of(self.router.clone().oneshot(request).await.unwrap()).await
+        let router = if request.uri().path().starts_with("/admin/") { &self.admin } else { &self.router };
+        Reply::of(router.clone().oneshot(request).await.unwrap()).await
     }
 
     /// Asks the administrators' port, with the key.
@@ -499,7 +532,10 @@ pub fn drone(id: &str, name: &str, presence: Presence) -> Arc<DroneView> {
         ram_bytes: 16 << 30,
         address: "10.0.0.7".to_owned(),
         detected_type: DroneType::Lxc,
-        evidence: Vec::new(),
+        evidence: vec!["PID 1 runs with container=lxc".to_owned()],
+        own_reboot: RebootPolicy::Auto,
+        ssh_host_keys: Vec::new(),
+        ssh_host_keys_offered: Vec::new(),
         type_override: None,
         tags: Vec::new(),
         slots: 1,
@@ -528,6 +564,7 @@ pub fn drone(id: &str, name: &str, presence: Presence) -> Arc<DroneView> {
     };
     let vitals = Vitals { load_1m: f64::NAN, cpu_percent: 12.5, ..Vitals::default() };
     let (worker, last_heartbeat) = (WorkerState::Alive, 0);
+    let (health, wishes) = (Health::default(), None);
     let (tasks, speed) = (Vec::new(), row.learned_speed());
     Arc::new(DroneView {
         row: Arc::new(row),
@@ -540,6 +577,8 @@ pub fn drone(id: &str, name: &str, presence: Presence) -> Arc<DroneView> {
         failed: 1,
         speed,
         wait_ms: 9_000,
+        health,
+        wishes,
     })
 }
 

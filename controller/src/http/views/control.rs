@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 /// One of the controls.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ControlBody {
-    /// `pause`, `resume`, `unblock`, `block`, `reclaim`, `unground`, `reset`, `rebalance` (or `optimize`),
+    /// `pause`, `resume`, `unblock`, `block`, `reclaim`, `unground`, `reset_upload`, `reset`, `rebalance` (or `optimize`),
     /// `clear_failures`, `retry_failures`, `clear_history`.
     pub action: String,
     /// Only this package.

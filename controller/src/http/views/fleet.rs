@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use swarm_core::forecast::remaining_ms;
 use swarm_core::rows::Fact;
 use swarm_core::view::{DroneView, Presence, TaskView};
-use swarm_protocol::machine::{DroneType, WorkerState};
+use swarm_protocol::machine::{DroneType, RebootPolicy, WorkerState};
 use swarm_protocol::report::Phase;
 use utoipa::ToSchema;
 
@@ -43,6 +43,10 @@ pub struct Drone {
     pub last_pong_at: Option<f64>,
     /// Round trip of the last ping.
     pub ping_latency_ms: Option<f64>,
+    /// Where it stands on the ladder: 0 is well, 4 is in a person's hands.
+    pub escalation_level: u8,
+    /// The operator's name for it.
+    pub display_name: Option<String>,
     /// What it can do.
     pub capabilities: Capabilities,
     /// Its condition.
@@ -67,7 +71,7 @@ pub struct Drone {
     pub builds_failed: u64,
     /// What holds for it, with who, why and since when.
     pub facts: DroneFacts,
-    /// `alive`, `starting`, `hung`, `down` or `unknown`.
+    /// `alive`, `starting`, `hung`, `down`, `failing` (it keeps ending) or `unknown`.
     pub worker: String,
     /// The build profile it serves.
     pub build_profile: String,
@@ -94,7 +98,7 @@ pub struct Capabilities {
     pub cores: u32,
     /// Memory in GiB.
     pub ram_gb: f64,
-    /// Its type may be rebooted by the swarm.
+    /// It may be rebooted by the swarm: by its type, its own configuration and the operator's wishes.
     pub auto_reboot: bool,
     /// Unix seconds of its ebuild tree.
     pub portage_timestamp: Option<u64>,
@@ -246,7 +250,7 @@ fn gib(bytes: u64) -> f64 {
 }
 
 /// Numbers of a drone are numbers: what is not finite is 0.
-fn number(value: f64) -> f64 {
+pub fn number(value: f64) -> f64 {
     if value.is_finite() { (value * 100.0).round() / 100.0 } else { 0.0 }
 }
 
@@ -282,11 +286,20 @@ pub fn capabilities(view: &DroneView) -> Capabilities {
     Capabilities {
         cores: view.row.cores,
         ram_gb: gib(view.row.ram_bytes),
-        auto_reboot: matches!(view.row.drone_type(), DroneType::Lxc | DroneType::Qemu),
+        auto_reboot: may_be_rebooted(view),
         portage_timestamp: view.row.tree_timestamp,
         portage_version: view.row.portage_version.clone(),
         chost: view.row.chost.clone(),
     }
+}
+
+fn may_be_rebooted(view: &DroneView) -> bool {
+    let container = |kind: DroneType| matches!(kind, DroneType::Lxc | DroneType::Qemu);
+    let forbidden = view.wishes.as_ref().is_some_and(|w| w.protected || w.auto_reboot == Some(false));
+    container(view.row.drone_type())
+        && container(view.row.detected_type)
+        && view.row.own_reboot != RebootPolicy::Never
+        && !forbidden
 }
 
 /// Everything it has, with `=`, in the order of the tasks.
@@ -324,12 +337,14 @@ fn phase_name(phase: Phase) -> String {
     phase.name().to_owned()
 }
 
-fn worker_name(worker: WorkerState) -> &'static str {
+/// One word for a worker's state.
+pub fn worker_name(worker: WorkerState) -> &'static str {
     match worker {
         WorkerState::Alive => "alive",
         WorkerState::Starting => "starting",
         WorkerState::Hung => "hung",
         WorkerState::Down => "down",
+        WorkerState::Failing => "failing",
         WorkerState::Unknown => "unknown",
     }
 }
@@ -352,9 +367,11 @@ impl Drone {
             online: is_online(view),
             paused: row.paused.is_some(),
             last_seen: moment(last_seen(view)),
-            last_ping_at: None,
-            last_pong_at: None,
-            ping_latency_ms: None,
+            last_ping_at: moment(view.health.last_ping),
+            last_pong_at: moment(super::ping::last_pong(view)),
+            ping_latency_ms: super::ping::latency(view),
+            escalation_level: view.health.level(),
+            display_name: view.wishes.as_ref().and_then(|wishes| wishes.display_name.clone()),
             capabilities: capabilities(view),
             current_task: current_task(view),
             version: row.agent_version.clone(),

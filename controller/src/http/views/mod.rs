@@ -8,13 +8,17 @@ mod build;
 mod control;
 mod event;
 mod fleet;
+mod healing;
 mod history;
 mod member;
 mod metrics;
+mod notice;
+mod ping;
 mod queue;
 mod session;
 mod status;
 mod why;
+mod wishes;
 
 pub use admin::{
     AllSettings, AuthCheck, DroneLog, DroneVersion, DroneVersions, OwnLogAnswer, Setting, SettingBody, SettingDone,
@@ -31,7 +35,11 @@ pub use event::{Event, EventHistory, Events};
 pub use fleet::metrics as drone_metrics;
 pub use fleet::{
     BuildProgress, Capabilities, ControllerVersion, Drone, DroneFact, DroneFacts, DroneMetrics, LegacyDrones,
-    Orchestrator, Version, Versions,
+    Orchestrator, Version, Versions, is_online,
+};
+pub use healing::{
+    ActOrdered, DeedView, DroneDeed, DroneEscalation, DroneHealthEntry, DroneHealthList, Escalation, Escalations,
+    HealingStatus, ProbeView, ResetDone, RestartBody, TypeBody, TypeDone, last_deeds,
 };
 pub use history::{DroneTiming, History, HistoryEntry, Timing};
 pub use member::{
@@ -42,10 +50,13 @@ pub use metrics::{
     BinhostStats, IndexStats, Metrics, MetricsSample, PackageAttempts, PackageStats, PortageBase, PortageConfig,
     QueueCounts, SampledDrone,
 };
+pub use notice::{NoticeList, NoticeView, TestNotice};
+pub use ping::{LastPing, LastPings, Latency, PingAllAnswer, PingAnswer, PingMetrics};
 pub use queue::{QueueBody, QueueEntry, QueuedAnswer, reasons};
 pub use session::{Session, SessionDetail, SessionPackage, Sessions};
 pub use status::{DelegatedTo, DroneHealth, Health, Ready, Status, StatusDrone, StatusPackages, Trouble};
 pub use why::{WhyAnswer, WhyDrone, WhyEntry, WhyPoints, WhyReason, WhyWaiting};
+pub use wishes::{AllWishes, DroneWishes};
 
 /// Unix milliseconds as Unix seconds.
 #[expect(clippy::cast_precision_loss, reason = "milliseconds fit into 53 bits until the year 287396")]

@@ -1,0 +1,81 @@
+//! The hands of the core's healing: pings go out and their answers come in, and what is to be done to a drone that does not
+//! work is done, by the bus, by SSH or by the operator's command on the hypervisor.
+//!
+//! Decides nothing: whom to ping when, what a silence means, what is done and by which way is said by `swarm_core`. Each
+//! effect is answered by an input, whatever becomes of it. `pings`: proof of life · `medic`: the ladder's orders · `ssh`: one
+//! of its ways. Started by `serve`; people's own pings come from `http`.
+
+mod medic;
+mod pings;
+mod ssh;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use swarm_core::Input;
+use swarm_core::input::PingLoss;
+use swarm_protocol::order::{OrderAnswer, Task};
+use swarm_protocol::{DroneId, InstanceId};
+
+pub use medic::{Medic, MedicSettings};
+pub use pings::{PingNow, Pinged, Pings};
+
+use crate::bus::link::{Answered, Link, OrderError};
+
+/// The bus as it is needed here.
+pub trait Bus: Send + Sync + 'static {
+    /// Pings one drone.
+    fn ping(&self, drone: DroneId, seq: u64, within: Duration) -> BoxFuture<'_, Result<Answered, PingLoss>>;
+    /// Pings all drones by one broadcast, until so many have answered.
+    fn ping_all<'a>(
+        &'a self,
+        seq: u64,
+        runs: &'a BTreeMap<InstanceId, DroneId>,
+        expected: usize,
+        within: Duration,
+    ) -> BoxFuture<'a, Result<BTreeMap<DroneId, Answered>, PingLoss>>;
+    /// Gives an order to a drone's supervisor.
+    fn order(&self, drone: DroneId, task: Task, within: Duration) -> BoxFuture<'_, Result<OrderAnswer, OrderError>>;
+}
+
+impl Bus for Link {
+    fn ping(&self, drone: DroneId, seq: u64, within: Duration) -> BoxFuture<'_, Result<Answered, PingLoss>> {
+        Box::pin(async move { Link::ping(self, &drone, seq, within).await })
+    }
+
+    fn ping_all<'a>(
+        &'a self,
+        seq: u64,
+        runs: &'a BTreeMap<InstanceId, DroneId>,
+        expected: usize,
+        within: Duration,
+    ) -> BoxFuture<'a, Result<BTreeMap<DroneId, Answered>, PingLoss>> {
+        Box::pin(Link::ping_all(self, seq, runs, expected, within))
+    }
+
+    fn order(&self, drone: DroneId, task: Task, within: Duration) -> BoxFuture<'_, Result<OrderAnswer, OrderError>> {
+        Box::pin(async move { self.ask_supervisor(&drone, task, within).await })
+    }
+}
+
+/// Where outcomes go.
+pub trait Tell: Send + Sync + 'static {
+    /// Hands over what repeats anyway; it may be shed.
+    fn offer(&self, input: Input);
+    /// Hands over what does not repeat; waits for room.
+    fn tell(&self, input: Input) -> BoxFuture<'_, ()>;
+}
+
+impl Tell for crate::engine::EngineHandle {
+    fn offer(&self, input: Input) {
+        // counted by the engine itself
+        let _ = crate::engine::EngineHandle::offer(self, input);
+    }
+
+    fn tell(&self, input: Input) -> BoxFuture<'_, ()> {
+        Box::pin(async move { while let Err(crate::engine::AskError::Busy) = self.send(input.clone()).await {} })
+    }
+}
