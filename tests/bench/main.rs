@@ -12,6 +12,7 @@ mod machine;
 mod memory;
 mod pings;
 mod plant;
+mod recovery;
 mod redb_alone;
 mod report;
 mod start;
@@ -27,7 +28,7 @@ use swarm_tests::tools;
 /// Measures Build Swarm.
 #[derive(Parser)]
 struct Arguments {
-    /// Only these: cycles, heartbeats, pings, memory, index, agent, start.
+    /// Only these: cycles, heartbeats, pings, recovery, memory, index, agent, start.
     names: Vec<String>,
     /// A small scale, to show that everything works; the figures say nothing.
     #[arg(long)]
@@ -64,10 +65,11 @@ impl Scale {
 
 type Run = fn(&Scale) -> Result<Vec<Figure>>;
 
-const ALL: [(&str, Run); 7] = [
+const ALL: [(&str, Run); 8] = [
     ("cycles", cycles::run),
     ("heartbeats", heartbeats::run),
     ("pings", pings::run),
+    ("recovery", recovery::run),
     ("memory", memory::run),
     ("index", index::run),
     ("agent", agent::run),

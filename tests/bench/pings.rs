@@ -14,7 +14,7 @@ use swarm_tests::server::Bus;
 
 use crate::Scale;
 use crate::plant::{self, Plant, Spoken};
-use crate::report::{Aim, Figure, median};
+use crate::report::{Aim, Figure, median, quantile};
 
 /// How long a fleet may take to join.
 const JOIN: Duration = Duration::from_secs(120);
@@ -43,6 +43,7 @@ pub fn run(scale: &Scale) -> Result<Vec<Figure>> {
     let fleet = runtime.block_on(Fleet::join(settings, members, JOIN))?;
     let pings = Pings::new(Arc::new(plant.link.clone()), Arc::new(plant.engine.clone()));
     let (mut ours, mut theirs, mut ratios, mut whole) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut slow, mut slow_bare) = (Vec::new(), Vec::new());
     let echo = runtime.block_on(echo(bare, &bus))?;
     let count = scale.pick(50, 1_000);
     for _ in 0..scale.rounds(5) {
@@ -68,6 +69,8 @@ pub fn run(scale: &Scale) -> Result<Vec<Figure>> {
             Ok(())
         })?;
         ratios.push(median(&pinged) / median(&asked));
+        slow.push(quantile(&pinged, 0.99));
+        slow_bare.push(quantile(&asked, 0.99));
         ours.push(median(&pinged));
         theirs.push(median(&asked));
     }
@@ -81,8 +84,10 @@ pub fn run(scale: &Scale) -> Result<Vec<Figure>> {
             format!("a ping there and back, median of {count}, one of {drones} drones"),
             "µs",
             ours,
-        ),
-        Figure::new("pings/bare", "a bare request of the same size on the same bus, by turns", "µs", theirs),
+        )
+        .note("p99, µs", median(&slow)),
+        Figure::new("pings/bare", "a bare request of the same size on the same bus, by turns", "µs", theirs)
+            .note("p99, µs", median(&slow_bare)),
         Figure::new("pings/ratio", "the former by the latter", "×", ratios).aim(Aim::AtMost(1.3)),
         Figure::new("pings/all", format!("{drones} drones pinged by one broadcast, until all answered"), "ms", whole)
             .aim(Aim::AtMost(100.0)),

@@ -56,6 +56,23 @@ fn heartbeats_are_taken_and_counted() -> Result<()> {
 }
 
 #[test]
+fn pings_are_timed_beside_bare_requests() -> Result<()> {
+    let figures = quick("pings")?;
+    ensure!(median(&figures, "pings/one")? > 0.0 && median(&figures, "pings/bare")? > 0.0);
+    ensure!(median(&figures, "pings/ratio")? > 0.0 && median(&figures, "pings/all")? > 0.0);
+    Ok(())
+}
+
+#[test]
+fn recoveries_are_timed_with_the_usual_numbers() -> Result<()> {
+    let figures = quick("recovery")?;
+    ensure!(median(&figures, "recovery/hung worker")? > 5.0, "the watchdog is patient first: {figures:?}");
+    ensure!(median(&figures, "recovery/killed worker")? > 0.0);
+    ensure!(median(&figures, "recovery/killed supervisor")? > 2.0, "{figures:?}");
+    Ok(())
+}
+
+#[test]
 fn the_memory_of_a_controller_with_drones_is_seen() -> Result<()> {
     let figures = quick("memory")?;
     ensure!(median(&figures, "memory/0")? > 1.0 && median(&figures, "memory/30")? > 1.0, "{figures:?}");

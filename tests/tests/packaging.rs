@@ -308,3 +308,21 @@ fn licences_of_the_crates_are_named_by_the_ebuilds() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn services_start_an_agent_again_before_the_controller_judges_its_drone() -> Result<()> {
+    let seconds = |file: &str, before: &str, after: char| -> Result<u64> {
+        let text = fs_err::read_to_string(tools::project().join("packaging").join(file))?;
+        let rest = text.split_once(before).with_context(|| format!("{file} says {before}"))?.1;
+        Ok(rest.split_once(after).with_context(|| format!("{file}: {before} has an end"))?.0.parse()?)
+    };
+    let judged = swarm_core::Settings::default().healing.judge_after;
+    for wait in [
+        seconds("systemd/build-swarm-drone.service", "\nRestartSec=", 's')?,
+        seconds("openrc/build-swarm-drone.initd", "respawn_delay:-", '}')?,
+    ] {
+        // with as long again for its start
+        ensure!(wait * 2 * 1_000 < judged, "{wait} s, and it is judged after {judged} ms");
+    }
+    Ok(())
+}

@@ -15,7 +15,13 @@ fn main() -> Result<ExitCode> {
         }
     };
     let seconds = number("SECONDS")?.unwrap_or(60);
-    let Some(seed) = number("SEED")? else { return many(Duration::from_secs(seconds)) };
+    let Some(seed) = number("SEED")? else {
+        let set = |name: &&str| std::env::var(name).is_ok_and(|text| !text.is_empty());
+        if let Some(name) = ["DRONES", "HOURS", "WEATHER"].iter().find(|name| set(name)) {
+            bail!("{name} is of one journey: say which by SEED=, any number will do");
+        }
+        return many(Duration::from_secs(seconds));
+    };
     let mut plan = Plan::of_seed(seed);
     if let Some(drones) = number("DRONES")? {
         plan.drones = usize::try_from(drones)?.max(1);

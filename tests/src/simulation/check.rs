@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use swarm_core::rows::{BuildRow, BuildState, DroneRow, HealingRow, MetaRow, WishesRow};
+use swarm_core::rows::{BlockedBy, BuildRow, BuildState, Culprit, DroneRow, HealingRow, MetaRow, WishesRow};
 use swarm_protocol::machine::DroneType;
 use swarm_protocol::order::Rung;
 use swarm_protocol::{BuildId, DroneId, StoreId};
 
 use super::controller::Controller;
 use super::machine::Machine;
+use super::packages::{Temper, Tree};
 use super::{Millis, Weather};
 
 /// A promise that was broken.
@@ -140,12 +141,32 @@ fn unfinished(controller: &Controller) -> Vec<String> {
     builds.values().filter(open).map(|row| format!("{} is {}", row.atom(), row.state.name())).collect()
 }
 
-/// After the faults: every package has an end, each with a culprit; in calm weather nothing was ever taken back.
+/// Who is blamed for a package that is not built is whose fault it is: only packages that can't be built are blamed themselves.
+fn blamed(controller: &Controller, tree: &Tree) -> Checked {
+    for row in controller.store.all::<BuildRow>() {
+        let BuildState::Blocked { by: BlockedBy::Failures { culprit }, reasons, .. } = &row.state else { continue };
+        let atom = row.atom();
+        if reasons.is_empty() {
+            return Err(("whoever is blamed is told why", atom));
+        }
+        let temper = tree.find(atom.trim_start_matches('=')).map(|ebuild| ebuild.temper);
+        let innocent = !matches!(temper, Some(Temper::Broken | Temper::Large));
+        if *culprit == Culprit::Package && innocent {
+            return Err(("nobody is blamed for another's fault", format!("{atom}: {}", reasons.join("; "))));
+        }
+    }
+    Ok(())
+}
+
+/// After the faults: every package has an end, and nobody innocent is blamed; in calm weather nothing was ever taken back.
 pub(super) fn end(controller: &Controller, machines: &[Machine], weather: Weather) -> Checked {
     let open = unfinished(controller);
     if !open.is_empty() {
         let some = open.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
         return Err(("every package comes to an end", format!("{} do not: {some}", open.len())));
+    }
+    if let Some(machine) = machines.first() {
+        blamed(controller, &machine.tree)?;
     }
     if let Some(machine) = machines.iter().find(|machine| !machine.is_idle()) {
         return Err(("every drone lets go in the end", machine.name.clone()));

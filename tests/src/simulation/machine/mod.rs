@@ -176,7 +176,7 @@ pub(super) struct Machine {
     pub cores: u32,
     pub ram: u64,
     pub version: &'static str,
-    tree: Arc<Tree>,
+    pub tree: Arc<Tree>,
     chance: Chance,
     disk: Disk,
     supervisor: Option<Supervisor>,
