@@ -163,3 +163,62 @@ fn no_paper_names_a_place_of_the_machine_it_was_written_on() -> Result<()> {
     }
     Ok(())
 }
+
+/// What is written as code on a page, a line each.
+fn code(text: &str) -> Vec<String> {
+    let (mut found, mut block) = (Vec::new(), false);
+    for event in Parser::new(text) {
+        match event {
+            Event::Start(Tag::CodeBlock(_)) => block = true,
+            Event::End(TagEnd::CodeBlock) => block = false,
+            Event::Text(lines) if block => found.extend(lines.lines().map(str::to_owned)),
+            Event::Code(words) => found.push(words.into_string()),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// The words of a command of ours, as far as a person would type them so; `--help` after them must be understood.
+fn command(line: &str) -> Option<Vec<String>> {
+    let line = line.trim().trim_start_matches("$ ");
+    let mut words: Vec<String> = Vec::new();
+    for word in line.split_whitespace() {
+        // a shell goes on here, or what follows is a choice or left out
+        if word.starts_with(['#', '|', '>', '&', '<', '[', '\\']) || word.contains(['|', '…', '"', '\'', '$', '(', '*'])
+        {
+            break;
+        }
+        if word.chars().all(|c| c.is_ascii_uppercase() || c == '_') {
+            continue;
+        }
+        words.push(word.trim_end_matches([';', ',']).to_owned());
+        if word.ends_with(';') {
+            break;
+        }
+    }
+    (words.len() > 1 && ["swarm", "drone-agent"].contains(&words[0].as_str())).then_some(words)
+}
+
+#[test]
+fn every_command_on_a_page_is_one_the_programs_know() -> Result<()> {
+    let mut commands = BTreeSet::new();
+    for page in pages()? {
+        for words in code(&fs_err::read_to_string(&page)?).iter().filter_map(|line| command(line)) {
+            commands.insert((words, page.clone()));
+        }
+    }
+    ensure!(commands.len() > 60, "commands are found: {}", commands.len());
+    let mut wrong = Vec::new();
+    for (words, page) in commands {
+        let run = Command::new(tools::program(&words[0])?).args(&words[1..]).arg("--help").output()?;
+        let said = String::from_utf8_lossy(&run.stderr);
+        let first = said.lines().next().unwrap_or_default();
+        // an option whose value was left out is known
+        if !run.status.success() && !first.starts_with("error: a value is required for '--") {
+            wrong.push(format!("{}: {}: {first}", page.display(), words.join(" ")));
+        }
+    }
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
