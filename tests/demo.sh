@@ -8,14 +8,16 @@
 #   EXIT=1          end the swarm after the checks (also without a terminal); else it stays up until Ctrl-C
 #   DEMO_SECONDS=N  give up after that many seconds of building (900)
 #   DEMO_PORT=N     the controller's HTTP port (its own choice)
+#   DEMO_PROGRAMS=DIR  programs that are built already, to be used as they are
 #   DEMO_DIR=DIR    where it all lies (.demo below the project); what an earlier demo left there is removed
 . "$(dirname "$0")/tools/common.sh"
 
 demo=$(realpath -m "${DEMO_DIR:-$project/.demo}")
 roots=$demo/roots
 limit=${DEMO_SECONDS:-900}
-swarm=$project/target/debug/swarm
-agent=$project/target/debug/drone-agent
+programs=${DEMO_PROGRAMS:-$project/target/debug}
+swarm=$programs/swarm
+agent=$programs/drone-agent
 up=no
 
 # What is ordered, and what becomes of it. demo_check.py knows the packages these pull in.
@@ -52,13 +54,17 @@ title "1/5  What is needed and missing"
 "$project/tests/tools/system.sh"
 nats=$("$project/tests/tools/nats.sh")
 portage=$("$project/tests/tools/portage.sh")
-command -v cargo >/dev/null || fail "cargo is missing" "install Rust 1.95 or newer and run this again"
+[ -n "${DEMO_PROGRAMS:-}" ] || command -v cargo >/dev/null || fail "cargo is missing" "install Rust 1.95 or newer and run this again"
 export BUILD_SWARM_NATS_SERVER=$nats
 echo "nats-server  $("$nats" --version | sed 's/.*v//')   $nats"
 echo "Portage      ${portage##*-}   $portage"
 
 title "2/5  Building Build Swarm"
-(cd "$project" && cargo build --workspace --bins)
+if [ -n "${DEMO_PROGRAMS:-}" ]; then
+	echo "taken from $programs"
+else
+	(cd "$project" && cargo build --bins -p swarm-controller -p drone-agent)
+fi
 
 mine=$demo/.build-swarm-demo
 if [ -e "$mine" ]; then

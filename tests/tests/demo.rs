@@ -17,6 +17,8 @@ fn the_demo_keeps_its_promises() -> Result<()> {
     let output = Command::new(tools::project().join("tests/demo.sh"))
         .env("EXIT", "1")
         .env("DEMO_DIR", &demo)
+        // what is under test; another build would change it under the other tests
+        .env("DEMO_PROGRAMS", tools::program("swarm")?.parent().context("a folder")?)
         .env("DEMO_SECONDS", "240")
         .stdin(Stdio::null())
         .output()
