@@ -8,9 +8,11 @@ use anyhow::{Context, Result, ensure};
 use futures::StreamExt;
 use swarm_controller::healing::{PingNow, Pings};
 use swarm_controller::watch::spawn;
+use swarm_core::view::Presence;
 use swarm_protocol::Subjects;
 use swarm_tests::fleet::{Fleet, FleetSettings, Identity, Standing};
 use swarm_tests::server::Bus;
+use swarm_tests::until;
 
 use crate::Scale;
 use crate::plant::{self, Plant, Spoken};
@@ -41,6 +43,12 @@ pub fn run(scale: &Scale) -> Result<Vec<Figure>> {
         uploads: Arc::new(Spoken(plant.engine.clone())),
     };
     let fleet = runtime.block_on(Fleet::join(settings, members, JOIN))?;
+    // a broadcast waits for those that are online, which the first heartbeat says
+    until("every drone to be online", JOIN, || {
+        let view = plant.engine.view();
+        let online = view.drones.values().filter(|drone| drone.presence == Presence::Online).count();
+        Ok((online == drones).then_some(()))
+    })?;
     let pings = Pings::new(Arc::new(plant.link.clone()), Arc::new(plant.engine.clone()));
     let (mut ours, mut theirs, mut ratios, mut whole) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut slow, mut slow_bare) = (Vec::new(), Vec::new());

@@ -41,6 +41,10 @@ fn a_drone_cut_off_beyond_its_lease_loses_the_package_and_works_on_when_it_is_ba
     only(&swarm, "d1", "d2")?;
     swarm.queue(&["=stand-in/long_ms4000-1"])?;
     ensure!(swarm.until_building("=stand-in/long", SOON)? == "d1");
+    // an attempt looks at the binhost before its emerge begins, and the binhost is on the other side
+    let stand_in = swarm.stand_in().clone();
+    let runs = || Ok(stand_in.journal()?.iter().any(|entry| entry.drone == "d1").then_some(()));
+    until("the emerge of d1 to run", SOON, runs)?;
     cable.pull(true)?;
     swarm.http.post("/api/v1/nodes/d2/resume", &json!({}))?;
     let offline = || Ok((swarm.http.get("/api/v1/status")?["nodes_online"] == 1).then_some(()));
@@ -48,7 +52,6 @@ fn a_drone_cut_off_beyond_its_lease_loses_the_package_and_works_on_when_it_is_ba
     let entry = swarm.entry("=stand-in/long")?.context("the entry")?;
     ensure!(entry["assigned_to"] == "d1", "it keeps its package while its lease lasts: {entry}");
     swarm.until_state("=stand-in/long", "received", SOON)?;
-    let stand_in = swarm.stand_in().clone();
     let ended = |drone: &str| -> Result<bool> {
         let journal = stand_in.journal()?;
         Ok(journal.iter().any(|entry| entry.drone == drone && entry.status == Some(0)))

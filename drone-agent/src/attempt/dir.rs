@@ -191,8 +191,11 @@ impl AttemptDir {
         if let Some(result) = self.exit() {
             return AttemptState::Finished(result);
         }
-        let Ok(Some(identity)) = read::<Identity>(&self.path.join(IDENTITY)) else {
-            return if self.path.join(IDENTITY).exists() { AttemptState::Vanished } else { AttemptState::Waiting };
+        let identity = match read::<Identity>(&self.path.join(IDENTITY)) {
+            Ok(Some(identity)) => identity,
+            // asked once: it may come in any moment
+            Ok(None) => return AttemptState::Waiting,
+            Err(_) => return AttemptState::Vanished,
         };
         if identity.is_alive() {
             return AttemptState::Running { pid: identity.pid, since: identity.since };
