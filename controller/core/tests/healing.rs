@@ -171,6 +171,7 @@ fn ssh_that_fails_while_heartbeats_are_fresh_is_no_trouble() {
     farm.pass(10 * MINUTE);
     assert_eq!(farm.healing("anna").incident, None);
     assert!(farm.told("escalate").is_empty() && farm.told("warn").is_empty(), "{:?}", farm.told("warn"));
+    golden!(farm);
 }
 
 #[test]
