@@ -15,6 +15,7 @@ mod plant;
 mod recovery;
 mod redb_alone;
 mod report;
+mod simulation;
 mod start;
 mod usage;
 
@@ -28,7 +29,7 @@ use swarm_tests::tools;
 /// Measures Build Swarm.
 #[derive(Parser)]
 struct Arguments {
-    /// Only these: cycles, heartbeats, pings, recovery, memory, index, agent, start.
+    /// Only these: cycles, heartbeats, pings, recovery, memory, index, agent, start, simulation.
     names: Vec<String>,
     /// A small scale, to show that everything works; the figures say nothing.
     #[arg(long)]
@@ -65,7 +66,7 @@ impl Scale {
 
 type Run = fn(&Scale) -> Result<Vec<Figure>>;
 
-const ALL: [(&str, Run); 8] = [
+const ALL: [(&str, Run); 9] = [
     ("cycles", cycles::run),
     ("heartbeats", heartbeats::run),
     ("pings", pings::run),
@@ -74,6 +75,7 @@ const ALL: [(&str, Run); 8] = [
     ("index", index::run),
     ("agent", agent::run),
     ("start", start::run),
+    ("simulation", simulation::run_all),
 ];
 
 fn main() -> Result<()> {

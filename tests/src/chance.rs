@@ -11,6 +11,14 @@ pub fn step(state: &mut u64) -> u64 {
     z ^ (z >> 31)
 }
 
+/// A seed nobody has tried, short enough to be typed.
+pub fn fresh_seed() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    // processes that begin in the same moment differ
+    let mut state = since.as_secs() ^ u64::from(since.subsec_nanos()) << 32 ^ u64::from(std::process::id()) << 8;
+    step(&mut state) % 1_000_000_000
+}
+
 /// A stream of choices.
 #[derive(Debug, Clone)]
 pub struct Chance(u64);
@@ -21,14 +29,10 @@ impl Chance {
         Self(seed)
     }
 
-    /// The seed of this run: `SEED` of the environment, else one of the clock.
+    /// The seed of this run: `SEED` of the environment, else a fresh one.
     pub fn seed() -> u64 {
         let given = std::env::var("SEED").ok().and_then(|text| text.trim().parse().ok());
-        let clock = || {
-            let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-            since.as_secs() * 1_000 + u64::from(since.subsec_millis())
-        };
-        given.unwrap_or_else(clock)
+        given.unwrap_or_else(fresh_seed)
     }
 
     /// Any number.

@@ -102,6 +102,13 @@ fn a_start_with_a_history_is_timed_after_a_clean_end_and_after_a_kill() -> Resul
 }
 
 #[test]
+fn virtual_time_passes_and_is_measured() -> Result<()> {
+    let figures = quick("simulation")?;
+    ensure!(median(&figures, "simulation/calm")? > 0.0 && median(&figures, "simulation/rough")? > 0.0);
+    Ok(())
+}
+
+#[test]
 fn a_figure_nobody_knows_is_an_error_that_names_those_there_are() -> Result<()> {
     let run = Command::new(env!("CARGO_BIN_EXE_swarm-bench")).arg("speed").output()?;
     let said = String::from_utf8_lossy(&run.stderr).into_owned();

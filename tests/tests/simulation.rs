@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use swarm_tests::simulation::{HOUR, MINUTE, Outcome, Plan, Weather, run};
+use swarm_tests::chance::fresh_seed;
+use swarm_tests::simulation::{MINUTE, Outcome, Plan, Weather, run};
 
 /// Fails with what a person needs to look at it.
 fn kept(outcome: &Outcome) {
@@ -37,16 +38,11 @@ fn seeds_that_once_failed_hold_now() {
 
 /// Seeds nobody has tried: from the system's own chance.
 fn fresh(count: u64) {
-    let first = u64::from_le_bytes({
-        use std::io::Read as _;
-        let mut bytes = [0; 8];
-        fs_err::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes)).expect("chance");
-        bytes
-    });
+    let first = fresh_seed();
     let mut hours = 0.0;
     for number in 0..count {
-        let outcome = run(Plan::of_seed(first.wrapping_add(number) % 1_000_000_000));
-        hours += outcome.plan.drones as f64 * outcome.took as f64 / HOUR as f64;
+        let outcome = run(Plan::of_seed(first + number));
+        hours += outcome.fleet_hours();
         kept(&outcome);
     }
     println!("{count} journeys, {hours:.0} fleet-hours");
@@ -99,7 +95,7 @@ fn a_healthy_fleet_drains_the_queue_and_nothing_is_ever_taken_back() {
 }
 
 #[test]
-fn a_fleet_of_hundreds_holds() {
-    let plan = Plan { drones: 300, packages: 400, length: 15 * MINUTE, weather: Weather::Rough, ..Plan::of_seed(4) };
+fn a_fleet_of_thousands_holds() {
+    let plan = Plan { drones: 2_000, packages: 400, length: 6 * MINUTE, weather: Weather::Rough, ..Plan::of_seed(4) };
     kept(&run(plan));
 }

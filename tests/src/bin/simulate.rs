@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use swarm_tests::chance::fresh_seed;
 use swarm_tests::simulation::{HOUR, Outcome, Plan, Weather, run};
 
 fn main() -> Result<ExitCode> {
@@ -46,12 +47,12 @@ fn main() -> Result<ExitCode> {
 /// Fresh seeds until the time is over; the first that fails is shown.
 fn many(within: Duration) -> Result<ExitCode> {
     let began = Instant::now();
-    let first = u64::from_le_bytes(rand_seed()?);
+    let first = fresh_seed();
     let (mut made, mut hours) = (0, 0.0);
     while began.elapsed() < within {
-        let seed = first.wrapping_add(made) % 1_000_000_000;
+        let seed = first + made;
         let outcome = run(Plan::of_seed(seed));
-        hours += fleet_hours(&outcome);
+        hours += outcome.fleet_hours();
         made += 1;
         if outcome.violation.is_some() {
             print(&outcome, began.elapsed());
@@ -61,18 +62,6 @@ fn many(within: Duration) -> Result<ExitCode> {
     }
     println!("{made} journeys, {hours:.0} fleet-hours, no promise broken, in {:.0} s", began.elapsed().as_secs_f64());
     Ok(ExitCode::SUCCESS)
-}
-
-fn rand_seed() -> Result<[u8; 8]> {
-    use std::io::Read as _;
-    let mut bytes = [0; 8];
-    fs_err::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(bytes)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a sum for people")]
-fn fleet_hours(outcome: &Outcome) -> f64 {
-    outcome.plan.drones as f64 * outcome.took as f64 / HOUR as f64
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
@@ -88,10 +77,11 @@ fn print(outcome: &Outcome, took: Duration) {
         plan.length as f64 / HOUR as f64,
     );
     println!(
-        "{} steps in {:.1} s ({:.1} virtual hours a second), trace {:016x}",
+        "{} steps in {:.1} s ({:.2} virtual hours a second, {:.0} fleet-hours a second), trace {:016x}",
         outcome.steps,
         took.as_secs_f64(),
         virtual_hours / took.as_secs_f64().max(0.001),
+        outcome.fleet_hours() / took.as_secs_f64().max(0.001),
         outcome.trace
     );
     println!("controller started {} times, drones rebooted {} times", outcome.controllers, outcome.reboots);

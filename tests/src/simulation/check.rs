@@ -10,7 +10,10 @@ use swarm_protocol::{BuildId, DroneId, StoreId};
 use super::controller::Controller;
 use super::machine::Machine;
 use super::packages::{Temper, Tree};
-use super::{Millis, Weather};
+use super::{HOUR, Millis, Weather};
+
+/// The day of the rule about reboots.
+const DAY: Millis = 24 * HOUR;
 
 /// A promise that was broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,13 +49,13 @@ pub(super) fn step(controller: &mut Controller, machine: Option<&mut Machine>) -
 }
 
 /// When an order of the ladder leaves: whom it must not reach.
-pub(super) fn escalation(controller: &Controller, machine: &Machine, rung: Rung, now: Millis) -> Checked {
+pub(super) fn escalation(controller: &Controller, machine: &mut Machine, rung: Rung, now: Millis) -> Checked {
     let store = &controller.store;
     let id = machine.id.0.clone();
     let healing: HealingRow = store.get(&id).unwrap_or_default();
     let by_hand = healing.acting.as_ref().is_some_and(|acting| acting.by != "swarm");
     let row: DroneRow = store.get(&id).ok_or(("orders go to known drones", machine.name.clone()))?;
-    let name = &machine.name;
+    let name = &machine.name.clone();
     if !by_hand {
         if now < controller.started + controller.settings().start_grace {
             return Err(("nobody is judged in the grace", name.clone()));
@@ -73,6 +76,14 @@ pub(super) fn escalation(controller: &Controller, machine: &Machine, rung: Rung,
     let wishes: WishesRow = store.get(&id).unwrap_or_default();
     if wishes.protected || wishes.auto_reboot == Some(false) {
         return Err(("protected drones are never rebooted", name.clone()));
+    }
+    // one act may go by several routes; what a person wants is not rationed
+    if let Some(acting) = healing.acting.as_ref().filter(|_| !by_hand) {
+        machine.reboot_acts.entry(acting.since).or_insert(now);
+    }
+    let within = machine.reboot_acts.values().filter(|at| **at + DAY > now).count();
+    if within > controller.settings().healing.reboots_per_day {
+        return Err(("reboots are rationed by the day", format!("{name}: {within}")));
     }
     let core_now = controller.to_core(now);
     let rebooting = |other: &HealingRow| {

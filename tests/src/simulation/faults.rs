@@ -72,6 +72,23 @@ pub(super) fn timetable(chance: &mut Chance, weather: Weather, drones: usize, le
         Weather::Rough => 4 * MINUTE,
         Weather::Storm => 45 * SECOND,
     };
+    let mut faults = stretch(chance, every, drones, length);
+    // of more drones more break; controller, bus and network are there once in any fleet
+    let more = drones as u64 / FEW;
+    if more > 0 {
+        let of_one = |fault: &Fault| {
+            use Fault::{BusDown, ClockJump, ControllerCrash, Noise, Split};
+            !matches!(fault, ControllerCrash { .. } | Split { .. } | BusDown { .. } | Noise { .. } | ClockJump { .. })
+        };
+        faults.extend(stretch(chance, every / more, drones, length).into_iter().filter(|(_, fault)| of_one(fault)));
+    }
+    faults
+}
+
+/// Drones that have faults enough by the weather alone.
+const FEW: u64 = 50;
+
+fn stretch(chance: &mut Chance, every: Millis, drones: usize, length: Millis) -> Vec<(Millis, Fault)> {
     let mut faults = Vec::new();
     let mut at = MINUTE;
     loop {

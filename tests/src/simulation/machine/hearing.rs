@@ -8,10 +8,15 @@ impl Machine {
         match what {
             Later::Worker { life, input } if life == self.lives.1 => self.feed(now, *input),
             Later::WorkerWake { life } if life == self.lives.1 => {
+                let Some(worker) = &mut self.worker else { return };
+                // a nearer moment was set after this one: that one counts, and sets the next
+                if worker.wake != Some(now) {
+                    return;
+                }
                 if self.hung {
+                    worker.wake = Some(now + SECOND);
                     return self.later(SECOND, Later::WorkerWake { life });
                 }
-                let Some(worker) = &mut self.worker else { return };
                 worker.wake = None;
                 let effects = worker.core.wake(now);
                 self.carry_out(now, effects);

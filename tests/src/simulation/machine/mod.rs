@@ -200,6 +200,8 @@ pub(super) struct Machine {
     pub acknowledged: BTreeSet<(StoreId, Fence)>,
     pub wants: Vec<Want>,
     pub reboots: u32,
+    /// Reboots the swarm decided on: when the first order of each left, by the wall clock of the decision. For whoever checks.
+    pub reboot_acts: BTreeMap<u64, Millis>,
 }
 
 impl Machine {
@@ -230,6 +232,7 @@ impl Machine {
             acknowledged: BTreeSet::new(),
             wants: Vec::new(),
             reboots: 0,
+            reboot_acts: BTreeMap::new(),
         }
     }
 

@@ -14,9 +14,10 @@ impl Machine {
         let life = self.lives.1;
         let Some(worker) = &mut self.worker else { return };
         let Some(at) = worker.core.next_wake() else { return };
-        if worker.wake.is_none_or(|known| known <= now || at < known) {
+        let at = at.max(now);
+        if worker.wake.is_none_or(|known| at < known || known < now) {
             worker.wake = Some(at);
-            self.later(at.saturating_sub(now), Later::WorkerWake { life });
+            self.later(at - now, Later::WorkerWake { life });
         }
     }
 

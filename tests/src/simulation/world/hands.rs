@@ -108,7 +108,7 @@ impl World {
         let Some(at) = self.controller.next_wake() else { return };
         // the engine wakes at most every 10 ms
         let at = at.max(self.now + 10);
-        if self.wake.is_none_or(|known| at < known || known <= self.now) {
+        if self.wake.is_none_or(|known| at < known || known < self.now) {
             self.wake = Some(at);
             let life = self.controller.life;
             self.at(at, Event::Wake { life });
@@ -233,7 +233,7 @@ impl World {
         within: Millis,
     ) {
         let Some(index) = self.drone(&drone) else { return };
-        let checked = check::escalation(&self.controller, &self.machines[index], rung, self.now);
+        let checked = check::escalation(&self.controller, &mut self.machines[index], rung, self.now);
         self.judge(checked);
         let (now, cut) = (self.now, self.network.is_cut(index));
         let machine = &mut self.machines[index];

@@ -93,6 +93,14 @@ pub struct Outcome {
     pub tail: Vec<String>,
 }
 
+impl Outcome {
+    /// Drones times the virtual hours they were there.
+    #[expect(clippy::cast_precision_loss, reason = "a sum for people")]
+    pub fn fleet_hours(&self) -> f64 {
+        self.plan.drones as f64 * self.took as f64 / HOUR as f64
+    }
+}
+
 enum Event {
     Report { drone: usize, kind: ReportKind, bytes: Vec<u8>, ask: Option<u64> },
     Put { drone: usize, artifact: ArtifactId, token: String, file: ArtifactRef, ask: u64 },
@@ -130,12 +138,15 @@ pub struct World {
     away: Millis,
     wake: Option<Millis>,
     steps: u64,
+    look_every: u64,
     trace: u64,
     violation: Option<Violation>,
 }
 
-/// Steps between two looks at all rows.
-const ROWS_EVERY: u64 = 1_500;
+/// Steps between two looks at all rows: more of them where a look costs more.
+fn between_looks(plan: &Plan) -> u64 {
+    60 + 4 * (plan.drones + plan.packages) as u64
+}
 
 /// Makes a journey.
 pub fn run(plan: Plan) -> Outcome {
@@ -181,6 +192,7 @@ impl World {
             away: 0,
             wake: None,
             steps: 0,
+            look_every: between_looks(&plan),
             trace: 0xcbf2_9ce4_8422_2325,
             violation: None,
             plan,
@@ -212,7 +224,8 @@ impl World {
         }
         let asks = people.between(1, 6);
         for _ in 0..asks {
-            let count = people.between(1, 12);
+            // people with a large fleet have much for it to do
+            let count = people.between(1, (tree.ebuilds.len() as u64 / 4).max(12));
             let packages: Vec<String> = (0..count).map(|_| name(&people.of(&tree.ebuilds).cpv)).collect();
             let fresh = people.below(3) == 0;
             let rebuild = people.below(8) == 0;
@@ -340,7 +353,8 @@ impl World {
                 None
             }
             Event::Wake { life } => {
-                if life == self.controller.life {
+                // a nearer moment was set after this one: that one counts, and sets the next
+                if life == self.controller.life && self.wake == Some(self.now) {
                     self.wake = None;
                     let out = self.controller.wake(self.now);
                     self.release(out);
@@ -362,7 +376,7 @@ impl World {
         self.arm_wake();
         let checked = check::step(&mut self.controller, touched.map(|drone| &mut self.machines[drone]));
         self.judge(checked);
-        if self.steps.is_multiple_of(ROWS_EVERY) {
+        if self.steps.is_multiple_of(self.look_every) {
             let checked = check::rows(&mut self.controller);
             self.judge(checked);
         }
