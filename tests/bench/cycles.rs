@@ -205,7 +205,12 @@ fn window(plant: &Plant, fleet: &Fleet, bus: &Bus, size: &Size) -> Result<Seen> 
     };
     let commits = after.stats.commits - before.stats.commits;
     let done = after.done;
-    anyhow::ensure!(done.failed_uploads == 0 && done.superseded == 0, "something went wrong on the way: {done:?}");
+    anyhow::ensure!(
+        done.failed_uploads == 0 && done.superseded == 0,
+        "something went wrong on the way: {done:?}; {:?}; {:?}",
+        plant.link.counters().all(),
+        plant.engine.stats()
+    );
     Ok(Seen {
         cycles: per_second(done.durable, before.done.durable),
         rows: per_second(after.stats.rows, before.stats.rows),

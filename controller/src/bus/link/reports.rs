@@ -19,7 +19,7 @@ use swarm_protocol::report::{
 };
 use swarm_protocol::subject::ReportKind;
 use swarm_protocol::{CodecError, DroneId, PROTO_MAX, PROTO_MIN, Subjects};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
@@ -27,10 +27,11 @@ use super::plans::{Plans, Step};
 use super::rates::{LOGS, REPORTS, Rates, Verdict};
 use super::{ChunkSink, Inner, Intake};
 
-/// Requests that may wait to be read, all drones together; each may be as large as a message.
-const UNREAD: usize = 1024;
-/// Requests served at one time, all drones together. Most wait: for an fsync, or with a finished build for the next index,
-/// of which there is one a second. What waits was read and is small.
+/// Bytes of requests that wait to be read, all drones together; one request may have 1 MiB. A fleet that comes back has
+/// thousands of small ones at once.
+const UNREAD_BYTES: usize = 64 << 20;
+/// Requests in our hands at one time, all drones together. Most wait: for an fsync, or with a finished build for the next
+/// index, of which there is one a second. What waits was read and is small.
 const SERVED: usize = 16 * 1024;
 /// Requests of one drone in our hands; it asks one thing at a time per build.
 const PER_DRONE: usize = 64;
@@ -46,13 +47,28 @@ pub(super) struct Reports {
     rates: Rates,
     /// Requests in our hands, per drone.
     held: Mutex<BTreeMap<DroneId, usize>>,
+    /// Room for what is not read yet, in bytes.
+    unread: Arc<Semaphore>,
 }
 
 /// A request that may be answered.
 struct Asked {
     drone: DroneId,
     kind: ReportKind,
+    reply: Option<async_nats::Subject>,
+    subject: async_nats::Subject,
+}
+
+/// What a request says, and the room it takes until it is read.
+struct Unread {
     message: Message,
+    _room: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Unread {
+    fn as_ref(&self) -> &[u8] {
+        &self.message.payload
+    }
 }
 
 /// What is to be said to a request.
@@ -66,35 +82,44 @@ enum Said {
 
 impl Reports {
     pub(super) fn new(client: Client, inner: Arc<Inner>, engine: Arc<dyn Intake>) -> Self {
-        Self { client, inner, engine, plans: Mutex::default(), rates: Rates::new(REPORTS), held: Mutex::default() }
+        let unread = Arc::new(Semaphore::new(UNREAD_BYTES));
+        Self {
+            client,
+            inner,
+            engine,
+            plans: Mutex::default(),
+            rates: Rates::new(REPORTS),
+            held: Mutex::default(),
+            unread,
+        }
     }
 
     /// Heartbeats are handed on at once; requests are served beside each other, so that one that waits for the disk holds
-    /// up no heartbeat.
+    /// up no heartbeat. Sorting and serving are tasks of their own: sorting is quick, and would outrun the other in one.
     pub(super) async fn run(self, mut messages: Subscriber) {
-        let (to_serve, mut waiting) = mpsc::channel::<Asked>(UNREAD);
+        let (to_serve, mut waiting) = mpsc::channel::<(Asked, Unread)>(SERVED);
         let requests = futures::stream::poll_fn(move |cx| waiting.poll_recv(cx));
         let this = Arc::new(self);
         let server = this.clone();
-        let serving = requests.for_each_concurrent(Some(SERVED), move |asked: Asked| {
+        let serving = requests.for_each_concurrent(Some(SERVED), move |(asked, payload)| {
             let this = server.clone();
             async move {
                 let drone = asked.drone.clone();
-                this.serve(asked).await;
+                this.serve(asked, payload).await;
                 this.let_go(&drone);
             }
         });
-        let sorting = async {
-            while let Some(message) = messages.next().await {
-                this.sort(message, &to_serve);
-            }
-            drop(to_serve);
-        };
-        tokio::join!(serving, sorting);
+        let serving = crate::watch::spawn("requests", serving);
+        while let Some(message) = messages.next().await {
+            this.sort(message, &to_serve);
+        }
+        drop(to_serve);
         warn!("the bus gives no more reports");
+        // its end is watched already
+        let _ = serving.await;
     }
 
-    fn sort(&self, message: Message, to_serve: &mpsc::Sender<Asked>) {
+    fn sort(&self, message: Message, to_serve: &mpsc::Sender<(Asked, Unread)>) {
         if !self.inner.hears(&message.subject, &self.rates, &*self.engine) {
             return;
         }
@@ -115,16 +140,17 @@ impl Reports {
             }
             return;
         }
+        let size = u32::try_from(message.payload.len()).unwrap_or(u32::MAX);
+        let Ok(room) = self.unread.clone().try_acquire_many_owned(size) else { return self.shed(&drone) };
         if !self.hold(&drone) {
-            self.shed(&drone);
-            return;
+            return self.shed(&drone);
         }
-        if let Err(refused) = to_serve.try_send(Asked { drone, kind, message }) {
-            let asked = match refused {
-                mpsc::error::TrySendError::Full(asked) | mpsc::error::TrySendError::Closed(asked) => asked,
-            };
-            self.let_go(&asked.drone);
-            self.shed(&asked.drone);
+        let asked =
+            Asked { drone: drone.clone(), kind, reply: message.reply.clone(), subject: message.subject.clone() };
+        let payload = Unread { message, _room: room };
+        if to_serve.try_send((asked, payload)).is_err() {
+            self.let_go(&drone);
+            self.shed(&drone);
         }
     }
 
@@ -141,9 +167,7 @@ impl Reports {
     }
 
     /// Reads, asks, answers.
-    async fn serve(&self, mut asked: Asked) {
-        // what waits for an answer need not hold what it was read from
-        let payload = std::mem::take(&mut asked.message.payload);
+    async fn serve(&self, mut asked: Asked, payload: Unread) {
         let said = match asked.kind {
             ReportKind::Hello => self.hello(&asked, payload).await,
             ReportKind::Build => self.build(&asked, payload).await,
@@ -152,7 +176,7 @@ impl Reports {
             ReportKind::Sync => self.sync(&asked, payload).await,
             ReportKind::Heartbeat => None,
         };
-        let Some(reply) = asked.message.reply.take() else { return };
+        let Some(reply) = asked.reply.take() else { return };
         let sealed = match said {
             None => return,
             Some(Said::Hello(answer)) => self.seal("answer.hello", answer),
@@ -172,7 +196,7 @@ impl Reports {
         self.inner.seal(kind, answer).inspect_err(|reason| warn!(kind, %reason, "an answer can't be written")).ok()
     }
 
-    async fn hello(&self, asked: &Asked, payload: impl AsRef<[u8]>) -> Option<Said> {
+    async fn hello(&self, asked: &Asked, payload: Unread) -> Option<Said> {
         let refused = |reason: String| {
             let hint =
                 format!("this controller speaks {PROTO_MIN} to {PROTO_MAX}: bring agent and controller to one release");
@@ -197,7 +221,7 @@ impl Reports {
         }
     }
 
-    async fn build(&self, asked: &Asked, payload: impl AsRef<[u8]>) -> Option<Said> {
+    async fn build(&self, asked: &Asked, payload: Unread) -> Option<Said> {
         let not_understood = |reason: String| Said::Build(BuildAnswer::NotUnderstood { reason });
         let report: BuildReport = match self.open(asked, payload, not_understood)? {
             Ok(report) => report,
@@ -215,7 +239,7 @@ impl Reports {
         }
     }
 
-    async fn artifact(&self, asked: &Asked, payload: impl AsRef<[u8]>) -> Option<Said> {
+    async fn artifact(&self, asked: &Asked, payload: Unread) -> Option<Said> {
         let refused = |reason: String| Said::Artifact(ArtifactAnswer::Refused { reason });
         let ask: ArtifactAsk = match self.open(asked, payload, refused)? {
             Ok(ask) => ask,
@@ -230,7 +254,7 @@ impl Reports {
         }
     }
 
-    async fn plan(&self, asked: &Asked, payload: impl AsRef<[u8]>) -> Option<Said> {
+    async fn plan(&self, asked: &Asked, payload: Unread) -> Option<Said> {
         let refused = |reason: String| Said::Plan(PlanAnswer::Refused { reason });
         let chunk: PlanChunk = match self.open(asked, payload, refused)? {
             Ok(chunk) => chunk,
@@ -252,7 +276,7 @@ impl Reports {
         }
     }
 
-    async fn sync(&self, asked: &Asked, payload: impl AsRef<[u8]>) -> Option<Said> {
+    async fn sync(&self, asked: &Asked, payload: Unread) -> Option<Said> {
         let superseded = |reason: String| Said::Sync(SyncAnswer::Superseded { reason });
         let report: SyncReport = match self.open(asked, payload, superseded)? {
             Ok(report) => report,
@@ -269,7 +293,7 @@ impl Reports {
     fn open<B: DeserializeOwned>(
         &self,
         asked: &Asked,
-        payload: impl AsRef<[u8]>,
+        payload: Unread,
         not_understood: impl Fn(String) -> Said,
     ) -> Option<Result<B, Said>> {
         match open::<B>(payload.as_ref()) {
@@ -280,7 +304,7 @@ impl Reports {
                     Some(Err(not_understood(format!("not understood: {version}"))))
                 }
                 None => {
-                    self.malformed(&asked.message.subject, &reason.to_string());
+                    self.malformed(&asked.subject, &reason.to_string());
                     None
                 }
             },

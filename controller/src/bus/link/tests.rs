@@ -60,10 +60,14 @@ impl Intake for Engine {
             _ => None,
         };
         self.keep(input);
-        if self.silent.load(Relaxed) {
-            return Box::pin(std::future::pending());
-        }
-        Box::pin(std::future::ready(answer))
+        let silent = self.silent.load(Relaxed);
+        Box::pin(async move {
+            // a way through queues, as the real one's: the runtime counts them, and lets others go first
+            for _ in 0..8 {
+                tokio::task::consume_budget().await;
+            }
+            if silent { std::future::pending().await } else { answer }
+        })
     }
 }
 
@@ -170,20 +174,25 @@ async fn heartbeats_are_shed_and_counted_when_the_engine_is_full_and_requests_st
 
 #[tokio::test]
 async fn results_of_a_large_fleet_wait_together_and_hold_up_nothing() {
-    let names: Vec<String> = (1..=24).map(|n| format!("d{n:02}")).collect();
+    let names: Vec<String> = (1..=80).map(|n| format!("d{n:02}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut bench = Bench::start(&names).await;
     bench.engine.silent.store(true, Relaxed);
     let body = encode(&Envelope::new("report.build", 1, 2, report(BuildNews::Taken {}))).unwrap();
-    for name in &names {
-        let drone = bench.drone(name).await;
-        let (subject, inbox) = (drone.subjects.report(&drone.id, ReportKind::Build), drone.client().new_inbox());
-        for _ in 0..60 {
-            drone.client().publish_with_reply(subject.clone(), inbox.clone(), body.clone().into()).await.unwrap();
+    // all at once: nobody reads while they speak
+    let burst = async |bench: &mut Bench| {
+        for name in &names {
+            let drone = bench.drone(name).await;
+            let (subject, inbox) = (drone.subjects.report(&drone.id, ReportKind::Build), drone.client().new_inbox());
+            for _ in 0..60 {
+                drone.client().publish_with_reply(subject.clone(), inbox.clone(), body.clone().into()).await.unwrap();
+            }
+            settled(drone.client(), format!("{PREFIX}.log.{}.unserved", drone.id)).await;
         }
-        settled(drone.client(), format!("{PREFIX}.log.{}.unserved", drone.id)).await;
-    }
-    until("all of them wait for the engine", async || bench.engine.heard().len() == 24 * 60).await;
+    };
+    let elsewhere = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    std::thread::scope(|scope| scope.spawn(|| elsewhere().block_on(burst(&mut bench))).join().unwrap());
+    until("all of them wait for the engine", async || bench.engine.heard().len() == 80 * 60).await;
     assert_eq!(bench.link.counters().shed_requests.load(Relaxed), 0);
     bench.engine.silent.store(false, Relaxed);
     let last = bench.drone("d01").await;
