@@ -11,15 +11,22 @@ pub fn spawn<F>(name: &'static str, task: F) -> JoinHandle<()>
 where
     F: Future<Output = ()> + Send + 'static,
 {
+    let watched = async move {
+        let _alarm = Alarm(name);
+        task.await;
+    };
     #[expect(clippy::disallowed_methods, reason = "the one place that spawns")]
-    let inner = tokio::spawn(task.instrument(info_span!("task", name)));
-    #[expect(clippy::disallowed_methods, reason = "the watcher of the spawned task")]
-    tokio::spawn(async move {
-        if let Err(end) = inner.await
-            && end.is_panic()
-        {
-            error!(task = name, "a task panicked; the process ends so that its supervisor starts it anew");
+    tokio::spawn(watched.instrument(info_span!("task", name)))
+}
+
+/// Sounds when a panic unwinds through the task that holds it.
+struct Alarm(&'static str);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            error!(task = self.0, "a task panicked; the process ends so that its supervisor starts it anew");
             std::process::exit(70);
         }
-    })
+    }
 }

@@ -33,8 +33,7 @@ impl Core {
             return Ok(ImportAnswer::WouldTake { index });
         }
         let announced = self.soft.uploads.get(&(index.to_string(), ask.file.sha256.clone())).copied();
-        let open = |row: &&ArtifactRow| row.imported.is_some() && row.state == ArtifactState::Ticketed {};
-        if announced.is_none() && self.rows.artifacts.iter().filter(open).count() >= MAX_OPEN {
+        if announced.is_none() && self.soft.tickets.held(&DroneId::default()) >= MAX_OPEN {
             return Err(Refusal {
                 kind: RefusalKind::Full,
                 error: format!("{MAX_OPEN} packages are announced and not uploaded"),
@@ -67,7 +66,7 @@ impl Core {
             pinned: None,
             imported: Some(by),
         });
-        let expires_ms = self.give_ticket(artifact, token.0.clone());
+        let expires_ms = self.give_ticket(artifact, DroneId::default(), token.0.clone());
         ImportAnswer::Wanted { artifact, token, expires_ms, index }
     }
 

@@ -43,6 +43,7 @@ mod retention;
 mod roster;
 mod state;
 mod stock;
+mod tickets;
 
 pub use effect::{Answer, Effect};
 pub use input::{Input, Now, ReplyTo, Request};

@@ -37,8 +37,7 @@ impl Core {
         if target.as_ref() != Some(&artifact.cpv) && self.present_size(&index, &identity(&index, &artifact)).is_some() {
             return ArtifactAnswer::Have {};
         }
-        let own = |id: &ArtifactId| self.rows.artifacts.get(&id.0).is_some_and(|row| row.drone == *drone);
-        if self.soft.tickets.keys().filter(|id| own(id)).count() >= MAX_TICKETS {
+        if self.soft.tickets.held(drone) >= MAX_TICKETS {
             return ArtifactAnswer::Refused { reason: format!("{MAX_TICKETS} tickets of this drone are not used yet") };
         }
         let key = (index.to_string(), artifact.sha256.clone());
@@ -64,7 +63,7 @@ impl Core {
             pinned: None,
             imported: None,
         });
-        let expires_ms = self.give_ticket(id, token.clone());
+        let expires_ms = self.give_ticket(id, drone.clone(), token.clone());
         ArtifactAnswer::Ticket { artifact: id, token, expires_ms }
     }
 
@@ -75,9 +74,9 @@ impl Core {
     }
 
     /// The secret is good for the ticket's life from now on; answers how long that is.
-    pub(crate) fn give_ticket(&mut self, id: ArtifactId, token: String) -> u64 {
+    pub(crate) fn give_ticket(&mut self, id: ArtifactId, drone: DroneId, token: String) -> u64 {
         let life = self.settings.ticket_life;
-        self.soft.tickets.insert(id, (token, self.now.at + life));
+        self.soft.tickets.issue(id, drone, token, self.now.at + life);
         life
     }
 
@@ -94,16 +93,16 @@ impl Core {
             hint: Some("ask for a new ticket".to_owned()),
         };
         let row = self.rows.artifacts.get(&artifact.0);
-        let Some((row, (token, until))) = row.zip(self.soft.tickets.get(&artifact)) else {
+        let Some((row, issued)) = row.zip(self.soft.tickets.get(artifact)) else {
             return Err(refuse(RefusalKind::NotFound, "no such ticket"));
         };
-        if *until <= self.now.at {
+        if issued.until <= self.now.at {
             return Err(refuse(RefusalKind::Conflict, "the ticket has expired"));
         }
         if !self.is_wanted(row) {
             return Err(refuse(RefusalKind::Conflict, "the attempt the ticket was given for is not current"));
         }
-        Ok(Ticket { artifact, token: token.clone(), sha256: row.sha_in.clone(), size: row.size_in })
+        Ok(Ticket { artifact, token: issued.token.clone(), sha256: row.sha_in.clone(), size: row.size_in })
     }
 
     pub(crate) fn uploaded(&mut self, artifact: ArtifactId, file: UploadedFile, reply: ReplyTo) {
@@ -146,7 +145,7 @@ impl Core {
     }
 
     fn take_upload(&mut self, artifact: ArtifactId, file: UploadedFile) {
-        self.soft.tickets.remove(&artifact);
+        self.soft.tickets.withdraw(artifact);
         let Some(row) = self.rows.artifacts.get(&artifact.0).cloned() else { return };
         let build_id = self.soft.stock.next_build_id(&row);
         if let Some(row) = self.rows.artifacts.change(&artifact.0) {
@@ -273,6 +272,7 @@ impl Core {
             return;
         }
         self.soft.uploads.remove(&(row.index.to_string(), row.sha_in.clone()));
+        self.soft.tickets.withdraw(id);
         self.rows.artifacts.remove(&id.0);
     }
 
@@ -286,20 +286,17 @@ impl Core {
             }
             self.sign(id);
         }
-        let expired: Vec<ArtifactId> =
-            self.soft.tickets.iter().filter(|(_, (_, until))| *until <= now).map(|(id, _)| *id).collect();
-        for id in expired {
-            self.soft.tickets.remove(&id);
+        for id in self.soft.tickets.ended(now) {
+            self.soft.tickets.withdraw(id);
             self.forget_unused(id);
         }
         self.wake_retention();
     }
 
     pub(crate) fn next_publishing(&self) -> Option<u64> {
-        let tickets = self.soft.tickets.values().map(|(_, until)| *until);
         let signing = self.soft.signing.values().map(|(at, _)| *at);
         let others = self.next_generation().into_iter().chain(self.next_retention());
-        others.chain(signing).chain(tickets).min()
+        others.chain(signing).chain(self.soft.tickets.next_end()).min()
     }
 
     /// The index a drone's packages belong to.

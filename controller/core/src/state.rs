@@ -19,6 +19,7 @@ use crate::rows::*;
 use crate::settings::Settings;
 use crate::stock::Stock;
 use crate::table::{Journal, Sink, Source, Table};
+use crate::tickets::Tickets;
 use crate::view::{Assumed, Counts, DroneView, View};
 
 /// Work counted in steps, not in time: what bounds are tested by, on any machine.
@@ -115,8 +116,8 @@ pub(crate) struct Soft {
     pub counts: BTreeMap<SessionId, Counts>,
     /// Blocked entries by the moment they are tried again.
     pub retries: BTreeSet<(u64, BuildId)>,
-    /// Secrets of tickets, and when they end.
-    pub tickets: BTreeMap<ArtifactId, (String, u64)>,
+    /// Tickets that are out.
+    pub tickets: Tickets,
     /// Artifacts by index and SHA-256 of the upload.
     pub uploads: BTreeMap<(String, String), ArtifactId>,
     /// What the binhost holds.

@@ -19,7 +19,7 @@ use swarm_protocol::report::{
 };
 use swarm_protocol::subject::ReportKind;
 use swarm_protocol::{CodecError, DroneId, PROTO_MAX, PROTO_MIN, Subjects};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
@@ -49,6 +49,8 @@ pub(super) struct Reports {
     held: Mutex<BTreeMap<DroneId, usize>>,
     /// Room for what is not read yet, in bytes.
     unread: Arc<Semaphore>,
+    /// And for requests in our hands.
+    places: Arc<Semaphore>,
 }
 
 /// A request that may be answered.
@@ -82,7 +84,6 @@ enum Said {
 
 impl Reports {
     pub(super) fn new(client: Client, inner: Arc<Inner>, engine: Arc<dyn Intake>) -> Self {
-        let unread = Arc::new(Semaphore::new(UNREAD_BYTES));
         Self {
             client,
             inner,
@@ -90,36 +91,23 @@ impl Reports {
             plans: Mutex::default(),
             rates: Rates::new(REPORTS),
             held: Mutex::default(),
-            unread,
+            unread: Arc::new(Semaphore::new(UNREAD_BYTES)),
+            places: Arc::new(Semaphore::new(SERVED)),
         }
     }
 
-    /// Heartbeats are handed on at once; requests are served beside each other, so that one that waits for the disk holds
-    /// up no heartbeat. Sorting and serving are tasks of their own: sorting is quick, and would outrun the other in one.
+    /// Heartbeats are handed on at once; each request is served by a task of its own, so that one that waits for the disk
+    /// holds up nothing. (In one task for all of them, those that could go on would be looked at again and again while
+    /// tokio's cooperative budget lets none of them: thousands in flight came to a crawl.)
     pub(super) async fn run(self, mut messages: Subscriber) {
-        let (to_serve, mut waiting) = mpsc::channel::<(Asked, Unread)>(SERVED);
-        let requests = futures::stream::poll_fn(move |cx| waiting.poll_recv(cx));
         let this = Arc::new(self);
-        let server = this.clone();
-        let serving = requests.for_each_concurrent(Some(SERVED), move |(asked, payload)| {
-            let this = server.clone();
-            async move {
-                let drone = asked.drone.clone();
-                this.serve(asked, payload).await;
-                this.let_go(&drone);
-            }
-        });
-        let serving = crate::watch::spawn("requests", serving);
         while let Some(message) = messages.next().await {
-            this.sort(message, &to_serve);
+            this.sort(message);
         }
-        drop(to_serve);
         warn!("the bus gives no more reports");
-        // its end is watched already
-        let _ = serving.await;
     }
 
-    fn sort(&self, message: Message, to_serve: &mpsc::Sender<(Asked, Unread)>) {
+    fn sort(self: &Arc<Self>, message: Message) {
         if !self.inner.hears(&message.subject, &self.rates, &*self.engine) {
             return;
         }
@@ -141,17 +129,22 @@ impl Reports {
             return;
         }
         let size = u32::try_from(message.payload.len()).unwrap_or(u32::MAX);
-        let Ok(room) = self.unread.clone().try_acquire_many_owned(size) else { return self.shed(&drone) };
+        let unread = self.unread.clone().try_acquire_many_owned(size);
+        let (Ok(room), Ok(place)) = (unread, self.places.clone().try_acquire_owned()) else {
+            return self.shed(&drone);
+        };
         if !self.hold(&drone) {
             return self.shed(&drone);
         }
         let asked =
             Asked { drone: drone.clone(), kind, reply: message.reply.clone(), subject: message.subject.clone() };
         let payload = Unread { message, _room: room };
-        if to_serve.try_send((asked, payload)).is_err() {
-            self.let_go(&drone);
-            self.shed(&drone);
-        }
+        let this = self.clone();
+        drop(crate::watch::spawn("request", async move {
+            this.serve(asked, payload).await;
+            this.let_go(&drone);
+            drop(place);
+        }));
     }
 
     fn heartbeat(&self, drone: DroneId, message: &Message) {
