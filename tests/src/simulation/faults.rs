@@ -75,12 +75,12 @@ pub(super) fn timetable(chance: &mut Chance, weather: Weather, drones: usize, le
     let mut faults = stretch(chance, every, drones, length);
     // of more drones more break; controller, bus and network are there once in any fleet
     let more = drones as u64 / FEW;
-    if more > 0 {
+    if let Some(every) = every.checked_div(more) {
         let of_one = |fault: &Fault| {
             use Fault::{BusDown, ClockJump, ControllerCrash, Noise, Split};
             !matches!(fault, ControllerCrash { .. } | Split { .. } | BusDown { .. } | Noise { .. } | ClockJump { .. })
         };
-        faults.extend(stretch(chance, every / more, drones, length).into_iter().filter(|(_, fault)| of_one(fault)));
+        faults.extend(stretch(chance, every, drones, length).into_iter().filter(|(_, fault)| of_one(fault)));
     }
     faults
 }
