@@ -140,8 +140,8 @@ impl Files {
              ping_interval: \"20s\"\n\
              ping_max: 3\n\
              write_deadline: \"10s\"\n\
-             # what one member can take: connections in all, subscriptions of one connection\n\
-             max_connections: 8192\n\
+             # what one member can take: connections in all (an agent has two), subscriptions of one connection\n\
+             max_connections: 32768\n\
              max_subscriptions: 1000\n\
              tls {{ cert_file: {certificate}, key_file: {certificate}, timeout: 5 }}\n\
              pid_file: {pid}\n\
