@@ -96,6 +96,6 @@ fn a_healthy_fleet_drains_the_queue_and_nothing_is_ever_taken_back() {
 
 #[test]
 fn a_fleet_of_thousands_holds() {
-    let plan = Plan { drones: 2_000, packages: 400, length: 3 * MINUTE, weather: Weather::Rough, ..Plan::of_seed(4) };
+    let plan = Plan { drones: 2_000, packages: 400, length: 6 * MINUTE, weather: Weather::Rough, ..Plan::of_seed(4) };
     kept(&run(plan));
 }
