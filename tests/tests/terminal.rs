@@ -132,9 +132,12 @@ fn up_ends_in_the_monitor_and_leaving_it_leaves_the_swarm_running() -> Result<()
     terminal.press("l")?;
     let status = terminal.ends()?;
     ensure!(status.success(), "{status}: {}", terminal.text());
-    // the terminal was given back: the screen it had before, and the cursor
-    let seen = terminal.raw();
-    ensure!(seen.contains("\u{1b}[?1049h") && seen.contains("\u{1b}[?1049l"), "the whole screen, and back");
+    // the whole screen was taken, and given back; the last of it may come after the program's end
+    let given_back = || {
+        let seen = terminal.raw();
+        Ok((seen.contains("\u{1b}[?1049h") && seen.contains("\u{1b}[?1049l")).then_some(()))
+    };
+    until("the screen to be given back", SOON, given_back)?;
     let asked = Command::new(tools::program("swarm")?).arg("--data").arg(&data).args(["--json", "status"]).output()?;
     ensure!(asked.status.success(), "it goes on: {}", String::from_utf8_lossy(&asked.stderr));
     let ended = Command::new(tools::program("swarm")?).arg("--data").arg(&data).arg("down").output()?;
