@@ -30,3 +30,31 @@ impl Drop for Alarm {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::time::Duration;
+
+    const PANICS: &str = "SWARM_TEST_TASK_PANICS";
+
+    /// In a process of its own, which the panic is to end.
+    #[test]
+    fn a_task_that_panics_ends_the_process() {
+        if std::env::var_os(PANICS).is_some() {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                drop(super::spawn("doomed", async {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    panic!("on purpose");
+                }));
+                tokio::time::sleep(Duration::from_secs(20)).await;
+            });
+            return;
+        }
+        let own = std::env::current_exe().unwrap();
+        let test = "watch::tests::a_task_that_panics_ends_the_process";
+        let ended = Command::new(own).args(["--exact", test]).env(PANICS, "1").output().unwrap();
+        assert_eq!(ended.status.code(), Some(70), "{ended:?}");
+    }
+}

@@ -75,7 +75,7 @@ const ALL: [(&str, Run); 9] = [
     ("index", index::run),
     ("agent", agent::run),
     ("start", start::run),
-    ("simulation", simulation::run_all),
+    ("simulation", simulation::run),
 ];
 
 fn main() -> Result<()> {

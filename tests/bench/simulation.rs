@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use swarm_tests::simulation::{HOUR, MINUTE, Plan, Weather, run};
+use swarm_tests::simulation::{self, HOUR, MINUTE, Plan, Weather};
 
 use crate::Scale;
 use crate::report::Figure;
@@ -12,7 +12,7 @@ use crate::report::Figure;
 ///
 /// # Errors
 /// When a promise is broken.
-pub fn run_all(scale: &Scale) -> Result<Vec<Figure>> {
+pub fn run(scale: &Scale) -> Result<Vec<Figure>> {
     [("calm", Weather::Calm), ("rough", Weather::Rough)]
         .map(|(name, weather)| journey(scale, name, weather))
         .into_iter()
@@ -26,7 +26,7 @@ fn journey(scale: &Scale, name: &str, weather: Weather) -> Result<Figure> {
     let (mut rates, mut steps, mut fleet_hours) = (Vec::new(), 0.0, 0.0);
     for _ in 0..scale.rounds(1) {
         let began = Instant::now();
-        let outcome = run(plan.clone());
+        let outcome = simulation::run(plan.clone());
         let seconds = began.elapsed().as_secs_f64();
         ensure!(outcome.violation.is_none(), "seed {}: {:?}", plan.seed, outcome.violation);
         rates.push(outcome.took as f64 / HOUR as f64 / seconds);

@@ -201,6 +201,25 @@ async fn results_of_a_large_fleet_wait_together_and_hold_up_nothing() {
 }
 
 #[tokio::test]
+async fn one_drone_has_a_bounded_number_of_requests_in_our_hands() {
+    let mut bench = Bench::start(&["alpha", "beta"]).await;
+    bench.engine.silent.store(true, Relaxed);
+    let alpha = bench.drone("alpha").await;
+    let body = encode(&Envelope::new("report.build", 1, 2, report(BuildNews::Taken {}))).unwrap();
+    let (subject, inbox) = (alpha.subjects.report(&alpha.id, ReportKind::Build), alpha.client().new_inbox());
+    for _ in 0..70 {
+        alpha.client().publish_with_reply(subject.clone(), inbox.clone(), body.clone().into()).await.unwrap();
+    }
+    bench.counted("shed requests", |counters| &counters.shed_requests, 6).await;
+    until("the others wait for the engine", async || bench.engine.heard().len() == 64).await;
+    // other drones are served as ever
+    bench.engine.silent.store(false, Relaxed);
+    let beta = bench.drone("beta").await;
+    let answer: BuildAnswer = beta.request(ReportKind::Build, report(BuildNews::Taken {})).await;
+    assert_eq!(answer, BuildAnswer::Durable {});
+}
+
+#[tokio::test]
 async fn what_cannot_be_read_is_counted_and_dropped_and_harms_nobody() {
     let mut bench = Bench::start(&["alpha"]).await;
     let alpha = bench.drone("alpha").await;
