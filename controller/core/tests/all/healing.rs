@@ -1,8 +1,6 @@
 //! Stories of the ladder as golden transcripts, and its rules as tables (rules.md §4).
 
-mod farm;
-
-use farm::*;
+use crate::farm::*;
 use proptest::prelude::*;
 use swarm_core::effect::{Refusal, RefusalKind};
 use swarm_core::input::{DroneAction, DroneWishes, HealAction, PingLoss};
@@ -12,12 +10,6 @@ use swarm_core::{Answer, Effect, Input, Request, Settings};
 use swarm_protocol::DroneId;
 use swarm_protocol::machine::{DroneType, RebootPolicy, WorkerState};
 use swarm_protocol::order::{EscalationRefusal, Rung};
-
-macro_rules! golden {
-    ($farm:expr) => {
-        insta::assert_snapshot!($farm.transcript);
-    };
-}
 
 const DAY: u64 = 24 * 60 * MINUTE;
 

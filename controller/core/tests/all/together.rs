@@ -1,8 +1,6 @@
 //! Inputs that came together: taken in their order, looked at once.
 
-mod farm;
-
-use farm::*;
+use crate::farm::*;
 use swarm_core::input::{Control, DroneAction, QueueRequest};
 use swarm_core::{Effect, Input, Request};
 

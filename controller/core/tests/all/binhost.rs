@@ -1,8 +1,6 @@
 //! What leaves the binhost and what stays, what people bring, what nobody may have.
 
-mod farm;
-
-use farm::{Farm, MINUTE, SECOND, file_of, sha};
+use crate::farm::{Drone, Farm, MINUTE, SECOND, file_of, sha};
 use swarm_core::effect::{ImportAnswer, RefusalKind};
 use swarm_core::input::{BinhostRequest, ImportAsk, QueueRequest};
 use swarm_core::rows::{ArtifactRow, ArtifactState, IndexKey, IndexRow, SessionRow};
@@ -457,7 +455,7 @@ fn secrets_are_never_printed() {
 fn drones_are_told_of_the_complete_index_and_its_secret() {
     let settings = Settings { binhost_secret: Secret("hunter2".to_owned()), ..Settings::default() };
     let mut farm = Farm::with(settings);
-    farm.join(farm::Drone::new("anna"));
+    farm.join(Drone::new("anna"));
     let welcome = farm.hello("anna", swarm_protocol::report::Role::Worker).unwrap();
     assert!(!format!("{welcome:?}").contains("hunter2"));
     let Answer::Hello(swarm_protocol::report::HelloAnswer::Welcome { binhost, .. }) = welcome else { panic!() };

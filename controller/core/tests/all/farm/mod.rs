@@ -1,8 +1,6 @@
 //! A farm without machines: the real core, a store in memory, virtual time and scripted drones. Every input, effect and
 //! event becomes a line of a transcript that a person can read and a test can keep.
 
-#![allow(dead_code, unused_imports, missing_docs, reason = "each test file uses its part of the farm")]
-
 mod binhost;
 mod check;
 mod days;
@@ -14,7 +12,7 @@ mod tree;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub use binhost::Disk;
-pub use days::{Days, Life, package};
+pub use days::{Days, Life};
 pub use drone::{Drone, GIB, binary, sha};
 pub use store::Store;
 use swarm_core::input::{

@@ -1,8 +1,6 @@
 //! What is learned of packages and drones, and what is forecast from it.
 
-mod farm;
-
-use farm::*;
+use crate::farm::*;
 use swarm_core::forecast::{Forecast, Span, forecast};
 use swarm_core::input::Control;
 use swarm_core::rows::{BuildRow, DurationRow};

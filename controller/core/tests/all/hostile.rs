@@ -1,8 +1,6 @@
 //! What a drone says that means harm, or is broken: it costs the others nothing, and what is remembered of it is bounded.
 
-mod farm;
-
-use farm::*;
+use crate::farm::*;
 use swarm_core::rows::ArtifactRow;
 use swarm_core::{Answer, Effect, Input, ReplyTo};
 use swarm_protocol::artifact::{ArtifactAnswer, ArtifactAsk};

@@ -1,10 +1,8 @@
 //! Rules as tables: who may build what and why not, what scores are called, what names mean, which requests are refused.
 
-mod farm;
-
 use std::collections::BTreeSet;
 
-use farm::*;
+use crate::farm::*;
 use swarm_core::effect::RefusalKind;
 use swarm_core::input::{Control, DroneAction, QueueRequest};
 use swarm_core::placement::{Explanation, Rule, ScoreRule};

@@ -1,10 +1,8 @@
 //! A queue of fifty thousand entries stays quick: what each input costs, counted in steps and not in time.
 
-mod farm;
-
 use std::collections::BTreeMap;
 
-use farm::{Drone, SECOND, binary, done, sha};
+use crate::farm::{Drone, SECOND, binary, done, sha};
 use swarm_core::input::{Control, PingLoss, QueueRequest, RouteOutcome, SignedFile, UploadedFile};
 use swarm_core::table::{Row, Sink, Source};
 use swarm_core::{Answer, Core, Effect, Input, Now, ReplyTo, Request, Settings, Work};
@@ -254,7 +252,7 @@ impl Swarm {
         self.input("finished", Input::Build { drone, report: report(BuildNews::Finished { result }, 3), reply });
     }
 
-    /// For people: `cargo test -p swarm-core --test scale -- --nocapture`.
+    /// For people: `cargo test -p swarm-core --test all scale:: -- --nocapture`.
     fn print(&self) {
         println!("{:<16} {:>7} {:>10} {:>10} {:>8}", "input", "inputs", "steps each", "most", "rows");
         for (kind, cost) in &self.costs {

@@ -3,9 +3,7 @@
 //! nothing that was given out is lost or goes to and fro.
 #![expect(clippy::needless_range_loop, reason = "drones are numbered in these journeys")]
 
-mod farm;
-
-use farm::*;
+use crate::farm::*;
 use proptest::prelude::*;
 use swarm_core::input::{BinhostRequest, Control, DroneAction, QueueRequest};
 use swarm_core::rows::{BuildRow, BuildState};

@@ -1,8 +1,6 @@
 //! Who is let onto the bus: invitations, enrolment, leaving.
 
-mod farm;
-
-use farm::*;
+use crate::farm::*;
 use swarm_core::effect::RefusalKind;
 use swarm_core::input::DroneAction;
 use swarm_core::rows::{InviteState, MemberRow, Standing};
@@ -10,12 +8,6 @@ use swarm_core::{Answer, Input, InviteRequest, Request, Settings};
 use swarm_protocol::DroneId;
 use swarm_protocol::artifact::ArtifactAnswer;
 use swarm_protocol::report::{BuildAnswer, BuildResult, HelloAnswer, Role};
-
-macro_rules! golden {
-    ($farm:expr) => {
-        insta::assert_snapshot!($farm.transcript);
-    };
-}
 
 const HOUR: u64 = 60 * MINUTE;
 

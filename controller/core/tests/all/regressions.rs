@@ -1,8 +1,6 @@
 //! What once went wrong, or went wrong in 0.4: one test per fault.
 
-mod farm;
-
-use farm::*;
+use crate::farm::*;
 use swarm_core::effect::RefusalKind;
 use swarm_core::input::{Control, DroneAction, QueueRequest, SignedFile, UploadedFile};
 use swarm_core::rows::{ArtifactRow, ArtifactState, BlockedBy, BuildState, Culprit, IndexRow, PlanRow};

@@ -1,8 +1,6 @@
 //! Settings that change while the swarm runs: kept, felt at once, told, and the head of the line readers see.
 
-mod farm;
-
-use farm::*;
+use crate::farm::*;
 use swarm_core::input::{ConfigChange, Control};
 use swarm_core::rows::ConfigRow;
 use swarm_core::{Answer, Request, Settings};
