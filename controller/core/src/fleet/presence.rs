@@ -55,6 +55,8 @@ pub(crate) struct Outlook {
     first_lease: Option<u64>,
     /// The first grounding or impairment to end.
     first_fact: Option<u64>,
+    /// The first sync to end, or to be possible again.
+    first_sync: Option<u64>,
 }
 
 /// Heartbeats that must miss an attempt before it is lost (decision 11).
@@ -333,6 +335,7 @@ impl Core {
             oldest_beat: online.map(|pulse| pulse.last_beat).min(),
             first_lease: self.soft.leases.values().copied().min(),
             first_fact: facts.filter_map(|fact| fact.as_ref()?.until).min(),
+            first_sync: self.first_sync(),
         };
     }
 
@@ -349,9 +352,11 @@ impl Core {
         let fact = (!self.rows.drones.is_empty()).then(|| {
             earlier(outlook.first_fact, outlook.at.saturating_add(settings.ground_for.min(settings.impair_for)))
         });
+        let sync = (!self.soft.sync_ends.is_empty() || !self.soft.sync_after.is_empty())
+            .then(|| earlier(outlook.first_sync, outlook.at.saturating_add(self.least_sync())));
         let hold_end = self.soft.cut_off.as_ref().map(|cut| cut.until);
         let lease = lease.map(|at| at.max(hold_end.unwrap_or(0)));
-        let judged = silence.into_iter().chain(lease).chain(hold_end).chain(self.next_sync());
+        let judged = silence.into_iter().chain(lease).chain(hold_end).chain(sync);
         judged.map(|at| at.max(grace_end)).chain(fact).min()
     }
 }

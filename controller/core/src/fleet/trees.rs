@@ -24,32 +24,30 @@ impl Core {
         if !self.settings.sync || self.meta().paused.is_some() || self.in_grace() {
             return;
         }
-        for ((profile, base), expected) in self.expected_trees() {
-            let behind = |row: &&DroneRow| {
-                row.build_profile == profile
-                    && row.base == base
-                    && row.tree != expected.id
-                    && row.tree_timestamp < expected.timestamp
-                    && self.may_sync(row)
-            };
-            let late: Vec<DroneId> = self.rows.drones.iter().filter(behind).map(|row| row.id.clone()).collect();
-            for drone in late {
-                self.order_sync(&drone, &expected);
-            }
+        let expected = self.expected_trees();
+        let behind = |row: &DroneRow| {
+            let newest = expected.get(&home(row))?;
+            let behind = row.tree != newest.id && row.tree_timestamp < newest.timestamp && self.may_sync(row);
+            behind.then(|| (row.id.clone(), newest.clone()))
+        };
+        let late: Vec<(DroneId, TreeState)> = self.rows.drones.iter().filter_map(behind).collect();
+        for (drone, expected) in late {
+            self.order_sync(&drone, &expected);
         }
     }
 
     /// Per build profile and base the newest tree any drone there has. Trees without a time stamp can't be compared; nobody
     /// is told to change one.
-    fn expected_trees(&self) -> BTreeMap<(String, String), TreeState> {
-        let mut newest: BTreeMap<(String, String), TreeState> = BTreeMap::new();
+    fn expected_trees(&self) -> BTreeMap<(&str, &str), TreeState> {
+        let mut newest: BTreeMap<(&str, &str), &DroneRow> = BTreeMap::new();
         for row in self.rows.drones.iter().filter(|row| row.tree_timestamp.is_some() && self.is_around(row)) {
-            let known = newest.entry((row.build_profile.clone(), row.base.clone())).or_default();
-            if row.tree_timestamp > known.timestamp {
-                *known = TreeState { timestamp: row.tree_timestamp, id: row.tree.clone() };
+            let known = newest.entry(home(row)).or_insert(row);
+            if row.tree_timestamp > known.tree_timestamp {
+                *known = row;
             }
         }
-        newest
+        let tree = |row: &DroneRow| TreeState { timestamp: row.tree_timestamp, id: row.tree.clone() };
+        newest.into_iter().map(|(home, row)| (home, tree(row))).collect()
     }
 
     /// It is there, has nothing in its hands and was not told a moment ago.
@@ -57,7 +55,7 @@ impl Core {
         self.is_around(row)
             && row.tree_timestamp.is_some()
             && row.syncing.is_none()
-            && !self.rules_against(row).contains(&crate::placement::Rule::WorkerReady)
+            && self.is_worker_ready(row)
             && self.held_count(&row.id) == 0
             && !self.soft.plans.is_planning(&row.id)
             && self.soft.sync_after.get(&row.id).is_none_or(|at| *at <= self.now.at)
@@ -159,7 +157,18 @@ impl Core {
         }
     }
 
-    pub(super) fn next_sync(&self) -> Option<u64> {
+    /// When the first sync ends or may be ordered again.
+    pub(super) fn first_sync(&self) -> Option<u64> {
         self.soft.sync_ends.values().chain(self.soft.sync_after.values()).copied().min()
     }
+
+    /// No sync that is ordered from now on is due earlier, milliseconds from now.
+    pub(super) fn least_sync(&self) -> u64 {
+        self.settings.sync_again.min(self.settings.sync_timeout + GRACE)
+    }
+}
+
+/// Where drones are expected to have the same tree.
+fn home(row: &DroneRow) -> (&str, &str) {
+    (&row.build_profile, &row.base)
 }

@@ -30,28 +30,40 @@ impl Core {
         if self.meta().paused.is_some() {
             return;
         }
-        for (place, drones) in self.able_drones(false) {
-            let idle = self.give_out(&place, self.seats(&drones, |core, row| core.free_slots(row)));
-            self.give_out(&place, self.seats(&drones, |core, row| core.free_places(row)));
-            self.even_out(&idle, &drones);
+        // most inputs come when there is nothing to give, and the fleet may be large
+        if self.soft.graph.has_ready() || !self.soft.with_lines.is_empty() {
+            for (place, drones) in self.able_drones(false) {
+                let idle = self.give_out(&place, self.seats(&drones, |core, row| core.free_slots(row)));
+                self.give_out(&place, self.seats(&drones, |core, row| core.free_places(row)));
+                self.even_out(&idle, &drones);
+            }
         }
-        self.sweep();
+        if self.soft.graph.has_swept() {
+            self.sweep();
+        }
     }
 
     /// Drones that may work, sweepers or the others, by place.
     pub(super) fn able_drones(&self, sweepers: bool) -> BTreeMap<Place, Vec<DroneId>> {
-        let mut places: BTreeMap<Place, Vec<DroneId>> = BTreeMap::new();
+        let mut places: BTreeMap<[&str; 3], Vec<DroneId>> = BTreeMap::new();
         for row in self.rows.drones.iter().filter(|row| row.is_sweeper() == sweepers) {
             if self.is_around(row) && self.may_be_given(row) {
-                places.entry(home(row)).or_default().push(row.id.clone());
+                places.entry([&row.build_profile, &row.base, &row.tree]).or_default().push(row.id.clone());
             }
         }
-        places
+        let owned = |[profile, base, tree]: [&str; 3]| Place {
+            profile: profile.to_owned(),
+            base: base.to_owned(),
+            tree: tree.to_owned(),
+        };
+        places.into_iter().map(|(place, drones)| (owned(place), drones)).collect()
     }
 
     /// Nothing but want of room speaks against it.
     fn may_be_given(&self, row: &DroneRow) -> bool {
-        self.rules_against(row).iter().all(|rule| *rule == super::Rule::FreeSlot)
+        let mut may = true;
+        self.check_drone(row, &mut |rule, _| may &= rule == super::Rule::FreeSlot);
+        may
     }
 
     /// Seats, the highest score first.
@@ -163,11 +175,6 @@ impl Core {
         self.build_event("assign", id, format!("{atom} goes to {name}{last_resort}"), Some(name));
         self.send_build(id);
     }
-}
-
-/// The place a drone belongs to.
-pub(super) fn home(row: &DroneRow) -> Place {
-    Place { profile: row.build_profile.clone(), base: row.base.clone(), tree: row.tree.clone() }
 }
 
 impl Core {

@@ -5,6 +5,7 @@ use swarm_protocol::machine::WorkerState;
 use swarm_protocol::report::FailureClass;
 
 use super::score::Want;
+use crate::fleet::Pulse;
 use crate::rows::{BlockedBy, BuildRow, BuildState, Culprit, DroneRow, Fact, FailureMark, HealingRow};
 use crate::state::Core;
 use crate::view::Presence;
@@ -152,17 +153,13 @@ impl Core {
         fit
     }
 
-    fn check_drone(&self, row: &DroneRow, say: &mut Say<'_>) {
+    pub(super) fn check_drone(&self, row: &DroneRow, say: &mut Say<'_>) {
         let pulse = self.soft.pulses.get(&row.id);
         if !pulse.is_some_and(|pulse| pulse.presence == Presence::Online) {
             say(Rule::Online, &|| "offline".to_owned());
         }
-        match pulse.map(|pulse| pulse.worker) {
-            _ if row.worker.is_none() => say(Rule::WorkerReady, &|| "its worker has not said hello".to_owned()),
-            Some(WorkerState::Hung) => say(Rule::WorkerReady, &|| "its worker does not answer".to_owned()),
-            Some(WorkerState::Down) => say(Rule::WorkerReady, &|| "its worker is down".to_owned()),
-            Some(WorkerState::Failing) => say(Rule::WorkerReady, &|| "its worker ends again and again".to_owned()),
-            _ => {}
+        if let Some(trouble) = worker_trouble(row, pulse) {
+            say(Rule::WorkerReady, &|| trouble.to_owned());
         }
         let healing = self.rows.healing.get(&row.id.0);
         if let Some(incident) = healing.and_then(|row| row.incident.as_ref()) {
@@ -293,10 +290,25 @@ impl Core {
         })
     }
 
+    /// A drone's worker is there and well.
+    pub(crate) fn is_worker_ready(&self, row: &DroneRow) -> bool {
+        worker_trouble(row, self.soft.pulses.get(&row.id)).is_none()
+    }
+
     /// Online, and no person keeps it from work.
     pub(crate) fn is_around(&self, row: &DroneRow) -> bool {
         let online = self.soft.pulses.get(&row.id).is_some_and(|pulse| pulse.presence == Presence::Online);
         online && row.paused.is_none() && row.draining.is_none() && row.drained.is_none()
+    }
+}
+
+fn worker_trouble(row: &DroneRow, pulse: Option<&Pulse>) -> Option<&'static str> {
+    match pulse.map(|pulse| pulse.worker) {
+        _ if row.worker.is_none() => Some("its worker has not said hello"),
+        Some(WorkerState::Hung) => Some("its worker does not answer"),
+        Some(WorkerState::Down) => Some("its worker is down"),
+        Some(WorkerState::Failing) => Some("its worker ends again and again"),
+        _ => None,
     }
 }
 

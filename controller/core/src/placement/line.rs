@@ -21,7 +21,8 @@ impl Core {
         let paused = self.meta().paused.is_some();
         let moved = std::mem::take(&mut self.soft.moved_homes);
         let mut recalled = Vec::new();
-        for row in self.rows.drones.iter().filter(|row| self.held_count(&row.id) > 0) {
+        let held = self.soft.held.iter().filter(|(_, builds)| !builds.is_empty());
+        for row in held.filter_map(|(drone, _)| self.rows.drones.get(&drone.0)) {
             let kept = paused || facts(row).next().is_some();
             if !kept && !moved.contains(&row.id) {
                 continue;

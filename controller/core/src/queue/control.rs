@@ -323,6 +323,7 @@ impl Core {
             None => drop(self.rows.config.remove(&key)),
         }
         self.settings = settings;
+        self.look_ahead();
         // what was too little or too late a moment ago may be enough now
         self.soft.assign_due = true;
         self.event("audit", format!("{actor} changed {key} from {before} to {after}"), |event| {

@@ -204,6 +204,11 @@ impl Graph {
         self.lines.values().any(|line| !line.ready.is_empty())
     }
 
+    /// Whether a sweeper may try anything.
+    pub(crate) fn has_swept(&self) -> bool {
+        self.lines.values().any(|line| !line.swept.is_empty())
+    }
+
     /// Whether an entry of a session stands in a line or in a backoff.
     pub(crate) fn has_lined(&self, session: SessionId) -> bool {
         self.lined.contains_key(&session)
