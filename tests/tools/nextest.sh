@@ -2,17 +2,19 @@
 # Runs the tests of the workspace, with cargo-nextest where there is one, else with cargo's own runner, whose many
 # summaries are then added up.
 #
-#   nextest.sh [all|unit|e2e|soak]     e2e: what .config/nextest.toml puts into the group end-to-end; unit: the others;
+#   nextest.sh [all|unit|e2e|soak]     e2e: what .config/nextest.toml puts into a group; unit: the others;
 #                                      soak: the rounds of kills alone, without a bound on their time
 . "$(dirname "$0")/common.sh"
 
 cd "$project"
 which=${1:-all}
 if cargo nextest --version >/dev/null 2>&1; then
+	# much of the time is spent waiting
+	threads=$(($(nproc) + 1)) grouped='group(end-to-end) + group(patient)'
 	case $which in
-		all) exec cargo nextest run --workspace ;;
-		unit) exec cargo nextest run --workspace -E 'not group(end-to-end)' ;;
-		e2e) exec cargo nextest run --workspace -E 'group(end-to-end)' --no-tests=fail ;;
+		all) exec cargo nextest run --workspace --test-threads "$threads" ;;
+		unit) exec cargo nextest run --workspace -E "not ($grouped)" ;;
+		e2e) exec cargo nextest run --workspace --test-threads "$threads" -E "$grouped" --no-tests=fail ;;
 		soak) exec cargo nextest run --workspace --profile soak -E 'binary(rounds)' --no-tests=fail ;;
 		*) fail "usage: nextest.sh [all|unit|e2e|soak]" ;;
 	esac

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::ops::Range;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -30,6 +31,26 @@ struct Piece {
     packed: Vec<u8>,
 }
 
+/// A piece to be: its first key and where its text stands.
+pub(crate) type Cut = (Key, Range<usize>);
+
+/// Appends `blocks` to `plain`; answers the pieces they make.
+pub(crate) fn cut<'a>(blocks: impl Iterator<Item = (&'a Key, bool, &'a str)>, plain: &mut Vec<u8>) -> Vec<Cut> {
+    let mut cuts = Vec::new();
+    let mut begun: Option<(Key, usize, usize)> = None;
+    for (key, ends, text) in blocks {
+        let (first, start, count) = begun.take().unwrap_or_else(|| (key.clone(), plain.len(), 0));
+        plain.extend_from_slice(text.as_bytes());
+        if ends || count + 1 == MOST {
+            cuts.push((first, start..plain.len()));
+        } else {
+            begun = Some((first, start, count + 1));
+        }
+    }
+    cuts.extend(begun.map(|(first, start, _)| (first, start..plain.len())));
+    cuts
+}
+
 /// Compressed pieces of the generation before, by their first key.
 #[derive(Default)]
 pub(crate) struct Pieces {
@@ -37,27 +58,12 @@ pub(crate) struct Pieces {
 }
 
 impl Pieces {
-    /// Appends `blocks` to `plain` and, compressed, to `packed`. Answers how many pieces had to be compressed.
-    pub(crate) fn write<'a>(
-        &mut self,
-        blocks: impl Iterator<Item = (&'a Key, bool, &'a str)>,
-        plain: &mut Vec<u8>,
-        packed: &mut Vec<u8>,
-    ) -> io::Result<usize> {
+    /// Appends the pieces of `plain`, compressed, to `packed`. Answers how many had to be compressed.
+    pub(crate) fn pack(&mut self, cuts: Vec<Cut>, plain: &[u8], packed: &mut Vec<u8>) -> io::Result<usize> {
         let mut fresh = 0;
         let mut used = BTreeMap::new();
-        let mut begun: Option<(Key, usize, usize)> = None;
-        for (key, ends, text) in blocks {
-            let (first, start, count) = begun.take().unwrap_or_else(|| (key.clone(), plain.len(), 0));
-            plain.extend_from_slice(text.as_bytes());
-            if ends || count + 1 == MOST {
-                fresh += self.close(first, &plain[start..], packed, &mut used)?;
-            } else {
-                begun = Some((first, start, count + 1));
-            }
-        }
-        if let Some((first, start, _)) = begun {
-            fresh += self.close(first, &plain[start..], packed, &mut used)?;
+        for (first, place) in cuts {
+            fresh += self.close(first, &plain[place], packed, &mut used)?;
         }
         self.kept = used;
         Ok(fresh)
@@ -102,7 +108,8 @@ mod tests {
     fn write(pieces: &mut Pieces, blocks: &[(Key, String)]) -> (usize, Vec<u8>, Vec<u8>) {
         let (mut plain, mut packed) = (Vec::new(), Vec::new());
         let all = blocks.iter().map(|(key, text)| (key, ends_piece(key), text.as_str()));
-        let fresh = pieces.write(all, &mut plain, &mut packed).unwrap();
+        let cuts = cut(all, &mut plain);
+        let fresh = pieces.pack(cuts, &plain, &mut packed).unwrap();
         (fresh, plain, packed)
     }
 

@@ -196,12 +196,8 @@ fn eight_packages_with_their_signatures_verified() {
     is_what_emaint_writes(8, true);
 }
 
+// ten thousand: `make bench BENCH=index`
 #[test]
-fn a_hundred_packages() {
-    is_what_emaint_writes(100, false);
-}
-
-#[test]
-fn a_thousand_packages() {
-    is_what_emaint_writes(1_000, false);
+fn three_hundred_packages() {
+    is_what_emaint_writes(300, false);
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::chunks::{Key, Pieces, ends_piece, gzip};
+use super::chunks::{Key, Pieces, cut, ends_piece, gzip};
 use super::durable;
 use super::stanza::{Stanza, StanzaError, parse_lines, push_line};
 
@@ -165,24 +165,34 @@ impl Index {
 
     fn write_files(&mut self, dir: &Path, timestamp: u64) -> io::Result<Generation> {
         let head = self.head(timestamp);
-        let mut plain = head.clone().into_bytes();
-        let mut packed = gzip(head.as_bytes())?;
+        let size = head.len() + self.entries.values().map(|entry| entry.text.len()).sum::<usize>();
+        let mut plain = Vec::with_capacity(size);
+        plain.extend_from_slice(head.as_bytes());
         let blocks = self.entries.iter().map(|(key, entry)| (key, entry.ends_piece, entry.text.as_str()));
-        let pieces = self.pieces.write(blocks, &mut plain, &mut packed)?;
-        // both are on disk before either is seen, so that they are replaced within microseconds of each other
-        let mut files = Vec::new();
-        for (name, content) in [("Packages", &plain), ("Packages.gz", &packed)] {
+        let cuts = cut(blocks, &mut plain);
+        let settled = |content: &[u8]| {
             let mut file = durable::temporary(dir)?;
             file.write_all(content)?;
             durable::settle(&file, 0o644, timestamp)?;
-            files.push((file, dir.join(name)));
-        }
-        for (file, target) in files {
-            file.persist(&target).map_err(|error| error.error)?;
+            io::Result::Ok(file)
+        };
+        // the disk takes the one, the larger, while the other is compressed
+        let (plain_file, packed) = std::thread::scope(|scope| {
+            let plain_file = scope.spawn(|| settled(&plain));
+            let packed = gzip(head.as_bytes()).and_then(|mut packed| {
+                let pieces = self.pieces.pack(cuts, &plain, &mut packed)?;
+                Ok((settled(&packed)?, packed.len() as u64, pieces))
+            });
+            (plain_file.join(), packed)
+        });
+        let plain_file = plain_file.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let (packed_file, packed, pieces) = packed?;
+        // both are on disk before either is seen, so that they are replaced within microseconds of each other
+        for (file, name) in [(plain_file, "Packages"), (packed_file, "Packages.gz")] {
+            file.persist(dir.join(name)).map_err(|error| error.error)?;
         }
         durable::sync_folder(dir)?;
-        let (size, packed) = (plain.len() as u64, packed.len() as u64);
-        Ok(Generation { timestamp, packages: self.entries.len(), size, packed, pieces })
+        Ok(Generation { timestamp, packages: self.entries.len(), size: plain.len() as u64, packed, pieces })
     }
 
     /// Reads an index back; answers its TIMESTAMP, too (0 if it has none).
