@@ -1,7 +1,6 @@
 //! A NATS cluster that somebody else runs, as far as the controller can tell: three servers on loopback with TLS, JetStream and
 //! the users that `swarm bus permissions` prints.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -31,10 +30,6 @@ pub struct Cluster {
     pub nodes: Vec<Node>,
 }
 
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
-}
-
 impl Cluster {
     /// Certificates and configurations in `dir`; nothing runs yet.
     ///
@@ -51,7 +46,7 @@ impl Cluster {
         let certificate = server.signed_by(&server_key, &Issuer::new(authority, key))?;
         fs_err::write(dir.join("server.pem"), certificate.pem() + &server_key.serialize_pem())?;
         let node = |n: usize| -> Result<Node> {
-            let (port, monitor, route) = (free_port()?, free_port()?, free_port()?);
+            let (port, monitor, route) = (tools::free_port()?, tools::free_port()?, tools::free_port()?);
             Ok(Node { name: format!("n{n}"), port, monitor, route, process: None })
         };
         let nodes = (1..=3).map(node).collect::<Result<Vec<_>>>()?;

@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use blake2::Blake2b512;
-use sha2::{Digest, Sha512};
 use swarm_protocol::Cpv;
+
+use crate::{Chance, gpkg};
 
 /// CHOST of every package.
 pub const CHOST: &str = "x86_64-pc-linux-gnu";
@@ -63,23 +63,11 @@ impl Package {
     /// When the name is none, or too long for a tar header.
     pub fn encode(&self) -> Result<Vec<u8>> {
         let cpv: Cpv = self.cpv.parse().ok().with_context(|| format!("{} is no package version", self.cpv))?;
-        let pf = cpv.pf();
         let members = [
-            ("gpkg-1", Vec::new()),
             ("metadata.tar.zst", zstd::encode_all(self.metadata(&cpv)?.as_slice(), 3)?),
-            ("image.tar.zst", noise(self.image, self.seed)),
+            ("image.tar.zst", Chance::new(self.seed).bytes(self.image)),
         ];
-        let sums = |(name, bytes): &(&str, Vec<u8>)| {
-            let (blake2b, sha512) = (Blake2b512::digest(bytes), Sha512::digest(bytes));
-            format!("DATA {name} {} BLAKE2B {} SHA512 {}\n", bytes.len(), hex::encode(blake2b), hex::encode(sha512))
-        };
-        let manifest: String = members.iter().map(sums).collect();
-        let mut outer = tar::Builder::new(Vec::new());
-        for (name, bytes) in &members {
-            add(&mut outer, &format!("{pf}-1/{name}"), bytes, self.build_time)?;
-        }
-        add(&mut outer, &format!("{pf}-1/Manifest"), manifest.as_bytes(), self.build_time)?;
-        Ok(outer.into_inner()?)
+        gpkg::pack(&cpv.pf(), members, self.build_time)
     }
 
     fn metadata(&self, cpv: &Cpv) -> Result<Vec<u8>> {
@@ -115,19 +103,14 @@ impl Package {
             ("USE", enabled.join(" ")),
             ("repository", self.repository.clone()),
         ];
-        let mut tar = tar::Builder::new(Vec::new());
-        for (key, value) in fields {
-            add(&mut tar, &format!("metadata/{key}"), format!("{value}\n").as_bytes(), self.build_time)?;
-        }
+        let ebuild = format!("{}.ebuild", cpv.pf());
+        let fields = fields.iter().map(|(key, value)| (*key, format!("{value}\n").into_bytes()));
         // what a real one carries besides: its ebuild and its environment
-        add(
-            &mut tar,
-            &format!("metadata/{}.ebuild", cpv.pf()),
-            &b"EAPI=8\ninherit cmake\n".repeat(60),
-            self.build_time,
-        )?;
-        add(&mut tar, "metadata/environment.bz2", &noise(2_000, self.seed ^ 0x5eed), self.build_time)?;
-        Ok(tar.into_inner()?)
+        let besides = [
+            (ebuild.as_str(), b"EAPI=8\ninherit cmake\n".repeat(60)),
+            ("environment.bz2", Chance::new(self.seed ^ 0x5eed).bytes(2_000)),
+        ];
+        gpkg::metadata(fields.chain(besides), self.build_time)
     }
 
     /// Writes it below an index's folder, where Portage keeps it: `<cat>/<pn>/<pf>-1.gpkg.tar`, with its build's time.
@@ -185,29 +168,6 @@ fn need(number: u64) -> String {
     }
     .replace(":=[", ":0[")
     .replace("[ssl(+)?]", "[ssl(+)]")
-}
-
-fn add(tar: &mut tar::Builder<Vec<u8>>, name: &str, bytes: &[u8], mtime: u64) -> Result<()> {
-    let mut header = tar::Header::new_ustar();
-    header.set_size(bytes.len() as u64);
-    header.set_mode(0o644);
-    header.set_mtime(mtime);
-    Ok(tar.append_data(&mut header, name, bytes)?)
-}
-
-/// Bytes that do not compress, the same for the same seed (splitmix64).
-fn noise(bytes: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed;
-    let mut out = Vec::with_capacity(bytes + 8);
-    while out.len() < bytes {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        out.extend_from_slice(&(z ^ (z >> 31)).to_le_bytes());
-    }
-    out.truncate(bytes);
-    out
 }
 
 #[cfg(test)]

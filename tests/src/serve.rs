@@ -2,7 +2,6 @@
 //! and for figures about the controller alone.
 
 use std::fmt::Write as _;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -32,7 +31,7 @@ impl Serve {
     /// When the disk fails.
     pub fn prepare(dir: &Path, names: Vec<String>) -> Result<Self> {
         fs_err::create_dir_all(dir)?;
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = tools::free_port()?;
         let mut text = String::new();
         writeln!(text, "data_dir = {:?}\nlocal_drones = {names:?}", dir.join("data"))?;
         writeln!(text, "[http]\nlisten = \"127.0.0.1\"\nport = {port}\nadmin_port = 0")?;

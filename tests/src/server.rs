@@ -2,7 +2,6 @@
 //! ended by pid with its value.
 
 use std::collections::BTreeSet;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -39,7 +38,7 @@ impl Bus {
         let ids: BTreeSet<DroneId> = drones.iter().map(|drone| drone.id.clone()).collect();
         let members = Members { controller: controller.id.clone(), drones: ids, ..Members::default() };
         fs_err::write(dir.join("users.conf"), permissions::render(Subjects::default().prefix(), &members)?)?;
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = tools::free_port()?;
         let sync = if synced { ", sync_interval: always" } else { "" };
         let text = format!(
             "listen: \"127.0.0.1:{port}\"\nserver_name: \"bench\"\nmax_payload: 1MB\nwrite_deadline: \"10s\"\n\

@@ -1,13 +1,13 @@
 //! A real OpenSSH server on loopback, with a host key and a configuration of its own, that lets one key run one command.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::until;
+use crate::{tools, until};
 
 const PROGRAM: &str = "/usr/sbin/sshd";
 /// How long it may take to listen.
@@ -43,7 +43,7 @@ impl Sshd {
         if nix::unistd::geteuid().is_root() {
             fs_err::create_dir_all("/run/sshd")?;
         }
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = tools::free_port()?;
         let mut sshd = Self { child: None, dir: dir.to_owned(), port };
         keygen(&dir.join("client"))?;
         let client = fs_err::read_to_string(dir.join("client.pub"))?;

@@ -1,6 +1,7 @@
 //! What the tests need of the machine: the two programs, a nats-server, Portage, the demo repository. `make test` brings
 //! what is missing; a test without it fails and says so.
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -24,6 +25,14 @@ pub fn program(name: &str) -> Result<PathBuf> {
         bail!("{} is not built; run `cargo build --workspace --bins`, or `make test`", path.display());
     }
     Ok(path)
+}
+
+/// A port of loopback that nobody listens on now; whoever asks next may be told the same.
+///
+/// # Errors
+/// When there is none.
+pub fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 /// Runs a setup script of `tests/tools` and gives the path it prints.

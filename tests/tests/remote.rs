@@ -1,7 +1,6 @@
 //! Drones of other machines: invited, joined, building, cut off. The other machine is a directory of its own that knows the
 //! controller only by the token.
 
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -19,7 +18,7 @@ const SOON: Duration = Duration::from_secs(60);
 
 /// A swarm that others can reach, on loopback.
 fn open_swarm(drones: usize, rules: &str) -> Result<Swarm> {
-    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let port = tools::free_port()?;
     let bus = format!("listen = \"0.0.0.0\"\nport = {port}\npublic_url = \"tls://localhost:{port}\"");
     Setup { drones, rules: rules.to_owned(), bus, ..Setup::default() }.start()
 }
@@ -108,7 +107,7 @@ fn tokens_that_are_not_good_are_refused_with_the_reason_and_leave_nobody_in() ->
     let said = refused(&dir, &guessed.token())?;
     ensure!(said.contains("exit status 4") && said.contains("not known here"), "{said}");
     // a controller that is not there
-    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let port = tools::free_port()?;
     let away = Invitation { facade: format!("http://127.0.0.1:{port}"), ..invitation };
     let said = refused(&dir, &away.token())?;
     ensure!(said.contains("exit status 3") && said.contains("can't be reached"), "{said}");

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
-use swarm_tests::{Setup, Swarm, until};
+use swarm_tests::{Setup, Swarm, tools, until};
 
 /// For anything that takes some seconds of its own; a drone waits 15 s before it uploads again.
 const SOON: Duration = Duration::from_secs(90);
@@ -201,7 +201,7 @@ fn files(dir: &Path) -> Result<BTreeMap<String, String>> {
 /// A swarm of one drone behind a gate.
 fn gated(environment: &[(&str, &str)]) -> Result<(Swarm, Gate)> {
     // the gate's port must be known to the controller, and the controller's to the gate: one of the two is chosen first
-    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let port = tools::free_port()?;
     let gate = Gate::before(SocketAddr::from(([127, 0, 0, 1], port)))?;
     let mut environment: Vec<(String, String)> =
         environment.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();

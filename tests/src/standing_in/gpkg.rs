@@ -1,12 +1,10 @@
 //! A small, sound binary package: what the controller takes, signs and lists as any other.
 
-use std::fmt::Write as _;
-
 use anyhow::Result;
-use sha2::{Digest, Sha512};
 use swarm_protocol::Cpv;
 
 use super::{CHOST, REPOSITORY};
+use crate::{Chance, gpkg};
 
 /// A package to be made.
 #[derive(Debug, Clone)]
@@ -42,43 +40,11 @@ impl Gpkg {
             ("SLOT", "0"),
             ("repository", REPOSITORY),
         ];
-        let mut metadata = tar::Builder::new(Vec::new());
-        for (key, value) in fields {
-            add(&mut metadata, &format!("metadata/{key}"), format!("{value}\n").as_bytes(), self.build_time)?;
-        }
+        let fields = fields.map(|(key, value)| (key, format!("{value}\n").into_bytes()));
         let members = [
-            ("gpkg-1", Vec::new()),
-            ("metadata.tar", metadata.into_inner()?),
-            ("image.tar", content(self.bytes, self.seed)),
+            ("metadata.tar", gpkg::metadata(fields, self.build_time)?),
+            ("image.tar", Chance::new(self.seed).bytes(self.bytes)),
         ];
-        let mut manifest = String::new();
-        for (name, bytes) in &members {
-            writeln!(manifest, "DATA {name} {} SHA512 {}", bytes.len(), hex::encode(Sha512::digest(bytes)))?;
-        }
-        let mut outer = tar::Builder::new(Vec::new());
-        for (name, bytes) in &members {
-            add(&mut outer, &format!("{pf}-1/{name}"), bytes, self.build_time)?;
-        }
-        add(&mut outer, &format!("{pf}-1/Manifest"), manifest.as_bytes(), self.build_time)?;
-        Ok(outer.into_inner()?)
+        gpkg::pack(&pf, members, self.build_time)
     }
-}
-
-fn add(tar: &mut tar::Builder<Vec<u8>>, name: &str, bytes: &[u8], mtime: u64) -> Result<()> {
-    let mut header = tar::Header::new_ustar();
-    header.set_size(bytes.len() as u64);
-    header.set_mode(0o644);
-    header.set_mtime(mtime);
-    Ok(tar.append_data(&mut header, name, bytes)?)
-}
-
-/// Bytes that don't compress and are the same for the same seed (splitmix64).
-pub fn content(bytes: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed;
-    let mut out = Vec::with_capacity(bytes + 8);
-    while out.len() < bytes {
-        out.extend_from_slice(&crate::chance::step(&mut state).to_le_bytes());
-    }
-    out.truncate(bytes);
-    out
 }
