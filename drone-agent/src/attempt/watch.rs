@@ -3,7 +3,7 @@
 
 use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -20,6 +20,8 @@ use crate::portage::phases::{Clues, Tracker};
 
 /// How often emerge is looked at.
 const TICK: Duration = Duration::from_millis(50);
+/// How often once its output has ended, as it does a moment before emerge does.
+const LAST_TICK: Duration = Duration::from_millis(5);
 /// How often the status is written and memory sampled.
 const STATUS: Duration = Duration::from_secs(1);
 /// What emerge has after TERM before everything is killed (decision 19).
@@ -50,6 +52,29 @@ struct Shared {
     done: bool,
 }
 
+/// The same, and a call for whoever waits for the output's end.
+struct Output {
+    shared: Mutex<Shared>,
+    ended: Condvar,
+}
+
+impl Output {
+    fn end(&self) {
+        lock(&self.shared).done = true;
+        self.ended.notify_all();
+    }
+
+    /// Waits for a tick, but not beyond the end of the output.
+    fn wait(&self) {
+        let shared = lock(&self.shared);
+        if shared.done {
+            drop(shared);
+            return std::thread::sleep(LAST_TICK);
+        }
+        drop(self.ended.wait_timeout_while(shared, TICK, |shared| !shared.done));
+    }
+}
+
 /// The watcher.
 pub struct Watch<'a> {
     attempt: &'a AttemptDir,
@@ -68,24 +93,24 @@ impl<'a> Watch<'a> {
     pub fn run(mut self, output: impl Read + Send + 'static, log: LogWriter, cancelled: &AtomicBool) -> Ended {
         let tracker = Tracker::new(&self.attempt.job().job.cpv);
         let shared = Shared { tracker, log, log_failed: false, last_output: Instant::now(), done: false };
-        let shared = Arc::new(Mutex::new(shared));
+        let taken = Arc::new(Output { shared: Mutex::new(shared), ended: Condvar::new() });
         let reader = std::thread::Builder::new().name("output".to_owned()).spawn({
-            let shared = Arc::clone(&shared);
-            move || take_output(output, &shared)
+            let taken = Arc::clone(&taken);
+            move || take_output(output, &taken)
         });
         if let Err(error) = reader {
             tracing::error!(%error, "no thread for the build's output; it will be lost");
-            lock(&shared).done = true;
+            taken.end();
         }
-        let (end, cause) = self.until_gone(&shared, cancelled);
+        let (end, cause) = self.until_gone(&taken, cancelled);
         tree::kill_descendants(std::process::id());
         let patience = Instant::now() + OUTPUT_GRACE;
-        while !lock(&shared).done && Instant::now() < patience {
+        while !lock(&taken.shared).done && Instant::now() < patience {
             reap(self.emerge);
-            std::thread::sleep(Duration::from_millis(5));
+            taken.wait();
         }
         reap(self.emerge);
-        let mut shared = lock(&shared);
+        let mut shared = lock(&taken.shared);
         shared.tracker.finish();
         if let Err(error) = shared.log.sync() {
             tracing::warn!(%error, "the log could not be made durable");
@@ -94,7 +119,7 @@ impl<'a> Watch<'a> {
         Ended { end, cause, clues: shared.tracker.clues().clone(), log_bytes: shared.log.total() }
     }
 
-    fn until_gone(&mut self, shared: &Mutex<Shared>, cancelled: &AtomicBool) -> (End, Option<Cause>) {
+    fn until_gone(&mut self, output: &Output, cancelled: &AtomicBool) -> (End, Option<Cause>) {
         let (mut next_status, mut ending) = (Instant::now(), None::<(Cause, Instant)>);
         loop {
             if let Some(end) = reap(self.emerge) {
@@ -102,12 +127,12 @@ impl<'a> Watch<'a> {
             }
             if Instant::now() >= next_status {
                 self.memory.sample();
-                self.status(&lock(shared));
+                self.status(&lock(&output.shared));
                 next_status = Instant::now() + STATUS;
             }
             match ending {
                 None => {
-                    if let Some(cause) = self.reason_to_end(shared, cancelled) {
+                    if let Some(cause) = self.reason_to_end(&output.shared, cancelled) {
                         tree::signal(self.emerge, Signal::SIGTERM);
                         ending = Some((cause, Instant::now() + TERM_GRACE));
                     }
@@ -118,7 +143,7 @@ impl<'a> Watch<'a> {
                 }
                 Some(_) => {}
             }
-            std::thread::sleep(TICK);
+            output.wait();
         }
     }
 
@@ -174,13 +199,13 @@ fn reap(emerge: u32) -> Option<End> {
     }
 }
 
-fn take_output(mut output: impl Read, shared: &Mutex<Shared>) {
+fn take_output(mut output: impl Read, taken: &Output) {
     let mut buffer = vec![0; 32 << 10];
     loop {
         match output.read(&mut buffer) {
             Ok(0) => break,
             Ok(count) => {
-                let mut shared = lock(shared);
+                let mut shared = lock(&taken.shared);
                 shared.last_output = Instant::now();
                 shared.tracker.feed(&buffer[..count]);
                 // A full disk must not end the build here; emerge will find out by itself.
@@ -192,7 +217,7 @@ fn take_output(mut output: impl Read, shared: &Mutex<Shared>) {
             Err(_) => break,
         }
     }
-    lock(shared).done = true;
+    taken.end();
 }
 
 /// A thread that panicked left the data as it was; a log with a gap is better than none.
