@@ -133,7 +133,7 @@ pub fn configure_binhost(root: &RootConfig, access: &BinhostAccess) -> Result<()
 /// Makes the key ring for this key, and for the root's own where its Portage needs one, unless it is there already.
 fn renew_key_ring(root: &RootConfig, access: &BinhostAccess) -> Result<(), BinhostError> {
     let home = root.at(root.gnupg_home());
-    let own = if own_key::verifies_by_binhost(root)? {
+    let own = if own_key::verifies_by_binhost(root, &home.join("swarm-portage"))? {
         own_key::forget(root)?;
         None
     } else {

@@ -8,6 +8,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::UNIX_EPOCH;
 
 use fs_err as fs;
 
@@ -19,26 +20,52 @@ use crate::attempt::dir::remove_tree;
 const HOME: &str = "etc/portage/gnupg-own";
 /// In it, its fingerprint.
 const MARK: &str = "own-key";
-/// Asks the root's Portage itself: distributions patch, versions lie.
-const QUESTION: &str = "import sys; from portage.binrepo.config import BinRepoConfig as c; sys.exit('verify_signature' not in c.__slots__)";
+/// Asks the root's Portage itself: distributions patch, versions lie. It says in which file it looked.
+const QUESTION: &str = "import sys, portage.binrepo.config as m; print(m.__file__); sys.exit('verify_signature' not in m.BinRepoConfig.__slots__)";
 
-/// Whether the root's Portage verifies what comes from one binhost, and only that.
-pub(super) fn verifies_by_binhost(root: &RootConfig) -> io::Result<bool> {
+/// Whether the root's Portage verifies what comes from one binhost, and only that. The answer is kept in `memo` for as long as
+/// that Portage is the same: to ask costs a quarter of a second, before each build.
+pub(super) fn verifies_by_binhost(root: &RootConfig, memo: &Path) -> io::Result<bool> {
+    if let Some(answer) = fs::read_to_string(memo).ok().and_then(|text| remembered(root, &text)) {
+        return Ok(answer);
+    }
     let asked = Command::new(root.python())
         .args(["-c", QUESTION])
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .output()?;
-    match asked.status.code() {
-        Some(0) => Ok(true),
-        Some(1) if asked.stderr.is_empty() => Ok(false),
-        _ => Err(io::Error::other(format!(
-            "{} has no Portage: {}",
-            root.python().display(),
-            String::from_utf8_lossy(&asked.stderr).lines().last().unwrap_or_default()
-        ))),
+    let answer = match asked.status.code() {
+        Some(0) => true,
+        Some(1) if asked.stderr.is_empty() => false,
+        _ => {
+            return Err(io::Error::other(format!(
+                "{} has no Portage: {}",
+                root.python().display(),
+                String::from_utf8_lossy(&asked.stderr).lines().last().unwrap_or_default()
+            )));
+        }
+    };
+    if let Some(about) = String::from_utf8(asked.stdout).ok().and_then(|text| condition(root, text.trim())) {
+        // where it can't be kept it is asked again; so it is for as long as there is no key ring
+        let _ = fs::write(memo, format!("{answer}\n{about}"));
     }
+    Ok(answer)
+}
+
+/// What was answered, if the answer is about the Portage that is there now.
+fn remembered(root: &RootConfig, memo: &str) -> Option<bool> {
+    let (answer, about) = memo.split_once('\n')?;
+    let file = about.lines().next()?;
+    (condition(root, file)? == about).then(|| answer.parse().ok())?
+}
+
+/// What changes with another Portage, or another interpreter that looks for it elsewhere.
+fn condition(root: &RootConfig, file: &str) -> Option<String> {
+    let python = root.python().canonicalize().ok()?;
+    let found = fs::metadata(file).ok()?;
+    let changed = found.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+    Some(format!("{file}\n{}\n{} bytes, {} ns", python.display(), found.len(), changed.as_nanos()))
 }
 
 fn home(root: &RootConfig) -> PathBuf {
@@ -107,10 +134,44 @@ mod tests {
     fn an_interpreter_without_portage_is_no_old_portage() {
         let dir = tempfile::tempdir().unwrap();
         let root = RootConfig { venv: dir.path().to_owned(), ..Default::default() };
-        assert!(verifies_by_binhost(&root).is_err(), "there is none");
+        let memo = dir.path().join("memo");
+        assert!(verifies_by_binhost(&root, &memo).is_err(), "there is none");
         fs::create_dir(dir.path().join("bin")).unwrap();
         fs_err::os::unix::fs::symlink("/usr/bin/python3", root.python()).unwrap();
-        assert!(verifies_by_binhost(&root).unwrap_err().to_string().contains("has no Portage"));
+        assert!(verifies_by_binhost(&root, &memo).unwrap_err().to_string().contains("has no Portage"));
+        assert!(!memo.exists());
+    }
+
+    #[test]
+    fn portage_is_asked_once_and_again_when_it_is_another_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = RootConfig { venv: dir.path().to_owned(), ..Default::default() };
+        let (module, asked, memo) = (dir.path().join("config.py"), dir.path().join("asked"), dir.path().join("memo"));
+        fs::write(&module, "old").unwrap();
+        fs::create_dir(dir.path().join("bin")).unwrap();
+        // answers that a Portage verifies by binhost if its module is the new one
+        let script = format!(
+            "#!/bin/sh\necho asked >> {asked:?}\necho {module:?}\nread line < {module:?}\n[ \"$line\" != old ]\n"
+        );
+        fs::write(root.python(), script).unwrap();
+        fs::set_permissions(root.python(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let times = || fs::read_to_string(&asked).unwrap_or_default().lines().count();
+        for _ in 0..3 {
+            assert!(!verifies_by_binhost(&root, &memo).unwrap());
+        }
+        assert_eq!(times(), 1);
+        fs::write(&module, "a newer one\n").unwrap();
+        for _ in 0..3 {
+            assert!(verifies_by_binhost(&root, &memo).unwrap());
+        }
+        assert_eq!(times(), 2);
+        fs::write(&memo, "true\nnonsense").unwrap();
+        assert!(verifies_by_binhost(&root, &memo).unwrap());
+        assert_eq!(times(), 3, "what can't be read is asked");
+        // a folder that is not there yet
+        let nowhere = dir.path().join("no/memo");
+        assert!(verifies_by_binhost(&root, &nowhere).unwrap() && verifies_by_binhost(&root, &nowhere).unwrap());
+        assert_eq!(times(), 5);
     }
 
     #[test]
