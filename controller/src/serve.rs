@@ -10,10 +10,9 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use futures::future::BoxFuture;
-use swarm_core::rows::{ConfigRow, EventRow, NoticeRow};
+use swarm_core::rows::{ConfigRow, NoticeRow};
 use swarm_core::table::Source as _;
-use swarm_core::{Answer, Input, Membership, ReplyTo, Request, Settings};
+use swarm_core::{Answer, Input, Membership, Request, Settings};
 use swarm_protocol::order::Order;
 use swarm_protocol::{DroneId, Secret, Subjects};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -28,7 +27,7 @@ use crate::binhost::verifying::Verifying;
 use crate::binhost::{durable, serve as files};
 use crate::bus::gate::{self, Gate};
 use crate::bus::keys;
-use crate::bus::link::{Intake, Link, LinkSettings};
+use crate::bus::link::{Link, LinkSettings};
 use crate::bus::permissions;
 use crate::bus::server::{BusServer, ManagedServer, ServerSettings, find_server};
 use crate::config::Config;
@@ -44,7 +43,7 @@ use crate::metrics::{Counted, Samples, samples};
 use crate::notices::Notices;
 use crate::notify::Manager;
 use crate::own_log::{LevelSwitch, Logging, OwnLog};
-use crate::store::outbox::{EventSource, Outbox, OutboxSettings};
+use crate::store::outbox::{Outbox, OutboxSettings};
 use crate::store::{Snapshot, Store};
 
 /// Orders that may wait for the bus; what does not fit is sent again by the core.
@@ -280,7 +279,7 @@ async fn start(config: &Config, data: &Path, level: LevelSwitch) -> Result<Runni
         }
     }));
     let chunks = logs.clone();
-    link.listen(Arc::new(Ears(engine.clone())), Arc::new(move |drone, chunk| chunks.offer(drone, chunk))).await?;
+    link.listen(Arc::new(engine.clone()), Arc::new(move |drone, chunk| chunks.offer(drone, chunk))).await?;
     let healing = Pings::new(Arc::new(link.clone()), Arc::new(engine.clone()));
     let pings = healing.clone();
     drop(crate::watch::spawn("pings", async move { pings.run(ping_queue).await }));
@@ -301,7 +300,7 @@ async fn start(config: &Config, data: &Path, level: LevelSwitch) -> Result<Runni
         replicas: config.events.replicas,
         ..OutboxSettings::new(subjects, store_id)
     };
-    let outbox = Outbox::new(link.client(), outbox, Arc::new(Committed(store.clone())), engine.events());
+    let outbox = Outbox::new(link.client(), outbox, Arc::new(store.clone()), engine.events());
     let published = outbox.published();
     drop(crate::watch::spawn("outbox", outbox.run()));
     let gateway = Arc::new(Gateway::new(config, bus.clone(), gate, link.clone(), logs.clone())?);
@@ -498,28 +497,6 @@ impl Outlets for Doors {
         if self.notices.try_send(notice).is_err() {
             warn!("a notice found no room; it comes again");
         }
-    }
-}
-
-/// The engine as the link sees it.
-struct Ears(EngineHandle);
-
-impl Intake for Ears {
-    fn offer(&self, input: Input) -> bool {
-        self.0.offer(input)
-    }
-
-    fn ask(&self, input: Box<dyn FnOnce(ReplyTo) -> Input + Send>) -> BoxFuture<'_, Option<Answer>> {
-        Box::pin(async move { self.0.ask(input).await.ok() })
-    }
-}
-
-/// Committed events, for the outbox.
-struct Committed(Store);
-
-impl EventSource for Committed {
-    fn events(&self, after: u64, max: usize) -> Result<Vec<EventRow>, Box<dyn std::error::Error + Send + Sync>> {
-        Ok(self.0.read()?.after(after, max)?)
     }
 }
 

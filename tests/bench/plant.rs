@@ -14,11 +14,11 @@ use swarm_controller::engine::{
     BinhostWork, CommitHook, EngineHandle, EngineThread, Escalation, Loaded, OnFailure, Options, Outlets, WantedLog,
 };
 use swarm_controller::store::Store;
-use swarm_controller::store::outbox::{EventSource, Outbox, OutboxSettings};
+use swarm_controller::store::outbox::{Outbox, OutboxSettings};
 use swarm_controller::watch::spawn;
 use swarm_core::input::{Control, Pong, QueueRequest, Request, RouteOutcome, SignedFile, UploadedFile};
-use swarm_core::rows::{EventRow, NoticeRow};
-use swarm_core::{Answer, Input, ReplyTo, Settings};
+use swarm_core::rows::NoticeRow;
+use swarm_core::{Answer, Input, Settings};
 use swarm_protocol::artifact::ArtifactRef;
 use swarm_protocol::machine::WorkerState;
 use swarm_protocol::order::Order;
@@ -80,7 +80,7 @@ impl Plant {
             subjects: Subjects::default(),
             store_id: store_id.clone(),
         };
-        let ears: Arc<dyn Intake> = Arc::new(Ears(engine.clone()));
+        let ears: Arc<dyn Intake> = Arc::new(engine.clone());
         let (link, published) = runtime.block_on(async {
             let link = Link::connect(settings).await?;
             link.listen(ears, Arc::new(|_, _| {})).await?;
@@ -90,7 +90,7 @@ impl Plant {
                     sender.send(drone, order);
                 }
             }));
-            let source = Arc::new(Committed(store.clone()));
+            let source = Arc::new(store.clone());
             let settings = OutboxSettings::new(Subjects::default(), store_id);
             let outbox = Outbox::new(link.client(), settings, source, engine.events());
             let published = outbox.published();
@@ -218,27 +218,6 @@ fn stanza(number: u64, build_id: u32, path: &str) -> BTreeMap<String, String> {
         ("repository", "gentoo".to_owned()),
     ];
     fields.map(|(key, value)| (key.to_owned(), value)).into()
-}
-
-/// The engine as the link sees it.
-struct Ears(EngineHandle);
-
-impl Intake for Ears {
-    fn offer(&self, input: Input) -> bool {
-        self.0.offer(input)
-    }
-
-    fn ask(&self, input: Box<dyn FnOnce(ReplyTo) -> Input + Send>) -> BoxFuture<'_, Option<Answer>> {
-        Box::pin(async move { self.0.ask(input).await.ok() })
-    }
-}
-
-struct Committed(Store);
-
-impl EventSource for Committed {
-    fn events(&self, after: u64, max: usize) -> Result<Vec<EventRow>, Box<dyn std::error::Error + Send + Sync>> {
-        Ok(self.0.read()?.after(after, max)?)
-    }
 }
 
 /// Uploads of packages that are only spoken of: what the façade asks of the engine for each, and no file.

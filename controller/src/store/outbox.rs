@@ -21,6 +21,8 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
+use super::Store;
+
 /// Events read and published in one go; each waits for its own answer, all answers together.
 const BATCH: usize = 256;
 /// How long the server may take for one answer; with `sync_interval: always` it takes a millisecond.
@@ -37,6 +39,12 @@ pub trait EventSource: Send + Sync + 'static {
     /// # Errors
     /// When the store can't be read; it is tried again.
     fn events(&self, after: u64, max: usize) -> Result<Vec<EventRow>, Box<dyn std::error::Error + Send + Sync>>;
+}
+
+impl EventSource for Store {
+    fn events(&self, after: u64, max: usize) -> Result<Vec<EventRow>, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(self.read()?.after(after, max)?)
+    }
 }
 
 /// What the outbox is to do.

@@ -31,6 +31,7 @@ pub use orders::OrderError;
 pub use pings::Answered;
 
 use super::keys::{KeyError, UserCredentials, read_seed};
+use crate::engine::EngineHandle;
 use throttle::Throttle;
 
 /// How long the first connect is tried; a managed server answers at once.
@@ -50,6 +51,16 @@ pub trait Intake: Send + Sync + 'static {
     /// Hands over what is answered, waits while there is no room, and gives the answer. `None`: the engine is gone or will
     /// not answer.
     fn ask(&self, input: Box<dyn FnOnce(ReplyTo) -> Input + Send>) -> BoxFuture<'_, Option<Answer>>;
+}
+
+impl Intake for EngineHandle {
+    fn offer(&self, input: Input) -> bool {
+        Self::offer(self, input)
+    }
+
+    fn ask(&self, input: Box<dyn FnOnce(ReplyTo) -> Input + Send>) -> BoxFuture<'_, Option<Answer>> {
+        Box::pin(async move { Self::ask(self, input).await.ok() })
+    }
 }
 
 /// Live chunks of logs go here (`logs::LogCollector`).
