@@ -11,10 +11,7 @@ use swarm_protocol::artifact::ArtifactRef;
 const BUILT: u64 = 1_795_449_718;
 
 /// A tar of these files, all of one time (Unix seconds).
-///
-/// # Errors
-/// When a name is too long for its header.
-pub fn tar(members: &[(String, Vec<u8>)], mtime: u64) -> Result<Vec<u8>> {
+fn tar(members: &[(String, Vec<u8>)], mtime: u64) -> Result<Vec<u8>> {
     let mut builder = tar::Builder::new(Vec::new());
     for (path, content) in members {
         let mut header = tar::Header::new_ustar();

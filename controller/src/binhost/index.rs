@@ -178,13 +178,13 @@ impl Index {
         };
         // the disk takes the one, the larger, while the other is compressed
         let (plain_file, packed) = std::thread::scope(|scope| {
-            let plain_file = scope.spawn(|| settled(&plain));
+            let plain_file = std::thread::Builder::new().spawn_scoped(scope, || settled(&plain))?;
             let packed = gzip(head.as_bytes()).and_then(|mut packed| {
                 let pieces = self.pieces.pack(cuts, &plain, &mut packed)?;
                 Ok((settled(&packed)?, packed.len() as u64, pieces))
             });
-            (plain_file.join(), packed)
-        });
+            io::Result::Ok((plain_file.join(), packed))
+        })?;
         let plain_file = plain_file.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         let (packed_file, packed, pieces) = packed?;
         // both are on disk before either is seen, so that they are replaced within microseconds of each other

@@ -24,11 +24,12 @@ impl Core {
         if !self.settings.sync || self.meta().paused.is_some() || self.in_grace() {
             return;
         }
-        let expected = self.expected_trees();
+        let newest = self.newest_trees();
         let behind = |row: &DroneRow| {
-            let newest = expected.get(&home(row))?;
-            let behind = row.tree != newest.id && row.tree_timestamp < newest.timestamp && self.may_sync(row);
-            behind.then(|| (row.id.clone(), newest.clone()))
+            let newest = newest.get(&home(row))?;
+            let behind = row.tree != newest.tree && row.tree_timestamp < newest.tree_timestamp && self.may_sync(row);
+            let expected = || TreeState { timestamp: newest.tree_timestamp, id: newest.tree.clone() };
+            behind.then(|| (row.id.clone(), expected()))
         };
         let late: Vec<(DroneId, TreeState)> = self.rows.drones.iter().filter_map(behind).collect();
         for (drone, expected) in late {
@@ -36,9 +37,9 @@ impl Core {
         }
     }
 
-    /// Per build profile and base the newest tree any drone there has. Trees without a time stamp can't be compared; nobody
+    /// Per build profile and base a drone with the newest tree there. Trees without a time stamp can't be compared; nobody
     /// is told to change one.
-    fn expected_trees(&self) -> BTreeMap<(&str, &str), TreeState> {
+    fn newest_trees(&self) -> BTreeMap<(&str, &str), &DroneRow> {
         let mut newest: BTreeMap<(&str, &str), &DroneRow> = BTreeMap::new();
         for row in self.rows.drones.iter().filter(|row| row.tree_timestamp.is_some() && self.is_around(row)) {
             let known = newest.entry(home(row)).or_insert(row);
@@ -46,8 +47,7 @@ impl Core {
                 *known = row;
             }
         }
-        let tree = |row: &DroneRow| TreeState { timestamp: row.tree_timestamp, id: row.tree.clone() };
-        newest.into_iter().map(|(home, row)| (home, tree(row))).collect()
+        newest
     }
 
     /// It is there, has nothing in its hands and was not told a moment ago.

@@ -51,10 +51,9 @@ impl Core {
                 places.entry([&row.build_profile, &row.base, &row.tree]).or_default().push(row.id.clone());
             }
         }
-        let owned = |[profile, base, tree]: [&str; 3]| Place {
-            profile: profile.to_owned(),
-            base: base.to_owned(),
-            tree: tree.to_owned(),
+        let owned = |place: [&str; 3]| {
+            let [profile, base, tree] = place.map(str::to_owned);
+            Place { profile, base, tree }
         };
         places.into_iter().map(|(place, drones)| (owned(place), drones)).collect()
     }
@@ -175,9 +174,7 @@ impl Core {
         self.build_event("assign", id, format!("{atom} goes to {name}{last_resort}"), Some(name));
         self.send_build(id);
     }
-}
 
-impl Core {
     /// Whether an entry belongs to the place a drone is in.
     pub(super) fn is_at_home(&self, build: &BuildRow, row: &DroneRow) -> bool {
         build.profile == row.build_profile && build.base == row.base && build.tree == row.tree

@@ -1,12 +1,13 @@
 //! What leaves the binhost and what stays, what people bring, what nobody may have.
 
-use crate::farm::{Drone, Farm, MINUTE, SECOND, file_of, sha};
 use swarm_core::effect::{ImportAnswer, RefusalKind};
 use swarm_core::input::{BinhostRequest, ImportAsk, QueueRequest};
 use swarm_core::rows::{ArtifactRow, ArtifactState, IndexKey, IndexRow, SessionRow};
 use swarm_core::{Answer, Input, Request, Settings};
 use swarm_protocol::artifact::ArtifactRef;
 use swarm_protocol::{ArtifactId, Secret};
+
+use crate::farm::{Drone, Farm, MINUTE, SECOND, file_of, sha};
 
 const HOUR: u64 = 60 * MINUTE;
 const HELLO: &str = "app-misc/hello-1.0";

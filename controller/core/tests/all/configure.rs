@@ -1,11 +1,12 @@
 //! Settings that change while the swarm runs: kept, felt at once, told, and the head of the line readers see.
 
-use crate::farm::*;
 use swarm_core::input::{ConfigChange, Control};
 use swarm_core::rows::ConfigRow;
 use swarm_core::{Answer, Request, Settings};
 use swarm_protocol::BuildId;
 use swarm_protocol::report::Phase;
+
+use crate::farm::*;
 
 fn change(value: Option<&str>, settings: Settings) -> Request {
     Request::Configure(Box::new(ConfigChange {

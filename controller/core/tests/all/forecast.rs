@@ -1,11 +1,12 @@
 //! What is learned of packages and drones, and what is forecast from it.
 
-use crate::farm::*;
 use swarm_core::forecast::{Forecast, Span, forecast};
 use swarm_core::input::Control;
 use swarm_core::rows::{BuildRow, DurationRow};
 use swarm_core::view::TaskView;
 use swarm_protocol::report::{BuildResult, FailureClass};
+
+use crate::farm::*;
 
 fn seen(farm: &mut Farm) -> Forecast {
     let (rows, view) = (farm.store.all::<BuildRow>(), farm.view());

@@ -1,6 +1,5 @@
 //! Stories of the ladder as golden transcripts, and its rules as tables (rules.md §4).
 
-use crate::farm::*;
 use proptest::prelude::*;
 use swarm_core::effect::{Refusal, RefusalKind};
 use swarm_core::input::{DroneAction, DroneWishes, HealAction, PingLoss};
@@ -10,6 +9,8 @@ use swarm_core::{Answer, Effect, Input, Request, Settings};
 use swarm_protocol::DroneId;
 use swarm_protocol::machine::{DroneType, RebootPolicy, WorkerState};
 use swarm_protocol::order::{EscalationRefusal, Rung};
+
+use crate::farm::*;
 
 const DAY: u64 = 24 * 60 * MINUTE;
 

@@ -1,11 +1,12 @@
 //! What a drone says that means harm, or is broken: it costs the others nothing, and what is remembered of it is bounded.
 
-use crate::farm::*;
 use swarm_core::rows::ArtifactRow;
 use swarm_core::{Answer, Effect, Input, ReplyTo};
 use swarm_protocol::artifact::{ArtifactAnswer, ArtifactAsk};
 use swarm_protocol::report::{AttemptStatus, BuildAnswer, BuildNews, Heartbeat, HelloAnswer, Role};
 use swarm_protocol::{Attempt, BuildId, Fence, InstanceId};
+
+use crate::farm::*;
 
 fn say(farm: &mut Farm, input: Input) -> Vec<Effect> {
     farm.core.handle(farm.now, input)

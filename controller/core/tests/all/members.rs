@@ -1,6 +1,5 @@
 //! Who is let onto the bus: invitations, enrolment, leaving.
 
-use crate::farm::*;
 use swarm_core::effect::RefusalKind;
 use swarm_core::input::DroneAction;
 use swarm_core::rows::{InviteState, MemberRow, Standing};
@@ -8,6 +7,8 @@ use swarm_core::{Answer, Input, InviteRequest, Request, Settings};
 use swarm_protocol::DroneId;
 use swarm_protocol::artifact::ArtifactAnswer;
 use swarm_protocol::report::{BuildAnswer, BuildResult, HelloAnswer, Role};
+
+use crate::farm::*;
 
 const HOUR: u64 = 60 * MINUTE;
 

@@ -3,7 +3,6 @@
 //! nothing that was given out is lost or goes to and fro.
 #![expect(clippy::needless_range_loop, reason = "drones are numbered in these journeys")]
 
-use crate::farm::*;
 use proptest::prelude::*;
 use swarm_core::input::{BinhostRequest, Control, DroneAction, QueueRequest};
 use swarm_core::rows::{BuildRow, BuildState};
@@ -13,6 +12,8 @@ use swarm_protocol::artifact::ArtifactAsk;
 use swarm_protocol::plan::Plan;
 use swarm_protocol::report::{BuildNews, BuildReport, BuildResult, FailureClass, Heartbeat, Hello, Role};
 use swarm_protocol::{ArtifactId, Attempt, DroneId, Fence, PlanId};
+
+use crate::farm::*;
 
 const NAMES: [&str; 4] = ["anna", "ben", "cleo", "sweeper-1"];
 const PACKAGES: [&str; 8] = [

@@ -1,6 +1,5 @@
 //! What once went wrong, or went wrong in 0.4: one test per fault.
 
-use crate::farm::*;
 use swarm_core::effect::RefusalKind;
 use swarm_core::input::{Control, DroneAction, QueueRequest, SignedFile, UploadedFile};
 use swarm_core::rows::{ArtifactRow, ArtifactState, BlockedBy, BuildState, Culprit, IndexRow, PlanRow};
@@ -8,6 +7,8 @@ use swarm_core::{Answer, Input, Request};
 use swarm_protocol::artifact::{ArtifactAnswer, ArtifactAsk};
 use swarm_protocol::plan::{Plan, PlannedEdge, PlannedPackage};
 use swarm_protocol::report::{BuildAnswer, BuildNews, BuildResult, Failure, FailureClass, HelloAnswer, Role};
+
+use crate::farm::*;
 
 #[test]
 fn two_plans_that_cut_a_cycle_at_different_places_do_not_wait_for_each_other() {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::farm::{Drone, SECOND, binary, done, sha};
 use swarm_core::input::{Control, PingLoss, QueueRequest, RouteOutcome, SignedFile, UploadedFile};
 use swarm_core::table::{Row, Sink, Source};
 use swarm_core::{Answer, Core, Effect, Input, Now, ReplyTo, Request, Settings, Work};
@@ -12,6 +11,8 @@ use swarm_protocol::order::{BuildJob, Task};
 use swarm_protocol::plan::{Plan, PlannedEdge, PlannedPackage};
 use swarm_protocol::report::{BuildNews, BuildReport, BuildResult, Role};
 use swarm_protocol::{PlanId, StoreId};
+
+use crate::farm::{Drone, SECOND, binary, done, sha};
 
 const ENTRIES: u64 = 50_000;
 
@@ -386,6 +387,20 @@ fn no_package_is_compared_with_a_whole_fleet() {
         idle.beats();
     }
     assert_eq!(idle.most("heartbeat"), 0);
+}
+
+#[test]
+fn a_result_that_leaves_nothing_to_give_walks_the_fleet_for_trees_and_drains_alone() {
+    let mut swarm = Swarm::of(1_000);
+    swarm.pass(70 * SECOND);
+    swarm.beats();
+    swarm.request("queue 1", Request::Queue(QueueRequest { packages: vec![name(0)], ..QueueRequest::default() }));
+    swarm.plan();
+    let before = swarm.core.work().fleet;
+    let builder = swarm.jobs.iter().position(|jobs| !jobs.is_empty()).expect("somebody got the order");
+    swarm.build_one(builder);
+    let walked = swarm.core.work().fleet - before;
+    assert!(walked <= 3_000, "{walked} drones were looked at: nobody is to be given anything");
 }
 
 /// Time passes in steps of a tenth of a second, and nothing but pings happens in it. Answers drones looked at.

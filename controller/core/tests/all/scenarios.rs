@@ -1,10 +1,11 @@
 //! Whole journeys as golden transcripts: a reviewer reads a change of behaviour in the difference.
 
-use crate::farm::*;
 use swarm_core::input::{Control, DroneAction, QueueRequest};
 use swarm_core::rows::{BuildState, Culprit};
 use swarm_core::{Answer, Input, Request, Settings};
 use swarm_protocol::report::{BuildAnswer, BuildNews, BuildResult, Failure, FailureClass, Role};
+
+use crate::farm::*;
 
 #[test]
 fn one_package_is_built_signed_indexed_and_received() {

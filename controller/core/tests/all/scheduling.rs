@@ -1,11 +1,12 @@
 //! Who builds what when, as stories: the order of the line, drones' lines, sweepers, drains, trees, and a controller that is
 //! cut off. Golden transcripts, as in `scenarios.rs`.
 
-use crate::farm::*;
 use swarm_core::input::{Control, DroneAction, QueueRequest};
 use swarm_core::rows::{BuildRow, BuildState, Culprit, DroneRow, Wishes};
 use swarm_core::{Answer, Request, Settings, Sink};
 use swarm_protocol::report::{FailureClass, SyncAnswer};
+
+use crate::farm::*;
 
 /// Drones that get two orders beyond their slots.
 fn farm_with_lines(names: &[&str]) -> Farm {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use crate::farm::*;
 use swarm_core::effect::RefusalKind;
 use swarm_core::input::{Control, DroneAction, QueueRequest};
 use swarm_core::placement::{Explanation, Rule, ScoreRule};
@@ -11,6 +10,8 @@ use swarm_core::settings::PackageRule;
 use swarm_core::{Answer, Request, Settings, Sink};
 use swarm_protocol::machine::{Vitals, WorkerState};
 use swarm_protocol::report::FailureClass;
+
+use crate::farm::*;
 
 fn explain(farm: &mut Farm, package: &str) -> Explanation {
     match farm.why(package) {

@@ -1,8 +1,9 @@
 //! Inputs that came together: taken in their order, looked at once.
 
-use crate::farm::*;
 use swarm_core::input::{Control, DroneAction, QueueRequest};
 use swarm_core::{Effect, Input, Request};
+
+use crate::farm::*;
 
 fn requests(farm: &mut Farm, wanted: &[Request]) -> Vec<Input> {
     let input = |request: &Request| Input::Request {
