@@ -29,7 +29,7 @@ use swarm_tests::tools;
 /// Measures Build Swarm.
 #[derive(Parser)]
 struct Arguments {
-    /// Only these: cycles, heartbeats, pings, recovery, memory, index, agent, start, simulation.
+    /// Only these: cycles, heartbeats, pings, recovery, memory, index, agent, build, start, simulation.
     names: Vec<String>,
     /// A small scale, to show that everything works; the figures say nothing.
     #[arg(long)]
@@ -66,14 +66,15 @@ impl Scale {
 
 type Run = fn(&Scale) -> Result<Vec<Figure>>;
 
-const ALL: [(&str, Run); 9] = [
+const ALL: [(&str, Run); 10] = [
     ("cycles", cycles::run),
     ("heartbeats", heartbeats::run),
     ("pings", pings::run),
     ("recovery", recovery::run),
     ("memory", memory::run),
     ("index", index::run),
-    ("agent", agent::run),
+    ("agent", agent::at_rest),
+    ("build", agent::beside_plain),
     ("start", start::run),
     ("simulation", simulation::run),
 ];

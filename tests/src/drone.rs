@@ -8,8 +8,8 @@ use std::process::{Child, Command};
 use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 
-use crate::processes;
-use crate::swarm::spawn;
+use crate::swarm::{END, spawn};
+use crate::{processes, until};
 
 /// One drone: its supervisor is a child of the test.
 pub struct Drone {
@@ -74,6 +74,18 @@ impl Drone {
         let mut supervisor = self.supervisor.take().context("the supervisor runs")?;
         supervisor.kill()?;
         supervisor.wait()?;
+        Ok(())
+    }
+
+    /// Asks the supervisor to end and waits until it has, and its worker with it.
+    ///
+    /// # Errors
+    /// When it does not end in time.
+    pub fn stop(&mut self) -> Result<()> {
+        processes::signal(self.pid(), Signal::SIGTERM)?;
+        let supervisor = self.supervisor.as_mut().context("the supervisor runs")?;
+        until("the supervisor to end", END, || Ok(supervisor.try_wait()?))?;
+        self.supervisor = None;
         Ok(())
     }
 

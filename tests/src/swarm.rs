@@ -18,7 +18,7 @@ const START: Duration = Duration::from_secs(30);
 /// How long a fleet may take to be online.
 const JOIN: Duration = Duration::from_secs(60);
 /// How long a process may take to end after TERM.
-const END: Duration = Duration::from_secs(15);
+pub(crate) const END: Duration = Duration::from_secs(15);
 
 /// A swarm in a directory of its own.
 pub struct Swarm {

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use rustix::io::Errno;
+use rustix::process::{WaitOptions, wait};
 use swarm_protocol::report::{AttemptStatus, Phase};
 
 use super::dir::AttemptDir;
@@ -103,7 +103,10 @@ impl<'a> Watch<'a> {
             taken.end();
         }
         let (end, cause) = self.until_gone(&taken, cancelled);
-        tree::kill_descendants(std::process::id());
+        // this process is the subreaper of all it started: without a child there is no descendant to look for
+        if !reap(self.emerge).childless {
+            tree::kill_descendants(std::process::id());
+        }
         let patience = Instant::now() + OUTPUT_GRACE;
         while !lock(&taken.shared).done && Instant::now() < patience {
             reap(self.emerge);
@@ -122,7 +125,7 @@ impl<'a> Watch<'a> {
     fn until_gone(&mut self, output: &Output, cancelled: &AtomicBool) -> (End, Option<Cause>) {
         let (mut next_status, mut ending) = (Instant::now(), None::<(Cause, Instant)>);
         loop {
-            if let Some(end) = reap(self.emerge) {
+            if let Some(end) = reap(self.emerge).emerge {
                 return (end, ending.map(|(cause, _)| cause));
             }
             if Instant::now() >= next_status {
@@ -181,20 +184,28 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// Takes all children that ended off the process table, orphans too. Says how `emerge` ended if it was among them.
-fn reap(emerge: u32) -> Option<End> {
-    let mut found = None;
+/// What taking ended children off the process table showed.
+#[derive(Debug, Default)]
+struct Reaped {
+    /// How emerge ended, if it was among them.
+    emerge: Option<End>,
+    /// No child is left, ended or not.
+    childless: bool,
+}
+
+/// Takes all children that ended off the process table, orphans too.
+fn reap(emerge: u32) -> Reaped {
+    let mut reaped = Reaped::default();
     loop {
-        let (pid, end) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(pid, code)) => (pid, End::Exit(code)),
-            Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, End::Signal(signal as i32)),
-            Ok(WaitStatus::StillAlive) => return found,
-            Ok(_) | Err(Errno::EINTR) => continue,
-            // No children at all: emerge was waited for already.
-            Err(_) => return found,
-        };
-        if u32::try_from(pid.as_raw()) == Ok(emerge) {
-            found = Some(end);
+        match wait(WaitOptions::NOHANG) {
+            Ok(Some((pid, status))) if u32::try_from(pid.as_raw_pid()) == Ok(emerge) => {
+                let code = status.exit_status().map(End::Exit);
+                reaped.emerge = code.or(status.terminating_signal().map(End::Signal));
+            }
+            Ok(Some(_)) | Err(Errno::INTR) => {}
+            Ok(None) => return reaped,
+            // ECHILD: nothing else is an error of this call
+            Err(_) => return Reaped { childless: true, ..reaped },
         }
     }
 }

@@ -90,6 +90,13 @@ fn an_emerge_killed_by_strangers_is_told_by_its_signal() {
 }
 
 #[test]
+fn an_emerge_killed_by_a_real_time_signal_has_ended_like_any_other() {
+    let (_dir, _, result) = run("kill -34 $$", Limits::default());
+    assert_eq!(result.exit_status, Some(-34));
+    assert_eq!(result.failure.unwrap().class, FailureClass::Killed);
+}
+
+#[test]
 fn an_emerge_that_is_not_there_is_the_drones_trouble() {
     let dir = tempfile::tempdir().unwrap();
     let attempt = attempt(dir.path(), "", Limits::default());
