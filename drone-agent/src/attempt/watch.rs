@@ -20,8 +20,10 @@ use crate::portage::phases::{Clues, Tracker};
 
 /// How often emerge is looked at.
 const TICK: Duration = Duration::from_millis(50);
-/// How often once its output has ended, as it does a moment before emerge does.
+/// How often for [`LAST_MOMENT`] once its output has ended, as it does a moment before emerge does.
 const LAST_TICK: Duration = Duration::from_millis(5);
+/// An emerge that lives on without its output is looked at as usual after this.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
 /// How often the status is written and memory sampled.
 const STATUS: Duration = Duration::from_secs(1);
 /// What emerge has after TERM before everything is killed (decision 19).
@@ -49,7 +51,8 @@ struct Shared {
     /// The log could not be written; the build goes on.
     log_failed: bool,
     last_output: Instant,
-    done: bool,
+    /// When the output ended.
+    done: Option<Instant>,
 }
 
 /// The same, and a call for whoever waits for the output's end.
@@ -60,18 +63,18 @@ struct Output {
 
 impl Output {
     fn end(&self) {
-        lock(&self.shared).done = true;
+        lock(&self.shared).done = Some(Instant::now());
         self.ended.notify_all();
     }
 
     /// Waits for a tick, but not beyond the end of the output.
     fn wait(&self) {
         let shared = lock(&self.shared);
-        if shared.done {
+        if let Some(done) = shared.done {
             drop(shared);
-            return std::thread::sleep(LAST_TICK);
+            return std::thread::sleep(if done.elapsed() < LAST_MOMENT { LAST_TICK } else { TICK });
         }
-        drop(self.ended.wait_timeout_while(shared, TICK, |shared| !shared.done));
+        drop(self.ended.wait_timeout_while(shared, TICK, |shared| shared.done.is_none()));
     }
 }
 
@@ -92,7 +95,7 @@ impl<'a> Watch<'a> {
     /// Watches until emerge and everything it started is gone.
     pub fn run(mut self, output: impl Read + Send + 'static, log: LogWriter, cancelled: &AtomicBool) -> Ended {
         let tracker = Tracker::new(&self.attempt.job().job.cpv);
-        let shared = Shared { tracker, log, log_failed: false, last_output: Instant::now(), done: false };
+        let shared = Shared { tracker, log, log_failed: false, last_output: Instant::now(), done: None };
         let taken = Arc::new(Output { shared: Mutex::new(shared), ended: Condvar::new() });
         let reader = std::thread::Builder::new().name("output".to_owned()).spawn({
             let taken = Arc::clone(&taken);
@@ -108,7 +111,7 @@ impl<'a> Watch<'a> {
             tree::kill_descendants(std::process::id());
         }
         let patience = Instant::now() + OUTPUT_GRACE;
-        while !lock(&taken.shared).done && Instant::now() < patience {
+        while lock(&taken.shared).done.is_none() && Instant::now() < patience {
             reap(self.emerge);
             taken.wait();
         }

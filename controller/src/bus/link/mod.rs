@@ -9,6 +9,7 @@ mod pings;
 mod plans;
 mod rates;
 mod reports;
+mod room;
 mod throttle;
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! Reports in: from bytes on a subject to an [`Input`], and the engine's answer back to who asked.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,22 +18,14 @@ use swarm_protocol::report::{
 };
 use swarm_protocol::subject::ReportKind;
 use swarm_protocol::{CodecError, DroneId, PROTO_MAX, PROTO_MIN, Subjects};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use super::plans::{Plans, Step};
 use super::rates::{LOGS, REPORTS, Rates, Verdict};
+use super::room::{Bytes, Room};
 use super::{ChunkSink, Inner, Intake};
 
-/// Bytes of requests that wait to be read, all drones together; one request may have 1 MiB. A fleet that comes back has
-/// thousands of small ones at once.
-const UNREAD_BYTES: usize = 64 << 20;
-/// Requests in our hands at one time, all drones together. Most wait: for an fsync, or with a finished build for the next
-/// index, of which there is one a second. What waits was read and is small.
-const SERVED: usize = 16 * 1024;
-/// Requests of one drone in our hands; it asks one thing at a time per build.
-const PER_DRONE: usize = 64;
 /// Longer than any answer takes: a finished build may wait for its log.
 const ANSWER_WITHIN: Duration = Duration::from_secs(90);
 
@@ -45,12 +36,7 @@ pub(super) struct Reports {
     engine: Arc<dyn Intake>,
     plans: Mutex<Plans>,
     rates: Rates,
-    /// Requests in our hands, per drone.
-    held: Mutex<BTreeMap<DroneId, usize>>,
-    /// Room for what is not read yet, in bytes.
-    unread: Arc<Semaphore>,
-    /// And for requests in our hands.
-    places: Arc<Semaphore>,
+    room: Room,
 }
 
 /// A request that may be answered.
@@ -64,7 +50,7 @@ struct Asked {
 /// What a request says, and the room it takes until it is read.
 struct Unread {
     message: Message,
-    _room: OwnedSemaphorePermit,
+    _room: Bytes,
 }
 
 impl AsRef<[u8]> for Unread {
@@ -84,16 +70,7 @@ enum Said {
 
 impl Reports {
     pub(super) fn new(client: Client, inner: Arc<Inner>, engine: Arc<dyn Intake>) -> Self {
-        Self {
-            client,
-            inner,
-            engine,
-            plans: Mutex::default(),
-            rates: Rates::new(REPORTS),
-            held: Mutex::default(),
-            unread: Arc::new(Semaphore::new(UNREAD_BYTES)),
-            places: Arc::new(Semaphore::new(SERVED)),
-        }
+        Self { client, inner, engine, plans: Mutex::default(), rates: Rates::new(REPORTS), room: Room::new() }
     }
 
     /// Heartbeats are handed on at once; each request is served by a task of its own, so that one that waits for the disk
@@ -128,21 +105,14 @@ impl Reports {
             }
             return;
         }
-        let size = u32::try_from(message.payload.len()).unwrap_or(u32::MAX);
-        let unread = self.unread.clone().try_acquire_many_owned(size);
-        let (Ok(room), Ok(place)) = (unread, self.places.clone().try_acquire_owned()) else {
+        let Some((room, place)) = self.room.take(&drone, message.payload.len()) else {
             return self.shed(&drone);
         };
-        if !self.hold(&drone) {
-            return self.shed(&drone);
-        }
-        let asked =
-            Asked { drone: drone.clone(), kind, reply: message.reply.clone(), subject: message.subject.clone() };
+        let asked = Asked { drone, kind, reply: message.reply.clone(), subject: message.subject.clone() };
         let payload = Unread { message, _room: room };
         let this = self.clone();
         drop(crate::watch::spawn("request", async move {
             this.serve(asked, payload).await;
-            this.let_go(&drone);
             drop(place);
         }));
     }
@@ -344,25 +314,6 @@ impl Reports {
         self.inner.counters.shed_requests.fetch_add(1, Relaxed);
         if self.inner.throttle.lets_pass(&format!("shed {drone}")) {
             warn!(%drone, "requests of a drone are let go: more than are served at one time");
-        }
-    }
-
-    /// Room for one more request of a drone.
-    fn hold(&self, drone: &DroneId) -> bool {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = held.entry(drone.clone()).or_default();
-        let room = *count < PER_DRONE;
-        *count += usize::from(room);
-        room
-    }
-
-    fn let_go(&self, drone: &DroneId) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = held.get_mut(drone) {
-            *count -= 1;
-            if *count == 0 {
-                held.remove(drone);
-            }
         }
     }
 }
