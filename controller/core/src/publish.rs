@@ -26,6 +26,9 @@ impl Core {
         if ask.store_id != *self.store_id() || !self.is_current(drone, ask.fence) {
             return ArtifactAnswer::Superseded { reason: format!("attempt {} is not current", ask.fence) };
         }
+        if !self.is_live_worker(drone, &ask.instance) {
+            return ArtifactAnswer::Refused { reason: "another instance of this drone is alive".to_owned() };
+        }
         let Some(index) = self.index_of(drone) else {
             return ArtifactAnswer::Refused { reason: "the drone is not known".to_owned() };
         };

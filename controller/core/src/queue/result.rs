@@ -16,6 +16,8 @@ use crate::state::Core;
 const HOLD: u64 = 4_000;
 /// What it is told to wait, milliseconds.
 const ASK_AGAIN: u64 = 250;
+/// What a run is told to wait that is not the drone's welcomed one, milliseconds.
+const UNWELCOME_AGAIN: u64 = 5_000;
 
 /// A result that waits for its packages and its log.
 #[derive(Debug, Clone)]
@@ -38,6 +40,11 @@ impl Core {
             self.stale(drone, &report);
             let reason = format!("attempt {fence} is not current");
             return self.reply(reply, Answer::Build(BuildAnswer::Superseded { reason }));
+        }
+        if !self.is_live_worker(drone, &report.instance) {
+            // a copy of the drone, with its disk's attempts: what it says of them is not what became of them. A worker that was
+            // only not welcomed yet says it again.
+            return self.reply(reply, Answer::Build(BuildAnswer::Pending { retry_ms: UNWELCOME_AGAIN }));
         }
         self.soft.missing.remove(&fence.build);
         self.soft.leases.insert(fence.build, self.now.at + self.settings.lease);
