@@ -91,6 +91,22 @@ fn a_copy_that_was_not_welcomed_says_nothing_of_the_attempts_its_disk_came_with(
 }
 
 #[test]
+fn a_header_that_would_forge_lines_of_the_shared_index_is_refused() {
+    let mut farm = Farm::of(&["anna"]);
+    let id = farm.drones["anna"].id.clone();
+    for key in ["X: y\n\nCPV", "", "A B", "É"] {
+        let mut hello = farm.drones["anna"].hello(Role::Supervisor);
+        hello.portage.index_header = [(key.to_owned(), "1".to_owned())].into();
+        let effects = say(&mut farm, Input::Hello { drone: id.clone(), hello: Box::new(hello), reply: ReplyTo(9_000) });
+        let answer = hello_answer(&effects);
+        assert!(
+            matches!(&answer, HelloAnswer::Refused { reason, .. } if reason.contains("index header")),
+            "{answer:?}"
+        );
+    }
+}
+
+#[test]
 fn what_is_told_of_a_drone_that_misbehaves_is_bounded_whatever_it_says() {
     let mut farm = Farm::of(&["anna", "ben"]);
     let before = farm.view().last_event;

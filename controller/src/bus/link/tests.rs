@@ -328,6 +328,8 @@ async fn a_ping_names_the_supervisor_s_run_and_brings_back_its_answer() {
     let mut bench = Bench::start(&["alpha"]).await;
     let alpha = bench.drone("alpha").await;
     let mut orders = alpha.client().subscribe(bench.subjects.orders_of(&alpha.id)).await.unwrap();
+    // what is answered now came after the subscription
+    let _: HelloAnswer = alpha.request(ReportKind::Hello, hello()).await;
     let answering = async {
         let message = orders.next().await.unwrap();
         let order = open::<Order>(&message.payload).unwrap().body;
