@@ -249,6 +249,10 @@ pub struct Enrolled {
 pub struct Ticket {
     /// The artifact.
     pub artifact: ArtifactId,
+    /// Who got it; for an import nobody.
+    pub drone: DroneId,
+    /// Why it is good no more; to be told to nobody but who has the secret.
+    pub refused: Option<String>,
     /// The secret to compare with.
     pub token: String,
     /// SHA-256 the file must have.

@@ -92,22 +92,26 @@ impl Core {
 
     /// What a ticket is good for: only while its attempt is current (decision 12).
     pub(crate) fn ticket(&self, artifact: ArtifactId) -> Result<Ticket, Refusal> {
-        let refuse = |kind, error: &str| Refusal {
-            kind,
-            error: error.to_owned(),
-            hint: Some("ask for a new ticket".to_owned()),
-        };
         let row = self.rows.artifacts.get(&artifact.0);
         let Some((row, issued)) = row.zip(self.soft.tickets.get(artifact)) else {
-            return Err(refuse(RefusalKind::NotFound, "no such ticket"));
+            let hint = Some("ask for a new ticket".to_owned());
+            return Err(Refusal { kind: RefusalKind::NotFound, error: "no such ticket".to_owned(), hint });
         };
-        if issued.until <= self.now.at {
-            return Err(refuse(RefusalKind::Conflict, "the ticket has expired"));
-        }
-        if !self.is_wanted(row) {
-            return Err(refuse(RefusalKind::Conflict, "the attempt the ticket was given for is not current"));
-        }
-        Ok(Ticket { artifact, token: issued.token.clone(), sha256: row.sha_in.clone(), size: row.size_in })
+        let refused = if issued.until <= self.now.at {
+            Some("the ticket has expired")
+        } else if !self.is_wanted(row) {
+            Some("the attempt the ticket was given for is not current")
+        } else {
+            None
+        };
+        Ok(Ticket {
+            artifact,
+            drone: row.drone.clone(),
+            refused: refused.map(str::to_owned),
+            token: issued.token.clone(),
+            sha256: row.sha_in.clone(),
+            size: row.size_in,
+        })
     }
 
     pub(crate) fn uploaded(&mut self, artifact: ArtifactId, file: UploadedFile, reply: ReplyTo) {

@@ -16,6 +16,8 @@ use super::durable;
 
 /// Longest wait for the next bytes; a drone that says nothing for so long has gone, and will upload again.
 const SILENCE: Duration = Duration::from_secs(60);
+/// Bytes a second an upload must have on the whole; a slow line of 1 Mbit/s has fifteen times as many.
+const SLOWEST: u64 = 8 << 10;
 
 /// Why an upload was not taken. Nothing is left of it.
 #[derive(Debug, Error)]
@@ -50,6 +52,16 @@ pub enum UploadError {
     /// Nothing came for too long.
     #[error("nothing was sent for {} s", SILENCE.as_secs())]
     Silent,
+    /// It would go on for ever.
+    #[error("{got} of {wanted} bytes came in {} s: slower than {} KiB/s", within.as_secs(), SLOWEST >> 10)]
+    Slow {
+        /// Bytes sent.
+        got: u64,
+        /// Bytes the ticket is for.
+        wanted: u64,
+        /// The time it had.
+        within: Duration,
+    },
     /// The connection broke.
     #[error("the upload broke off: {0}")]
     Broken(String),
@@ -97,8 +109,13 @@ where
     let mut out = tokio::fs::File::from_std(file.reopen().map_err(write)?);
     let mut hash = Sha256::new();
     let mut got = 0;
+    let within = SILENCE + Duration::from_secs(size / SLOWEST);
+    let end = tokio::time::Instant::now() + within;
     loop {
-        let next = tokio::time::timeout(SILENCE, body.next()).await.map_err(|_| UploadError::Silent)?;
+        let silent = tokio::time::Instant::now() + SILENCE;
+        let next = tokio::time::timeout_at(silent.min(end), body.next()).await.map_err(|_| {
+            if silent <= end { UploadError::Silent } else { UploadError::Slow { got, wanted: size, within } }
+        })?;
         let Some(piece) = next else { break };
         let piece = piece.map_err(|error| UploadError::Broken(error.to_string()))?;
         got += piece.len() as u64;

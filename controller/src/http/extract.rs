@@ -1,5 +1,7 @@
 //! Extractors whose refusals are the façade's own JSON errors.
 
+use std::time::Duration;
+
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
@@ -7,6 +9,33 @@ use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
 use super::error::ApiError;
+
+/// How long a request's body may take: most are smaller than a packet.
+const BODY_WITHIN: Duration = Duration::from_secs(30);
+
+/// The whole body, of at most 1 MiB and within half a minute: one that drips holds a place others wait for.
+#[derive(Debug)]
+pub struct Whole(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Whole {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let slow = |_| {
+            let within = BODY_WITHIN.as_secs();
+            ApiError::new(StatusCode::REQUEST_TIMEOUT, format!("the request's body did not come within {within} s"))
+        };
+        let body = tokio::time::timeout(BODY_WITHIN, Bytes::from_request(request, state)).await.map_err(slow)?;
+        body.map(Self).map_err(|rejection| {
+            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "the request's body is larger than 1 MiB")
+                    .hint("send it in several requests")
+            } else {
+                ApiError::bad_request("the request's body could not be read")
+            }
+        })
+    }
+}
 
 /// A JSON body; the content type is not insisted on, because 0.4's scripts do not all send it.
 #[derive(Debug)]
@@ -16,14 +45,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let body = Bytes::from_request(request, state).await.map_err(|rejection| {
-            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "the request's body is larger than 1 MiB")
-                    .hint("send it in several requests")
-            } else {
-                ApiError::bad_request("the request's body could not be read")
-            }
-        })?;
+        let Whole(body) = Whole::from_request(request, state).await?;
         serde_json::from_slice(&body).map(Json).map_err(|error| {
             ApiError::bad_request(format!("the request's body is not the JSON expected here: {error}"))
                 .hint("see /api/openapi.json for what belongs there")

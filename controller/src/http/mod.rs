@@ -34,6 +34,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
+use axum::response::Redirect;
 use axum::routing::get;
 use swarm_core::{Answer, Input, Request, View};
 use tokio::sync::Semaphore;
@@ -42,6 +43,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::runtime::Runtime;
 use crate::metrics::{Counted, Requests, Samples};
 use crate::own_log::OwnLog;
+use crate::places::Places;
 pub use auth::AdminKey;
 use error::ApiError;
 use ports::{Binhost, Bus, Care, Engine, Logs, Readiness, Rows, Store};
@@ -50,8 +52,12 @@ use ports::{Binhost, Bus, Care, Engine, Logs, Readiness, Rows, Store};
 const MAX_FOLLOWERS: usize = 128;
 /// Readers that follow events or the controller's log at one time.
 const MAX_STREAMS: usize = 128;
-/// Uploads at one time; each holds a file open and a core busy hashing.
-const MAX_UPLOADS: usize = 32;
+/// Requests that wait for an event at one time.
+const MAX_WAITERS: usize = 128;
+/// Answers made at one time by walking over all rows of a kind: each may hold thousands of them. More wait their turn.
+const MAX_WALKS: usize = 4;
+/// Uploads at one time, in all and of one drone; each holds a file open and a core busy hashing.
+const MAX_UPLOADS: (usize, usize) = (32, 4);
 
 /// What `swarm serve` hands to the façade.
 pub struct Parts {
@@ -134,7 +140,9 @@ pub struct AppState {
     pub(crate) changing: Arc<tokio::sync::Mutex<()>>,
     pub(crate) packages: Arc<cache::Aged<views::PackageStats>>,
     pub(crate) stock: Arc<cache::Aged<views::BinhostStats>>,
-    pub(crate) uploads: Arc<Semaphore>,
+    pub(crate) uploads: Arc<Places>,
+    pub(crate) waiters: Arc<Semaphore>,
+    walks: Arc<Semaphore>,
     pub(crate) overview: Arc<reads::OverviewCache>,
 }
 
@@ -166,7 +174,9 @@ impl AppState {
             changing: Arc::default(),
             packages: Arc::default(),
             stock: Arc::default(),
-            uploads: Arc::new(Semaphore::new(MAX_UPLOADS)),
+            uploads: Arc::new(Places::new(MAX_UPLOADS.0, MAX_UPLOADS.1)),
+            waiters: Arc::new(Semaphore::new(MAX_WAITERS)),
+            walks: Arc::new(Semaphore::new(MAX_WALKS)),
             overview: Arc::default(),
         }
     }
@@ -191,6 +201,22 @@ impl AppState {
         tokio::task::spawn_blocking(move || read(store.snapshot()?.as_ref()))
             .await
             .map_err(|error| ApiError::internal(&error))?
+    }
+
+    /// Reads all rows of a kind, when it is this one's turn: few do so at one time, however many ask.
+    pub(crate) async fn walk<T, F>(&self, read: F) -> Result<T, ApiError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&dyn Rows) -> Result<T, ApiError> + Send + 'static,
+    {
+        let _turn = self.turn().await;
+        self.read(read).await
+    }
+
+    /// A turn among those who walk over much.
+    pub(crate) async fn turn(&self) -> Option<tokio::sync::OwnedSemaphorePermit> {
+        // never closed
+        self.walks.clone().acquire_owned().await.ok()
     }
 
     /// The controller's name.
@@ -240,6 +266,7 @@ pub fn router(state: AppState, binhost: Router, private: Router) -> Router {
     let router = api
         .merge(openapi::routes())
         .route("/binhost/", get(public::binhost::page))
+        .route("/binhost", get(|| async { Redirect::permanent("/binhost/") }))
         .merge(if metrics { public::metrics_route() } else { Router::new() })
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(unknown_path)

@@ -2,7 +2,7 @@
 //! the queue is read at most once a second while nothing changes.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use swarm_core::View;
@@ -22,6 +22,8 @@ const MAX_SCANNED: usize = 50_000;
 const PAGE: usize = 512;
 /// How long the overview's lists may be old.
 const OVERVIEW_AGE: Duration = Duration::from_secs(1);
+/// Reading it again takes at most one part in so many of the time, if things change all the time.
+const OVERVIEW_SHARE: u32 = 10;
 /// Needed packages in the overview.
 const OVERVIEW_NEEDED: usize = 10;
 /// Blocked packages in the overview.
@@ -153,30 +155,43 @@ pub struct Overview {
 struct Key {
     session: Option<SessionId>,
     counts: Counts,
-    last_event: u64,
 }
 
-/// The last overview, shared by all who ask: a status page asked a thousand times a second reads the queue once.
+/// The last overview, shared by all who ask: however often a status page is asked for, and however much happens meanwhile,
+/// reading the queue takes but a share of the time.
 #[derive(Default)]
-pub struct OverviewCache(Mutex<Option<(Key, Instant, Arc<Overview>)>>);
+pub struct OverviewCache(tokio::sync::Mutex<Option<Known>>);
 
-/// The overview of what `view` shows, at most a second old.
+struct Known {
+    key: Key,
+    at: Instant,
+    /// What it took to make.
+    cost: Duration,
+    overview: Arc<Overview>,
+}
+
+impl Known {
+    fn holds(&self, key: &Key) -> bool {
+        let age = self.at.elapsed();
+        age < OVERVIEW_AGE && (self.key == *key || age < self.cost * OVERVIEW_SHARE)
+    }
+}
+
+/// The overview of what `view` shows, at most a second old; who asks while it is made waits for it.
 pub async fn overview(state: &AppState, view: &View) -> Result<Arc<Overview>, ApiError> {
     let counts = &view.counts;
     if counts.needed == 0 && counts.blocked == 0 && counts.failed == 0 && counts.delegated == 0 {
         return Ok(Arc::default());
     }
-    let key = Key { session: view.session, counts: view.counts, last_event: view.last_event };
-    if let Some((known, at, overview)) = &*state.overview.0.lock().unwrap_or_else(PoisonError::into_inner)
-        && *known == key
-        && at.elapsed() < OVERVIEW_AGE
-    {
-        return Ok(overview.clone());
+    let key = Key { session: view.session, counts: view.counts };
+    let mut kept = state.overview.0.lock().await;
+    if let Some(known) = kept.as_ref().filter(|known| known.holds(&key)) {
+        return Ok(known.overview.clone());
     }
-    let view = view.clone();
-    let read = state.read(move |rows| Ok(Overview::of(&rows.builds()?, &view, wall()))).await?;
+    let (view, began) = (view.clone(), Instant::now());
+    let read = state.walk(move |rows| Ok(Overview::of(&rows.builds()?, &view, wall()))).await?;
     let overview = Arc::new(read);
-    *state.overview.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((key, Instant::now(), overview.clone()));
+    *kept = Some(Known { key, at: Instant::now(), cost: began.elapsed(), overview: overview.clone() });
     Ok(overview)
 }
 

@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::{debug, info, warn};
 
+use super::syncer::SyncWork;
 use super::tail::{self, Followed};
 use super::{Event, planner, syncer};
 use crate::attempt::dir::DirError;
@@ -282,11 +283,15 @@ impl Hands {
 
     pub(crate) fn sync(&self, number: u64, job: &SyncJob, store_id: StoreId, instance: InstanceId) {
         let (link, tell) = (Arc::clone(&self.link), self.tell.clone());
-        let (root, dir, command) = (self.roots[0].clone(), self.sync_dir.clone(), self.sync.command.clone());
-        let timeout = Duration::from_millis(job.timeout_ms);
+        let work = SyncWork {
+            root: self.roots[0].clone(),
+            dir: self.sync_dir.clone(),
+            command: self.sync.command.clone(),
+            timeout: Duration::from_millis(job.timeout_ms),
+        };
         info!(order = number, expected = job.expected.id, "bringing the ebuild repositories up to date");
         let _detached = spawn("sync", async move {
-            syncer::sync_and_tell(&link, root, dir, command, timeout, number, store_id, instance).await;
+            syncer::sync_and_tell(&link, work, number, store_id, instance).await;
             let _ = tell.send(Event::Core(Input::Synced { number })).await;
         });
     }

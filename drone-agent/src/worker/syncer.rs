@@ -31,19 +31,23 @@ const TIMEOUTS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_s
 /// Bytes kept of the end of what the command printed.
 const MAX_SAID: usize = 400;
 
+/// What is to be run, and where.
+pub(crate) struct SyncWork {
+    /// The root whose repositories they are.
+    pub(crate) root: RootConfig,
+    /// Where its files go; see [`place`].
+    pub(crate) dir: PathBuf,
+    /// The operator's command; Portage's own if empty.
+    pub(crate) command: Vec<String>,
+    /// How long it may take.
+    pub(crate) timeout: Duration,
+}
+
 /// Syncs, then tells until it is answered or nobody wants to know.
-pub(crate) async fn sync_and_tell(
-    link: &Link,
-    root: RootConfig,
-    dir: PathBuf,
-    command: Vec<String>,
-    timeout: Duration,
-    number: u64,
-    store_id: StoreId,
-    instance: InstanceId,
-) {
+pub(crate) async fn sync_and_tell(link: &Link, work: SyncWork, number: u64, store_id: StoreId, instance: InstanceId) {
     let began = Instant::now();
     let (failure, tree) = blocking("sync", move || {
+        let SyncWork { root, dir, command, timeout } = work;
         let ended = run(&root, &dir, &command, timeout.clamp(TIMEOUTS.0, TIMEOUTS.1));
         (ended.err(), state::tree_state(&root).unwrap_or_default())
     })

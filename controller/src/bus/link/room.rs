@@ -1,11 +1,12 @@
 //! Room for requests in our hands: by bytes until they are read, by their number in all, and by drone. Who finds none is
-//! let go, counted, and asks again. What was taken is given back by being dropped, so also when a task dies.
+//! let go, counted, and asks again.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use swarm_protocol::DroneId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::places::{Place, Places};
 
 /// Bytes of requests that wait to be read, all drones together; one request may have 1 MiB. A fleet that comes back has
 /// thousands of small ones at once.
@@ -19,8 +20,7 @@ const PER_DRONE: usize = 64;
 /// Who holds how much.
 pub(super) struct Room {
     unread: Arc<Semaphore>,
-    places: Arc<Semaphore>,
-    held: Arc<Mutex<BTreeMap<DroneId, usize>>>,
+    places: Places,
 }
 
 /// Bytes of a request that is not read yet.
@@ -28,46 +28,16 @@ pub(super) struct Bytes {
     _permit: OwnedSemaphorePermit,
 }
 
-/// A request in our hands.
-pub(super) struct Place {
-    drone: DroneId,
-    held: Arc<Mutex<BTreeMap<DroneId, usize>>>,
-    _place: OwnedSemaphorePermit,
-}
-
 impl Room {
     pub(super) fn new() -> Self {
-        Self {
-            unread: Arc::new(Semaphore::new(UNREAD_BYTES)),
-            places: Arc::new(Semaphore::new(SERVED)),
-            held: Arc::default(),
-        }
+        Self { unread: Arc::new(Semaphore::new(UNREAD_BYTES)), places: Places::new(SERVED, PER_DRONE) }
     }
 
     /// Room for one more request of a drone, of so many bytes; `None` when there is none.
     pub(super) fn take(&self, drone: &DroneId, bytes: usize) -> Option<(Bytes, Place)> {
         let bytes = u32::try_from(bytes).ok()?;
-        let bytes = self.unread.clone().try_acquire_many_owned(bytes).ok()?;
-        let place = self.places.clone().try_acquire_owned().ok()?;
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = held.entry(drone.clone()).or_default();
-        if *count == PER_DRONE {
-            return None;
-        }
-        *count += 1;
-        Some((Bytes { _permit: bytes }, Place { drone: drone.clone(), held: Arc::clone(&self.held), _place: place }))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = held.get_mut(&self.drone) {
-            *count -= 1;
-            if *count == 0 {
-                held.remove(&self.drone);
-            }
-        }
+        let permit = self.unread.clone().try_acquire_many_owned(bytes).ok()?;
+        Some((Bytes { _permit: permit }, self.places.take(drone)?))
     }
 }
 
@@ -94,24 +64,11 @@ mod tests {
     }
 
     #[test]
-    fn one_drone_holds_sixty_four_and_the_others_are_served() {
+    fn who_is_let_go_for_want_of_a_place_holds_no_bytes() {
         let room = Room::new();
-        let mut taken: Vec<_> = (0..PER_DRONE).map(|_| room.take(&drone(1), 10).unwrap()).collect();
-        assert!(room.take(&drone(1), 10).is_none());
-        assert!(room.take(&drone(2), 10).is_some());
-        taken.pop();
-        assert!(room.take(&drone(1), 10).is_some());
+        let taken: Vec<_> = (0..PER_DRONE).map(|_| room.take(&drone(1), 10).unwrap()).collect();
+        assert!(room.take(&drone(1), 10).is_none() && room.take(&drone(2), 10).is_some());
         drop(taken);
-        assert!(room.held.lock().unwrap().is_empty(), "nothing is remembered of who holds nothing");
-        assert_eq!(room.unread.available_permits(), UNREAD_BYTES, "who was refused holds nothing");
-    }
-
-    #[test]
-    fn all_drones_together_hold_so_many() {
-        let room = Room::new();
-        let taken: Vec<_> = (0..SERVED).map(|number| room.take(&drone(number / PER_DRONE), 10).unwrap()).collect();
-        assert!(room.take(&drone(SERVED), 10).is_none());
-        drop(taken);
-        assert!(room.take(&drone(SERVED), 10).is_some());
+        assert_eq!((room.places.holders(), room.unread.available_permits()), (0, UNREAD_BYTES));
     }
 }

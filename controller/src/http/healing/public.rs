@@ -56,7 +56,7 @@ pub struct PingQuery {
     )
 )]
 pub async fn pings(State(state): State<AppState>, Query(query): Query<PingQuery>) -> Result<Response, ApiError> {
-    if let Some(name) = query.id.or(query.name).filter(|name| !name.is_empty()) {
+    if let Some(name) = [query.id, query.name].into_iter().flatten().find(|name| !name.is_empty()) {
         return Ok(Json(super::ping(&state, &name).await?).into_response());
     }
     let view = state.view();
@@ -163,7 +163,8 @@ pub async fn set_type(
     Path(name): Path<String>,
     JsonBody(body): JsonBody<TypeBody>,
 ) -> Result<Json<TypeDone>, ApiError> {
-    let wanted = parse_type(&body.drone_type.or(body.r#type).unwrap_or_default())?;
+    let word = [body.drone_type, body.r#type].into_iter().flatten().find(|word| !word.is_empty());
+    let wanted = parse_type(&word.unwrap_or_default())?;
     let healed = heal(&state, &admin, name, HealAction::SetType(wanted)).await?;
     let detected = state.view().drones.get(&healed.drone).map(|drone| drone.row.detected_type).unwrap_or_default();
     let drone_type = wanted.unwrap_or(detected).name().to_owned();

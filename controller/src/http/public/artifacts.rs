@@ -5,6 +5,7 @@ use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use swarm_core::effect::Ticket;
+use swarm_core::rows::{ArtifactRow, ArtifactState};
 use swarm_core::{Answer, Input, Request};
 use swarm_protocol::ArtifactId;
 use tracing::warn;
@@ -62,16 +63,17 @@ pub async fn put(
         Err(refusal) if refusal.status == StatusCode::NOT_FOUND => return Err(no_ticket()),
         Err(refusal) => return Err(refusal),
     };
+    if let Some(why) = &ticket.refused {
+        return Err(ApiError::new(StatusCode::CONFLICT, why.clone()).hint("ask for a new ticket"));
+    }
     check_size(&state, &ticket, &headers)?;
-    let _room = state
-        .uploads
-        .try_acquire()
-        .map_err(|_| ApiError::busy("too many uploads at one time").hint("try again in a moment").retry_after(2))?;
+    let busy = || ApiError::busy("too many uploads at one time").hint("try again in a moment").retry_after(2);
+    let _place = state.uploads.take(&ticket.drone).ok_or_else(busy)?;
     let received = state.binhost.receive(artifact, ticket.sha256, ticket.size, body.into_data_stream()).await;
     let file = received.map_err(refusal)?;
     let make = Box::new(move |reply| Input::Uploaded { artifact, file, reply });
     let answer = state.engine.ask(make).await;
-    settle(&state, artifact, answer)
+    settle(&state, artifact, answer).await
 }
 
 fn no_ticket() -> ApiError {
@@ -99,10 +101,21 @@ fn refusal(error: UploadError) -> ApiError {
         UploadError::Full(_) => StatusCode::INSUFFICIENT_STORAGE,
         UploadError::Broken(_) => StatusCode::SERVICE_UNAVAILABLE,
     };
-    ApiError::new(status, error.to_string())
+    let refused = ApiError::new(status, error.to_string());
+    if status == StatusCode::SERVICE_UNAVAILABLE { refused.retry_after(5) } else { refused }
 }
 
-fn settle(
+/// Removes what was sent and is not taken; not in the place of the same file sent before, which waits to be signed.
+async fn discard(state: &AppState, artifact: ArtifactId) {
+    let uploaded = |row: ArtifactRow| matches!(row.state, ArtifactState::Uploaded { .. });
+    let waits = state.read(move |rows| Ok(rows.artifact(artifact.0)?.is_some_and(uploaded))).await;
+    // what can't be read stays: the next start removes it if nobody needs it
+    if matches!(waits, Ok(false)) {
+        state.binhost.discard(artifact);
+    }
+}
+
+async fn settle(
     state: &AppState,
     artifact: ArtifactId,
     answer: Result<Answer, NoAnswer>,
@@ -112,21 +125,21 @@ fn settle(
             Ok(Json(ArtifactAnswer { status: "taken".to_owned(), artifact: artifact.0 }))
         }
         Ok(Answer::Upload { taken: false, reason }) => {
-            state.binhost.discard(artifact);
+            discard(state, artifact).await;
             Err(ApiError::new(StatusCode::CONFLICT, reason))
         }
         Ok(Answer::Refused(refusal)) => {
-            state.binhost.discard(artifact);
+            discard(state, artifact).await;
             Err(refusal.into())
         }
         Ok(_) => Err(unexpected()),
         // nothing was taken: the drone comes again with the whole file
-        Err(reason @ (NoAnswer::Busy | NoAnswer::Stopped)) => {
-            state.binhost.discard(artifact);
+        Err(reason @ NoAnswer::Busy) => {
+            discard(state, artifact).await;
             Err(reason.into())
         }
-        // it may have been taken: the file stays, and the core drops it if not
-        Err(reason @ NoAnswer::TimedOut) => {
+        // it may have been taken: the file stays, and the core or the next start drops it if not
+        Err(reason @ (NoAnswer::TimedOut | NoAnswer::Stopped)) => {
             warn!(artifact = artifact.0, "an upload is whole and the engine has not answered in time");
             Err(reason.into())
         }

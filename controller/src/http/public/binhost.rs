@@ -78,7 +78,7 @@ impl Sums {
 
 async fn read(state: &AppState) -> Result<(Vec<IndexRow>, Sums), ApiError> {
     state
-        .read(|rows| {
+        .walk(|rows| {
             let mut sums = Sums::default();
             for artifact in rows.artifacts()? {
                 sums.add(artifact);

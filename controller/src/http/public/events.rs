@@ -55,8 +55,9 @@ pub struct EventsQuery {
     responses((status = 200, body = Events), (status = 400, body = ErrorBody))
 )]
 pub async fn events(State(state): State<AppState>, Query(query): Query<EventsQuery>) -> Result<Json<Events>, ApiError> {
-    let since = query.since.unwrap_or(0);
+    let since = known(&state, query.since.unwrap_or(0)).await?;
     if let Some(wait) = query.wait.filter(|&wait| wait > 0 && since > 0) {
+        let _place = stream::place(&state.waiters, "events")?;
         wait_for_newer(&state, since, wait.min(MAX_WAIT_S)).await;
     }
     let limit = query.limit.unwrap_or(RECENT).clamp(1, MAX_EVENTS);
@@ -71,6 +72,20 @@ pub async fn events(State(state): State<AppState>, Query(query): Query<EventsQue
         })
         .await?;
     Ok(Json(Events { events: found.events.iter().map(Event::from).collect(), latest_id: found.seen }))
+}
+
+/// A number above the newest is of another store, that of 0.4 or one from before a restore: whoever sends it knows none of
+/// ours, and would be told nothing until there are as many.
+async fn known(state: &AppState, since: u64) -> Result<u64, ApiError> {
+    if since <= *state.engine.events().borrow() {
+        return Ok(since);
+    }
+    let newest = newest(state).await?;
+    Ok(if since <= newest { since } else { 0 })
+}
+
+async fn newest(state: &AppState) -> Result<u64, ApiError> {
+    state.read(|rows| Ok(rows.events_newest(None, 1)?.first().map_or(0, |row| row.seq))).await
 }
 
 /// Whether an event is of that kind and of that drone; empty and missing words choose nothing.
@@ -124,8 +139,8 @@ pub async fn stream(
     Query(query): Query<StreamQuery>,
 ) -> Result<Response, ApiError> {
     let place = stream::place(&state.streams, "events")?;
-    let newest = state.read(|rows| Ok(rows.events_newest(None, 1)?.first().map_or(0, |row| row.seq))).await?;
-    // a number above the newest is of another store: it would wait for a long time, and miss everything until then
+    let newest = newest(&state).await?;
+    // as with `known`
     let known = stream::last_event_id(&headers).or(query.since).filter(|&known| known <= newest);
     let fits = fits(query.r#type, query.drone);
     let told = move |teller: Teller| Teller::next(teller, fits.clone());
@@ -198,6 +213,10 @@ pub async fn past(
     let limit = query.limit.unwrap_or(DEFAULT_PAST).clamp(1, MAX_EVENTS);
     let fits = fits(query.r#type, query.drone);
     let since = query.since.filter(|since| *since > 0.0);
+    let since = match since {
+        Some(number) if number < FIRST_MOMENT && number > newest(&state).await? as f64 => None,
+        since => since,
+    };
     let found = state
         .read(move |rows| {
             Ok(match since {

@@ -163,7 +163,7 @@ impl Range {
 /// What a range asks for, as far as it lies in one piece: HTTP lets a server give a part of what was asked for.
 async fn part(state: &AppState, fence: Fence, range: Range) -> Result<Response, ApiError> {
     let (first, wanted) = match range {
-        Range::From { first, last } => (first, last.map_or(MAX_RANGE, |last| last - first + 1)),
+        Range::From { first, last } => (first, last.map_or(MAX_RANGE, |last| (last - first).saturating_add(1))),
         Range::Last(count) => {
             let total = read(state, fence, 0, 0).await?.ok_or_else(|| unknown(fence))?.total;
             (total.saturating_sub(count), count)
@@ -171,7 +171,8 @@ async fn part(state: &AppState, fence: Fence, range: Range) -> Result<Response, 
     };
     let piece = read(state, fence, first, wanted.min(MAX_RANGE)).await?.ok_or_else(|| unknown(fence))?;
     let length = if piece.ended { piece.total.to_string() } else { "*".to_owned() };
-    if piece.bytes.is_empty() && first < piece.total {
+    // of a log that has ended, nothing comes any more that is not there
+    if piece.bytes.is_empty() && first < piece.total && !piece.ended {
         return Err(ApiError::busy("these bytes of the log have not come yet").retry_after(2));
     }
     if piece.bytes.is_empty() {

@@ -29,7 +29,7 @@ pub async fn list(State(state): State<AppState>) -> Result<Json<Sessions>, ApiEr
 pub async fn show(State(state): State<AppState>, Path(id): Path<u64>) -> Result<Json<SessionDetail>, ApiError> {
     let view = state.view();
     let detail = state
-        .read(move |rows| {
+        .walk(move |rows| {
             let row = rows.session(id)?.ok_or_else(|| {
                 ApiError::not_found(format!("there is no session {id}"))
                     .hint("see /api/v1/sessions for those there are")

@@ -71,7 +71,7 @@ pub async fn list(
     State(state): State<AppState>,
     Query(query): Query<ListQuery>,
 ) -> Result<JsonAnswer<BinhostPackages>, ApiError> {
-    let rows = state.read(|rows| Ok(rows.artifacts()?)).await?;
+    let rows = state.walk(|rows| Ok(rows.artifacts()?)).await?;
     let fits: Vec<ArtifactRow> = rows.into_iter().filter(|row| fits(row, &query)).collect();
     let total = fits.len() as u64;
     let limit = query.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1);

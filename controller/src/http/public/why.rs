@@ -44,9 +44,12 @@ pub async fn why(
     Query(query): Query<WhyQuery>,
 ) -> Result<Json<WhyAnswer>, ApiError> {
     let package = format!("{category}/{package}");
+    // the engine itself goes through the fleet for it: one after the other
+    let turn = state.turn().await;
     let Answer::Why(mut found) = state.request("reader", Request::Why { package: package.clone() }).await? else {
         return Err(unexpected());
     };
+    drop(turn);
     found.retain(|entry| query.build.is_none_or(|build| entry.build.0 == build));
     if query.slot.is_some() || query.repo.is_some() {
         found = state.read(move |rows| narrow(rows, found, &query)).await?;

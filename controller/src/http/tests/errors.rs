@@ -102,6 +102,30 @@ async fn an_engine_that_does_not_answer_is_hung_and_not_ready() {
     assert_eq!(reply.json()["reasons"], serde_json::json!(["the engine does not answer"]));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_body_that_drips_is_let_go() {
+    let world = World::new(Store::default(), View::default());
+    let drip = futures::stream::unfold((), async |()| {
+        tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+        Some((Ok::<_, std::io::Error>(" "), ()))
+    });
+    let request = Request::post("/api/v1/control").header("X-Admin-Key", KEY);
+    let reply = world.send(request.body(Body::from_stream(drip)).unwrap()).await;
+    assert_eq!(reply.status, StatusCode::REQUEST_TIMEOUT, "{}", reply.text());
+    assert!(reply.text().contains("within 30 s"), "{}", reply.text());
+}
+
+#[tokio::test]
+async fn who_asks_for_the_overview_while_it_is_read_shares_it() {
+    let (store, view) = busy();
+    let reads = store.reads.clone();
+    let world = World::new(store, view);
+    let answers = futures::future::join_all((0..50).map(|_| world.get("/api/v1/status"))).await;
+    assert!(answers.iter().all(|reply| reply.status == StatusCode::OK));
+    // each of them reads its session besides
+    assert_eq!(reads.load(std::sync::atomic::Ordering::SeqCst), 51);
+}
+
 #[tokio::test]
 async fn a_handler_that_panics_answers_500() {
     // the engine of the tests panics when it is asked more than it has answers for

@@ -316,6 +316,12 @@ async fn events_since_a_number_lose_nothing() {
     assert_eq!(ask("?since=1&limit=2").await, (vec![2, 3], 3), "the next question goes on from here");
     assert_eq!(ask("?since=2&type=queue").await, (vec![3, 5], 5));
     assert_eq!(ask("?since=5").await, (vec![], 5));
+    assert_eq!(
+        ask("?since=70000").await,
+        (vec![1, 2, 3, 4, 5], 5),
+        "of another store: whoever asks so knows none of ours"
+    );
+    assert_eq!(ask("?since=70000&wait=30").await, (vec![1, 2, 3, 4, 5], 5), "and is told at once");
     assert_eq!(ask("?drone=beta").await, (vec![], 5));
     assert_eq!(ask("?drone=alpha&limit=1").await, (vec![5], 5));
     let past = |query: &'static str| {
@@ -331,6 +337,7 @@ async fn events_since_a_number_lose_nothing() {
     assert_eq!(past("").await, [1, 2, 3, 4, 5]);
     assert_eq!(past("?limit=2").await, [4, 5]);
     assert_eq!(past("?since=3").await, [4, 5], "below 1e9 it is a number");
+    assert_eq!(past("?since=70000").await, [1, 2, 3, 4, 5]);
     assert_eq!(past("?since=1700000003").await, [3, 4, 5], "above, a moment");
     assert_eq!(past("?since=1700000003.5&type=assign").await, [4]);
     assert_eq!(past("?drone=beta").await, Vec::<u64>::new());

@@ -27,6 +27,24 @@ async fn a_log_is_read_whole_and_in_parts() {
 }
 
 #[tokio::test]
+async fn a_range_beyond_what_there_is_or_will_be_is_said_to_be_so() {
+    let world = World::new(Store::default(), View::default());
+    let range = async |range: &str| {
+        let request = Request::get("/api/v1/builds/1/2/log").header("range", range).body(Body::empty()).unwrap();
+        world.send(request).await
+    };
+    world.logs.log.send_replace(log("0123456789", true));
+    let whole = range("bytes=0-18446744073709551615").await;
+    assert_eq!((whole.status, whole.text().as_str()), (StatusCode::PARTIAL_CONTENT, "0123456789"));
+    // a tail that never came: nobody needs to ask again
+    let lost = LogPiece { offset: 10, bytes: Vec::new(), total: 20, ended: true, complete: false };
+    world.logs.log.send_replace(lost.clone());
+    assert_eq!(range("bytes=10-").await.status, StatusCode::RANGE_NOT_SATISFIABLE);
+    world.logs.log.send_replace(LogPiece { ended: false, ..lost });
+    assert_eq!(range("bytes=10-").await.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
 async fn a_log_larger_than_a_piece_comes_whole() {
     let world = World::new(Store::default(), View::default());
     world.logs.log.send_replace(log(&"a line of the log\n".repeat(60_000), true));
@@ -165,6 +183,23 @@ async fn streams_are_bounded_and_a_place_is_given_back() {
     drop(Pieces::of(&world, asked("/api/v1/events/stream", None)).await);
     drop(open);
     assert_eq!(world.state.following(), 0);
+}
+
+#[tokio::test]
+async fn who_waits_for_an_event_takes_no_place_of_those_who_ask() {
+    let (store, view) = busy();
+    let world = World::new(store, view);
+    let ask = || world.router.clone().oneshot(asked("/api/v1/events?since=5&wait=30", None));
+    let mut waiting: Vec<_> = Vec::new();
+    while world.state.waiters.available_permits() > 0 {
+        let mut one = Box::pin(ask());
+        assert!(futures::poll!(&mut one).is_pending());
+        waiting.push(one);
+    }
+    let reply = world.send(asked("/api/v1/events?since=5&wait=30", None)).await;
+    assert_eq!((reply.status, reply.headers["retry-after"].to_str().unwrap()), (StatusCode::SERVICE_UNAVAILABLE, "5"));
+    assert_eq!(world.get("/api/v1/events?since=4").await.status, StatusCode::OK);
+    assert_eq!(world.get("/api/v1/status").await.status, StatusCode::OK);
 }
 
 #[tokio::test]

@@ -3,13 +3,14 @@ use axum::http::{Request, StatusCode};
 use swarm_core::Input;
 use swarm_core::effect::{Answer, Refusal, RefusalKind, Ticket};
 use swarm_core::view::View;
-use swarm_protocol::ArtifactId;
+use swarm_protocol::{ArtifactId, DroneId};
 
 use super::world::*;
 use crate::http::ports::NoAnswer;
 
 fn ticket(size: u64) -> Answer {
-    Answer::Ticket(Ticket { artifact: ArtifactId(9), token: "secret".to_owned(), sha256: "ab".to_owned(), size })
+    let (artifact, drone, refused) = (ArtifactId(9), DroneId::from("UA"), None);
+    Answer::Ticket(Ticket { artifact, drone, refused, token: "secret".to_owned(), sha256: "ab".to_owned(), size })
 }
 
 fn put(body: &str, ticket: Option<&str>) -> Request<Body> {
