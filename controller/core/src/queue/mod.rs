@@ -10,6 +10,7 @@ mod remove;
 mod request;
 mod result;
 mod session;
+mod supersede;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

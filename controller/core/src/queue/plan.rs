@@ -73,6 +73,9 @@ impl Core {
         }
         self.forget_plan(row.id.0);
         if let [only] = row.builds[..] {
+            if self.rows.builds.get(&only.0).is_some_and(|row| row.origin == Origin::Dependency) {
+                return self.drop_unknown(only, first_line(&complaint.text));
+            }
             let text: String = complaint.text.chars().take(MAX_COMPLAINT).collect();
             self.build_event("blocked", only, format!("cannot be resolved: {}", first_line(&text)), None);
             let (reasons, since, by) = (vec![text], self.now.wall, BlockedBy::Resolver);
@@ -100,6 +103,7 @@ impl Core {
             tree: planner.tree.clone(),
             wishes: self.wishes_of(&row.builds),
         };
+        let former = self.soft.graph.before(row.builds.iter().copied());
         let mut targets: BTreeMap<u32, Vec<BuildId>> = BTreeMap::new();
         for (build, target) in row.builds.iter().zip(&plan.targets) {
             match target {
@@ -130,10 +134,14 @@ impl Core {
             let after = needs.filter_map(|need| entries.get(need).copied()).collect();
             let entry = entries[&index];
             self.set_after(entry, after);
-            if matches!(self.rows.builds.get(&entry.0).map(|row| &row.state), Some(BuildState::Planning { .. })) {
-                self.set_state(entry, BuildState::Needed { not_before: 0 });
+            match self.rows.builds.get(&entry.0).map(|row| &row.state) {
+                Some(BuildState::Planning { .. }) => self.set_state(entry, BuildState::Needed { not_before: 0 }),
+                // it stood in the line of another place
+                Some(&BuildState::Needed { not_before }) => self.set_state(entry, BuildState::Needed { not_before }),
+                _ => {}
             }
         }
+        self.drop_superseded(former, &entries.into_values().collect(), plan);
     }
 
     /// What the entries of a plan were asked for with; they come from one request. Dependencies get the same.
@@ -167,10 +175,15 @@ impl Core {
         let key = (identity, row.session);
         let rebuild = askers.iter().any(|id| self.rows.builds.get(&id.0).is_some_and(|build| build.rebuild));
         let known = self.soft.identities.get(&key).copied().filter(|id| !askers.contains(id));
-        let reuse = known.filter(|id| !rebuild || self.is_open(*id));
+        let moved = known.filter(|id| self.is_left_elsewhere(*id, place));
+        let askers: Vec<BuildId> = moved.into_iter().chain(askers.iter().copied()).collect();
+        if let Some(entry) = moved {
+            self.raise(entry, place.wishes.priority);
+        }
+        let reuse = known.filter(|id| moved.is_none() && (!rebuild || self.is_open(*id)));
         if let Some(entry) = reuse {
             for asker in askers {
-                self.join(*asker, entry);
+                self.join(asker, entry);
             }
             self.raise(entry, place.wishes.priority);
             return Some((entry, false));
@@ -220,6 +233,15 @@ impl Core {
             }
             _ => Some((entry, true)),
         }
+    }
+
+    /// A dependency that was planned for another base or tree and waits there: it is built where those are built who need it.
+    fn is_left_elsewhere(&self, id: BuildId, place: &Place) -> bool {
+        self.rows.builds.get(&id.0).is_some_and(|row| {
+            row.origin == Origin::Dependency
+                && matches!(row.state, BuildState::Needed { .. })
+                && (row.base != place.base || row.tree != place.tree)
+        })
     }
 
     /// A plan makes another package of an entry: by its old identity it is not found any more.

@@ -2,7 +2,7 @@
 
 use swarm_core::effect::RefusalKind;
 use swarm_core::input::{Control, DroneAction, QueueRequest, SignedFile, UploadedFile};
-use swarm_core::rows::{ArtifactRow, ArtifactState, BlockedBy, BuildState, Culprit, IndexRow, PlanRow};
+use swarm_core::rows::{ArtifactRow, ArtifactState, BlockedBy, BuildState, Culprit, IndexRow, PlanRow, Wishes};
 use swarm_core::{Answer, Input, Request};
 use swarm_protocol::artifact::{ArtifactAnswer, ArtifactAsk};
 use swarm_protocol::plan::{Plan, PlannedEdge, PlannedPackage};
@@ -14,9 +14,12 @@ use crate::farm::*;
 fn two_plans_that_cut_a_cycle_at_different_places_do_not_wait_for_each_other() {
     let mut farm = Farm::of(&["anna"]);
     farm.control(Control::Pause, None);
-    farm.queue(&["dev-libs/ring-a"]);
-    // Portage cut the cycle so that ring-b is built first and ring-a waits for it. Now the tree moves: ring-b, which is
-    // ready, is planned anew and alone, and there ring-a comes first
+    let wishes = Wishes { total_ms: Some(60 * MINUTE), ..Wishes::default() };
+    let packages = vec!["dev-libs/ring-a".to_owned()];
+    farm.request(Request::Queue(QueueRequest { packages, wishes, ..QueueRequest::default() }));
+    farm.queue(&["dev-libs/ring-b"]);
+    // Portage cut the cycle so that ring-b is built first and ring-a waits for it. Now the tree moves: each is planned anew
+    // and alone, since they were asked for with other wishes, and in ring-b's plan ring-a comes first
     farm.drones.get_mut("anna").unwrap().tree = "tree-2".to_owned();
     farm.pass(MINUTE);
     assert!(farm.told("control").iter().any(|message| message.starts_with("planned anew")));

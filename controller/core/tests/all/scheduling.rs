@@ -659,3 +659,140 @@ fn retry_and_reset_bring_back_what_was_given_up_and_history_is_forgotten_without
     assert_eq!(farm.store.all::<swarm_core::rows::StatsRow>(), vec![]);
     assert_eq!(farm.store.all::<swarm_core::rows::DurationRow>().len(), 1);
 }
+
+/// calc and abacus wait for libcalc, and the ebuild tree has another one from now on.
+fn with_another_libcalc(farm: &mut Farm) {
+    let cpv = "dev-libs/libcalc-4";
+    farm.tree.insert(cp(cpv), Ebuild { cpv, ..Ebuild::default() });
+    for drone in farm.drones.values_mut() {
+        drone.tree = "tree-2".to_owned();
+    }
+}
+
+#[test]
+fn a_dependency_that_a_new_tree_replaced_leaves_the_queue_and_the_new_one_is_built() {
+    let mut farm = Farm::of(&["anna"]);
+    farm.control(Control::Pause, None);
+    farm.queue(&["app-misc/calc", "app-misc/abacus"]);
+    assert_eq!(farm.state("dev-libs/libcalc-3"), "needed");
+    farm.say("a newer tree has libcalc-4 instead");
+    with_another_libcalc(&mut farm);
+    farm.pass(MINUTE);
+    assert_eq!((farm.entries("dev-libs/libcalc-3").len(), farm.state("dev-libs/libcalc-4")), (0, "needed"));
+    assert_eq!(farm.told("blocked"), Vec::<&str>::new(), "nobody was asked for what is not there any more");
+    farm.control(Control::Resume, None);
+    for _ in 0..3 {
+        let cpv = holders(&farm, &["anna"])[0][0].clone();
+        farm.builds("anna", &cpv);
+        farm.pass(2 * SECOND);
+    }
+    let ended = farm.told("control").into_iter().find(|message| message.starts_with("session"));
+    assert_eq!(ended, Some("session session-1 is complete: 3 packages"));
+    golden!(farm);
+}
+
+#[test]
+fn a_dependency_that_a_new_tree_still_has_keeps_its_entry_and_moves_on() {
+    let mut farm = Farm::of(&["anna"]);
+    farm.control(Control::Pause, None);
+    farm.queue(&["app-misc/calc"]);
+    let before = farm.entry("dev-libs/libcalc-3");
+    farm.drones.get_mut("anna").unwrap().tree = "tree-2".to_owned();
+    farm.pass(MINUTE);
+    let after = farm.entry("dev-libs/libcalc-3");
+    assert_eq!((after.id, after.tree.as_str()), (before.id, "tree-2"));
+    assert_eq!(farm.asked_for(), ["app-misc/calc", "app-misc/calc"], "only what was asked for is asked for again");
+    farm.control(Control::Resume, None);
+    farm.builds("anna", "dev-libs/libcalc-3");
+    farm.pass(2 * SECOND);
+    assert_eq!(farm.holder("app-misc/calc-3.1").as_deref(), Some("anna"));
+}
+
+#[test]
+fn a_superseded_dependency_stays_until_the_last_of_its_askers_is_planned_anew() {
+    let mut farm = Farm::of(&["anna"]);
+    farm.control(Control::Pause, None);
+    farm.queue(&["app-misc/calc"]);
+    let other_use = QueueRequest {
+        packages: vec!["app-misc/abacus".to_owned()],
+        package_use: vec!["app-misc/abacus -debug".to_owned()],
+        ..QueueRequest::default()
+    };
+    farm.request(Request::Queue(other_use));
+    assert_eq!(farm.entries("dev-libs/libcalc-3").len(), 1, "both wait for one entry");
+    farm.drones.get_mut("anna").unwrap().dull = true;
+    with_another_libcalc(&mut farm);
+    farm.pass(MINUTE);
+    let anew = |farm: &Farm, package: &str| plan(&farm.tree, &[package.to_owned()], &[]);
+    let first = anew(&farm, "app-misc/calc");
+    farm.planned("anna", swarm_protocol::PlanId(3), 1, first);
+    assert_eq!(farm.entries("dev-libs/libcalc-3").len(), 1, "abacus is not planned anew yet, and may need it");
+    assert_eq!(farm.entries("dev-libs/libcalc-4").len(), 1);
+    let second = anew(&farm, "app-misc/abacus");
+    farm.planned("anna", swarm_protocol::PlanId(4), 1, second);
+    assert_eq!(farm.entries("dev-libs/libcalc-3").len(), 0);
+    assert_eq!(farm.entries("dev-libs/libcalc-4").len(), 1, "and they share the new one");
+}
+
+#[test]
+fn a_superseded_dependency_that_is_under_way_or_was_asked_for_stays() {
+    let mut farm = Farm::of(&["anna"]);
+    for (cpv, build) in
+        [("dev-libs/extra-1", &[] as &[&str]), ("app-misc/both-1", &["dev-libs/libcalc", "dev-libs/extra"])]
+    {
+        farm.tree.insert(cp(cpv), Ebuild { cpv, build, ..Ebuild::default() });
+    }
+    farm.queue(&["app-misc/both"]);
+    let (begun, waits) = match farm.holder("dev-libs/libcalc-3") {
+        Some(_) => ("dev-libs/libcalc-3", "dev-libs/extra-1"),
+        None => ("dev-libs/extra-1", "dev-libs/libcalc-3"),
+    };
+    farm.starts("anna", begun);
+    for cpv in ["dev-libs/libcalc-4", "dev-libs/extra-2"] {
+        farm.tree.insert(cp(cpv), Ebuild { cpv, ..Ebuild::default() });
+    }
+    farm.drones.get_mut("anna").unwrap().tree = "tree-2".to_owned();
+    farm.pass(MINUTE);
+    assert_eq!((farm.state(begun), farm.entries(waits).len()), ("delegated", 0));
+    farm.builds("anna", begun);
+    farm.pass(2 * SECOND);
+    assert_eq!(farm.state(begun), "received", "its work is not thrown away");
+}
+
+#[test]
+fn a_dependency_nobody_who_waits_for_it_can_be_planned_for_is_dropped_once_it_is_unknown() {
+    for blocked in [true, false] {
+        let mut farm = Farm::of(&["anna"]);
+        farm.control(Control::Pause, None);
+        farm.queue(&["app-misc/calc"]);
+        if blocked {
+            farm.control(Control::Block, Some("app-misc/calc"));
+        } else {
+            farm.request(Request::Remove { package: "app-misc/calc".to_owned() });
+        }
+        with_another_libcalc(&mut farm);
+        farm.pass(MINUTE);
+        assert_eq!(farm.entries("dev-libs/libcalc-3").len(), 0, "blocked: {blocked}");
+        let superseded =
+            |message: &&str| message.starts_with("=dev-libs/libcalc-3 is superseded: it cannot be resolved");
+        assert_eq!(farm.told("control").into_iter().filter(superseded).count(), 1, "{}", farm.transcript);
+        assert_eq!(farm.view().session, None, "nothing is left to do");
+        if blocked {
+            farm.say("as soon as it may be built again, it is planned anew, with the new one");
+            farm.control(Control::Unblock, Some("app-misc/calc"));
+            farm.pass(MINUTE);
+            assert_eq!(farm.state("dev-libs/libcalc-4"), "needed");
+        }
+    }
+}
+
+#[test]
+fn an_asked_for_version_that_a_new_tree_dropped_is_blocked_and_not_forgotten() {
+    let mut farm = Farm::of(&["anna"]);
+    farm.control(Control::Pause, None);
+    farm.queue(&["app-misc/calc", "=dev-libs/libcalc-3"]);
+    with_another_libcalc(&mut farm);
+    farm.pass(MINUTE);
+    assert_eq!(farm.state("dev-libs/libcalc-3"), "blocked", "a person wants this one");
+    assert_eq!(farm.state("dev-libs/libcalc-4"), "needed", "and calc needs the other");
+}
