@@ -295,10 +295,14 @@ impl Core {
         worker_trouble(row, self.soft.pulses.get(&row.id)).is_none()
     }
 
+    /// Its heartbeats are heard.
+    pub(crate) fn is_online(&self, row: &DroneRow) -> bool {
+        self.soft.pulses.get(&row.id).is_some_and(|pulse| pulse.presence == Presence::Online)
+    }
+
     /// Online, and no person keeps it from work.
     pub(crate) fn is_around(&self, row: &DroneRow) -> bool {
-        let online = self.soft.pulses.get(&row.id).is_some_and(|pulse| pulse.presence == Presence::Online);
-        online && row.paused.is_none() && row.draining.is_none() && row.drained.is_none()
+        self.is_online(row) && row.paused.is_none() && row.draining.is_none() && row.drained.is_none()
     }
 }
 

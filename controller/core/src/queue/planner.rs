@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use swarm_protocol::{BuildId, DroneId, PlanId, SessionId};
 
 use super::request::ATOMS_PER_PLAN;
-use crate::placement::{Reason, Rule};
+use crate::placement::{Reason, Rule, Subject};
 use crate::rows::{BuildRow, BuildState, Origin, PlanRow, PlanState, Wishes};
 use crate::state::Core;
 
@@ -29,9 +29,18 @@ impl Core {
 
     /// A plan is new.
     pub(super) fn add_plan(&mut self, plan: PlanRow) {
-        self.soft.plans.note(&plan);
+        self.note_plan(&plan);
         self.soft.plans_due = true;
         self.rows.plans.put(plan);
+    }
+
+    /// Where a plan stands now.
+    pub(super) fn note_plan(&mut self, plan: &PlanRow) {
+        self.soft.plans.note(plan);
+        match plan.state {
+            PlanState::Waiting {} => self.soft.watch.add(Subject::Plan(plan.id.0), self.now.at),
+            PlanState::Sent { .. } => self.soft.watch.forget(Subject::Plan(plan.id.0)),
+        }
     }
 
     /// Changes a plan.
@@ -39,7 +48,8 @@ impl Core {
         let Some(plan) = self.rows.plans.change(&id) else { return };
         self.soft.plans.forget(plan);
         change(plan);
-        self.soft.plans.note(plan);
+        let plan = plan.clone();
+        self.note_plan(&plan);
         self.soft.plans_due = true;
     }
 
@@ -47,6 +57,7 @@ impl Core {
     pub(crate) fn forget_plan(&mut self, id: u64) {
         if let Some(plan) = self.rows.plans.remove(&id) {
             self.soft.plans.forget(&plan);
+            self.soft.watch.forget(Subject::Plan(id));
             self.soft.plans_due = true;
         }
         self.soft.gave_up.remove(&id);

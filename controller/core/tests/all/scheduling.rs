@@ -796,3 +796,70 @@ fn an_asked_for_version_that_a_new_tree_dropped_is_blocked_and_not_forgotten() {
     assert_eq!(farm.state("dev-libs/libcalc-3"), "blocked", "a person wants this one");
     assert_eq!(farm.state("dev-libs/libcalc-4"), "needed", "and calc needs the other");
 }
+
+#[test]
+fn everything_nobody_can_build_is_announced_however_much_there_is() {
+    let mut farm = Farm::of(&["anna", "ben"]);
+    let names: Vec<&'static str> =
+        (0..2_000).map(|n| &*Box::leak(format!("app-misc/p{n}x-1").into_boxed_str())).collect();
+    for cpv in &names {
+        farm.tree.insert(cp(cpv), Ebuild { cpv, ..Ebuild::default() });
+    }
+    let packages: Vec<String> = names.iter().map(|cpv| cp(cpv)).collect();
+    let packages: Vec<&str> = packages.iter().map(String::as_str).collect();
+    farm.request(wished(&packages, Wishes { tags: vec!["gpu".to_owned()], ..Wishes::default() }));
+    farm.queue(&["app-misc/hello", "app-misc/other", "app-misc/fancy"]);
+    let told = |farm: &Farm| {
+        let told: Vec<String> = farm.told("warn").into_iter().map(str::to_owned).collect();
+        assert!(told.iter().all(|message| message.starts_with("nobody can build =app-misc/p")), "{told:?}");
+        told.len()
+    };
+    farm.pass(110 * SECOND);
+    assert_eq!(told(&farm), 0);
+    farm.pass(50 * SECOND);
+    assert_eq!(told(&farm), names.len());
+    farm.pass(10 * MINUTE);
+    assert_eq!(told(&farm), names.len(), "once is enough");
+    farm.say("a drone comes that can, and is soon gone again");
+    farm.join(Drone { tags: vec!["gpu".to_owned()], ..Drone::new("cleo") });
+    farm.pass(2 * MINUTE);
+    farm.drones.get_mut("cleo").unwrap().silent = true;
+    farm.pass(4 * MINUTE);
+    assert_eq!(told(&farm), 2 * names.len() - 1, "that is news, but for what cleo has");
+}
+
+#[test]
+fn a_plan_nobody_can_make_is_announced() {
+    let mut farm = Farm::of(&["anna", "ben"]);
+    let server = QueueRequest {
+        packages: vec!["app-misc/hello".to_owned(), "app-misc/other".to_owned()],
+        profile: Some("server".to_owned()),
+        ..QueueRequest::default()
+    };
+    farm.request(Request::Queue(server));
+    farm.pass(110 * SECOND);
+    assert_eq!(farm.told("warn"), Vec::<&str>::new());
+    farm.pass(30 * SECOND);
+    let message = "nobody can plan app-misc/hello and 1 more: anna: serves the build profile default, not server; \
+                   ben: serves the build profile default, not server";
+    assert_eq!(farm.told("warn"), [message]);
+    farm.pass(20 * MINUTE);
+    assert_eq!(farm.told("warn").len(), 1, "once is enough");
+    farm.join(Drone { profile: "server".to_owned(), ..Drone::new("cleo") });
+    farm.pass(2 * SECOND);
+    assert_eq!(farm.holder("app-misc/hello-1.0").as_deref(), Some("cleo"));
+}
+
+#[test]
+fn a_plan_is_announced_while_its_drones_may_not_plan_and_not_while_they_are_busy() {
+    let mut farm = Farm::of(&["anna"]);
+    farm.drones.get_mut("anna").unwrap().dull = true;
+    farm.queue(&["app-misc/hello"]);
+    farm.queue(&["app-misc/other"]);
+    farm.pass(4 * MINUTE);
+    assert_eq!(farm.told("warn"), Vec::<&str>::new(), "she has the first and will make the second");
+    farm.order_drone("anna", DroneAction::Pause);
+    farm.pass(4 * MINUTE);
+    let message = "nobody can plan app-misc/other: anna: paused by kim: paused by a person";
+    assert_eq!(farm.told("warn").into_iter().filter(|told| *told == message).count(), 1, "{:?}", farm.told("warn"));
+}
