@@ -146,6 +146,13 @@ impl Core {
         against
     }
 
+    /// It has the tags and FEATURES that a package asks for.
+    pub(crate) fn has_what_it_asks(&self, row: &DroneRow, build: &BuildRow) -> bool {
+        let mut has = true;
+        self.check_package(row, &self.want(build), &mut |rule, _| has &= !matches!(rule, Rule::Tags | Rule::Features));
+        has
+    }
+
     /// Nothing speaks against this drone for this package.
     pub(super) fn is_fit(&self, row: &DroneRow, want: &Want<'_>) -> bool {
         let mut fit = true;

@@ -4,6 +4,7 @@
 use swarm_core::input::{Control, DroneAction, QueueRequest};
 use swarm_core::rows::{BuildRow, BuildState, Culprit, DroneRow, Wishes};
 use swarm_core::{Answer, Request, Settings, Sink};
+use swarm_protocol::machine::WorkerState;
 use swarm_protocol::report::{FailureClass, SyncAnswer};
 
 use crate::farm::*;
@@ -256,9 +257,11 @@ fn a_drone_that_may_not_work_gives_back_what_it_has_not_begun() {
 
 #[test]
 fn a_grounded_drones_line_is_returned_and_the_last_drone_is_ranked_down_instead() {
-    let mut farm = farm_with_lines(&["anna", "ben"]);
-    farm.drones.get_mut("ben").unwrap().worker = swarm_protocol::machine::WorkerState::Hung;
-    farm.beat("ben");
+    let mut farm = farm_with_lines(&[]);
+    farm.join(Drone { waiting: Some(0), ..Drone::new("ben") });
+    farm.queue(&["app-misc/fancy"]);
+    farm.starts("ben", "app-misc/fancy-1");
+    farm.join(Drone::new("anna"));
     for n in 0..8 {
         let cpv: &'static str = Box::leak(format!("app-misc/p{n}x-1").into_boxed_str());
         farm.tree.insert(cp(cpv), Ebuild { cpv, ..Ebuild::default() });
@@ -271,9 +274,85 @@ fn a_grounded_drones_line_is_returned_and_the_last_drone_is_ranked_down_instead(
     }
     assert_eq!(farm.told("grounded").len(), 1);
     assert_eq!(holders(&farm, &["anna"])[0], Vec::<String>::new(), "what waited in her line is returned");
-    farm.drones.get_mut("ben").unwrap().worker = swarm_protocol::machine::WorkerState::Alive;
-    farm.beat("ben");
-    assert_eq!(holders(&farm, &["ben"])[0].len(), 2);
+    farm.builds("ben", "app-misc/fancy-1");
+    farm.pass(2 * SECOND);
+    assert_eq!(holders(&farm, &["ben"])[0].len(), 1, "he could take over as soon as he had room");
+}
+
+/// The drone fails eight packages in a row by its own fault.
+fn fails_again_and_again(farm: &mut Farm, name: &str, wishes: &Wishes) {
+    for n in 0..8 {
+        let cpv: &'static str = Box::leak(format!("app-misc/p{n}x-1").into_boxed_str());
+        farm.tree.insert(cp(cpv), Ebuild { cpv, ..Ebuild::default() });
+        farm.request(wished(&[&format!("={cpv}")], wishes.clone()));
+        farm.fails(name, cpv, FailureClass::MissingTool, "no ninja");
+        farm.request(Request::Remove { package: format!("={cpv}") });
+    }
+}
+
+#[test]
+fn a_drone_is_grounded_only_if_another_could_really_take_work_now() {
+    type Change = fn(&mut Farm);
+    fn ben(farm: &mut Farm) -> &mut Drone {
+        farm.drones.get_mut("ben").unwrap()
+    }
+    let cases: [(&str, usize, Change); 8] = [
+        ("he is sound, but has no room", 1, |_| ()),
+        ("his worker hangs", 0, |farm| ben(farm).worker = WorkerState::Hung),
+        ("his worker is down", 0, |farm| ben(farm).worker = WorkerState::Down),
+        ("his disk is full", 0, |farm| ben(farm).vitals.disk_build_free = 0),
+        ("he is silent", 0, |farm| ben(farm).silent = true),
+        ("he is paused", 0, |farm| drop(farm.order_drone("ben", DroneAction::Pause))),
+        ("he answers no ping", 0, |farm| ben(farm).mute = true),
+        ("he serves another profile", 0, |farm| {
+            ben(farm).profile = "server".to_owned();
+            farm.greet("ben");
+        }),
+    ];
+    for (story, grounded, change) in cases {
+        let mut farm = Farm::of(&["ben"]);
+        farm.queue(&["app-misc/hello"]);
+        farm.starts("ben", "app-misc/hello-1.0");
+        farm.join(Drone::new("anna"));
+        change(&mut farm);
+        farm.pass(40 * SECOND);
+        fails_again_and_again(&mut farm, "anna", &Wishes::default());
+        assert_eq!(farm.told("grounded").len(), grounded, "{story}\n{}", farm.transcript);
+    }
+}
+
+#[test]
+fn the_only_drone_with_the_tags_that_something_asks_for_is_not_grounded() {
+    let asks = Wishes { tags: vec!["gpu".to_owned()], features: vec!["ccache".to_owned()], ..Wishes::default() };
+    for (wishes, grounded) in [(asks, 0), (Wishes::default(), 1)] {
+        let mut farm = Farm::of(&["ben"]);
+        farm.queue(&["app-misc/hello"]);
+        farm.starts("ben", "app-misc/hello-1.0");
+        farm.join(Drone { tags: vec!["gpu".to_owned()], features: vec!["ccache".to_owned()], ..Drone::new("anna") });
+        fails_again_and_again(&mut farm, "anna", &wishes);
+        assert_eq!(farm.told("grounded").len(), grounded, "{wishes:?}");
+    }
+    // nor while it waits in the line for her
+    let mut farm = Farm::of(&["ben"]);
+    farm.queue(&["app-misc/hello"]);
+    farm.starts("ben", "app-misc/hello-1.0");
+    farm.join(Drone { tags: vec!["gpu".to_owned()], ..Drone::new("anna") });
+    let next = |farm: &mut Farm, n: u32| {
+        let cpv: &'static str = Box::leak(format!("app-misc/p{n}x-1").into_boxed_str());
+        farm.tree.insert(cp(cpv), Ebuild { cpv, ..Ebuild::default() });
+        farm.request(wished(&[&format!("={cpv}")], Wishes { priority: 10, ..Wishes::default() }));
+        cpv
+    };
+    let mut current = next(&mut farm, 0);
+    farm.request(wished(&["app-misc/other"], Wishes { tags: vec!["gpu".to_owned()], ..Wishes::default() }));
+    for n in 1..=8 {
+        let following = if n < 8 { next(&mut farm, n) } else { "" };
+        farm.fails("anna", current, FailureClass::MissingTool, "no ninja");
+        farm.request(Request::Remove { package: format!("={current}") });
+        current = following;
+    }
+    assert_eq!(farm.told("grounded"), Vec::<&str>::new());
+    assert_eq!(farm.holder("app-misc/other-2").as_deref(), Some("anna"));
 }
 
 #[test]
