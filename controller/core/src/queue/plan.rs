@@ -195,9 +195,34 @@ impl Core {
             None if present.is_some() && !row.fresh => return None,
             None => self.next_build(),
         };
+        let origin = if askers.is_empty() { Origin::Dependency } else { Origin::Asked };
+        self.become_planned(entry, row, package, place, origin);
+        self.soft.identities.insert(key, entry);
+        for duplicate in askers.iter().skip(1) {
+            self.join(*duplicate, entry);
+        }
+        match present {
+            Some(size) if !rebuild => {
+                let received =
+                    Received { at: self.now.wall, drone: None, duration_ms: 0, how: Outcome::AlreadyPresent, size };
+                self.set_state(entry, BuildState::Received { received });
+                Some((entry, false))
+            }
+            _ => Some((entry, true)),
+        }
+    }
+
+    /// An entry, which may be new, is the package that was planned.
+    fn become_planned(
+        &mut self,
+        entry: BuildId,
+        row: &PlanRow,
+        package: &PlannedPackage,
+        place: &Place,
+        origin: Origin,
+    ) {
         let known_row = self.rows.builds.get(&entry.0).cloned();
         self.forget_identity(entry);
-        let origin = if askers.is_empty() { Origin::Dependency } else { Origin::Asked };
         let born = || BuildRow {
             package_use: row.package_use.clone(),
             wishes: place.wishes.clone(),
@@ -215,24 +240,7 @@ impl Core {
             tree: place.tree.clone(),
             ..known_row.clone().unwrap_or_else(born)
         };
-        if known_row.is_some() {
-            self.rewrite(build)
-        } else {
-            self.add_build(build)
-        }
-        self.soft.identities.insert(key, entry);
-        for duplicate in askers.iter().skip(1) {
-            self.join(*duplicate, entry);
-        }
-        match present {
-            Some(size) if !rebuild => {
-                let received =
-                    Received { at: self.now.wall, drone: None, duration_ms: 0, how: Outcome::AlreadyPresent, size };
-                self.set_state(entry, BuildState::Received { received });
-                Some((entry, false))
-            }
-            _ => Some((entry, true)),
-        }
+        if known_row.is_some() { self.rewrite(build) } else { self.add_build(build) }
     }
 
     /// A dependency that was planned for another base or tree and waits there: it is built where those are built who need it.
