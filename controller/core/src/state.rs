@@ -13,6 +13,7 @@ use crate::generation::Generation;
 use crate::healing::Probe;
 use crate::input::{Input, Now, ReplyTo};
 use crate::members::Membership;
+use crate::placement::Watch;
 use crate::queue::{Finishing, Graph, Names, PlanLine};
 use crate::roster::Roster;
 use crate::rows::*;
@@ -144,12 +145,12 @@ pub(crate) struct Soft {
     pub cut_off: Option<CutOff>,
     /// When a drone may be told to bring its tree up to date again.
     pub sync_after: BTreeMap<DroneId, u64>,
-    /// Ready entries nobody can build: since when, and whether that was announced.
-    pub unplaceable: BTreeMap<BuildId, (u64, bool)>,
-    /// When the ready entries were last looked through for ones nobody can build.
+    /// What waits for a drone to build or to plan it, and whether any may.
+    pub watch: Watch,
+    /// When reasons that end by themselves were last looked at.
     pub last_look: u64,
-    /// Where in the line the next such look begins.
-    pub look_from: usize,
+    /// When what waits is looked at next.
+    pub next_look: u64,
     /// Who last failed at each plan.
     pub gave_up: BTreeMap<u64, DroneId>,
     /// Something changed that may let work be given out.

@@ -4,8 +4,12 @@
 use swarm_protocol::DroneId;
 use swarm_protocol::report::FailureClass;
 
+use crate::queue::Place;
 use crate::rows::{Culprit, DroneRow, Fact};
 use crate::state::Core;
+
+/// Packages of a line looked at for one that only a certain drone can build; a drone is grounded seldom and for minutes.
+const LOOKED_AT: usize = 1_000;
 
 impl Core {
     /// A success resets the streaks.
@@ -70,14 +74,25 @@ impl Core {
         self.event(kind, format!("{name} gets no work for a while: {reason}"), |event| event.drone = Some(name));
     }
 
-    /// No other drone of the same profile and base could take over. A sweeper takes nobody's place, and nobody a sweeper's.
+    /// No other drone of the same profile and base could take over now: one does that would be given work if it had room. A
+    /// sweeper takes nobody's place, and nobody a sweeper's.
     fn is_last(&self, row: &DroneRow) -> bool {
-        let works = |other: &DroneRow| {
-            self.is_around(other) && !other.is_sweeper() && other.grounded.is_none() && other.upload_impaired.is_none()
-        };
+        let works = |other: &&DroneRow| self.may_be_given(other) && !other.is_sweeper();
         let same = |other: &&DroneRow| {
             other.id != row.id && other.build_profile == row.build_profile && other.base == row.base
         };
-        !row.is_sweeper() && !self.rows.drones.iter().filter(same).any(works)
+        let others: Vec<&DroneRow> = self.rows.drones.iter().filter(same).filter(works).collect();
+        !row.is_sweeper() && (others.is_empty() || self.is_irreplaceable(row, &others))
+    }
+
+    /// Something in its hands, or among the first in the line of its place, asks for tags or FEATURES that it has and none of
+    /// the others.
+    fn is_irreplaceable(&self, row: &DroneRow, others: &[&DroneRow]) -> bool {
+        let place = Place { profile: row.build_profile.clone(), base: row.base.clone(), tree: row.tree.clone() };
+        let held = self.soft.held.get(&row.id).into_iter().flatten().copied();
+        let builds = held.chain(self.soft.graph.line(&place).take(LOOKED_AT));
+        builds.filter_map(|id| self.rows.builds.get(&id.0)).any(|build| {
+            self.has_what_it_asks(row, build) && !others.iter().any(|other| self.has_what_it_asks(other, build))
+        })
     }
 }

@@ -59,7 +59,7 @@ impl Core {
     }
 
     /// Nothing but want of room speaks against it.
-    fn may_be_given(&self, row: &DroneRow) -> bool {
+    pub(crate) fn may_be_given(&self, row: &DroneRow) -> bool {
         let mut may = true;
         self.check_drone(row, &mut |rule, _| may &= rule == super::Rule::FreeSlot);
         may

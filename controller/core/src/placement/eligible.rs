@@ -146,6 +146,13 @@ impl Core {
         against
     }
 
+    /// It has the tags and FEATURES that a package asks for.
+    pub(crate) fn has_what_it_asks(&self, row: &DroneRow, build: &BuildRow) -> bool {
+        let mut has = true;
+        self.check_package(row, &self.want(build), &mut |rule, _| has &= !matches!(rule, Rule::Tags | Rule::Features));
+        has
+    }
+
     /// Nothing speaks against this drone for this package.
     pub(super) fn is_fit(&self, row: &DroneRow, want: &Want<'_>) -> bool {
         let mut fit = true;
@@ -295,10 +302,14 @@ impl Core {
         worker_trouble(row, self.soft.pulses.get(&row.id)).is_none()
     }
 
+    /// Its heartbeats are heard.
+    pub(crate) fn is_online(&self, row: &DroneRow) -> bool {
+        self.soft.pulses.get(&row.id).is_some_and(|pulse| pulse.presence == Presence::Online)
+    }
+
     /// Online, and no person keeps it from work.
     pub(crate) fn is_around(&self, row: &DroneRow) -> bool {
-        let online = self.soft.pulses.get(&row.id).is_some_and(|pulse| pulse.presence == Presence::Online);
-        online && row.paused.is_none() && row.draining.is_none() && row.drained.is_none()
+        self.is_online(row) && row.paused.is_none() && row.draining.is_none() && row.drained.is_none()
     }
 }
 

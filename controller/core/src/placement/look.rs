@@ -1,100 +1,206 @@
-//! Ready packages that no drone may build, however free: announced after a while, and planned anew if the base or tree they
-//! were planned on exists no more.
+//! Ready packages that no drone may build, however free, and plans that no drone may make: announced after a while. Lines
+//! whose base or tree exists no more are planned anew.
+//!
+//! Everything that waits is looked at in the order it is due, a bounded number at a time; while more are due, the next round
+//! follows after a second. So 50,000 ready packages are all looked at within 100 s, what nobody can build among them is told
+//! of within six minutes, and no round walks the queue.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use swarm_protocol::{BuildId, DroneId};
 
 use super::eligible::{Reason, Rule};
-use crate::rows::{Culprit, FailureMark};
+use super::watch::{Chance, Subject};
+use crate::queue::{Place, place_of};
+use crate::rows::{BuildRow, Culprit, DroneRow, FailureMark};
 use crate::state::Core;
 
-/// Between two looks for packages nobody can build, milliseconds.
+/// Between two looks at what nobody may take, milliseconds.
 const LOOK_EVERY: u64 = 15_000;
-/// Packages looked at each time.
-const LOOK_AT: usize = 100;
+/// Between two looks at what somebody may take, or what people know of, milliseconds.
+const LOOK_AGAIN: u64 = 60_000;
+/// Until the next round, if more were due than a round looks at, milliseconds.
+const LOOK_ON: u64 = 1_000;
+/// Packages and plans looked at in a round.
+const LOOK_AT: usize = 500;
+/// Pairs of a package and a drone compared in a round: only with a large fleet are there more. One package more is finished.
+const LOOK_AT_PAIRS: u64 = 50_000;
+/// Packages of one line planned anew in a round, besides those that wait for them.
+const OUTDATED: usize = 500;
+/// Drones named in an announcement.
+const NAMED: usize = 5;
+
+/// The fleet as a round finds it.
+struct Fleet {
+    able: BTreeMap<Place, Vec<DroneId>>,
+    /// Places that no drone is at any more.
+    outdated: BTreeSet<Place>,
+    /// Build profiles that somebody may plan for.
+    planned: BTreeSet<String>,
+}
 
 impl Core {
-    /// Looks at a part of the lines.
+    /// A round: looks at what is due.
     pub(crate) fn look_for_unplaceable(&mut self) {
-        if self.now.at < self.soft.last_look + LOOK_EVERY || self.in_grace() {
+        if self.now.at < self.soft.next_look || self.in_grace() {
             return;
         }
-        self.soft.last_look = self.now.at;
-        // reasons that end by themselves, like a failure of a drone some minutes ago
-        self.soft.assign_due = true;
-        self.soft.vain.clear();
-        self.soft.swept_until.retain(|_, until| *until > self.now.at);
-        // round and round
-        let from = self.soft.look_from;
-        let line: Vec<BuildId> = self.soft.graph.ready().skip(from).take(LOOK_AT).collect();
-        self.soft.look_from = if line.len() < LOOK_AT { 0 } else { from + LOOK_AT };
-        let mut outdated_builds = Vec::new();
-        for id in line {
-            let against = self.against_everywhere(id);
-            if against.iter().any(|(_, reasons)| reasons.iter().all(|reason| reason.rule == Rule::FreeSlot)) {
-                self.soft.unplaceable.remove(&id);
-                continue;
-            }
-            let has = |reasons: &[Reason], rules: &[Rule]| reasons.iter().any(|reason| rules.contains(&reason.rule));
-            // one that brings its tree up to date may have the right one in a moment
-            let outdated =
-                |reasons: &[Reason]| has(reasons, &[Rule::Base, Rule::Tree]) && !has(reasons, &[Rule::NotSyncing]);
-            let present = |reasons: &[Reason]| !has(reasons, &[Rule::Online, Rule::Profile, Rule::NotSweeper]);
-            let mut present = against.iter().filter(|(_, reasons)| present(reasons)).peekable();
-            if present.peek().is_some() && present.all(|(_, reasons)| outdated(reasons)) {
-                outdated_builds.push(id);
-                continue;
-            }
-            self.announce_unplaceable(id, &against);
+        if self.now.at >= self.soft.last_look + LOOK_EVERY {
+            self.soft.last_look = self.now.at;
+            // reasons that end by themselves, like a failure of a drone some minutes ago
+            self.soft.assign_due = true;
+            self.soft.vain.clear();
+            self.soft.swept_until.retain(|_, until| *until > self.now.at);
+            self.plan_outdated();
         }
-        self.plan_anew(&outdated_builds);
+        let regular = self.soft.last_look + LOOK_EVERY;
+        let is_done = self.look_at_due();
+        self.soft.next_look = if is_done { regular } else { regular.min(self.now.at + LOOK_ON) };
     }
 
-    fn announce_unplaceable(&mut self, id: BuildId, against: &[(String, Vec<Reason>)]) {
-        let now = self.now.at;
-        let entry = self.soft.unplaceable.entry(id).or_insert((now, false));
-        if entry.1 || now < entry.0 + self.settings.unplaceable_after {
+    /// Lines whose place is gone are planned anew, a part of each at a time.
+    fn plan_outdated(&mut self) {
+        if !self.soft.graph.has_ready() {
             return;
         }
-        entry.1 = true;
-        let failed_there = |reasons: &[Reason]| {
+        let outdated = self.outdated(&self.able_drones(false));
+        let line = |place: &Place| self.soft.graph.line(place).take(OUTDATED).collect::<Vec<_>>();
+        let ids: Vec<BuildId> = outdated.iter().flat_map(line).collect();
+        self.plan_anew(&ids);
+    }
+
+    /// Whether nothing is due any more.
+    fn look_at_due(&mut self) -> bool {
+        let mut fleet = None;
+        let (mut looks, before) = (0, self.soft.candidates);
+        while let Some((subject, chance)) = self.soft.watch.first_due(self.now.at) {
+            if looks == LOOK_AT || self.soft.candidates - before >= LOOK_AT_PAIRS {
+                return false;
+            }
+            looks += 1;
+            let fleet = fleet.get_or_insert_with(|| self.fleet());
+            let is_fair = match subject {
+                Subject::Entry(id) => self.may_be_built(id, fleet),
+                Subject::Plan(id) => self.rows.plans.get(&id).is_some_and(|plan| fleet.planned.contains(&plan.profile)),
+            };
+            self.note_chance(subject, chance, is_fair);
+        }
+        true
+    }
+
+    /// What follows from one look, and when the next one is.
+    fn note_chance(&mut self, subject: Subject, known: Chance, is_fair: bool) {
+        let now = self.now.at;
+        let (at, chance) = match known {
+            _ if is_fair => (now + LOOK_AGAIN, Chance::Fair),
+            Chance::Fair => (now + LOOK_EVERY, Chance::None { since: now }),
+            Chance::None { since } if now < since + self.settings.unplaceable_after => (now + LOOK_EVERY, known),
+            Chance::None { .. } | Chance::Told => (now + LOOK_AGAIN, Chance::Told),
+        };
+        let is_news = chance == Chance::Told && known != Chance::Told;
+        self.soft.watch.put(subject, at, chance);
+        match subject {
+            Subject::Entry(id) if is_news => self.announce_unplaceable(id),
+            Subject::Plan(id) if is_news => self.announce_unplanned(id),
+            Subject::Entry(_) | Subject::Plan(_) => {}
+        }
+    }
+
+    fn fleet(&self) -> Fleet {
+        let able = self.able_drones(false);
+        let outdated = self.outdated(&able);
+        let planners =
+            self.rows.drones.iter().filter(|row| self.against_planning(&row.id, &row.build_profile).is_empty());
+        Fleet { outdated, planned: planners.map(|row| row.build_profile.clone()).collect(), able }
+    }
+
+    /// Places with a line at which no drone is any more, though some are there that would be if they were not ahead of it.
+    fn outdated(&self, able: &BTreeMap<Place, Vec<DroneId>>) -> BTreeSet<Place> {
+        let is_outdated = |(place, first): &(&Place, BuildId)| {
+            let Some(build) = self.rows.builds.get(&first.0) else { return false };
+            let mut present = self.rows.drones.iter().filter(|row| self.is_present(row, place)).peekable();
+            // one that brings its tree up to date may have the right one in a moment
+            let ahead = |row: &DroneRow| {
+                (build.arch.is_empty() || row.arch == build.arch)
+                    && (row.base != place.base || row.tree != place.tree)
+                    && row.syncing.is_none()
+            };
+            present.peek().is_some() && present.all(ahead)
+        };
+        let lines = self.soft.graph.lines().filter(|(place, _)| !able.contains_key(*place));
+        lines.filter(is_outdated).map(|(place, _)| place.clone()).collect()
+    }
+
+    /// It is online and serves the build profile.
+    fn is_present(&self, row: &DroneRow, place: &Place) -> bool {
+        row.build_profile == place.profile && !row.is_sweeper() && self.is_online(row)
+    }
+
+    /// Some drone may build it, be it full; or it will be planned anew.
+    fn may_be_built(&mut self, id: BuildId, fleet: &Fleet) -> bool {
+        let Some(build) = self.rows.builds.get(&id.0) else { return true };
+        let place = place_of(build);
+        if !self.soft.graph.is_ready(id) || fleet.outdated.contains(&place) {
+            return true;
+        }
+        let want = self.want(build);
+        let mut steps = 1;
+        let is_fair = fleet.able.get(&place).into_iter().flatten().any(|drone| {
+            steps += 1;
+            self.rows.drones.get(&drone.0).is_some_and(|row| self.is_fit(row, &want))
+        });
+        self.soft.candidates += steps;
+        is_fair
+    }
+
+    fn announce_unplaceable(&mut self, id: BuildId) {
+        let Some(build) = self.rows.builds.get(&id.0) else { return };
+        let against = |row: &DroneRow| {
+            let mut against = self.against_drone(&row.id);
+            against.extend(self.against_package(row, build));
+            against
+        };
+        let failed_there = |mark: &FailureMark| {
+            let reasons = self.rows.drones.get(&mark.drone.0).map(against).unwrap_or_default();
             reasons.iter().any(|reason| reason.rule == Rule::NotFailedHere)
                 && reasons.iter().all(|reason| matches!(reason.rule, Rule::NotFailedHere | Rule::FreeSlot))
         };
         let lasting = |mark: &FailureMark| mark.culprit == Culprit::Package;
-        if against.iter().any(|(_, reasons)| failed_there(reasons))
-            && self.rows.builds.get(&id.0).is_some_and(|build| build.marks.iter().any(lasting))
-        {
+        if build.marks.iter().any(lasting) && build.marks.iter().any(failed_there) {
             return self.give_up_waiting(id);
         }
-        let each = against.iter().take(5).map(|(name, reasons)| {
-            let texts: Vec<&str> = reasons.iter().map(|reason| reason.text.as_str()).collect();
-            format!("{name}: {}", texts.join(", "))
+        let message = format!("nobody can build {}: {}", build.atom(), self.each_against(&build.profile, against));
+        self.build_event("warn", id, message, None);
+    }
+
+    fn announce_unplanned(&mut self, id: u64) {
+        let Some(plan) = self.rows.plans.get(&id) else { return };
+        let Some(first) = plan.builds.first().copied() else { return };
+        let atom = self.rows.builds.get(&first.0).map(BuildRow::atom).unwrap_or_default();
+        let more = match plan.builds.len() - 1 {
+            0 => String::new(),
+            count => format!(" and {count} more"),
+        };
+        let why = self.each_against(&plan.profile, |row| self.against_planning(&row.id, &plan.profile));
+        self.build_event("warn", first, format!("nobody can plan {atom}{more}: {why}"), None);
+    }
+
+    /// What speaks against some drones, those of the build profile first.
+    fn each_against(&self, profile: &str, against: impl Fn(&DroneRow) -> Vec<Reason>) -> String {
+        let of = |same: bool| self.rows.drones.iter().filter(move |row| (row.build_profile == profile) == same);
+        let each = of(true).chain(of(false)).take(NAMED).map(|row| {
+            let texts: Vec<String> = against(row).into_iter().map(|reason| reason.text).collect();
+            format!("{}: {}", row.name, texts.join(", "))
         });
         let each: Vec<String> = each.collect();
-        let why = if each.is_empty() { "there is no drone".to_owned() } else { each.join("; ") };
-        let atom = self.rows.builds.get(&id.0).map(|row| row.atom()).unwrap_or_default();
-        self.build_event("warn", id, format!("nobody can build {atom}: {why}"), None);
+        if each.is_empty() { "there is no drone".to_owned() } else { each.join("; ") }
     }
 
-    /// For each drone by name, everything that speaks against it for a package.
-    pub(crate) fn against_everywhere(&self, id: BuildId) -> Vec<(String, Vec<Reason>)> {
-        let Some(build) = self.rows.builds.get(&id.0) else { return Vec::new() };
-        self.rows
-            .drones
-            .iter()
-            .map(|row| {
-                let mut against = self.against_drone(&row.id);
-                against.extend(self.against_package(row, build));
-                (row.name.clone(), against)
-            })
-            .collect()
-    }
-
-    /// While something waits, in a line or with a sweeper's rest, time alone may let it be given out.
+    /// While something waits, in a line, for a planner or with a sweeper's rest, time alone may let it be given out.
     pub(crate) fn next_look(&self) -> Option<u64> {
         let waits =
-            self.soft.graph.has_ready() || !self.soft.swept_until.is_empty() || !self.soft.with_lines.is_empty();
-        waits.then(|| (self.soft.last_look + LOOK_EVERY).max(self.soft.started + self.settings.start_grace))
+            !self.soft.watch.is_empty() || !self.soft.swept_until.is_empty() || !self.soft.with_lines.is_empty();
+        waits.then(|| self.soft.next_look.max(self.soft.started + self.settings.start_grace))
     }
 
     /// Notes whether a drone has more than its slots hold.

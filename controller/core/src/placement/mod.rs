@@ -8,7 +8,9 @@ mod line;
 mod look;
 mod score;
 mod sweep;
+mod watch;
 
 pub use eligible::{Reason, Rule};
 pub use explain::{DroneExplanation, Explanation, WaitingFor};
 pub use score::{Points, ScoreRule};
+pub(crate) use watch::{Subject, Watch};

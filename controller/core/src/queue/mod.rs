@@ -10,6 +10,7 @@ mod remove;
 mod request;
 mod result;
 mod session;
+mod supersede;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub(crate) use request::{done, invalid, is_label};
 pub(crate) use result::Finishing;
 use swarm_protocol::BuildId;
 
+use crate::placement::Subject;
 use crate::rows::{ArtifactState, Assignment, BlockedBy, BuildRow, BuildState};
 use crate::state::Core;
 
@@ -76,7 +78,7 @@ impl Core {
     fn leave(&mut self, id: BuildId, old: &BuildState) {
         self.soft.graph.withdraw(id);
         self.count_waiting(id, false);
-        self.soft.unplaceable.remove(&id);
+        self.soft.watch.forget(Subject::Entry(id));
         match old {
             BuildState::Delegated { assignment } => {
                 if let Some(held) = self.soft.held.get_mut(&assignment.drone) {
@@ -103,7 +105,7 @@ impl Core {
         match &row.state {
             BuildState::Needed { not_before } => {
                 if self.soft.graph.is_met(id) {
-                    self.soft.graph.line_up(id, place_of(row), *not_before, self.now.at);
+                    self.line_up(id, place_of(row), *not_before);
                 } else {
                     self.count_waiting(id, true);
                 }
@@ -134,9 +136,14 @@ impl Core {
             if let BuildState::Needed { not_before } = row.state {
                 let place = place_of(row);
                 self.count_waiting(dependent, false);
-                self.soft.graph.line_up(dependent, place, not_before, self.now.at);
+                self.line_up(dependent, place, not_before);
             }
         }
+    }
+
+    fn line_up(&mut self, id: BuildId, place: Place, not_before: u64) {
+        self.soft.graph.line_up(id, place, not_before, self.now.at);
+        self.soft.watch.add(Subject::Entry(id), self.now.at);
     }
 
     fn count_waiting(&mut self, id: BuildId, waits: bool) {
@@ -216,7 +223,7 @@ impl Core {
             self.enter(row);
         }
         let plans: Vec<_> = self.rows.plans.iter().cloned().collect();
-        plans.iter().for_each(|plan| self.soft.plans.note(plan));
+        plans.iter().for_each(|plan| self.note_plan(plan));
         for row in self.rows.idempotency.iter() {
             self.soft.forget_keys.insert((row.until, row.key.clone()));
         }

@@ -73,6 +73,9 @@ impl Core {
         }
         self.forget_plan(row.id.0);
         if let [only] = row.builds[..] {
+            if self.rows.builds.get(&only.0).is_some_and(|row| row.origin == Origin::Dependency) {
+                return self.drop_unknown(only, first_line(&complaint.text));
+            }
             let text: String = complaint.text.chars().take(MAX_COMPLAINT).collect();
             self.build_event("blocked", only, format!("cannot be resolved: {}", first_line(&text)), None);
             let (reasons, since, by) = (vec![text], self.now.wall, BlockedBy::Resolver);
@@ -100,6 +103,7 @@ impl Core {
             tree: planner.tree.clone(),
             wishes: self.wishes_of(&row.builds),
         };
+        let former = self.soft.graph.before(row.builds.iter().copied());
         let mut targets: BTreeMap<u32, Vec<BuildId>> = BTreeMap::new();
         for (build, target) in row.builds.iter().zip(&plan.targets) {
             match target {
@@ -130,10 +134,14 @@ impl Core {
             let after = needs.filter_map(|need| entries.get(need).copied()).collect();
             let entry = entries[&index];
             self.set_after(entry, after);
-            if matches!(self.rows.builds.get(&entry.0).map(|row| &row.state), Some(BuildState::Planning { .. })) {
-                self.set_state(entry, BuildState::Needed { not_before: 0 });
+            match self.rows.builds.get(&entry.0).map(|row| &row.state) {
+                Some(BuildState::Planning { .. }) => self.set_state(entry, BuildState::Needed { not_before: 0 }),
+                // it stood in the line of another place
+                Some(&BuildState::Needed { not_before }) => self.set_state(entry, BuildState::Needed { not_before }),
+                _ => {}
             }
         }
+        self.drop_superseded(former, &entries.into_values().collect(), plan);
     }
 
     /// What the entries of a plan were asked for with; they come from one request. Dependencies get the same.
@@ -167,10 +175,15 @@ impl Core {
         let key = (identity, row.session);
         let rebuild = askers.iter().any(|id| self.rows.builds.get(&id.0).is_some_and(|build| build.rebuild));
         let known = self.soft.identities.get(&key).copied().filter(|id| !askers.contains(id));
-        let reuse = known.filter(|id| !rebuild || self.is_open(*id));
+        let moved = known.filter(|id| self.is_left_elsewhere(*id, place));
+        let askers: Vec<BuildId> = moved.into_iter().chain(askers.iter().copied()).collect();
+        if let Some(entry) = moved {
+            self.raise(entry, place.wishes.priority);
+        }
+        let reuse = known.filter(|id| moved.is_none() && (!rebuild || self.is_open(*id)));
         if let Some(entry) = reuse {
             for asker in askers {
-                self.join(*asker, entry);
+                self.join(asker, entry);
             }
             self.raise(entry, place.wishes.priority);
             return Some((entry, false));
@@ -182,9 +195,34 @@ impl Core {
             None if present.is_some() && !row.fresh => return None,
             None => self.next_build(),
         };
+        let origin = if askers.is_empty() { Origin::Dependency } else { Origin::Asked };
+        self.become_planned(entry, row, package, place, origin);
+        self.soft.identities.insert(key, entry);
+        for duplicate in askers.iter().skip(1) {
+            self.join(*duplicate, entry);
+        }
+        match present {
+            Some(size) if !rebuild => {
+                let received =
+                    Received { at: self.now.wall, drone: None, duration_ms: 0, how: Outcome::AlreadyPresent, size };
+                self.set_state(entry, BuildState::Received { received });
+                Some((entry, false))
+            }
+            _ => Some((entry, true)),
+        }
+    }
+
+    /// An entry, which may be new, is the package that was planned.
+    fn become_planned(
+        &mut self,
+        entry: BuildId,
+        row: &PlanRow,
+        package: &PlannedPackage,
+        place: &Place,
+        origin: Origin,
+    ) {
         let known_row = self.rows.builds.get(&entry.0).cloned();
         self.forget_identity(entry);
-        let origin = if askers.is_empty() { Origin::Dependency } else { Origin::Asked };
         let born = || BuildRow {
             package_use: row.package_use.clone(),
             wishes: place.wishes.clone(),
@@ -202,24 +240,16 @@ impl Core {
             tree: place.tree.clone(),
             ..known_row.clone().unwrap_or_else(born)
         };
-        if known_row.is_some() {
-            self.rewrite(build)
-        } else {
-            self.add_build(build)
-        }
-        self.soft.identities.insert(key, entry);
-        for duplicate in askers.iter().skip(1) {
-            self.join(*duplicate, entry);
-        }
-        match present {
-            Some(size) if !rebuild => {
-                let received =
-                    Received { at: self.now.wall, drone: None, duration_ms: 0, how: Outcome::AlreadyPresent, size };
-                self.set_state(entry, BuildState::Received { received });
-                Some((entry, false))
-            }
-            _ => Some((entry, true)),
-        }
+        if known_row.is_some() { self.rewrite(build) } else { self.add_build(build) }
+    }
+
+    /// A dependency that was planned for another base or tree and waits there: it is built where those are built who need it.
+    fn is_left_elsewhere(&self, id: BuildId, place: &Place) -> bool {
+        self.rows.builds.get(&id.0).is_some_and(|row| {
+            row.origin == Origin::Dependency
+                && matches!(row.state, BuildState::Needed { .. })
+                && (row.base != place.base || row.tree != place.tree)
+        })
     }
 
     /// A plan makes another package of an entry: by its old identity it is not found any more.

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use swarm_protocol::{BuildId, DroneId, PlanId, SessionId};
 
 use super::request::ATOMS_PER_PLAN;
-use crate::placement::{Reason, Rule};
-use crate::rows::{BuildState, PlanRow, PlanState, Wishes};
+use crate::placement::{Reason, Rule, Subject};
+use crate::rows::{BuildRow, BuildState, Origin, PlanRow, PlanState, Wishes};
 use crate::state::Core;
 
 impl Core {
@@ -29,9 +29,18 @@ impl Core {
 
     /// A plan is new.
     pub(super) fn add_plan(&mut self, plan: PlanRow) {
-        self.soft.plans.note(&plan);
+        self.note_plan(&plan);
         self.soft.plans_due = true;
         self.rows.plans.put(plan);
+    }
+
+    /// Where a plan stands now.
+    pub(super) fn note_plan(&mut self, plan: &PlanRow) {
+        self.soft.plans.note(plan);
+        match plan.state {
+            PlanState::Waiting {} => self.soft.watch.add(Subject::Plan(plan.id.0), self.now.at),
+            PlanState::Sent { .. } => self.soft.watch.forget(Subject::Plan(plan.id.0)),
+        }
     }
 
     /// Changes a plan.
@@ -39,7 +48,8 @@ impl Core {
         let Some(plan) = self.rows.plans.change(&id) else { return };
         self.soft.plans.forget(plan);
         change(plan);
-        self.soft.plans.note(plan);
+        let plan = plan.clone();
+        self.note_plan(&plan);
         self.soft.plans_due = true;
     }
 
@@ -47,6 +57,7 @@ impl Core {
     pub(crate) fn forget_plan(&mut self, id: u64) {
         if let Some(plan) = self.rows.plans.remove(&id) {
             self.soft.plans.forget(&plan);
+            self.soft.watch.forget(Subject::Plan(id));
             self.soft.plans_due = true;
         }
         self.soft.gave_up.remove(&id);
@@ -119,14 +130,16 @@ impl Core {
     }
 
     /// The tree or base these were planned on is gone: they are planned anew, together with whoever waits for them, since
-    /// those may need something else by now.
+    /// those may need something else by now. A dependency is left to the plan of whoever waits for it: it names the one that
+    /// is needed now, and [`Core::drop_superseded`] takes away the others.
     pub(crate) fn plan_anew(&mut self, ids: &[BuildId]) {
         let mut all: BTreeSet<BuildId> = ids.iter().copied().collect();
         all.extend(self.soft.graph.behind(ids.iter().copied()));
         let mut groups: BTreeMap<(SessionId, String, Vec<String>, Wishes), Vec<BuildId>> = BTreeMap::new();
         for id in all {
             let Some(row) = self.rows.builds.get(&id.0) else { continue };
-            if matches!(row.state, BuildState::Needed { .. }) {
+            let is_named = row.origin == Origin::Dependency && self.is_planned_for(id);
+            if matches!(row.state, BuildState::Needed { .. }) && !is_named {
                 let key = (row.session, row.profile.clone(), row.package_use.clone(), row.wishes.clone());
                 groups.entry(key).or_default().push(id);
             }
@@ -150,6 +163,12 @@ impl Core {
                 });
             }
         }
+    }
+
+    /// Somebody waits for an entry and is, or is about to be, planned.
+    fn is_planned_for(&self, id: BuildId) -> bool {
+        let planned = |row: &BuildRow| matches!(row.state, BuildState::Needed { .. } | BuildState::Planning { .. });
+        self.soft.graph.dependents(id).filter_map(|id| self.rows.builds.get(&id.0)).any(planned)
     }
 
     /// Entries go through a planner together, as a new request.

@@ -224,6 +224,9 @@ impl Journey {
                 let agent = self.drone(*drone);
                 let other = if agent.tree == "tree-1" { 2 } else { 1 };
                 (agent.tree, agent.tree_timestamp) = (format!("tree-{other}"), Some(other));
+                // what others need is another version there
+                let cpv = if other == 1 { "dev-libs/libcalc-3" } else { "dev-libs/libcalc-4" };
+                self.farm.tree.insert(cp(cpv), Ebuild { cpv, ..Ebuild::default() });
             }
             Step::Sync { drone, well } => {
                 if self.farm.drones[NAMES[*drone]].syncing.is_some() {

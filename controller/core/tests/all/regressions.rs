@@ -2,11 +2,17 @@
 
 use swarm_core::effect::RefusalKind;
 use swarm_core::input::{Control, DroneAction, QueueRequest, SignedFile, UploadedFile};
-use swarm_core::rows::{ArtifactRow, ArtifactState, BlockedBy, BuildState, Culprit, IndexRow, PlanRow};
+use swarm_core::rows::{
+    ArtifactRow, ArtifactState, BlockedBy, BuildRow, BuildState, Culprit, DroneRow, IndexRow, PlanRow, Wishes,
+};
 use swarm_core::{Answer, Input, Request};
 use swarm_protocol::artifact::{ArtifactAnswer, ArtifactAsk};
 use swarm_protocol::plan::{Plan, PlannedEdge, PlannedPackage};
-use swarm_protocol::report::{BuildAnswer, BuildNews, BuildResult, Failure, FailureClass, HelloAnswer, Role};
+use swarm_protocol::report::{
+    BuildAnswer, BuildNews, BuildReport, BuildResult, Failure, FailureClass, Hello, HelloAnswer, Phase, Role,
+    SyncAnswer, SyncReport,
+};
+use swarm_protocol::{Attempt, Fence, StoreId};
 
 use crate::farm::*;
 
@@ -14,9 +20,12 @@ use crate::farm::*;
 fn two_plans_that_cut_a_cycle_at_different_places_do_not_wait_for_each_other() {
     let mut farm = Farm::of(&["anna"]);
     farm.control(Control::Pause, None);
-    farm.queue(&["dev-libs/ring-a"]);
-    // Portage cut the cycle so that ring-b is built first and ring-a waits for it. Now the tree moves: ring-b, which is
-    // ready, is planned anew and alone, and there ring-a comes first
+    let wishes = Wishes { total_ms: Some(60 * MINUTE), ..Wishes::default() };
+    let packages = vec!["dev-libs/ring-a".to_owned()];
+    farm.request(Request::Queue(QueueRequest { packages, wishes, ..QueueRequest::default() }));
+    farm.queue(&["dev-libs/ring-b"]);
+    // Portage cut the cycle so that ring-b is built first and ring-a waits for it. Now the tree moves: each is planned anew
+    // and alone, since they were asked for with other wishes, and in ring-b's plan ring-a comes first
     farm.drones.get_mut("anna").unwrap().tree = "tree-2".to_owned();
     farm.pass(MINUTE);
     assert!(farm.told("control").iter().any(|message| message.starts_with("planned anew")));
@@ -557,4 +566,203 @@ fn a_controller_that_stood_still_judges_nobody_and_takes_no_work_away() {
     (silent.silent, silent.deaf) = (true, true);
     farm.pass(2 * MINUTE);
     assert_eq!(farm.told("offline").len(), 1);
+}
+
+/// What another store than ours gave out: the controller was restored from a copy since.
+fn foreign() -> StoreId {
+    StoreId::from("the store before it was restored")
+}
+
+#[test]
+fn what_is_reported_of_another_store_is_superseded_and_changes_nothing() {
+    let failed = failure(FailureClass::Phase, "compile failed");
+    for news in [
+        BuildNews::Taken {},
+        BuildNews::Started { at: 1 },
+        BuildNews::Finished { result: done() },
+        BuildNews::Finished { result: BuildResult { failure: Some(failed.clone()), ..done() } },
+        BuildNews::Dropped { reason: "shutting down".to_owned() },
+        BuildNews::Refused { failure: failed },
+    ] {
+        let mut farm = Farm::of(&["anna"]);
+        farm.queue(&["app-misc/hello"]);
+        let fence = farm.attempt("anna", "app-misc/hello-1.0");
+        let rows = |farm: &Farm| (farm.store.all::<BuildRow>(), farm.store.all::<DroneRow>(), farm.history().len());
+        let before = rows(&farm);
+        let (orders, reply) = (farm.orders.len(), farm.next_reply());
+        let anna = &farm.drones["anna"];
+        let (drone, instance) = (anna.id.clone(), anna.instance(Role::Worker));
+        let report = BuildReport { instance, store_id: foreign(), fence, number: 1, news: news.clone() };
+        farm.input(Input::Build { drone, report: Box::new(report), reply });
+        let answer = &farm.answers[&reply.0];
+        assert!(matches!(answer, Answer::Build(BuildAnswer::Superseded { .. })), "{news:?}: {answer:?}");
+        assert_eq!(rows(&farm), before, "{news:?}");
+        assert_eq!(farm.orders.len(), orders, "{news:?}");
+    }
+}
+
+#[test]
+fn a_result_that_was_counted_in_another_store_is_superseded_and_not_acknowledged() {
+    let mut farm = Farm::of(&["anna"]);
+    farm.queue(&["app-misc/hello"]);
+    let fence = farm.attempt("anna", "app-misc/hello-1.0");
+    farm.builds("anna", "app-misc/hello-1.0");
+    farm.pass(2 * SECOND);
+    let (drone, instance) = (farm.drones["anna"].id.clone(), farm.drones["anna"].instance(Role::Worker));
+    for (store_id, durable) in [(farm.core.store_id().clone(), true), (foreign(), false)] {
+        let reply = farm.next_reply();
+        let news = BuildNews::Finished { result: done() };
+        let report = BuildReport { instance: instance.clone(), store_id, fence, number: 2, news };
+        farm.input(Input::Build { drone: drone.clone(), report: Box::new(report), reply });
+        let answer = &farm.answers[&reply.0];
+        assert_eq!(*answer == Answer::Build(BuildAnswer::Durable {}), durable, "{answer:?}");
+        assert_eq!(matches!(answer, Answer::Build(BuildAnswer::Superseded { .. })), !durable, "{answer:?}");
+    }
+    assert_eq!((farm.state("app-misc/hello-1.0"), farm.history().len()), ("received", 1));
+}
+
+#[test]
+fn a_package_for_another_store_gets_no_ticket() {
+    let mut farm = Farm::of(&["anna"]);
+    farm.queue(&["app-misc/hello"]);
+    let fence = farm.attempt("anna", "app-misc/hello-1.0");
+    let artifact = binary(&farm.drones["anna"].running[&fence].0);
+    let (drone, instance) = (farm.drones["anna"].id.clone(), farm.drones["anna"].instance(Role::Worker));
+    for (store_id, given) in [(foreign(), false), (farm.core.store_id().clone(), true)] {
+        let reply = farm.next_reply();
+        let ask = ArtifactAsk { instance: instance.clone(), store_id, fence, artifact: artifact.clone() };
+        farm.input(Input::Artifact { drone: drone.clone(), ask: Box::new(ask), token: "t".to_owned(), reply });
+        let Answer::Artifact(answer) = &farm.answers[&reply.0] else { panic!("an ask is answered as one") };
+        assert_eq!(matches!(answer, ArtifactAnswer::Ticket { .. }), given, "{answer:?}");
+        assert_eq!(matches!(answer, ArtifactAnswer::Superseded { .. }), !given, "{answer:?}");
+        assert_eq!(farm.artifacts().len(), usize::from(given), "no row for what is superseded");
+    }
+}
+
+#[test]
+fn what_a_process_brings_from_another_store_is_superseded_and_what_it_is_to_have_stays() {
+    let mut farm = Farm::of(&["anna"]);
+    farm.queue(&["app-misc/hello"]);
+    let fence = farm.starts("anna", "app-misc/hello-1.0");
+    let gone = Fence { attempt: Attempt(9), ..fence };
+    let before = farm.store.all::<BuildRow>();
+    for role in [Role::Supervisor, Role::Worker] {
+        for (store_id, expected) in
+            [(Some(foreign()), vec![fence, gone]), (Some(farm.core.store_id().clone()), vec![gone]), (None, vec![gone])]
+        {
+            let anna = &farm.drones["anna"];
+            let hello = Hello { store_id, running: vec![fence], finished: vec![gone], ..anna.hello(role) };
+            let (drone, reply) = (anna.id.clone(), farm.next_reply());
+            farm.input(Input::Hello { drone, hello: Box::new(hello), reply });
+            let Answer::Hello(HelloAnswer::Welcome { superseded, .. }) = &farm.answers[&reply.0] else {
+                panic!("{:?}", farm.answers[&reply.0])
+            };
+            assert_eq!(*superseded, expected, "{role:?}");
+            assert_eq!(farm.store.all::<BuildRow>(), before);
+        }
+    }
+}
+
+#[test]
+fn a_sync_that_another_store_ordered_does_not_end_ours() {
+    let mut farm = Farm::of(&[]);
+    for (name, tree) in [("anna", 1), ("ben", 2)] {
+        let tree_timestamp = Some(tree);
+        farm.join(Drone { tree: format!("tree-{tree}"), tree_timestamp, ..Drone::new(name) });
+    }
+    farm.pass(2 * MINUTE);
+    let (number, _) = farm.drones["anna"].syncing.clone().expect("she is told to");
+    for (store_id, over) in [(foreign(), false), (farm.core.store_id().clone(), true)] {
+        let (anna, reply) = (farm.drones["anna"].clone(), farm.next_reply());
+        let instance = anna.instance(Role::Worker);
+        let report = SyncReport { instance, store_id, number, failure: None, tree: anna.tree_state(), duration_ms: 1 };
+        farm.input(Input::Synced { drone: anna.id, report: Box::new(report), reply });
+        assert_eq!(farm.answers[&reply.0] == Answer::Sync(SyncAnswer::Durable {}), over);
+        assert_eq!(farm.store.get::<DroneRow>(&"U-anna".to_owned()).unwrap().syncing.is_none(), over);
+    }
+}
+
+#[test]
+fn a_drone_that_compiles_a_dependency_has_its_order_as_before() {
+    let mut farm = Farm::of(&["anna"]);
+    farm.queue(&["app-misc/hello"]);
+    farm.starts("anna", "app-misc/hello-1.0");
+    farm.pass(5 * SECOND);
+    let (before, orders, events) = (farm.entry("app-misc/hello-1.0"), farm.orders.len(), farm.events.len());
+    farm.drones.get_mut("anna").unwrap().silent = true;
+    // for longer than a lease
+    for _ in 0..12 * 12 {
+        farm.pass(5 * SECOND);
+        let now = farm.now.at;
+        let mut beat = farm.drones.get_mut("anna").unwrap().heartbeat(now);
+        beat.attempts[0].cpv = "dev-libs/libcalc-3".to_owned();
+        beat.attempts[0].phase = Phase::Configure;
+        let drone = farm.drones["anna"].id.clone();
+        farm.input(Input::Heartbeat { drone, beat: Box::new(beat) });
+    }
+    assert_eq!(farm.entry("app-misc/hello-1.0"), before);
+    assert_eq!((farm.orders.len(), farm.events.len()), (orders, events), "{}", farm.transcript);
+    farm.builds("anna", "app-misc/hello-1.0");
+    farm.pass(2 * SECOND);
+    assert_eq!((farm.state("app-misc/hello-1.0"), farm.entry("app-misc/hello-1.0").attempt.0), ("received", 1));
+}
+
+#[test]
+fn an_attempt_after_a_failure_has_begun_when_it_begins_and_not_before() {
+    for class in [FailureClass::Fetch, FailureClass::MissingTool, FailureClass::Phase, FailureClass::Cancelled] {
+        let mut farm = Farm::of(&["anna", "ben"]);
+        farm.queue(&["app-misc/hello"]);
+        let first = farm.holder("app-misc/hello-1.0").unwrap();
+        let since = |farm: &Farm| farm.entry("app-misc/hello-1.0").assignment().and_then(|a| a.building_since);
+        farm.starts(&first, "app-misc/hello-1.0");
+        let begun = since(&farm).expect("it has begun");
+        farm.pass(5 * MINUTE);
+        farm.fails(&first, "app-misc/hello-1.0", class, "it did not work");
+        assert_eq!(since(&farm), None, "{class:?}");
+        while farm.holder("app-misc/hello-1.0").is_none() {
+            farm.pass(SECOND);
+            assert!(farm.now.at < 60 * MINUTE, "{}", farm.transcript);
+        }
+        farm.pass(20 * SECOND);
+        assert_eq!((farm.entry("app-misc/hello-1.0").attempt.0, since(&farm)), (2, None), "{class:?}");
+        let Answer::Why(why) = farm.why("app-misc/hello") else { panic!("it is in the queue") };
+        assert!(why[0].summary.ends_with("has it in its line and has not begun"), "{class:?}: {}", why[0].summary);
+        let second = farm.holder("app-misc/hello-1.0").unwrap();
+        farm.starts(&second, "app-misc/hello-1.0");
+        assert!(since(&farm).is_some_and(|again| again >= begun + 5 * MINUTE), "{class:?}");
+    }
+}
+
+#[test]
+fn a_drone_that_failed_the_first_in_line_is_given_what_comes_after_them() {
+    let mut farm = Farm::of(&["ben"]);
+    farm.queue(&["app-misc/fancy"]);
+    farm.starts("ben", "app-misc/fancy-1");
+    farm.join(Drone::new("anna"));
+    farm.say("ben is busy for long; anna fails what is urgent, which stays first in line, for ben");
+    let urgent = ["app-misc/broken-1", "dev-libs/libcalc-3", "app-misc/other-2"];
+    for cpv in urgent {
+        let (packages, wishes) = (vec![format!("={cpv}")], Wishes { priority: 50, ..Wishes::default() });
+        farm.request(Request::Queue(QueueRequest { packages, wishes, ..QueueRequest::default() }));
+        if cpv == urgent[2] {
+            farm.queue(&["app-misc/hello"]);
+        }
+        farm.fails("anna", cpv, FailureClass::Phase, "compile failed");
+        assert_eq!(farm.state(cpv), "needed", "ben may try it");
+    }
+    assert_eq!(farm.holder("app-misc/hello-1.0").as_deref(), Some("anna"));
+    farm.builds("anna", "app-misc/hello-1.0");
+    farm.pass(2 * SECOND);
+    farm.say("nothing in the line is for her; what comes behind it is, at once");
+    farm.queue(&["dev-libs/ring-a"]);
+    assert_eq!(farm.holder("dev-libs/ring-b-1").as_deref(), Some("anna"));
+    farm.builds("anna", "dev-libs/ring-b-1");
+    farm.pass(2 * SECOND);
+    assert_eq!(farm.holder("dev-libs/ring-a-1").as_deref(), Some("anna"), "what became ready, too");
+    farm.builds("anna", "dev-libs/ring-a-1");
+    farm.pass(2 * SECOND);
+    farm.say("and what she may try again as soon as her failures are forgotten");
+    assert_eq!(farm.drones["anna"].running.len(), 0);
+    farm.control(Control::ClearFailures, Some("app-misc/broken"));
+    assert_eq!(farm.holder("app-misc/broken-1").as_deref(), Some("anna"));
 }

@@ -358,6 +358,34 @@ fn no_input_walks_a_queue_of_fifty_thousand() {
 }
 
 #[test]
+fn fifty_thousand_packages_nobody_can_build_are_told_of_within_minutes_a_bounded_number_at_a_time() {
+    let mut swarm = Swarm::of(20);
+    for drone in &mut swarm.drones {
+        drone.vitals.disk_build_free = 0;
+    }
+    // past the grace, in steps: a clock that jumps begins another one
+    for _ in 0..14 {
+        swarm.pass(5 * SECOND);
+        swarm.beats();
+    }
+    let packages = (0..ENTRIES).map(|n| name(100 * n)).collect();
+    swarm.request("queue 50000", Request::Queue(QueueRequest { packages, ..QueueRequest::default() }));
+    swarm.plan();
+    swarm.costs.clear();
+    let before = swarm.core.last_event();
+    let told = |swarm: &Swarm| swarm.core.last_event() - before;
+    for _ in 0..66 {
+        swarm.beats();
+        for _ in 0..5 {
+            swarm.pass(SECOND);
+        }
+    }
+    swarm.print();
+    assert!(told(&swarm) >= ENTRIES, "{} were told of", told(&swarm));
+    assert!(swarm.most("wake") <= 1_000, "{}", swarm.most("wake"));
+}
+
+#[test]
 fn no_package_is_compared_with_a_whole_fleet() {
     let mut swarm = Swarm::of(400);
     swarm.pass(70 * SECOND);

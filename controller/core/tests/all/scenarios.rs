@@ -286,13 +286,14 @@ fn what_the_network_does_is_retried_ever_later_and_blocks_in_the_end() {
 #[test]
 fn a_drone_that_fails_again_and_again_is_grounded_but_never_the_last_one() {
     let mut farm = Farm::of(&[]);
-    farm.join(Drone { cores: 64, ..Drone::new("anna") });
     farm.join(Drone { cores: 2, ..Drone::new("ben") });
+    farm.queue(&["app-misc/hello"]);
+    farm.starts("ben", "app-misc/hello-1.0");
+    farm.join(Drone { cores: 64, ..Drone::new("anna") });
+    farm.say("anna fails again and again while ben is busy: he can take over");
     for n in 0..8 {
         let cpv: &'static str = Box::leak(format!("app-misc/p{n}x-1").into_boxed_str());
         farm.tree.insert(cp(cpv), Ebuild { cpv, ..Ebuild::default() });
-        farm.drones.get_mut("ben").unwrap().worker = swarm_protocol::machine::WorkerState::Hung;
-        farm.beat("ben");
         farm.queue(&[&format!("={cpv}")]);
         farm.fails("anna", cpv, FailureClass::MissingTool, "no ninja");
         farm.request(Request::Remove { package: format!("={cpv}") });
@@ -300,8 +301,8 @@ fn a_drone_that_fails_again_and_again_is_grounded_but_never_the_last_one() {
     let grounded = |farm: &mut Farm, name: &str| farm.core.view().drones[&farm.drones[name].id].row.grounded.is_some();
     assert!(grounded(&mut farm, "anna"));
     farm.say("now ben alone, with anna grounded");
-    farm.drones.get_mut("ben").unwrap().worker = swarm_protocol::machine::WorkerState::Alive;
-    farm.beat("ben");
+    farm.builds("ben", "app-misc/hello-1.0");
+    farm.pass(2 * SECOND);
     for n in 0..8 {
         farm.queue(&[&format!("=app-misc/p{n}x-1")]);
         farm.fails("ben", &format!("app-misc/p{n}x-1"), FailureClass::MissingTool, "no ninja");

@@ -4,6 +4,7 @@
 use swarm_core::input::{Control, DroneAction, QueueRequest};
 use swarm_core::rows::{BuildRow, BuildState, Culprit, DroneRow, Wishes};
 use swarm_core::{Answer, Request, Settings, Sink};
+use swarm_protocol::machine::WorkerState;
 use swarm_protocol::report::{FailureClass, SyncAnswer};
 
 use crate::farm::*;
@@ -256,9 +257,11 @@ fn a_drone_that_may_not_work_gives_back_what_it_has_not_begun() {
 
 #[test]
 fn a_grounded_drones_line_is_returned_and_the_last_drone_is_ranked_down_instead() {
-    let mut farm = farm_with_lines(&["anna", "ben"]);
-    farm.drones.get_mut("ben").unwrap().worker = swarm_protocol::machine::WorkerState::Hung;
-    farm.beat("ben");
+    let mut farm = farm_with_lines(&[]);
+    farm.join(Drone { waiting: Some(0), ..Drone::new("ben") });
+    farm.queue(&["app-misc/fancy"]);
+    farm.starts("ben", "app-misc/fancy-1");
+    farm.join(Drone::new("anna"));
     for n in 0..8 {
         let cpv: &'static str = Box::leak(format!("app-misc/p{n}x-1").into_boxed_str());
         farm.tree.insert(cp(cpv), Ebuild { cpv, ..Ebuild::default() });
@@ -271,9 +274,85 @@ fn a_grounded_drones_line_is_returned_and_the_last_drone_is_ranked_down_instead(
     }
     assert_eq!(farm.told("grounded").len(), 1);
     assert_eq!(holders(&farm, &["anna"])[0], Vec::<String>::new(), "what waited in her line is returned");
-    farm.drones.get_mut("ben").unwrap().worker = swarm_protocol::machine::WorkerState::Alive;
-    farm.beat("ben");
-    assert_eq!(holders(&farm, &["ben"])[0].len(), 2);
+    farm.builds("ben", "app-misc/fancy-1");
+    farm.pass(2 * SECOND);
+    assert_eq!(holders(&farm, &["ben"])[0].len(), 1, "he could take over as soon as he had room");
+}
+
+/// The drone fails eight packages in a row by its own fault.
+fn fails_again_and_again(farm: &mut Farm, name: &str, wishes: &Wishes) {
+    for n in 0..8 {
+        let cpv: &'static str = Box::leak(format!("app-misc/p{n}x-1").into_boxed_str());
+        farm.tree.insert(cp(cpv), Ebuild { cpv, ..Ebuild::default() });
+        farm.request(wished(&[&format!("={cpv}")], wishes.clone()));
+        farm.fails(name, cpv, FailureClass::MissingTool, "no ninja");
+        farm.request(Request::Remove { package: format!("={cpv}") });
+    }
+}
+
+#[test]
+fn a_drone_is_grounded_only_if_another_could_really_take_work_now() {
+    type Change = fn(&mut Farm);
+    fn ben(farm: &mut Farm) -> &mut Drone {
+        farm.drones.get_mut("ben").unwrap()
+    }
+    let cases: [(&str, usize, Change); 8] = [
+        ("he is sound, but has no room", 1, |_| ()),
+        ("his worker hangs", 0, |farm| ben(farm).worker = WorkerState::Hung),
+        ("his worker is down", 0, |farm| ben(farm).worker = WorkerState::Down),
+        ("his disk is full", 0, |farm| ben(farm).vitals.disk_build_free = 0),
+        ("he is silent", 0, |farm| ben(farm).silent = true),
+        ("he is paused", 0, |farm| drop(farm.order_drone("ben", DroneAction::Pause))),
+        ("he answers no ping", 0, |farm| ben(farm).mute = true),
+        ("he serves another profile", 0, |farm| {
+            ben(farm).profile = "server".to_owned();
+            farm.greet("ben");
+        }),
+    ];
+    for (story, grounded, change) in cases {
+        let mut farm = Farm::of(&["ben"]);
+        farm.queue(&["app-misc/hello"]);
+        farm.starts("ben", "app-misc/hello-1.0");
+        farm.join(Drone::new("anna"));
+        change(&mut farm);
+        farm.pass(40 * SECOND);
+        fails_again_and_again(&mut farm, "anna", &Wishes::default());
+        assert_eq!(farm.told("grounded").len(), grounded, "{story}\n{}", farm.transcript);
+    }
+}
+
+#[test]
+fn the_only_drone_with_the_tags_that_something_asks_for_is_not_grounded() {
+    let asks = Wishes { tags: vec!["gpu".to_owned()], features: vec!["ccache".to_owned()], ..Wishes::default() };
+    for (wishes, grounded) in [(asks, 0), (Wishes::default(), 1)] {
+        let mut farm = Farm::of(&["ben"]);
+        farm.queue(&["app-misc/hello"]);
+        farm.starts("ben", "app-misc/hello-1.0");
+        farm.join(Drone { tags: vec!["gpu".to_owned()], features: vec!["ccache".to_owned()], ..Drone::new("anna") });
+        fails_again_and_again(&mut farm, "anna", &wishes);
+        assert_eq!(farm.told("grounded").len(), grounded, "{wishes:?}");
+    }
+    // nor while it waits in the line for her
+    let mut farm = Farm::of(&["ben"]);
+    farm.queue(&["app-misc/hello"]);
+    farm.starts("ben", "app-misc/hello-1.0");
+    farm.join(Drone { tags: vec!["gpu".to_owned()], ..Drone::new("anna") });
+    let next = |farm: &mut Farm, n: u32| {
+        let cpv: &'static str = Box::leak(format!("app-misc/p{n}x-1").into_boxed_str());
+        farm.tree.insert(cp(cpv), Ebuild { cpv, ..Ebuild::default() });
+        farm.request(wished(&[&format!("={cpv}")], Wishes { priority: 10, ..Wishes::default() }));
+        cpv
+    };
+    let mut current = next(&mut farm, 0);
+    farm.request(wished(&["app-misc/other"], Wishes { tags: vec!["gpu".to_owned()], ..Wishes::default() }));
+    for n in 1..=8 {
+        let following = if n < 8 { next(&mut farm, n) } else { "" };
+        farm.fails("anna", current, FailureClass::MissingTool, "no ninja");
+        farm.request(Request::Remove { package: format!("={current}") });
+        current = following;
+    }
+    assert_eq!(farm.told("grounded"), Vec::<&str>::new());
+    assert_eq!(farm.holder("app-misc/other-2").as_deref(), Some("anna"));
 }
 
 #[test]
@@ -658,4 +737,208 @@ fn retry_and_reset_bring_back_what_was_given_up_and_history_is_forgotten_without
     assert_eq!(control(&mut farm, Control::ClearHistory, None, None), 3);
     assert_eq!(farm.store.all::<swarm_core::rows::StatsRow>(), vec![]);
     assert_eq!(farm.store.all::<swarm_core::rows::DurationRow>().len(), 1);
+}
+
+/// calc and abacus wait for libcalc, and the ebuild tree has another one from now on.
+fn with_another_libcalc(farm: &mut Farm) {
+    let cpv = "dev-libs/libcalc-4";
+    farm.tree.insert(cp(cpv), Ebuild { cpv, ..Ebuild::default() });
+    for drone in farm.drones.values_mut() {
+        drone.tree = "tree-2".to_owned();
+    }
+}
+
+#[test]
+fn a_dependency_that_a_new_tree_replaced_leaves_the_queue_and_the_new_one_is_built() {
+    let mut farm = Farm::of(&["anna"]);
+    farm.control(Control::Pause, None);
+    farm.queue(&["app-misc/calc", "app-misc/abacus"]);
+    assert_eq!(farm.state("dev-libs/libcalc-3"), "needed");
+    farm.say("a newer tree has libcalc-4 instead");
+    with_another_libcalc(&mut farm);
+    farm.pass(MINUTE);
+    assert_eq!((farm.entries("dev-libs/libcalc-3").len(), farm.state("dev-libs/libcalc-4")), (0, "needed"));
+    assert_eq!(farm.told("blocked"), Vec::<&str>::new(), "nobody was asked for what is not there any more");
+    farm.control(Control::Resume, None);
+    for _ in 0..3 {
+        let cpv = holders(&farm, &["anna"])[0][0].clone();
+        farm.builds("anna", &cpv);
+        farm.pass(2 * SECOND);
+    }
+    let ended = farm.told("control").into_iter().find(|message| message.starts_with("session"));
+    assert_eq!(ended, Some("session session-1 is complete: 3 packages"));
+    golden!(farm);
+}
+
+#[test]
+fn a_dependency_that_a_new_tree_still_has_keeps_its_entry_and_moves_on() {
+    let mut farm = Farm::of(&["anna"]);
+    farm.control(Control::Pause, None);
+    farm.queue(&["app-misc/calc"]);
+    let before = farm.entry("dev-libs/libcalc-3");
+    farm.drones.get_mut("anna").unwrap().tree = "tree-2".to_owned();
+    farm.pass(MINUTE);
+    let after = farm.entry("dev-libs/libcalc-3");
+    assert_eq!((after.id, after.tree.as_str()), (before.id, "tree-2"));
+    assert_eq!(farm.asked_for(), ["app-misc/calc", "app-misc/calc"], "only what was asked for is asked for again");
+    farm.control(Control::Resume, None);
+    farm.builds("anna", "dev-libs/libcalc-3");
+    farm.pass(2 * SECOND);
+    assert_eq!(farm.holder("app-misc/calc-3.1").as_deref(), Some("anna"));
+}
+
+#[test]
+fn a_superseded_dependency_stays_until_the_last_of_its_askers_is_planned_anew() {
+    let mut farm = Farm::of(&["anna"]);
+    farm.control(Control::Pause, None);
+    farm.queue(&["app-misc/calc"]);
+    let other_use = QueueRequest {
+        packages: vec!["app-misc/abacus".to_owned()],
+        package_use: vec!["app-misc/abacus -debug".to_owned()],
+        ..QueueRequest::default()
+    };
+    farm.request(Request::Queue(other_use));
+    assert_eq!(farm.entries("dev-libs/libcalc-3").len(), 1, "both wait for one entry");
+    farm.drones.get_mut("anna").unwrap().dull = true;
+    with_another_libcalc(&mut farm);
+    farm.pass(MINUTE);
+    let anew = |farm: &Farm, package: &str| plan(&farm.tree, &[package.to_owned()], &[]);
+    let first = anew(&farm, "app-misc/calc");
+    farm.planned("anna", swarm_protocol::PlanId(3), 1, first);
+    assert_eq!(farm.entries("dev-libs/libcalc-3").len(), 1, "abacus is not planned anew yet, and may need it");
+    assert_eq!(farm.entries("dev-libs/libcalc-4").len(), 1);
+    let second = anew(&farm, "app-misc/abacus");
+    farm.planned("anna", swarm_protocol::PlanId(4), 1, second);
+    assert_eq!(farm.entries("dev-libs/libcalc-3").len(), 0);
+    assert_eq!(farm.entries("dev-libs/libcalc-4").len(), 1, "and they share the new one");
+}
+
+#[test]
+fn a_superseded_dependency_that_is_under_way_or_was_asked_for_stays() {
+    let mut farm = Farm::of(&["anna"]);
+    for (cpv, build) in
+        [("dev-libs/extra-1", &[] as &[&str]), ("app-misc/both-1", &["dev-libs/libcalc", "dev-libs/extra"])]
+    {
+        farm.tree.insert(cp(cpv), Ebuild { cpv, build, ..Ebuild::default() });
+    }
+    farm.queue(&["app-misc/both"]);
+    let (begun, waits) = match farm.holder("dev-libs/libcalc-3") {
+        Some(_) => ("dev-libs/libcalc-3", "dev-libs/extra-1"),
+        None => ("dev-libs/extra-1", "dev-libs/libcalc-3"),
+    };
+    farm.starts("anna", begun);
+    for cpv in ["dev-libs/libcalc-4", "dev-libs/extra-2"] {
+        farm.tree.insert(cp(cpv), Ebuild { cpv, ..Ebuild::default() });
+    }
+    farm.drones.get_mut("anna").unwrap().tree = "tree-2".to_owned();
+    farm.pass(MINUTE);
+    assert_eq!((farm.state(begun), farm.entries(waits).len()), ("delegated", 0));
+    farm.builds("anna", begun);
+    farm.pass(2 * SECOND);
+    assert_eq!(farm.state(begun), "received", "its work is not thrown away");
+}
+
+#[test]
+fn a_dependency_nobody_who_waits_for_it_can_be_planned_for_is_dropped_once_it_is_unknown() {
+    for blocked in [true, false] {
+        let mut farm = Farm::of(&["anna"]);
+        farm.control(Control::Pause, None);
+        farm.queue(&["app-misc/calc"]);
+        if blocked {
+            farm.control(Control::Block, Some("app-misc/calc"));
+        } else {
+            farm.request(Request::Remove { package: "app-misc/calc".to_owned() });
+        }
+        with_another_libcalc(&mut farm);
+        farm.pass(MINUTE);
+        assert_eq!(farm.entries("dev-libs/libcalc-3").len(), 0, "blocked: {blocked}");
+        let superseded =
+            |message: &&str| message.starts_with("=dev-libs/libcalc-3 is superseded: it cannot be resolved");
+        assert_eq!(farm.told("control").into_iter().filter(superseded).count(), 1, "{}", farm.transcript);
+        assert_eq!(farm.view().session, None, "nothing is left to do");
+        if blocked {
+            farm.say("as soon as it may be built again, it is planned anew, with the new one");
+            farm.control(Control::Unblock, Some("app-misc/calc"));
+            farm.pass(MINUTE);
+            assert_eq!(farm.state("dev-libs/libcalc-4"), "needed");
+        }
+    }
+}
+
+#[test]
+fn an_asked_for_version_that_a_new_tree_dropped_is_blocked_and_not_forgotten() {
+    let mut farm = Farm::of(&["anna"]);
+    farm.control(Control::Pause, None);
+    farm.queue(&["app-misc/calc", "=dev-libs/libcalc-3"]);
+    with_another_libcalc(&mut farm);
+    farm.pass(MINUTE);
+    assert_eq!(farm.state("dev-libs/libcalc-3"), "blocked", "a person wants this one");
+    assert_eq!(farm.state("dev-libs/libcalc-4"), "needed", "and calc needs the other");
+}
+
+#[test]
+fn everything_nobody_can_build_is_announced_however_much_there_is() {
+    let mut farm = Farm::of(&["anna", "ben"]);
+    let names: Vec<&'static str> =
+        (0..2_000).map(|n| &*Box::leak(format!("app-misc/p{n}x-1").into_boxed_str())).collect();
+    for cpv in &names {
+        farm.tree.insert(cp(cpv), Ebuild { cpv, ..Ebuild::default() });
+    }
+    let packages: Vec<String> = names.iter().map(|cpv| cp(cpv)).collect();
+    let packages: Vec<&str> = packages.iter().map(String::as_str).collect();
+    farm.request(wished(&packages, Wishes { tags: vec!["gpu".to_owned()], ..Wishes::default() }));
+    farm.queue(&["app-misc/hello", "app-misc/other", "app-misc/fancy"]);
+    let told = |farm: &Farm| {
+        let told: Vec<String> = farm.told("warn").into_iter().map(str::to_owned).collect();
+        assert!(told.iter().all(|message| message.starts_with("nobody can build =app-misc/p")), "{told:?}");
+        told.len()
+    };
+    farm.pass(110 * SECOND);
+    assert_eq!(told(&farm), 0);
+    farm.pass(50 * SECOND);
+    assert_eq!(told(&farm), names.len());
+    farm.pass(10 * MINUTE);
+    assert_eq!(told(&farm), names.len(), "once is enough");
+    farm.say("a drone comes that can, and is soon gone again");
+    farm.join(Drone { tags: vec!["gpu".to_owned()], ..Drone::new("cleo") });
+    farm.pass(2 * MINUTE);
+    farm.drones.get_mut("cleo").unwrap().silent = true;
+    farm.pass(4 * MINUTE);
+    assert_eq!(told(&farm), 2 * names.len() - 1, "that is news, but for what cleo has");
+}
+
+#[test]
+fn a_plan_nobody_can_make_is_announced() {
+    let mut farm = Farm::of(&["anna", "ben"]);
+    let server = QueueRequest {
+        packages: vec!["app-misc/hello".to_owned(), "app-misc/other".to_owned()],
+        profile: Some("server".to_owned()),
+        ..QueueRequest::default()
+    };
+    farm.request(Request::Queue(server));
+    farm.pass(110 * SECOND);
+    assert_eq!(farm.told("warn"), Vec::<&str>::new());
+    farm.pass(30 * SECOND);
+    let message = "nobody can plan app-misc/hello and 1 more: anna: serves the build profile default, not server; \
+                   ben: serves the build profile default, not server";
+    assert_eq!(farm.told("warn"), [message]);
+    farm.pass(20 * MINUTE);
+    assert_eq!(farm.told("warn").len(), 1, "once is enough");
+    farm.join(Drone { profile: "server".to_owned(), ..Drone::new("cleo") });
+    farm.pass(2 * SECOND);
+    assert_eq!(farm.holder("app-misc/hello-1.0").as_deref(), Some("cleo"));
+}
+
+#[test]
+fn a_plan_is_announced_while_its_drones_may_not_plan_and_not_while_they_are_busy() {
+    let mut farm = Farm::of(&["anna"]);
+    farm.drones.get_mut("anna").unwrap().dull = true;
+    farm.queue(&["app-misc/hello"]);
+    farm.queue(&["app-misc/other"]);
+    farm.pass(4 * MINUTE);
+    assert_eq!(farm.told("warn"), Vec::<&str>::new(), "she has the first and will make the second");
+    farm.order_drone("anna", DroneAction::Pause);
+    farm.pass(4 * MINUTE);
+    let message = "nobody can plan app-misc/other: anna: paused by kim: paused by a person";
+    assert_eq!(farm.told("warn").into_iter().filter(|told| *told == message).count(), 1, "{:?}", farm.told("warn"));
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use swarm_core::effect::RefusalKind;
 use swarm_core::input::{Control, DroneAction, QueueRequest};
 use swarm_core::placement::{Explanation, Rule, ScoreRule};
-use swarm_core::rows::{DroneRow, DurationRow, Run, Wishes};
+use swarm_core::rows::{DroneRow, DurationRow, Fact, Run, Wishes};
 use swarm_core::settings::PackageRule;
 use swarm_core::{Answer, Request, Settings, Sink};
 use swarm_protocol::machine::{Vitals, WorkerState};
@@ -44,7 +44,17 @@ fn each_rule_speaks_against_a_drone_by_its_name() {
     fn ben(farm: &mut Farm) -> &mut Drone {
         farm.drones.get_mut("ben").unwrap()
     }
-    let cases: [(&str, Change); 15] = [
+    /// What the swarm made so, until it ends by itself.
+    fn fact(farm: &mut Farm, change: fn(&mut DroneRow, Option<Fact>)) {
+        let until = Some(farm.now.at + 60 * MINUTE);
+        let fact = Fact { by: "swarm".to_owned(), reason: "8 failures in a row".to_owned(), since: 0, until };
+        let mut row = farm.store.get::<DroneRow>(&"U-ben".to_owned()).unwrap();
+        change(&mut row, Some(fact));
+        farm.store.put(&row);
+        farm.restart();
+        farm.beats();
+    }
+    let cases: [(&str, Change); 18] = [
         ("online", |farm| {
             ben(farm).silent = true;
             farm.pass(20 * SECOND);
@@ -57,6 +67,15 @@ fn each_rule_speaks_against_a_drone_by_its_name() {
             ben(farm).worker = WorkerState::Down;
             farm.beat("ben");
         }),
+        ("healthy", |farm| {
+            // his heartbeats come, and his supervisor answers no ping
+            ben(farm).mute = true;
+            while farm.healing("ben").incident.is_none() {
+                farm.pass(SECOND);
+            }
+        }),
+        ("not-grounded", |farm| fact(farm, |row, fact| row.grounded = fact)),
+        ("uploads-work", |farm| fact(farm, |row, fact| row.upload_impaired = fact)),
         ("not-paused", |farm| drop(farm.order_drone("ben", DroneAction::Pause))),
         ("not-draining", |farm| drop(farm.order_drone("ben", DroneAction::Drain))),
         ("not-draining", |farm| {

@@ -194,9 +194,19 @@ impl Graph {
         first.into_iter().take(count).map(|(_, id)| *id).collect()
     }
 
-    /// Every line, one after the other; within each, first first.
-    pub(crate) fn ready(&self) -> impl Iterator<Item = BuildId> {
-        self.lines.values().flat_map(|line| &line.ready).map(|(_, id)| *id)
+    /// The line of a place, first first.
+    pub(crate) fn line(&self, place: &Place) -> impl Iterator<Item = BuildId> {
+        self.lines.get(place).into_iter().flat_map(|line| &line.ready).map(|(_, id)| *id)
+    }
+
+    /// Places that have a line, with the first of each.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = (&Place, BuildId)> {
+        self.lines.iter().filter_map(|(place, line)| Some((place.as_ref(), line.ready.first()?.1)))
+    }
+
+    /// Whether an entry stands in a line.
+    pub(crate) fn is_ready(&self, id: BuildId) -> bool {
+        self.nodes.get(&id).is_some_and(|node| matches!(node.at, At::Ready { .. }))
     }
 
     /// Whether anything is ready.

@@ -141,6 +141,16 @@ impl Graph {
         found
     }
 
+    /// Everything that one of these waits for, directly or not.
+    pub(crate) fn before(&self, ids: impl IntoIterator<Item = BuildId>) -> BTreeSet<BuildId> {
+        let mut found = BTreeSet::new();
+        let mut open: Vec<BuildId> = ids.into_iter().collect();
+        while let Some(next) = open.pop() {
+            open.extend(self.unmet(next).filter(|need| found.insert(*need)));
+        }
+        found
+    }
+
     /// Nodes and edges looked at so far: what the bound of this module's work is measured by.
     pub(crate) fn work(&self) -> u64 {
         self.work

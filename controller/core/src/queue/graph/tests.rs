@@ -15,7 +15,7 @@ fn graph(entries: &[u64]) -> Graph {
 
 fn line(graph: &mut Graph) -> Vec<u64> {
     graph.relax();
-    graph.ready().map(|id| id.0).collect()
+    graph.line(&Place::default()).map(|id| id.0).collect()
 }
 
 #[test]

@@ -499,6 +499,15 @@ impl Farm {
         self.orders.iter().filter(is).count()
     }
 
+    /// Atoms that planners were asked for, in order.
+    pub fn asked_for(&self) -> Vec<&str> {
+        let atoms = self.orders.iter().filter_map(|(_, order)| match &order.task {
+            Task::Plan { job } => Some(job.atoms.iter().map(String::as_str)),
+            _ => None,
+        });
+        atoms.flatten().collect()
+    }
+
     // the machinery
 
     fn ask(&mut self, asked: Asked) -> ReplyTo {
