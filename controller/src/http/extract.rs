@@ -8,6 +8,25 @@ use serde::de::DeserializeOwned;
 
 use super::error::ApiError;
 
+/// A body as it came.
+#[derive(Debug)]
+pub struct Raw(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Raw {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        Bytes::from_request(request, state).await.map(Self).map_err(|rejection| {
+            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "the request's body is larger than 1 MiB")
+                    .hint("send it in several requests")
+            } else {
+                ApiError::bad_request("the request's body could not be read")
+            }
+        })
+    }
+}
+
 /// A JSON body; the content type is not insisted on, because 0.4's scripts do not all send it.
 #[derive(Debug)]
 pub struct Json<T>(pub T);
@@ -16,14 +35,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let body = Bytes::from_request(request, state).await.map_err(|rejection| {
-            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "the request's body is larger than 1 MiB")
-                    .hint("send it in several requests")
-            } else {
-                ApiError::bad_request("the request's body could not be read")
-            }
-        })?;
+        let Raw(body) = Raw::from_request(request, state).await?;
         serde_json::from_slice(&body).map(Json).map_err(|error| {
             ApiError::bad_request(format!("the request's body is not the JSON expected here: {error}"))
                 .hint("see /api/openapi.json for what belongs there")
