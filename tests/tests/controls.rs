@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use swarm_tests::standing_in::{Behaviour, End, Entry};
-use swarm_tests::{Swarm, processes, until};
+use swarm_tests::standing_in::{Behaviour, CHOST, End, Entry, REPOSITORY};
+use swarm_tests::{Swarm, gpkg, processes, until};
 
 /// Some builds of some seconds each, on busy cores.
 const SOON: Duration = Duration::from_secs(60);
@@ -69,6 +69,7 @@ fn what_people_command_is_said_and_comes_true() -> Result<()> {
     let gone = work_of_a_drone_that_is_gone_is_taken_back(&mut swarm)?;
     only_a_drone_that_is_gone_is_forgotten_and_it_does_not_come_back(&mut swarm, &gone)?;
     the_binhost_lets_go_of_what_is_too_much(&swarm)?;
+    the_smallest_package_there_is_is_kept_like_any_other(&swarm)?;
     the_history_is_forgotten(&swarm)?;
     swarm.none_ended()
 }
@@ -234,6 +235,52 @@ fn the_binhost_lets_go_of_what_is_too_much(swarm: &Swarm) -> Result<()> {
     ensure!(swarm.index()?.contains("c1-1-2.gpkg.tar"), "the newer one stays: {}", swarm.index()?);
     let said = told(swarm, "binhost gc")?;
     ensure!(said.contains("0 packages, 0 B, leave the binhost") && said.contains("1 more, "), "{said}");
+    Ok(())
+}
+
+/// Nothing in it, everything compressed: what a virtual package is. Smaller a gpkg can't be, for each member has a header of
+/// 512 bytes and is filled up to as many.
+fn smallest(cpv: &str) -> Result<Vec<u8>> {
+    let (category, pf) = cpv.split_once('/').context("a category")?;
+    let keys = [
+        ("BUILD_ID", "1"),
+        ("BUILD_TIME", "1795449718"),
+        ("CATEGORY", category),
+        ("CHOST", CHOST),
+        ("EAPI", "8"),
+        ("KEYWORDS", "amd64 arm64"),
+        ("PF", pf),
+        ("SLOT", "0"),
+        ("repository", REPOSITORY),
+    ];
+    let metadata = gpkg::metadata(keys.map(|(key, value)| (key, format!("{value}\n").into_bytes())), 0)?;
+    // the end of a tar, and nothing before it
+    let members = [
+        ("metadata.tar.zst", zstd::encode_all(&*metadata, 19)?),
+        ("image.tar.zst", zstd::encode_all(&[0; 1024][..], 19)?),
+    ];
+    gpkg::pack(pf, members, 0)
+}
+
+fn the_smallest_package_there_is_is_kept_like_any_other(swarm: &Swarm) -> Result<()> {
+    let (cpv, bytes) = ("virtual/nothing-1", smallest("virtual/nothing-1")?);
+    ensure!(bytes.len() < 6 << 10, "it is small: {} bytes", bytes.len());
+    let folder = swarm.dir().join("somebodys/virtual/nothing");
+    fs_err::create_dir_all(&folder)?;
+    fs_err::write(folder.join("nothing-1-1.gpkg.tar"), &bytes)?;
+    let said: Value = serde_json::from_str(&told(swarm, &format!("--json binhost import {}", folder.display()))?)?;
+    ensure!(said["imported"] == 1, "{said}");
+    let listed = || -> Result<bool> { Ok(swarm.index()?.lines().any(|line| line == format!("CPV: {cpv}"))) };
+    until("it to be listed", SOON, || Ok(listed()?.then_some(())))?;
+    says(swarm, "binhost gc", "0 packages, 0 B, leave the binhost")?;
+    says(swarm, "binhost verify", "all is as it should be")?;
+    ensure!(listed()?, "it stays in the index");
+    let list = swarm.http.get("/api/v1/binhost/packages?package=virtual/nothing")?;
+    let package = &list["packages"][0];
+    ensure!(package["state"] == "published", "{list}");
+    let (index, path) = (package["index"].as_str().context("an index")?, package["path"].as_str().context("a path")?);
+    let size = fs_err::metadata(swarm.data().join("binhost").join(index).join(path))?.len();
+    ensure!(package["size_bytes"] == size, "its file is there: {size} bytes, {list}");
     Ok(())
 }
 
