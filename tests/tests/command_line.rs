@@ -216,6 +216,36 @@ fn without_the_right_key_writing_ends_with_4_and_changes_nothing() -> Result<()>
     Ok(())
 }
 
+#[test]
+fn the_world_of_a_machine_is_queued_with_its_flags_each_package_once() -> Result<()> {
+    let swarm = Swarm::start(0, "")?;
+    let root = tempfile::tempdir()?;
+    let at = |line: &str| at(&swarm, &format!("{line} --root {}", root.path().display()));
+    let none = at("fresh @world")?;
+    ends(&none, 1, "no world file")?;
+    let error = text(&none.stderr);
+    ensure!(error.contains("can't read the world file") && error.contains("next: name packages, or"), "{error}");
+    for (path, content) in [
+        ("var/lib/portage/world", "app-misc/waggle\n@live-rebuild\ndev-libs/libcomb\n"),
+        ("etc/portage/package.use", "app-misc/waggle\ttest\n"),
+    ] {
+        let path = root.path().join(path);
+        fs_err::create_dir_all(path.parent().context("a folder")?)?;
+        fs_err::write(path, content)?;
+    }
+    let queued = at("--json fresh dev-libs/libcomb @world app-misc/waggle")?;
+    ends(&queued, 0, "fresh")?;
+    let answer: Value = serde_json::from_slice(&queued.stdout)?;
+    ensure!(answer["packages"] == serde_json::json!(["dev-libs/libcomb", "app-misc/waggle"]), "{answer}");
+    ensure!(answer["duplicates"] == serde_json::json!([]), "none was asked for twice: {answer}");
+    fs_err::write(root.path().join("etc/portage/package.use"), "app-misc/waggle\n")?;
+    let refused = at("fresh @world")?;
+    ends(&refused, 1, "a line without flags")?;
+    ensure!(text(&refused.stderr).contains("package.use: app-misc/waggle"), "{}", text(&refused.stderr));
+    ensure!(swarm.http.get("/api/v1/queue")?.as_array().map(Vec::len) == Some(2), "nothing more was queued");
+    Ok(())
+}
+
 /// A write with this ADMIN_KEY in the environment and no other way to a key, unless `more` names one.
 fn pause_with(swarm: &Swarm, key: &str, more: &[&str]) -> Result<Output> {
     let mut command = program("swarm")?;

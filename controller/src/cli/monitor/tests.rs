@@ -287,6 +287,9 @@ async fn pictures_of_what_lies_over_the_panels() {
     // what is below is reached, and no further than the end
     press(&mut why, &"j".repeat(50));
     insta::assert_snapshot!("why_end_80x24", picture(&why));
+    let end = picture(&why);
+    press(&mut why, "Gk");
+    assert_ne!(picture(&why), end, "one key leads back from it");
     why.size = SIZES[2];
     press(&mut why, "g");
     insta::assert_snapshot!("why_200x60", picture(&why));
