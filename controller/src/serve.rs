@@ -33,7 +33,7 @@ use crate::bus::server::{BusServer, ManagedServer, ServerSettings, find_server};
 use crate::config::Config;
 use crate::config::runtime::{Feel, Runtime};
 use crate::engine::{BinhostWork, EngineHandle, EngineThread, Escalation, Loaded, Options, Outlets, WantedLog};
-use crate::healing::{Medic, MedicSettings, Pings};
+use crate::healing::{Medic, MedicSettings, Pings, Tell as _};
 use crate::http::adapters::{Door, Gateway};
 use crate::http::listen::{listen, serve_until};
 use crate::http::ports::Care;
@@ -267,9 +267,8 @@ async fn start(config: &Config, data: &Path, level: LevelSwitch) -> Result<Runni
     }));
     drop(crate::watch::spawn("log news", async move {
         while let Some(log) = done_queue.recv().await {
-            if told.send(Input::LogStored { fence: log.fence, complete: log.complete }).await.is_err() {
-                return;
-            }
+            // waits as long as the engine is busy: a result whose log is never told of is never accepted
+            told.tell(Input::LogStored { fence: log.fence, complete: log.complete }).await;
         }
     }));
     let sender = link.clone();

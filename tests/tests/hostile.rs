@@ -88,7 +88,7 @@ fn every_trick_on_the_bus_is_refused_and_counted_and_the_swarm_goes_on() -> Resu
         "{history}"
     );
     let log = swarm.http.text(&format!("/api/v1/builds/{}/{}/log", theirs.build, theirs.attempt))?;
-    ensure!(!log.contains("EVIL") && log.contains("honeydrip"), "the log is the good drone's");
+    ensure!(!log.contains("EVIL") && log.contains("honeydrip"), "the log is the good drone's: {log}");
     ensure!(swarm.events("offline")?.is_empty(), "nobody lost the bus over it: {:?}", swarm.events("offline")?);
     ensure!(counters(&swarm)?["shed_heartbeats"] == 0, "the good drone's heartbeats had room");
     Ok(())

@@ -11,6 +11,8 @@ use crate::state::Core;
 
 /// Wait before a failed signature or index is tried again, milliseconds.
 pub(crate) const TRY_AGAIN: u64 = 5_000;
+/// When a signature is tried again that is being tried.
+const IN_HAND: u64 = u64::MAX;
 /// Tickets of one drone that are not used; an attempt has one package, and some dependencies.
 const MAX_TICKETS: usize = 256;
 /// Signatures tried before the drone is asked for the file again.
@@ -25,6 +27,9 @@ impl Core {
     fn ticket_for(&mut self, drone: &DroneId, ask: ArtifactAsk, token: String) -> ArtifactAnswer {
         if ask.store_id != *self.store_id() || !self.is_current(drone, ask.fence) {
             return ArtifactAnswer::Superseded { reason: format!("attempt {} is not current", ask.fence) };
+        }
+        if !self.is_live_worker(drone, &ask.instance) {
+            return ArtifactAnswer::Refused { reason: "another instance of this drone is alive".to_owned() };
         }
         let Some(index) = self.index_of(drone) else {
             return ArtifactAnswer::Refused { reason: "the drone is not known".to_owned() };
@@ -117,10 +122,11 @@ impl Core {
                 self.reply(reply, Answer::Upload { taken: false, reason });
             }
             None => {
-                let already =
-                    self.rows.artifacts.get(&artifact.0).is_some_and(|row| row.state != ArtifactState::Ticketed {});
-                if !already {
-                    self.take_upload(artifact, file);
+                match self.rows.artifacts.get(&artifact.0).map(|row| &row.state) {
+                    Some(ArtifactState::Ticketed {}) | None => self.take_upload(artifact, file),
+                    // the same file once more, in the place of the first, which waits to be signed
+                    Some(ArtifactState::Uploaded { .. }) => {}
+                    Some(_) => self.effects.push(Effect::DropUpload { artifact }),
                 }
                 self.reply(reply, Answer::Upload { taken: true, reason: String::new() });
             }
@@ -281,8 +287,9 @@ impl Core {
         let due: Vec<ArtifactId> =
             self.soft.signing.iter().filter(|(_, (at, _))| *at <= now).map(|(id, _)| *id).collect();
         for id in due {
+            // it is in hand until its answer comes: a second one behind it would change the file that was published
             if let Some(entry) = self.soft.signing.get_mut(&id) {
-                entry.0 = now + TRY_AGAIN;
+                entry.0 = IN_HAND;
             }
             self.sign(id);
         }
@@ -294,7 +301,7 @@ impl Core {
     }
 
     pub(crate) fn next_publishing(&self) -> Option<u64> {
-        let signing = self.soft.signing.values().map(|(at, _)| *at);
+        let signing = self.soft.signing.values().map(|(at, _)| *at).filter(|at| *at != IN_HAND);
         let others = self.next_generation().into_iter().chain(self.next_retention());
         others.chain(signing).chain(self.soft.tickets.next_end()).min()
     }

@@ -16,7 +16,7 @@ use super::dir::{AttemptDir, remove_tree, sync_dir};
 use super::identity::stat;
 use super::log::LogWriter;
 use super::memory::Memory;
-use super::watch::{Ended, Watch};
+use super::watch::{Ended, Output, Watch};
 use crate::portage::classify::{Cause, Evidence, classify};
 use crate::portage::emerge::{self, Folders, PrepareError, Prepared};
 use crate::portage::mounts::{self, MountError, Purpose};
@@ -53,8 +53,10 @@ fn attempt_build(attempt: &AttemptDir, cancelled: &AtomicBool, memory: &mut Memo
     mounts::enter(root, Purpose::Build, &[attempts]).map_err(|error| not_entered(&error))?;
     let prepared = emerge::prepare(root, job, access, use_binhost, dir).map_err(|e| not_prepared(&e))?;
     let log = LogWriter::create(dir, job.limits.log_bytes).map_err(|e| io_failure("begin the log", &e))?;
-    let (child, output) = start(root, &prepared).map_err(|e| not_started(&prepared, &e))?;
-    let ended = Watch::new(attempt, child, memory).run(output, log, cancelled);
+    let (reader, writer) = io::pipe().map_err(|e| io_failure("take the output", &e))?;
+    let output = Output::take(reader, &job.cpv, log).map_err(|e| io_failure("take the output", &e))?;
+    let child = start(root, &prepared, writer).map_err(|e| not_started(&prepared, &e))?;
+    let ended = Watch::new(attempt, child, memory).run(&output, cancelled);
     sweep_status_files(root);
     let (artifacts, damaged) = gather(attempt);
     let mut failure = failure_of(job, dir, &ended, memory);
@@ -71,19 +73,18 @@ fn attempt_build(attempt: &AttemptDir, cancelled: &AtomicBool, memory: &mut Memo
 }
 
 /// The pid kept is emerge's own: nothing stands between.
-fn start(root: &RootConfig, prepared: &Prepared) -> io::Result<(u32, io::PipeReader)> {
-    let (reader, writer) = io::pipe()?;
+fn start(root: &RootConfig, prepared: &Prepared, output: io::PipeWriter) -> io::Result<u32> {
     let child = mounts::command(root, &prepared.program)
         .args(&prepared.arguments)
         .env_clear()
         .envs(prepared.environment.iter().map(|(key, value)| (key, value)))
         .current_dir("/")
         .stdin(Stdio::null())
-        .stdout(writer.try_clone()?)
-        .stderr(writer)
+        .stdout(output.try_clone()?)
+        .stderr(output)
         .spawn()?;
     // It is waited for with all the orphans this process inherits.
-    Ok((child.id(), reader))
+    Ok(child.id())
 }
 
 fn failure_of(job: &BuildJob, dir: &Path, ended: &Ended, memory: &Memory) -> Option<Failure> {

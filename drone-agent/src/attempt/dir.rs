@@ -38,6 +38,8 @@ const IDENTITY: &str = "identity";
 const STATUS: &str = "status";
 const EXIT: &str = "exit";
 const CANCEL: &str = "cancel";
+/// How long a state that can't be read is asked for again where one is needed.
+const SETTLED_WITHIN: Duration = Duration::from_secs(10);
 /// Largest of these files read; a result with 2,000 artifacts has 600 KB.
 const MAX_FILE: u64 = 16 << 20;
 
@@ -100,6 +102,8 @@ pub enum AttemptState {
     Finished(BuildResult),
     /// Its process is gone, or of another boot, and never said how it ended.
     Vanished,
+    /// Its files or `/proc` can't be read now: nothing is known of it, and it may well run.
+    Unknown,
 }
 
 /// An attempt's directory whose job is on disk.
@@ -187,24 +191,48 @@ impl AttemptDir {
 
     /// How it stands, by its files and `/proc`.
     pub fn state(&self) -> AttemptState {
+        self.look().unwrap_or_else(|error| {
+            tracing::warn!(attempt = %self.fence(), %error, "the attempt can't be looked at now");
+            AttemptState::Unknown
+        })
+    }
+
+    fn look(&self) -> Result<AttemptState, DirError> {
         // The exit is looked for again after the process was found gone: it may have written it in between.
-        if let Some(result) = self.exit() {
-            return AttemptState::Finished(result);
+        if let Some(result) = self.exit()? {
+            return Ok(AttemptState::Finished(result));
         }
         let identity = match read::<Identity>(&self.path.join(IDENTITY)) {
             Ok(Some(identity)) => identity,
             // asked once: it may come in any moment
-            Ok(None) => return AttemptState::Waiting,
-            Err(_) => return AttemptState::Vanished,
+            Ok(None) => return Ok(AttemptState::Waiting),
+            Err(DirError::Damaged(..)) => return Ok(AttemptState::Vanished),
+            Err(error) => return Err(error),
         };
-        if identity.is_alive() {
-            return AttemptState::Running { pid: identity.pid, since: identity.since };
+        if identity.is_alive()? {
+            return Ok(AttemptState::Running { pid: identity.pid, since: identity.since });
         }
-        self.exit().map_or(AttemptState::Vanished, AttemptState::Finished)
+        Ok(self.exit()?.map_or(AttemptState::Vanished, AttemptState::Finished))
     }
 
-    fn exit(&self) -> Option<BuildResult> {
-        read(&self.path.join(EXIT)).ok().flatten()
+    /// The state once it can be had, at most [`SETTLED_WITHIN`]; what can't be read for so long counts as vanished.
+    pub fn settled_state(&self) -> AttemptState {
+        let end = Instant::now() + SETTLED_WITHIN;
+        loop {
+            match self.state() {
+                AttemptState::Unknown if Instant::now() < end => std::thread::sleep(Duration::from_millis(100)),
+                AttemptState::Unknown => return AttemptState::Vanished,
+                state => return state,
+            }
+        }
+    }
+
+    /// A damaged one is as good as none: it is written whole or not at all.
+    fn exit(&self) -> Result<Option<BuildResult>, DirError> {
+        match read(&self.path.join(EXIT)) {
+            Err(DirError::Damaged(..)) => Ok(None),
+            read => read,
+        }
     }
 
     /// Where it stands; before it began, that it is queued.
@@ -245,10 +273,15 @@ impl AttemptDir {
             .stderr(errors.into_parts().0)
             .spawn()?;
         let pid = child.id();
-        std::thread::Builder::new().name("attempt-reaper".to_owned()).stack_size(64 << 10).spawn(move || {
+        let reaper = std::thread::Builder::new().name("attempt-reaper".to_owned()).stack_size(64 << 10);
+        let reaping = reaper.spawn(move || {
             // Its result is in its directory; here it is only taken off the process table.
             let _ = child.wait();
-        })?;
+        });
+        if let Err(error) = reaping {
+            // it runs all the same; whoever is told otherwise would start another one beside it
+            tracing::warn!(attempt = %self.fence(), %error, "no thread to wait for the attempt; it will leave a zombie");
+        }
         Ok(pid)
     }
 

@@ -47,6 +47,23 @@ fn a_process_of_another_boot_has_vanished() {
 }
 
 #[test]
+fn a_file_that_cannot_be_read_for_a_moment_says_nothing_of_the_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let attempt = AttemptDir::create(dir.path(), &job(1)).unwrap();
+    attempt.begin(&Identity::own().unwrap()).unwrap();
+    let (identity, aside) = (attempt.path().join(IDENTITY), attempt.path().join("aside"));
+    fs::rename(&identity, &aside).unwrap();
+    fs::create_dir(&identity).unwrap();
+    assert_eq!(attempt.state(), AttemptState::Unknown);
+    fs::remove_dir(&identity).unwrap();
+    fs::rename(&aside, &identity).unwrap();
+    assert!(matches!(attempt.settled_state(), AttemptState::Running { .. }));
+    // so does a result that can't be read
+    fs::create_dir(attempt.path().join(EXIT)).unwrap();
+    assert_eq!(attempt.state(), AttemptState::Unknown);
+}
+
+#[test]
 fn a_result_outlives_its_process() {
     let dir = tempfile::tempdir().unwrap();
     let attempt = AttemptDir::create(dir.path(), &job(1)).unwrap();

@@ -31,9 +31,12 @@ impl Identity {
     }
 
     /// Whether that very process still runs. A zombie does not.
-    pub fn is_alive(&self) -> bool {
-        boot_id().is_ok_and(|boot| boot == self.boot_id)
-            && stat(self.pid).is_some_and(|stat| stat.start_time == self.start_time && !stat.dead)
+    ///
+    /// # Errors
+    /// When it can't be looked at now, as for want of file descriptors: that says nothing of the process.
+    pub fn is_alive(&self) -> io::Result<bool> {
+        Ok(boot_id()? == self.boot_id
+            && look(self.pid)?.is_some_and(|stat| stat.start_time == self.start_time && !stat.dead))
     }
 }
 
@@ -52,9 +55,19 @@ pub struct Stat {
     pub dead: bool,
 }
 
-/// Reads a process's state; `None` if there is no such process.
+/// Reads a process's state; `None` if there is no such process, or it can't be read.
 pub fn stat(pid: u32) -> Option<Stat> {
-    parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    look(pid).ok().flatten()
+}
+
+fn look(pid: u32) -> io::Result<Option<Stat>> {
+    match fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(text) => Ok(parse(&text)),
+        // it ended before the file was opened, or between that and the reading
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.raw_os_error() == Some(nix::errno::Errno::ESRCH as i32) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// The command in the second field may hold spaces and brackets: fields count from the last closing one.
@@ -78,14 +91,14 @@ mod tests {
 
     #[test]
     fn a_process_knows_itself() {
-        assert!(Identity::own().unwrap().is_alive());
+        assert!(Identity::own().unwrap().is_alive().unwrap());
     }
 
     #[test]
     fn the_same_pid_with_another_start_or_boot_is_another_process() {
         let own = Identity::own().unwrap();
-        assert!(!Identity { start_time: own.start_time + 1, ..own.clone() }.is_alive());
-        assert!(!Identity { boot_id: "other".to_owned(), ..own }.is_alive());
+        assert!(!Identity { start_time: own.start_time + 1, ..own.clone() }.is_alive().unwrap());
+        assert!(!Identity { boot_id: "other".to_owned(), ..own }.is_alive().unwrap());
     }
 
     #[test]
@@ -94,10 +107,10 @@ mod tests {
         let start_time = stat(child.id()).unwrap().start_time;
         let identity = Identity { pid: child.id(), start_time, ..Identity::own().unwrap() };
         let end = std::time::Instant::now() + std::time::Duration::from_secs(5);
-        while identity.is_alive() && std::time::Instant::now() < end {
+        while identity.is_alive().unwrap() && std::time::Instant::now() < end {
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
-        assert!(!identity.is_alive() && stat(child.id()).is_some_and(|stat| stat.dead));
+        assert!(!identity.is_alive().unwrap() && stat(child.id()).is_some_and(|stat| stat.dead));
         child.wait().unwrap();
     }
 }

@@ -4,7 +4,7 @@
 //! short peak may be missed. Called by the attempt.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::io::Read;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -18,6 +18,7 @@ const MAX_PIDS: usize = 20_000;
 /// The observer.
 #[derive(Debug)]
 pub struct Memory {
+    kernel_log: Option<KernelLog>,
     cgroup: Option<PathBuf>,
     /// The cgroup holds nobody else, so its peak is the attempt's.
     own: bool,
@@ -37,7 +38,8 @@ impl Memory {
         };
         let own = cgroup.as_ref().is_some_and(alone);
         let kills_before = cgroup.as_deref().map_or(0, oom_kills);
-        Self { cgroup, own, kills_before, peak: 0, seen: BTreeSet::new(), order: VecDeque::new() }
+        let kernel_log = KernelLog::from_now("/dev/kmsg".as_ref()).ok();
+        Self { kernel_log, cgroup, own, kills_before, peak: 0, seen: BTreeSet::new(), order: VecDeque::new() }
     }
 
     /// Takes a sample of the attempt's descendants.
@@ -66,7 +68,10 @@ impl Memory {
     /// Processes of the attempt that the kernel killed for want of memory.
     pub fn kills(&self) -> u64 {
         let counted = self.cgroup.as_deref().map_or(0, oom_kills).saturating_sub(self.kills_before);
-        if counted > 0 { counted } else { killed_in(&kernel_log(), &self.seen) }
+        if counted > 0 {
+            return counted;
+        }
+        killed_in(&self.kernel_log.as_ref().map(KernelLog::text).unwrap_or_default(), &self.seen)
     }
 }
 
@@ -86,24 +91,37 @@ fn oom_kills(cgroup: &Path) -> u64 {
     text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok()).unwrap_or(0)
 }
 
-/// The kernel's log as far as it can be had: at most 1 MiB, and nothing without the right to read it.
-fn kernel_log() -> String {
-    let mut options = fs::OpenOptions::new();
-    // Without this flag reading would wait for the kernel's next message.
-    options.read(true).custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits());
-    let Ok(mut file) = options.open("/dev/kmsg") else { return String::new() };
-    let (mut text, mut buffer) = (String::new(), [0; 8192]);
-    // A message that was overwritten while reading is an error that the next read recovers from.
-    let mut errors = 0;
-    while text.len() < 1 << 20 && errors < 3 {
-        match file.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => text.push_str(&String::from_utf8_lossy(&buffer[..count])),
-            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => break,
-            Err(_) => errors += 1,
-        }
+/// The kernel's log from a moment on. What it said before is of others: pids come back.
+#[derive(Debug)]
+struct KernelLog(fs::File);
+
+impl KernelLog {
+    /// # Errors
+    /// Without the right to read it.
+    fn from_now(path: &Path) -> io::Result<Self> {
+        let mut options = fs::OpenOptions::new();
+        // Without this flag reading would wait for the kernel's next message.
+        options.read(true).custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits());
+        let mut file = options.open(path)?;
+        file.seek(SeekFrom::End(0))?;
+        Ok(Self(file))
     }
-    text
+
+    /// What came since, at most 1 MiB. To be asked once.
+    fn text(&self) -> String {
+        let (mut text, mut buffer) = (String::new(), [0; 8192]);
+        // A message that was overwritten while reading is an error that the next read recovers from.
+        let mut errors = 0;
+        while text.len() < 1 << 20 && errors < 3 {
+            match (&self.0).read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => text.push_str(&String::from_utf8_lossy(&buffer[..count])),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                Err(_) => errors += 1,
+            }
+        }
+        text
+    }
 }
 
 fn killed_in(log: &str, pids: &BTreeSet<u32>) -> u64 {
@@ -124,6 +142,17 @@ mod tests {
                    3,2,2,-;Memory cgroup out of memory: Killed process 4712 (ld) total-vm:9kB\n";
         assert_eq!(killed_in(log, &[4712, 5].into()), 1);
         assert_eq!(killed_in(log, &[1].into()), 0);
+    }
+
+    #[test]
+    fn what_the_kernel_said_before_is_of_others() {
+        use std::io::Write;
+
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        writeln!(file, "3,1,1,-;Out of memory: Killed process 4711 (cc1plus)").unwrap();
+        let log = KernelLog::from_now(file.path()).unwrap();
+        writeln!(file, "3,2,2,-;Out of memory: Killed process 4712 (ld)").unwrap();
+        assert_eq!(killed_in(&log.text(), &[4711, 4712].into()), 1);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Watches a running emerge: takes its output, keeps its status, ends it when ordered or when a limit is reached, and
 //! makes sure that nothing of it is left. Called by `build`.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -55,13 +55,27 @@ struct Shared {
     done: Option<Instant>,
 }
 
-/// The same, and a call for whoever waits for the output's end.
-struct Output {
+/// The output being taken: what a thread of its own reads, and a call for whoever waits for its end.
+pub struct Output {
     shared: Mutex<Shared>,
     ended: Condvar,
 }
 
 impl Output {
+    /// Takes what is written into `output` from now on, of an emerge of `cpv`. To be called before emerge starts: one whose
+    /// output nobody takes would die of it.
+    ///
+    /// # Errors
+    /// When there is no thread to be had.
+    pub fn take(output: impl Read + Send + 'static, cpv: &str, log: LogWriter) -> io::Result<Arc<Self>> {
+        let shared =
+            Shared { tracker: Tracker::new(cpv), log, log_failed: false, last_output: Instant::now(), done: None };
+        let taken = Arc::new(Self { shared: Mutex::new(shared), ended: Condvar::new() });
+        let taking = Arc::clone(&taken);
+        std::thread::Builder::new().name("output".to_owned()).spawn(move || take_output(output, &taking))?;
+        Ok(taken)
+    }
+
     fn end(&self) {
         lock(&self.shared).done = Some(Instant::now());
         self.ended.notify_all();
@@ -93,19 +107,8 @@ impl<'a> Watch<'a> {
     }
 
     /// Watches until emerge and everything it started is gone.
-    pub fn run(mut self, output: impl Read + Send + 'static, log: LogWriter, cancelled: &AtomicBool) -> Ended {
-        let tracker = Tracker::new(&self.attempt.job().job.cpv);
-        let shared = Shared { tracker, log, log_failed: false, last_output: Instant::now(), done: None };
-        let taken = Arc::new(Output { shared: Mutex::new(shared), ended: Condvar::new() });
-        let reader = std::thread::Builder::new().name("output".to_owned()).spawn({
-            let taken = Arc::clone(&taken);
-            move || take_output(output, &taken)
-        });
-        if let Err(error) = reader {
-            tracing::error!(%error, "no thread for the build's output; it will be lost");
-            taken.end();
-        }
-        let (end, cause) = self.until_gone(&taken, cancelled);
+    pub fn run(mut self, taken: &Output, cancelled: &AtomicBool) -> Ended {
+        let (end, cause) = self.until_gone(taken, cancelled);
         // this process is the subreaper of all it started: without a child there is no descendant to look for
         if !reap(self.emerge).childless {
             tree::kill_descendants(std::process::id());

@@ -22,8 +22,8 @@ pub fn own(detected: DroneType, reboot: RebootPolicy) -> Own {
     Own { detected, reboot }
 }
 
-/// Attempts whose process runs; blocking.
+/// Attempts whose process runs, or may run for all that can be seen; blocking.
 pub fn running(build_dir: &Path) -> usize {
-    let runs = |dir: &AttemptDir| matches!(dir.state(), AttemptState::Running { .. });
+    let runs = |dir: &AttemptDir| matches!(dir.state(), AttemptState::Running { .. } | AttemptState::Unknown);
     AttemptDir::list(build_dir).iter().filter(|dir| runs(dir)).count()
 }

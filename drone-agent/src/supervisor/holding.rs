@@ -63,7 +63,9 @@ impl Holding {
         let mut snapshot = Snapshot { orders_seen, ..Snapshot::default() };
         for dir in AttemptDir::list(&self.build_dir) {
             match dir.state() {
-                AttemptState::Waiting | AttemptState::Running { .. } => snapshot.attempts.extend(dir.status()),
+                AttemptState::Waiting | AttemptState::Running { .. } | AttemptState::Unknown => {
+                    snapshot.attempts.extend(dir.status())
+                }
                 AttemptState::Finished(_) | AttemptState::Vanished => snapshot.finished.push(dir.fence()),
             }
         }

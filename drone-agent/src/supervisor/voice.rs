@@ -305,6 +305,11 @@ impl Voice {
     pub(super) fn order(&mut self, message: Message, worker: WorkerState) -> Option<Order> {
         let link = Arc::clone(&self.link);
         let (task, store_id) = match read_order(&message) {
+            // silence: who answers first is believed, and the one it is for answers, too
+            Ok(order) if !order.instance.0.is_empty() && order.instance != self.instance => {
+                debug!(instance = %order.instance, "an order for another run of this drone's supervisor");
+                return None;
+            }
             Ok(order) => (order.task, order.store_id),
             Err(answer) => {
                 reply(link, message, answer);

@@ -41,6 +41,7 @@ pub(crate) struct Hands {
     spool: Spool,
     build_dir: PathBuf,
     plan_dir: PathBuf,
+    sync_dir: PathBuf,
     roots: Vec<RootConfig>,
     limits: LimitsConfig,
     sync: SyncConfig,
@@ -65,9 +66,9 @@ impl Hands {
         dirs: &BTreeMap<Fence, AttemptDir>,
         tell: mpsc::Sender<Event>,
     ) -> anyhow::Result<Self> {
-        let results = dirs.iter().filter_map(|(fence, dir)| match dir.state() {
+        let results = dirs.iter().filter_map(|(fence, dir)| match dir.settled_state() {
             AttemptState::Finished(result) => Some((*fence, result)),
-            AttemptState::Waiting | AttemptState::Running { .. } | AttemptState::Vanished => None,
+            _ => None,
         });
         let (followed, follow) = watch::channel(BTreeMap::new());
         let (seen, see) = watch::channel(None);
@@ -79,6 +80,7 @@ impl Hands {
             spool,
             build_dir: config.build_dir.clone(),
             plan_dir: config.state_dir.join("plan"),
+            sync_dir: syncer::place(config),
             roots: config.roots.clone(),
             limits: config.limits.clone(),
             sync: config.sync.clone(),
@@ -280,11 +282,11 @@ impl Hands {
 
     pub(crate) fn sync(&self, number: u64, job: &SyncJob, store_id: StoreId, instance: InstanceId) {
         let (link, tell) = (Arc::clone(&self.link), self.tell.clone());
-        let (root, command) = (self.roots[0].clone(), self.sync.command.clone());
+        let (root, dir, command) = (self.roots[0].clone(), self.sync_dir.clone(), self.sync.command.clone());
         let timeout = Duration::from_millis(job.timeout_ms);
         info!(order = number, expected = job.expected.id, "bringing the ebuild repositories up to date");
         let _detached = spawn("sync", async move {
-            syncer::sync_and_tell(&link, root, command, timeout, number, store_id, instance).await;
+            syncer::sync_and_tell(&link, root, dir, command, timeout, number, store_id, instance).await;
             let _ = tell.send(Event::Core(Input::Synced { number })).await;
         });
     }

@@ -124,8 +124,9 @@ async fn lock(spool: &Spool) -> anyhow::Result<Lock> {
 
 /// What a former run left.
 async fn memory(config: &Config, spool: &Spool, now: u64) -> anyhow::Result<(Saved, BTreeMap<Fence, AttemptDir>)> {
-    let (spool, build_dir) = (spool.clone(), config.build_dir.clone());
+    let (spool, build_dir, sync_dir) = (spool.clone(), config.build_dir.clone(), syncer::place(config));
     crate::watch::blocking("memory", move || {
+        syncer::sweep(&sync_dir).context("end a sync that was left behind")?;
         AttemptDir::sweep(&build_dir).context("remove half-made attempts")?;
         let saved = spool.load(now)?;
         let dirs = AttemptDir::list(&build_dir).into_iter().map(|dir| (dir.fence(), dir)).collect();
@@ -137,11 +138,11 @@ async fn memory(config: &Config, spool: &Spool, now: u64) -> anyhow::Result<(Sav
 fn found(dir: &AttemptDir, config: &Config) -> Found {
     let job = dir.job();
     let slot = config.roots.iter().position(|root| root.path == job.root.path).unwrap_or(0);
-    let standing = match dir.state() {
+    let standing = match dir.settled_state() {
         AttemptState::Waiting => Standing::Waiting,
         AttemptState::Running { since, .. } => Standing::Running { since },
         AttemptState::Finished(result) => Standing::Finished { result },
-        AttemptState::Vanished => Standing::Vanished,
+        AttemptState::Vanished | AttemptState::Unknown => Standing::Vanished,
     };
     info!(attempt = %dir.fence(), package = job.job.cpv, standing = word(&standing), "found an attempt on disk");
     Found {

@@ -2,7 +2,8 @@
 //!
 //! Which command is the operator's to say; nothing of the order reaches it. When to run it is `drone_core`'s.
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -12,8 +13,10 @@ use swarm_protocol::subject::ReportKind;
 use swarm_protocol::{InstanceId, StoreId};
 use tracing::{debug, info, warn};
 
+use crate::attempt::dir::remove_tree;
 use crate::attempt::tree;
 use crate::bus::Link;
+use crate::config::Config;
 use crate::portage::{RootConfig, root, state};
 use crate::upload::chain;
 use crate::watch::blocking;
@@ -32,6 +35,7 @@ const MAX_SAID: usize = 400;
 pub(crate) async fn sync_and_tell(
     link: &Link,
     root: RootConfig,
+    dir: PathBuf,
     command: Vec<String>,
     timeout: Duration,
     number: u64,
@@ -40,7 +44,7 @@ pub(crate) async fn sync_and_tell(
 ) {
     let began = Instant::now();
     let (failure, tree) = blocking("sync", move || {
-        let ended = run(&root, &command, timeout.clamp(TIMEOUTS.0, TIMEOUTS.1));
+        let ended = run(&root, &dir, &command, timeout.clamp(TIMEOUTS.0, TIMEOUTS.1));
         (ended.err(), state::tree_state(&root).unwrap_or_default())
     })
     .await;
@@ -65,19 +69,36 @@ pub(crate) async fn sync_and_tell(
     }
 }
 
-/// Runs the command to its end and leaves no process behind.
-fn run(root: &RootConfig, command: &[String], timeout: Duration) -> Result<(), String> {
+/// Where a drone's syncs have their files.
+pub(crate) fn place(config: &Config) -> PathBuf {
+    config.state_dir.join("sync")
+}
+
+/// Ends what a former worker's sync left running in `dir`: nothing may be built from trees that change meanwhile, and the
+/// controller orders another sync.
+pub(crate) fn sweep(dir: &Path) -> io::Result<()> {
+    let left = tree::kill_belonging(dir);
+    if !left.is_empty() {
+        warn!(?left, "processes of a sync that was left behind would not go");
+    }
+    remove_tree(dir)
+}
+
+/// Runs the command to its end and leaves no process behind. What it prints goes into `dir`, by which its processes are
+/// known, too.
+fn run(root: &RootConfig, dir: &Path, command: &[String], timeout: Duration) -> Result<(), String> {
     let own = [root.venv.join("bin/emaint").display().to_string(), "sync".to_owned(), "--auto".to_owned()];
     let command = if command.is_empty() { &own[..] } else { command };
     let name = command.iter().take(2).map(String::as_str).collect::<Vec<_>>().join(" ");
     let failed = |error: &std::io::Error| format!("{name} can't be run: {}", chain(error));
-    let dir = tempfile::tempdir().map_err(|error| failed(&error))?;
-    let said = dir.path().join("said");
+    fs::create_dir_all(dir).map_err(|error| failed(&error))?;
+    let said = dir.join("said");
     let out = fs::File::create(&said).map_err(|error| failed(&error))?;
     let mut child = Command::new(&command[0])
         .args(&command[1..])
         .env_clear()
         .envs(root::environment(root))
+        .env(tree::MARK, dir)
         .stdin(Stdio::null())
         .stdout(out.file().try_clone().map_err(|error| failed(&error))?)
         .stderr(out.into_parts().0)
@@ -121,11 +142,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let root = RootConfig { path: dir.path().to_owned(), ..RootConfig::default() };
         let file = dir.path().join("made");
-        assert_eq!(run(&root, &sh(&format!("echo news > {}", file.display())), TIMEOUTS.1), Ok(()));
+        assert_eq!(run(&root, dir.path(), &sh(&format!("echo news > {}", file.display())), TIMEOUTS.1), Ok(()));
         assert_eq!(fs::read_to_string(file).unwrap(), "news\n");
-        let failed = run(&root, &sh("echo the mirror does not answer >&2; exit 3"), TIMEOUTS.1).unwrap_err();
+        let failed =
+            run(&root, dir.path(), &sh("echo the mirror does not answer >&2; exit 3"), TIMEOUTS.1).unwrap_err();
         assert!(failed.contains("exit status: 3") && failed.ends_with("the mirror does not answer"), "{failed}");
-        let missing = run(&root, &["/nowhere/sync".to_owned()], TIMEOUTS.1).unwrap_err();
+        let missing = run(&root, dir.path(), &["/nowhere/sync".to_owned()], TIMEOUTS.1).unwrap_err();
         assert!(missing.starts_with("/nowhere/sync can't be run"), "{missing}");
     }
 
@@ -135,10 +157,29 @@ mod tests {
         let root = RootConfig { path: dir.path().to_owned(), ..RootConfig::default() };
         let pid = dir.path().join("pid");
         let text = format!("sleep 600 & echo $! > {}; wait", pid.display());
-        let ended = run(&root, &sh(&text), TIMEOUTS.0).unwrap_err();
+        let ended = run(&root, dir.path(), &sh(&text), TIMEOUTS.0).unwrap_err();
         assert!(ended.contains("was ended after 1 s"), "{ended}");
         let child = fs::read_to_string(pid).unwrap();
         let status = fs::read_to_string(format!("/proc/{}/stat", child.trim())).unwrap_or_default();
         assert!(status.is_empty() || status.contains(") Z"), "{status}");
+    }
+
+    #[test]
+    fn one_whose_worker_is_gone_is_ended_by_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = RootConfig { path: dir.path().to_owned(), ..RootConfig::default() };
+        let (place, begun, ended) = (dir.path().join("sync"), dir.path().join("begun"), dir.path().join("ended"));
+        let text = format!("touch {}; sleep 60; touch {}", begun.display(), ended.display());
+        let left = std::thread::spawn({
+            let (root, place) = (root.clone(), place.clone());
+            move || run(&root, &place, &sh(&text), TIMEOUTS.1)
+        });
+        let end = Instant::now() + Duration::from_secs(20);
+        while !begun.exists() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        sweep(&place).unwrap();
+        assert!(left.join().unwrap().is_err());
+        assert!(begun.exists() && !ended.exists() && !place.exists());
     }
 }

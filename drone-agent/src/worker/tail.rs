@@ -26,7 +26,7 @@ const BATCH: usize = 64 * 1024;
 const MOST: usize = 16;
 /// Every so many looks, the attempt's process is looked at too.
 const LOOKS_PER_STATE: u32 = 4;
-/// For so many looks at its process an attempt may exist without having taken its directory.
+/// For so many looks at its process an attempt may exist without having taken its directory, or not be looked at at all.
 const PATIENCE: u32 = 50;
 
 /// An attempt to follow.
@@ -43,6 +43,8 @@ struct Trail {
     offset: u64,
     /// Looks at its process while it had not taken its directory yet.
     unborn: u32,
+    /// Looks in a row at which nothing of it could be read.
+    unread: u32,
     over: bool,
 }
 
@@ -101,7 +103,7 @@ pub(crate) async fn follow(
 fn begin(followed: &Followed) -> Option<Trail> {
     let dir = AttemptDir::open(&followed.path).ok()?;
     let offset = if followed.adopted { dir.read_log(u64::MAX, 0).map_or(0, |chunk| chunk.total) } else { 0 };
-    Some(Trail { dir, offset, unborn: 0, over: false })
+    Some(Trail { dir, offset, unborn: 0, unread: 0, over: false })
 }
 
 impl Trail {
@@ -114,7 +116,16 @@ impl Trail {
         self.read(look);
         let fence = self.dir.fence();
         let end = match state {
-            None | Some(AttemptState::Running { .. }) => return,
+            None => return,
+            Some(AttemptState::Running { .. }) => {
+                self.unread = 0;
+                return;
+            }
+            // it may well run: a moment without file descriptors must not cost hours of work
+            Some(AttemptState::Unknown) if self.unread < PATIENCE => {
+                self.unread += 1;
+                return;
+            }
             Some(AttemptState::Waiting) => {
                 // its process was started and has not taken the directory: just born, or dead at birth
                 self.unborn += 1;
@@ -128,7 +139,7 @@ impl Trail {
                 info!(attempt = %fence, failure, seconds = result.duration_ms / 1000, "an attempt ended");
                 Input::Exited { fence, result }
             }
-            Some(AttemptState::Vanished) => {
+            Some(AttemptState::Vanished | AttemptState::Unknown) => {
                 info!(attempt = %fence, "an attempt is gone without a result");
                 Input::Vanished { fence }
             }

@@ -186,6 +186,7 @@ impl Member {
         let instance = if role == Role::Worker { &self.worker } else { &self.supervisor };
         let hello = Hello {
             instance: instance.clone(),
+            supervisor: (role == Role::Worker).then(|| self.supervisor.clone()),
             role,
             name: self.identity.name.clone(),
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),

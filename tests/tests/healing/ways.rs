@@ -117,7 +117,9 @@ fn a_container_is_rebooted_where_both_agree_after_it_has_answered_and_from_outsi
     let (init, reboots) = recorder(place.path(), "init", "kill -KILL $PPID")?;
     let (program, calls) = recorder(place.path(), "hypervisor", "")?;
     let drone = format!("healing.reboot = \"dry-run\"\nhealing.reboot_command = [{init:?}, \"reboot\"]");
-    let tables = healing("4s") + &format!("hypervisor_reboot = [{program:?}, \"reboot\", \"{{vmid}}\"]\n");
+    // a machine that comes up says hello before its pongs count
+    let healing = healing("4s").replace("wait_reboot = \"5s\"", "wait_reboot = \"20s\"");
+    let tables = healing + &format!("hypervisor_reboot = [{program:?}, \"reboot\", \"{{vmid}}\"]\n");
     let mut swarm = Setup { drone, ..setup(tables) }.make()?;
     swarm.drone("d1").within = within;
     swarm.start_drone(0)?;

@@ -2,7 +2,7 @@
 
 use swarm_protocol::envelope::{PROTO_MAX, PROTO_MIN};
 use swarm_protocol::report::{BinhostAccess, Hello, HelloAnswer, Role};
-use swarm_protocol::{BuildId, DroneId, Fence};
+use swarm_protocol::{BuildId, DroneId, Fence, InstanceId};
 
 use super::presence::Pulse;
 use super::sanity;
@@ -97,12 +97,12 @@ impl Core {
         let row = self.rows.drones.get(&drone.0)?;
         let pulse = self.soft.pulses.get(drone)?;
         let fresh = self.now.at < pulse.last_beat + self.settings.instance_fresh;
+        // a worker that does not say whose it is can't be told from a copy's
         let supervisor = match hello.role {
             Role::Supervisor => Some(&hello.instance),
-            // an agent that does not say whose worker it is can't be told from another one's
             Role::Worker | Role::Unknown => hello.supervisor.as_ref(),
         };
-        if fresh && supervisor.is_some_and(|instance| *instance != row.supervisor) {
+        if fresh && supervisor != Some(&row.supervisor) {
             return refuse(
                 "another instance of this drone is alive".to_owned(),
                 "two agents share one identity; stop one of them or enrol it on its own",
@@ -186,6 +186,11 @@ impl Core {
         let foreign_store = hello.store_id.as_ref().is_some_and(|id| id != self.store_id());
         let held = hello.running.iter().chain(&hello.finished).copied();
         held.filter(|fence| foreign_store || !self.is_current(drone, *fence)).collect()
+    }
+
+    /// Whether this run is the worker of the drone that was welcomed last.
+    pub(crate) fn is_live_worker(&self, drone: &DroneId, instance: &InstanceId) -> bool {
+        self.rows.drones.get(&drone.0).is_some_and(|row| row.worker.as_ref() == Some(instance))
     }
 
     /// Whether `fence` is the attempt this drone is to have now.

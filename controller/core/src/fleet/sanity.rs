@@ -56,8 +56,9 @@ pub(super) fn hello(hello: &mut Hello) -> Result<(), String> {
     }
     let header = &portage.index_header;
     let bytes: usize = header.iter().map(|(key, value)| key.len() + value.len()).sum();
-    let printable = |text: &String| is_text(text, HEADER.1);
-    if header.len() > HEADER.0 || bytes > HEADER.1 || !header.iter().all(|(k, v)| printable(k) && printable(v)) {
+    let is_key = |key: &String| !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let is_value = |text: &String| is_text(text, HEADER.1);
+    if header.len() > HEADER.0 || bytes > HEADER.1 || !header.iter().all(|(k, v)| is_key(k) && is_value(v)) {
         return Err(format!("its index header can't be used: {} fields with {bytes} bytes", header.len()));
     }
     hello.running.truncate(ATTEMPTS);

@@ -115,7 +115,8 @@ impl Core {
     }
 
     pub(crate) fn pong(&mut self, drone: &DroneId, seq: u64, latency_us: u64, pong: &Pong) {
-        if self.rows.drones.get(&drone.0).is_none() {
+        // another run with the same key says nothing of the one that was welcomed (decision 7)
+        if self.rows.drones.get(&drone.0).is_none_or(|row| row.supervisor != pong.instance) {
             return;
         }
         let now = self.now;

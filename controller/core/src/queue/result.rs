@@ -16,6 +16,10 @@ use crate::state::Core;
 const HOLD: u64 = 4_000;
 /// What it is told to wait, milliseconds.
 const ASK_AGAIN: u64 = 250;
+/// A log nothing is heard of for this long beyond the time it may take is asked for once more, milliseconds.
+const LOG_LOST: u64 = 30_000;
+/// What a run is told to wait that is not the drone's welcomed one, milliseconds.
+const UNWELCOME_AGAIN: u64 = 5_000;
 
 /// A result that waits for its packages and its log.
 #[derive(Debug, Clone)]
@@ -25,6 +29,8 @@ pub(crate) struct Finishing {
     result: BuildResult,
     reply: Option<(ReplyTo, u64)>,
     log: Option<bool>,
+    /// When its log was asked for, on the core's clock.
+    log_asked: u64,
 }
 
 impl Core {
@@ -38,6 +44,11 @@ impl Core {
             self.stale(drone, &report);
             let reason = format!("attempt {fence} is not current");
             return self.reply(reply, Answer::Build(BuildAnswer::Superseded { reason }));
+        }
+        if !self.is_live_worker(drone, &report.instance) {
+            // a copy of the drone, with its disk's attempts: what it says of them is not what became of them. A worker that was
+            // only not welcomed yet says it again.
+            return self.reply(reply, Answer::Build(BuildAnswer::Pending { retry_ms: UNWELCOME_AGAIN }));
         }
         self.soft.missing.remove(&fence.build);
         self.soft.leases.insert(fence.build, self.now.at + self.settings.lease);
@@ -113,10 +124,17 @@ impl Core {
         // a later report implies the earlier ones
         self.began(fence.build, self.now.wall.saturating_sub(result.duration_ms));
         let until = self.now.at + HOLD;
+        let (now, lost) = (self.now.at, self.settings.log_wait + LOG_LOST);
         match self.soft.finishing.get_mut(&fence.build) {
             Some(known) => {
                 // a drone that cannot deliver what it first reported may report a failure instead
                 known.result = result;
+                // the request found no room, or its answer was lost
+                if known.log.is_none() && now >= known.log_asked + lost {
+                    known.log_asked = now;
+                    let (drone, bytes) = (known.drone.clone(), known.result.log_bytes);
+                    self.effects.push(Effect::CompleteLog { fence, drone, bytes });
+                }
                 let old = known.reply.replace((reply, until));
                 if let Some((to, _)) = old {
                     self.reply(to, Answer::Build(BuildAnswer::Pending { retry_ms: ASK_AGAIN }));
@@ -124,7 +142,8 @@ impl Core {
             }
             None => {
                 let bytes = result.log_bytes;
-                let entry = Finishing { fence, drone: drone.clone(), result, reply: Some((reply, until)), log: None };
+                let reply = Some((reply, until));
+                let entry = Finishing { fence, drone: drone.clone(), result, reply, log: None, log_asked: now };
                 self.soft.finishing.insert(fence.build, entry);
                 self.effects.push(Effect::CompleteLog { fence, drone: drone.clone(), bytes });
             }

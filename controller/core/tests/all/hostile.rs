@@ -1,9 +1,10 @@
 //! What a drone says that means harm, or is broken: it costs the others nothing, and what is remembered of it is bounded.
 
+use swarm_core::input::Pong;
 use swarm_core::rows::ArtifactRow;
 use swarm_core::{Answer, Effect, Input, ReplyTo};
 use swarm_protocol::artifact::{ArtifactAnswer, ArtifactAsk};
-use swarm_protocol::report::{AttemptStatus, BuildAnswer, BuildNews, Heartbeat, HelloAnswer, Role};
+use swarm_protocol::report::{AttemptStatus, BuildAnswer, BuildNews, BuildReport, Heartbeat, HelloAnswer, Role};
 use swarm_protocol::{Attempt, BuildId, Fence, InstanceId};
 
 use crate::farm::*;
@@ -39,14 +40,70 @@ fn a_second_agent_with_the_same_key_is_refused_with_all_its_processes_while_the_
     // the first one's worker may be started anew at any time
     let anew = hello(&mut farm, Role::Worker, "second-worker", Some(first.clone()));
     assert!(matches!(anew, HelloAnswer::Welcome { .. }), "{anew:?}");
-    // an agent of before says nothing of it
-    assert!(matches!(hello(&mut farm, Role::Worker, "third-worker", None), HelloAnswer::Welcome { .. }));
+    // whose it is, is not left open
+    assert!(is_refused(&hello(&mut farm, Role::Worker, "third-worker", None)));
     // the first one falls silent: then the other is the drone
     farm.drones.get_mut("anna").unwrap().silent = true;
     farm.pass(7 * SECOND);
     assert!(matches!(hello(&mut farm, Role::Supervisor, "copy", None), HelloAnswer::Welcome { .. }));
     let theirs = hello(&mut farm, Role::Worker, "copy-worker", Some(InstanceId::from("copy")));
     assert!(matches!(theirs, HelloAnswer::Welcome { .. }));
+}
+
+#[test]
+fn a_copy_that_was_not_welcomed_says_nothing_of_the_attempts_its_disk_came_with() {
+    let mut farm = Farm::of(&["anna"]);
+    farm.queue(&["app-misc/hello"]);
+    let fence = farm.starts("anna", "app-misc/hello-1.0");
+    let id = farm.drones["anna"].id.clone();
+    let report = |farm: &Farm, news| {
+        let (instance, store_id) = (InstanceId::from("copy-worker"), farm.core.store_id().clone());
+        Box::new(BuildReport { instance, store_id, fence, number: 1, news })
+    };
+    for news in [BuildNews::Dropped { reason: "no".to_owned() }, BuildNews::Finished { result: done() }] {
+        let input = Input::Build { drone: id.clone(), report: report(&farm, news), reply: ReplyTo(9_000) };
+        let effects = say(&mut farm, input);
+        let asked_again = |effect: &Effect| matches!(effect, Effect::Reply { answer: Answer::Build(BuildAnswer::Pending { retry_ms }), .. } if *retry_ms >= 1_000);
+        assert!(effects.len() == 1 && effects.iter().all(asked_again), "{effects:?}");
+    }
+    let ask = ArtifactAsk {
+        instance: InstanceId::from("copy-worker"),
+        store_id: farm.core.store_id().clone(),
+        fence,
+        artifact: binary(&farm.drones["anna"].running[&fence].0),
+    };
+    let input = Input::Artifact { drone: id.clone(), ask: Box::new(ask), token: "t".to_owned(), reply: ReplyTo(9_001) };
+    let effects = say(&mut farm, input);
+    let refused = |effect: &Effect| {
+        matches!(effect, Effect::Reply { answer: Answer::Artifact(ArtifactAnswer::Refused { .. }), .. })
+    };
+    assert!(effects.len() == 1 && effects.iter().all(refused), "{effects:?}");
+    // nor does its pong hide that the one that was welcomed is silent
+    farm.drones.get_mut("anna").unwrap().mute = true;
+    farm.pass(10 * SECOND);
+    let pong = Pong { instance: InstanceId::from("copy"), at: farm.now.wall, ..Pong::default() };
+    let health = |farm: &mut Farm| farm.view().drones[&id].health.clone();
+    let before = health(&mut farm);
+    farm.input(Input::Pong { drone: id.clone(), seq: 0, latency_us: 1, pong: Box::new(pong) });
+    assert!(before.misses >= 1);
+    let after = health(&mut farm);
+    assert_eq!((after.misses, after.last_pong), (before.misses, before.last_pong));
+}
+
+#[test]
+fn a_header_that_would_forge_lines_of_the_shared_index_is_refused() {
+    let mut farm = Farm::of(&["anna"]);
+    let id = farm.drones["anna"].id.clone();
+    for key in ["X: y\n\nCPV", "", "A B", "É"] {
+        let mut hello = farm.drones["anna"].hello(Role::Supervisor);
+        hello.portage.index_header = [(key.to_owned(), "1".to_owned())].into();
+        let effects = say(&mut farm, Input::Hello { drone: id.clone(), hello: Box::new(hello), reply: ReplyTo(9_000) });
+        let answer = hello_answer(&effects);
+        assert!(
+            matches!(&answer, HelloAnswer::Refused { reason, .. } if reason.contains("index header")),
+            "{answer:?}"
+        );
+    }
 }
 
 #[test]

@@ -279,8 +279,9 @@ impl Journey {
             Past::Beat(beat) => self.farm.input(Input::Heartbeat { drone: id, beat }),
             Past::Report(fence, news) => {
                 let reply = self.farm.next_reply();
+                let sender = self.farm.drones.values().find(|drone| drone.id == id);
                 let report = BuildReport {
-                    instance: "late".into(),
+                    instance: sender.map_or("gone".into(), |drone| drone.instance(Role::Worker)),
                     store_id: self.farm.core.store_id().clone(),
                     fence,
                     number: 1,
@@ -496,11 +497,11 @@ proptest! {
                     .map(|beat: Heartbeat| Input::Heartbeat { drone, beat: Box::new(beat) }),
                 2 => {
                     let news = BuildNews::Finished { result: BuildResult { artifacts: vec![binary(&job)], ..done() } };
-                    let report = BuildReport { instance: "x".into(), store_id: farm.core.store_id().clone(), fence, number: 1, news };
+                    let report = BuildReport { instance: farm.drones["anna"].instance(Role::Worker), store_id: farm.core.store_id().clone(), fence, number: 1, news };
                     twist(&report, &bytes).map(|report| Input::Build { drone, report: Box::new(report), reply })
                 }
                 3 => {
-                    let ask = ArtifactAsk { instance: "x".into(), store_id: farm.core.store_id().clone(), fence, artifact: binary(&job) };
+                    let ask = ArtifactAsk { instance: farm.drones["anna"].instance(Role::Worker), store_id: farm.core.store_id().clone(), fence, artifact: binary(&job) };
                     twist(&ask, &bytes).map(|ask| Input::Artifact { drone, ask: Box::new(ask), token: "t".to_owned(), reply })
                 }
                 _ => {

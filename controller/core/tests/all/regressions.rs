@@ -409,6 +409,38 @@ fn publishing_goes_on_when_the_wall_clock_is_set_back() {
 }
 
 #[test]
+fn a_signature_is_tried_again_one_at_a_time_however_long_it_takes() {
+    let mut farm = Farm::of(&["anna"]);
+    farm.hold.sign = true;
+    farm.queue(&["app-misc/hello"]);
+    farm.builds("anna", "app-misc/hello-1.0");
+    let signatures = |farm: &Farm| farm.held.iter().filter(|input| matches!(input, Input::Signed { .. })).count();
+    assert_eq!(signatures(&farm), 1);
+    let artifact = farm.artifacts()[0].id;
+    farm.input(Input::SigningFailed { artifact, reason: "no room".to_owned() });
+    farm.pass(MINUTE);
+    assert_eq!(signatures(&farm), 2, "a second one would change the file after it was published");
+    farm.input(Input::SigningFailed { artifact, reason: "no room".to_owned() });
+    farm.pass(MINUTE);
+    assert_eq!(signatures(&farm), 3);
+}
+
+#[test]
+fn a_log_whose_completion_was_lost_is_asked_for_again() {
+    let mut farm = Farm::of(&["anna"]);
+    farm.hold.log = true;
+    farm.queue(&["app-misc/hello"]);
+    farm.builds("anna", "app-misc/hello-1.0");
+    assert!(farm.held.iter().any(|input| matches!(input, Input::LogStored { .. })));
+    farm.held.clear();
+    farm.hold.log = false;
+    farm.pass(MINUTE);
+    assert_ne!(farm.state("app-misc/hello-1.0"), "received", "it may still come");
+    farm.pass(MINUTE);
+    assert_eq!(farm.state("app-misc/hello-1.0"), "received");
+}
+
+#[test]
 fn a_late_word_of_a_failed_signature_does_not_take_a_published_package_back() {
     let mut farm = Farm::of(&["anna"]);
     farm.queue(&["app-misc/hello"]);

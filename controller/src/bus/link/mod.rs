@@ -15,9 +15,8 @@ mod throttle;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
@@ -52,6 +51,10 @@ pub trait Intake: Send + Sync + 'static {
     /// Hands over what is answered, waits while there is no room, and gives the answer. `None`: the engine is gone or will
     /// not answer.
     fn ask(&self, input: Box<dyn FnOnce(ReplyTo) -> Input + Send>) -> BoxFuture<'_, Option<Answer>>;
+
+    /// The run of a drone's supervisor that was welcomed last: what is asked of the drone is asked of that one, for another
+    /// with the same key may listen, too (decision 7).
+    fn supervisor(&self, drone: &DroneId) -> Option<InstanceId>;
 }
 
 impl Intake for EngineHandle {
@@ -61,6 +64,10 @@ impl Intake for EngineHandle {
 
     fn ask(&self, input: Box<dyn FnOnce(ReplyTo) -> Input + Send>) -> BoxFuture<'_, Option<Answer>> {
         Box::pin(async move { Self::ask(self, input).await.ok() })
+    }
+
+    fn supervisor(&self, drone: &DroneId) -> Option<InstanceId> {
+        self.view().drones.get(drone).map(|known| known.row.supervisor.clone())
     }
 }
 
@@ -181,8 +188,8 @@ struct Inner {
     throttle: Throttle,
     /// Numbers of our messages, for logs.
     number: AtomicU64,
-    /// The supervisor's run of each drone, as last heard; orders to a supervisor name it.
-    supervisors: Mutex<BTreeMap<DroneId, InstanceId>>,
+    /// Who knows the drones, as soon as they are listened to.
+    engine: OnceLock<Arc<dyn Intake>>,
 }
 
 impl Link {
@@ -200,7 +207,7 @@ impl Link {
             counters,
             throttle: Throttle::default(),
             number: AtomicU64::new(0),
-            supervisors: Mutex::default(),
+            engine: OnceLock::new(),
         });
         let (outgoing, queue) = tokio::sync::mpsc::channel(orders::QUEUE);
         drop(crate::watch::spawn("orders", orders::run(client.clone(), inner.clone(), queue)));
@@ -212,6 +219,7 @@ impl Link {
     /// # Errors
     /// When the server does not let us.
     pub async fn listen(&self, engine: Arc<dyn Intake>, chunks: ChunkSink) -> Result<(), LinkError> {
+        let _ = self.inner.engine.set(Arc::clone(&engine));
         let reports = self.subscribe(self.inner.subjects.all_reports()).await?;
         let logs = self.subscribe(self.inner.subjects.all_build_logs()).await?;
         self.settled().await;
@@ -267,15 +275,8 @@ impl Link {
 }
 
 impl Inner {
-    fn heard_supervisor(&self, drone: &DroneId, instance: &InstanceId) {
-        let mut known = self.supervisors.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.get(drone) != Some(instance) {
-            known.insert(drone.clone(), instance.clone());
-        }
-    }
-
     fn supervisor(&self, drone: &DroneId) -> Option<InstanceId> {
-        self.supervisors.lock().unwrap_or_else(PoisonError::into_inner).get(drone).cloned()
+        self.engine.get()?.supervisor(drone)
     }
 
     fn next_number(&self) -> u64 {

@@ -120,7 +120,6 @@ impl Reports {
     fn heartbeat(&self, drone: DroneId, message: &Message) {
         match open::<Heartbeat>(&message.payload) {
             Ok(envelope) => {
-                self.inner.heard_supervisor(&drone, &envelope.body.instance);
                 if !self.engine.offer(Input::Heartbeat { drone, beat: Box::new(envelope.body) }) {
                     self.inner.counters.shed_heartbeats.fetch_add(1, Relaxed);
                 }
@@ -172,9 +171,6 @@ impl Reports {
         if hello.role == Role::Unknown {
             self.inner.counters.not_understood.fetch_add(1, Relaxed);
             return Some(refused("not understood: neither supervisor nor worker".to_owned()));
-        }
-        if hello.role == Role::Supervisor {
-            self.inner.heard_supervisor(&asked.drone, &hello.instance);
         }
         let drone = asked.drone.clone();
         let hello = Box::new(hello);

@@ -173,6 +173,7 @@ impl Machine {
         let seen = self.disk.seen.clone();
         let hello = Hello {
             instance,
+            supervisor: self.supervisor.as_ref().filter(|_| role == Role::Worker).map(|life| life.instance.clone()),
             role,
             name: self.name.clone(),
             agent_version: self.version.to_owned(),

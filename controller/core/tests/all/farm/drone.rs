@@ -120,6 +120,7 @@ impl Drone {
     pub fn hello(&self, role: Role) -> Hello {
         Hello {
             instance: self.instance(role),
+            supervisor: (role == Role::Worker).then(|| self.instance(Role::Supervisor)),
             role,
             name: self.name.clone(),
             agent_version: "0.5.0".to_owned(),

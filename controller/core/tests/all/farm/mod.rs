@@ -27,7 +27,7 @@ use swarm_protocol::artifact::{ArtifactAnswer, ArtifactAsk, ArtifactRef};
 use swarm_protocol::machine::DroneType;
 use swarm_protocol::order::{BuildJob, Order, Rung, Task};
 use swarm_protocol::report::{
-    BuildAnswer, BuildNews, BuildReport, BuildResult, Failure, FailureClass, Phase, Role, SyncReport,
+    BuildAnswer, BuildNews, BuildReport, BuildResult, Failure, FailureClass, HelloAnswer, Phase, Role, SyncReport,
 };
 use swarm_protocol::{ArtifactId, BuildId, DroneId, Fence, PlanId, StoreId};
 pub use tree::{Ebuild, Tree, cp, plan, tree};
@@ -237,12 +237,12 @@ impl Farm {
         self.greet(&name);
     }
 
-    /// Both processes say hello, then the first heartbeat.
-    pub fn greet(&mut self, name: &str) {
-        for role in [Role::Supervisor, Role::Worker] {
-            self.hello(name, role);
-        }
+    /// Both processes say hello, then the first heartbeat. Says whether both are welcome.
+    pub fn greet(&mut self, name: &str) -> bool {
+        let [supervisor, worker] = [Role::Supervisor, Role::Worker].map(|role| self.hello(name, role));
         self.beat(name);
+        let welcome = |answer| matches!(answer, Some(Answer::Hello(HelloAnswer::Welcome { .. })));
+        welcome(supervisor) && welcome(worker)
     }
 
     pub fn hello(&mut self, name: &str, role: Role) -> Option<Answer> {
@@ -264,8 +264,9 @@ impl Farm {
     /// Heartbeats of everybody who is not silent.
     pub fn beats(&mut self) {
         for name in std::mem::take(&mut self.rebooted) {
-            if !self.drones[&name].silent {
-                self.greet(&name);
+            if !self.drones[&name].silent && !self.greet(&name) {
+                // who is refused says hello again
+                self.rebooted.push(name);
             }
         }
         let names: Vec<String> = self.drones.values().filter(|d| !d.silent).map(|d| d.name.clone()).collect();
