@@ -11,7 +11,7 @@ use async_nats::Message;
 use drone_core::{Input, Tomb, Uploaded};
 use swarm_protocol::artifact::ArtifactAsk;
 use swarm_protocol::order::{BuildJob, OrderAnswer, PlanJob, SyncJob};
-use swarm_protocol::report::{BinhostAccess, BuildAnswer, BuildReport, BuildResult, Failure, FailureClass};
+use swarm_protocol::report::{BinhostAccess, BuildAnswer, BuildReport, BuildResult, Failure, FailureClass, SyncReport};
 use swarm_protocol::subject::ReportKind;
 use swarm_protocol::{Fence, InstanceId, StoreId};
 use tokio::sync::{mpsc, watch};
@@ -284,9 +284,10 @@ impl Hands {
         let (link, tell) = (Arc::clone(&self.link), self.tell.clone());
         let (root, dir, command) = (self.roots[0].clone(), self.sync_dir.clone(), self.sync.command.clone());
         let timeout = Duration::from_millis(job.timeout_ms);
+        let report = SyncReport { instance, store_id, number, ..SyncReport::default() };
         info!(order = number, expected = job.expected.id, "bringing the ebuild repositories up to date");
         let _detached = spawn("sync", async move {
-            syncer::sync_and_tell(&link, root, dir, command, timeout, number, store_id, instance).await;
+            syncer::sync_and_tell(&link, root, dir, command, timeout, report).await;
             let _ = tell.send(Event::Core(Input::Synced { number })).await;
         });
     }

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use fs_err as fs;
 use swarm_protocol::report::{SyncAnswer, SyncReport};
 use swarm_protocol::subject::ReportKind;
-use swarm_protocol::{InstanceId, StoreId};
 use tracing::{debug, info, warn};
 
 use crate::attempt::dir::remove_tree;
@@ -31,18 +30,16 @@ const TIMEOUTS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_s
 /// Bytes kept of the end of what the command printed.
 const MAX_SAID: usize = 400;
 
-/// Syncs, then tells until it is answered or nobody wants to know.
+/// Syncs, then tells until it is answered or nobody wants to know. `report` says whose order it is; the outcome comes into it.
 pub(crate) async fn sync_and_tell(
     link: &Link,
     root: RootConfig,
     dir: PathBuf,
     command: Vec<String>,
     timeout: Duration,
-    number: u64,
-    store_id: StoreId,
-    instance: InstanceId,
+    mut report: SyncReport,
 ) {
-    let began = Instant::now();
+    let (began, number) = (Instant::now(), report.number);
     let (failure, tree) = blocking("sync", move || {
         let ended = run(&root, &dir, &command, timeout.clamp(TIMEOUTS.0, TIMEOUTS.1));
         (ended.err(), state::tree_state(&root).unwrap_or_default())
@@ -55,7 +52,7 @@ pub(crate) async fn sync_and_tell(
             warn!(order = number, duration_ms, reason, "the ebuild repositories can't be brought up to date")
         }
     }
-    let report = SyncReport { instance, store_id, number, failure, tree, duration_ms };
+    (report.failure, report.tree, report.duration_ms) = (failure, tree, duration_ms);
     let mut wait = WAIT_MIN;
     for _ in 0..ROUNDS {
         match link.ask::<_, SyncAnswer>(ReportKind::Sync, &report, ASK_TIMEOUT).await {
