@@ -17,7 +17,8 @@ demo: ## a whole swarm on this machine: build, install, run; stays up (EXIT=1: c
 test: lint setup build ## what CI runs: format, clippy, all tests (under 25 minutes from nothing on two cores)
 	@$(TOOLS)/nextest.sh
 
-soak: setup build ## kills without end: 1,000 of them, or MINUTES=n long (SEED=n repeats one); prints the figures
+soak: setup build ## the ebuild of prebuilt programs, emerged; then 1,000 kills, or MINUTES=n long (SEED=n repeats one), with figures
+	@FROM=target/debug $(TOOLS)/soak_packaging.sh prebuilt
 	@MINUTES='$(MINUTES)' ROUNDS='$(if $(MINUTES),,$(or $(ROUNDS),1000))' SEED='$(SEED)' $(TOOLS)/nextest.sh soak
 
 build: ## both programs and all tests, unoptimised

@@ -1,5 +1,6 @@
 //! Programs of the operator, and `ssh`: run with their arguments, never by a shell, bounded in time and output, and killed with
-//! everything in their process group at the bound. Called by `healing` and `notices`.
+//! everything in their process group at the bound. Called by `healing` and `notices`; what the environment has for us alone is
+//! kept from the bus's server and the drones of `swarm up`, too.
 
 use std::ffi::OsStr;
 use std::process::{ExitStatus, Stdio};
@@ -16,8 +17,15 @@ use tokio::time::timeout;
 const MAX_SAID: usize = 16 << 10;
 /// How long its streams are read on after its end: a child it left behind may hold them.
 const AFTERWARDS: Duration = Duration::from_millis(500);
-/// What no program of the operator's has to know of us.
+/// What no program we start has to know of us.
 const OURS: [&str; 5] = ["ADMIN_KEY", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "CREDENTIALS_DIRECTORY"];
+
+/// Keeps from a program what is in our environment for us alone.
+pub fn keep_ours(command: &mut std::process::Command) {
+    for name in OURS {
+        command.env_remove(name);
+    }
+}
 
 /// How a program ended, in time.
 #[derive(Debug)]
@@ -84,9 +92,7 @@ pub async fn run<S: AsRef<OsStr>>(
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0);
-    for name in OURS {
-        command.env_remove(name);
-    }
+    keep_ours(command.as_std_mut());
     let mut child = command.spawn().map_err(|source| ProgramError::Start { program: program.clone(), source })?;
     // until it is reaped nobody else has its number; dropped by a caller that gives up, it kills the group, too
     let group = Group(child.id().and_then(|pid| i32::try_from(pid).ok()));

@@ -99,6 +99,12 @@ pub fn parameter(chance: &mut Chance) -> String {
     }
 }
 
+/// Text for a header: printable, and nothing anybody means.
+pub fn header(chance: &mut Chance) -> String {
+    let count = 1 + chance.below(300);
+    chance.bytes(count).iter().map(|byte| char::from(b'!' + byte % 90)).collect()
+}
+
 /// A body that is JSON of the wrong shape, or none at all.
 pub fn body(chance: &mut Chance) -> Vec<u8> {
     let text = |value: Value| value.to_string().into_bytes();

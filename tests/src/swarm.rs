@@ -362,7 +362,10 @@ impl Drop for Swarm {
 
 pub(crate) fn spawn(command: &mut Command, log: &Path) -> Result<Child> {
     let file = fs_err::OpenOptions::new().create(true).append(true).open(log)?.into_parts().0;
-    command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).env_remove("ADMIN_KEY");
+    command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+    if !command.get_envs().any(|(name, value)| name == "ADMIN_KEY" && value.is_some()) {
+        command.env_remove("ADMIN_KEY");
+    }
     command.spawn().with_context(|| format!("start {command:?}"))
 }
 

@@ -1,4 +1,5 @@
-//! A bus that somebody else runs: a cluster of three servers, one of which dies while builds go on.
+//! A bus that somebody else runs: a cluster of three servers, of which a drone's and the controller's own die while builds go
+//! on.
 
 use std::time::Duration;
 
@@ -29,8 +30,25 @@ async fn stream(swarm: &Swarm, cluster: &Cluster) -> Result<(u64, usize, bool)> 
     Ok((info.state.last_sequence, info.config.num_replicas, current))
 }
 
+/// Every event is in the stream, under its own number, on three servers as soon as there are three.
+fn caught_up(swarm: &Swarm, cluster: &mut Cluster, dead: usize) -> Result<()> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let latest = |swarm: &Swarm| {
+        swarm.http.get("/api/v1/events?since=0&limit=1")?["latest_id"].as_u64().context("an event's number")
+    };
+    until("the stream to have every event", SOON, || {
+        let told = runtime.block_on(stream(swarm, cluster));
+        Ok(told.ok().filter(|(last, replicas, _)| latest(swarm).is_ok_and(|id| id == *last) && *replicas == 3))
+    })?;
+    cluster.start(dead)?;
+    until("the server that was away to catch up", SOON, || {
+        Ok(runtime.block_on(stream(swarm, cluster)).ok().filter(|(_, _, current)| *current))
+    })?;
+    Ok(())
+}
+
 #[test]
-fn builds_and_events_go_on_while_a_server_of_an_external_cluster_is_killed() -> Result<()> {
+fn builds_and_events_go_on_while_servers_of_an_external_cluster_are_killed() -> Result<()> {
     let scratch = tempfile::tempdir()?;
     let mut cluster = Cluster::prepare(scratch.path())?;
     let setup = Setup {
@@ -51,26 +69,19 @@ fn builds_and_events_go_on_while_a_server_of_an_external_cluster_is_killed() -> 
     }
     swarm.bring_up()?;
     swarm.start_drones()?;
-    swarm.queue(&["app-misc/honeydrip"])?;
-    swarm.until_building("=app-misc/honeydrip", BUILD)?;
-    let doomed = cluster.server_of("d1 worker")?;
-    cluster.kill(doomed)?;
-    swarm.until_state("=app-misc/honeydrip", "received", BUILD)?;
-    ensure!(swarm.events("fail")?.is_empty() && swarm.events("reclaim")?.is_empty(), "nothing was lost");
-
-    // every event is in the stream, under its own number, on three servers as soon as there are three
-    let runtime = tokio::runtime::Runtime::new()?;
-    let latest = |swarm: &Swarm| {
-        swarm.http.get("/api/v1/events?since=0&limit=1")?["latest_id"].as_u64().context("an event's number")
-    };
-    until("the stream to have every event", SOON, || {
-        let told = runtime.block_on(stream(&swarm, &cluster));
-        Ok(told.ok().filter(|(last, replicas, _)| latest(&swarm).is_ok_and(|id| id == *last) && *replicas == 3))
-    })?;
-    cluster.start(doomed)?;
-    until("the server that was away to catch up", SOON, || {
-        Ok(runtime.block_on(stream(&swarm, &cluster)).ok().filter(|(_, _, current)| *current))
-    })?;
+    // a drone's server, then the controller's own: each is up again before the next one dies
+    for (client, package) in [("d1 worker", "honeydrip"), ("controller", "honeypot")] {
+        let package = format!("app-misc/{package}");
+        swarm.queue(&[&package])?;
+        swarm.until_building(&format!("={package}"), BUILD)?;
+        let doomed = cluster.server_of(client)?;
+        cluster.kill(doomed)?;
+        swarm.until_state(&format!("={package}"), "received", BUILD)?;
+        ensure!(swarm.events("fail")?.is_empty() && swarm.events("reclaim")?.is_empty(), "nothing was lost");
+        ensure!(cluster.server_of(client)? != doomed, "{client} found another server");
+        caught_up(&swarm, &mut cluster, doomed)?;
+    }
+    swarm.none_ended()?;
 
     // a drone that joins is let in by the operator of the cluster, who is told so
     let invited: Value = serde_json::from_str(&swarm.cli(&["--json", "drone", "invite", "r1"])?)?;

@@ -2,7 +2,7 @@
 //! suggestions for typos, and streams that survive the controller.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use swarm_tests::{Swarm, processes, tools, until};
+use swarm_tests::{Setup, Swarm, processes, tools, until};
 
 /// How long anything may take that is waited for.
 const SOON: Duration = Duration::from_secs(60);
@@ -213,6 +213,93 @@ fn without_the_right_key_writing_ends_with_4_and_changes_nothing() -> Result<()>
     let admin = swarm.admin()?;
     ensure!(admin.get("/admin/api/auth/check").is_err(), "reading there needs the key, which this client sends not");
     ensure!(admin.text("/")?.contains("X-Admin-Key"), "the door says how to come in");
+    Ok(())
+}
+
+#[test]
+fn the_world_of_a_machine_is_queued_with_its_flags_each_package_once() -> Result<()> {
+    let swarm = Swarm::start(0, "")?;
+    let root = tempfile::tempdir()?;
+    let at = |line: &str| at(&swarm, &format!("{line} --root {}", root.path().display()));
+    let none = at("fresh @world")?;
+    ends(&none, 1, "no world file")?;
+    let error = text(&none.stderr);
+    ensure!(error.contains("can't read the world file") && error.contains("next: name packages, or"), "{error}");
+    for (path, content) in [
+        ("var/lib/portage/world", "app-misc/waggle\n@live-rebuild\ndev-libs/libcomb\n"),
+        ("etc/portage/package.use", "app-misc/waggle\ttest\n"),
+    ] {
+        let path = root.path().join(path);
+        fs_err::create_dir_all(path.parent().context("a folder")?)?;
+        fs_err::write(path, content)?;
+    }
+    let queued = at("--json fresh dev-libs/libcomb @world app-misc/waggle")?;
+    ends(&queued, 0, "fresh")?;
+    let answer: Value = serde_json::from_slice(&queued.stdout)?;
+    ensure!(answer["packages"] == serde_json::json!(["dev-libs/libcomb", "app-misc/waggle"]), "{answer}");
+    ensure!(answer["duplicates"] == serde_json::json!([]), "none was asked for twice: {answer}");
+    fs_err::write(root.path().join("etc/portage/package.use"), "app-misc/waggle\n")?;
+    let refused = at("fresh @world")?;
+    ends(&refused, 1, "a line without flags")?;
+    ensure!(text(&refused.stderr).contains("package.use: app-misc/waggle"), "{}", text(&refused.stderr));
+    ensure!(swarm.http.get("/api/v1/queue")?.as_array().map(Vec::len) == Some(2), "nothing more was queued");
+    Ok(())
+}
+
+/// A write with this ADMIN_KEY in the environment and no other way to a key, unless `more` names one.
+fn pause_with(swarm: &Swarm, key: &str, more: &[&str]) -> Result<Output> {
+    let mut command = program("swarm")?;
+    command.args(["--url", &swarm.http.url]).args(more).args(["control", "pause"]).env("ADMIN_KEY", key);
+    Ok(command.output()?)
+}
+
+#[test]
+fn the_key_may_come_by_the_environment_an_empty_one_is_none_and_no_log_has_it() -> Result<()> {
+    // the most is logged that can be
+    let tables = "[log]\nlevel = \"trace\"".to_owned();
+    let environment = vec![("ADMIN_KEY".to_owned(), " ".to_owned())];
+    let mut swarm = Setup { drones: 0, tables, environment, ..Setup::default() }.start()?;
+    let made = fs_err::read_to_string(swarm.data().join("admin.key"))?.trim().to_owned();
+    ensure!(made.len() == 48, "a controller whose ADMIN_KEY is empty makes a key");
+    let data = swarm.data().display().to_string();
+    let mut said = String::new();
+    let mut tell = |output: Output, status: i32, words: &str| -> Result<()> {
+        ends(&output, status, words)?;
+        let text = text(&output.stdout) + &text(&output.stderr);
+        ensure!(text.contains(words), "no {words:?} in {text}");
+        said += &text;
+        Ok(())
+    };
+    for empty in ["", "  "] {
+        tell(pause_with(&swarm, empty, &[])?, 4, "this needs the admin key")?;
+        tell(pause_with(&swarm, empty, &["--data", &data])?, 0, "the swarm is paused")?;
+    }
+    tell(pause_with(&swarm, "wrong-from-here", &[])?, 4, "the admin key is not the controller's")?;
+    tell(pause_with(&swarm, &made, &[])?, 0, "the swarm is paused")?;
+    tell(pause_with(&swarm, &format!(" {made}\n"), &["--json"])?, 0, "\"paused\"")?;
+    let nobody = tempfile::tempdir()?.path().display().to_string();
+    tell(pause_with(&swarm, &made, &["--data", &nobody])?, 0, "the swarm is paused")?;
+
+    // one that is configured is the only one
+    let given = "a-key-of-the-environment-3b1f";
+    swarm.kill_controller()?;
+    swarm.set("ADMIN_KEY", given);
+    swarm.start_controller()?;
+    tell(pause_with(&swarm, &made, &[])?, 4, "the admin key is not the controller's")?;
+    tell(pause_with(&swarm, given, &[])?, 0, "the swarm is paused")?;
+    tell(pause_with(&swarm, "", &["--data", &data])?, 4, "the admin key is not the controller's")?;
+    ensure!(!said.contains(&made) && !said.contains(given) && !said.contains("wrong-from-here"), "{said}");
+
+    let log = fs_err::read_to_string(swarm.controller_log())?;
+    ensure!(log.contains("TRACE"), "what is searched is the log of everything");
+    for (key, places) in [(made.as_str(), vec![swarm.data().join("admin.key")]), (given, Vec::new())] {
+        let found = Command::new("grep").args(["-rlFsa", key]).arg(swarm.dir()).output()?;
+        let found: Vec<PathBuf> = text(&found.stdout).lines().map(PathBuf::from).collect();
+        ensure!(found == places, "the key stands in {found:?}");
+    }
+    // what it starts has no business with it
+    let server = fs_err::read(format!("/proc/{}/environ", swarm.nats_pid()?))?;
+    ensure!(!text(&server).contains("ADMIN_KEY"), "the bus's server was handed the key");
     Ok(())
 }
 

@@ -7,10 +7,11 @@ use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use swarm_protocol::envelope::open;
 use swarm_protocol::log::LogChunk;
-use swarm_protocol::order::Order;
+use swarm_protocol::order::{Order, Task};
 use swarm_protocol::subject::ReportKind;
 use swarm_protocol::{Attempt, BuildId};
 use swarm_tests::{Bus, Chance, Swarm, garbage, until};
@@ -92,13 +93,14 @@ fn garbage_on_every_subject_is_dropped_and_everybody_works_on() -> Result<()> {
 
     // and somebody with the controller's key speaks to d1, in no words it could follow
     let d1 = Bus::as_drone(&swarm, "d1")?.id;
-    for _ in 0..1_000 {
+    let tokens: Vec<&str> = Task::FOR_WORKER.into_iter().chain(Task::FOR_SUPERVISOR).chain(["nonsense"]).collect();
+    for _ in 0..2_000 {
         let near = &chance.one_of(&real).1;
         let bytes = garbage::message(&mut chance, near);
         if open::<Order>(&bytes).is_ok() || open::<LogChunk>(&bytes).is_ok() {
             continue;
         }
-        let token = *chance.one_of(&["build", "cancel", "plan", "ping", "logs", "nonsense"]);
+        let token = *chance.one_of(&tokens);
         let subject = match chance.below(8) {
             0 => everyone.subjects.ping_all(),
             _ => everyone.subjects.order(&d1, token),
@@ -112,6 +114,9 @@ fn garbage_on_every_subject_is_dropped_and_everybody_works_on() -> Result<()> {
     let log = fs_err::read_to_string(swarm.controller_log())?;
     let told = log.lines().filter(|line| line.contains("can't be read and was dropped")).count();
     ensure!((1..=2 * subjects.len()).contains(&told), "it is said, and not for each message: {told} times");
+    let log = swarm.drone("d1").log_since(0)?;
+    let told = log.lines().filter(|line| line.contains("orders can't be read and are dropped")).count();
+    ensure!((1..=4).contains(&told), "the drone says so, and once a minute: {told} times");
     let told = swarm.http.all_events()?;
     let stream = until("the stream to be complete", SOON, || {
         let stream = everyone.stream()?;
@@ -135,8 +140,8 @@ struct Said {
 
 /// Sends bytes and reads the answer's head and the first of its body. `None`: it hung up without a word, as it may on what
 /// is not a `complete` request.
-fn say(swarm: &Swarm, bytes: &[u8], complete: bool) -> Result<Option<Said>> {
-    let mut stream = TcpStream::connect(swarm.http.url.trim_start_matches("http://"))?;
+fn say(url: &str, bytes: &[u8], complete: bool) -> Result<Option<Said>> {
+    let mut stream = TcpStream::connect(url.trim_start_matches("http://"))?;
     stream.set_read_timeout(Some(SOON))?;
     // refused before it was all sent: then the answer is there already
     let _ = stream.write_all(bytes);
@@ -174,22 +179,28 @@ fn garbage_at_every_door_is_answered_with_an_error_and_changes_nothing() -> Resu
     let mut chance = Chance::new(seed);
     let mut swarm = Swarm::standing_in(1, RULES)?;
     works(&mut swarm, "first")?;
-    let key = fs_err::read_to_string(swarm.data().join("admin.key"))?;
-    let document = swarm.http.get("/api/openapi.json")?;
-    let paths = document["paths"].as_object().context("the document has paths")?;
-    let mut doors = 0;
-    for (path, methods) in paths {
-        for (method, operation) in methods.as_object().context("a path has methods")? {
-            doors += 1;
-            for _ in 0..40 {
-                let request = request(&mut chance, path, method, operation, key.trim());
-                check(&swarm, &request).with_context(|| format!("seed {seed}"))?;
-            }
+    let key = fs_err::read_to_string(swarm.data().join("admin.key"))?.trim().to_owned();
+    let secret = fs_err::read_to_string(swarm.data().join("keys/binhost-private.secret"))?.trim().to_owned();
+    let doors = doors(&swarm)?;
+    ensure!(doors.iter().filter(|door| door.path.starts_with("/admin/api")).count() > 15, "the administrators' port");
+    ensure!(doors.len() > 100, "there are {} doors", doors.len());
+    for door in &doors {
+        for _ in 0..30 {
+            let request = request(&mut chance, door, &key, &secret);
+            let said = check(&door.url, &request).with_context(|| format!("seed {seed}"))?;
+            ensure!(!said.body.contains(&key), "{} {} gives out the admin key: {said:?}", door.method, door.path);
+            let asked = door.path == "/api/v1/binhost/private";
+            ensure!(
+                asked || !said.body.contains(&secret),
+                "{} {} gives out a secret: {said:?}",
+                door.method,
+                door.path
+            );
         }
     }
-    ensure!(doors > 20, "the document names {doors} doors");
 
     // no HTTP at all, or nearly
+    let admin = swarm.admin()?.url;
     let head = b"GET /api/v1/status HTTP/1.1\r\nHost: x\r\n";
     for _ in 0..200 {
         let bytes = match chance.below(8) {
@@ -207,7 +218,8 @@ fn garbage_at_every_door_is_answered_with_an_error_and_changes_nothing() -> Resu
                 bytes
             }
         };
-        if let Some(said) = say(&swarm, &bytes, false)? {
+        for url in [&swarm.http.url, &admin] {
+            let Some(said) = say(url, &bytes, false)? else { continue };
             ensure!(said.status != 500, "{said:?} to {}", String::from_utf8_lossy(&bytes[..bytes.len().min(200)]));
         }
     }
@@ -219,55 +231,113 @@ fn garbage_at_every_door_is_answered_with_an_error_and_changes_nothing() -> Resu
     works(&mut swarm, "second")
 }
 
-/// A request to one of the façade's doors, with garbage wherever something can be put.
-fn request(chance: &mut Chance, path: &str, method: &str, operation: &Value, key: &str) -> Vec<u8> {
+/// Where something can be asked.
+struct Door {
+    /// The port's address.
+    url: String,
+    method: String,
+    /// With parts in braces, where garbage goes.
+    path: String,
+    /// Parameters behind the question mark.
+    parameters: Vec<String>,
+}
+
+/// What the document names, on the port where it is; and what is for Portage, people and Prometheus.
+fn doors(swarm: &Swarm) -> Result<Vec<Door>> {
+    let (public, admin) = (swarm.http.url.clone(), swarm.admin()?.url);
+    let document = swarm.http.get("/api/openapi.json")?;
+    let mut doors = Vec::new();
+    for (path, methods) in document["paths"].as_object().context("the document has paths")? {
+        for (method, operation) in methods.as_object().context("a path has methods")? {
+            let given = operation["parameters"].as_array().cloned().unwrap_or_default();
+            // a wait that is understood would be one
+            let asked = given.iter().filter(|one| one["in"] == "query" && one["name"] != "wait");
+            let parameters = asked.filter_map(|one| one["name"].as_str().map(str::to_owned)).collect();
+            let url = if path.starts_with("/admin/") { &admin } else { &public };
+            doors.push(Door { url: url.clone(), method: method.to_uppercase(), path: path.clone(), parameters });
+        }
+    }
+    let index = swarm.http.get("/api/v1/binhost")?["indexes"][0]["index"].as_str().context("an index")?.to_owned();
+    let real = ["Packages", "Packages.gz", "stand-in/first/first-1-1.gpkg.tar"];
+    ensure!(swarm.http.text(&format!("/binhost/{index}/{}", real[0]))?.contains("CPV: stand-in/first-1"));
+    let mut paths = vec!["/metrics".to_owned(), "/binhost".to_owned(), "/{x}".to_owned(), "/admin/api/{x}".to_owned()];
+    for top in ["/binhost", "/binhost-private"] {
+        let garbled =
+            ["", "{x}", "{x}/{x}", "{x}/{x}/{x}/Packages", "{x}/{x}/{x}/Packages.gz", "{x}/{x}/{x}/{x}/{x}/{x}"];
+        paths.extend(garbled.map(|end| format!("{top}/{end}")));
+        paths.extend(real.map(|end| format!("{top}/{index}/{end}")));
+        paths.push(format!("{top}/{index}/{{x}}"));
+    }
+    for path in paths {
+        for method in ["GET", "HEAD", "POST"] {
+            for url in [&public, &admin] {
+                let (method, parameters) = (method.to_owned(), vec!["x".to_owned()]);
+                doors.push(Door { url: url.clone(), method, path: path.clone(), parameters });
+            }
+        }
+    }
+    Ok(doors)
+}
+
+/// A request to a door, with garbage wherever something can be put.
+fn request(chance: &mut Chance, door: &Door, key: &str, secret: &str) -> Vec<u8> {
     let mut target = String::new();
-    for part in path.split_inclusive('/') {
+    for part in door.path.split_inclusive('/') {
         let is_parameter = part.starts_with('{');
         target += &if is_parameter { garbage::parameter(chance) } else { part.to_owned() };
         if is_parameter && part.ends_with('/') {
             target.push('/');
         }
     }
-    let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
     let mut mark = '?';
-    for parameter in parameters.iter().filter(|parameter| parameter["in"] == "query") {
-        // a wait that is understood would be one
-        if chance.below(2) == 0 && parameter["name"] != "wait" {
-            target +=
-                &format!("{mark}{}={}", parameter["name"].as_str().unwrap_or_default(), garbage::parameter(chance));
+    for parameter in &door.parameters {
+        if chance.below(2) == 0 {
+            target += &format!("{mark}{parameter}={}", garbage::parameter(chance));
             mark = '&';
         }
     }
     let body = garbage::body(chance);
-    let mut head = format!("{} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n", method.to_uppercase());
+    let mut head = format!("{} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n", door.method);
     match chance.below(4) {
         0 => {}
         1 => head += "X-Admin-Key: wrong\r\nX-Upload-Ticket: wrong\r\n",
         _ => head += &format!("X-Admin-Key: {key}\r\n"),
     }
+    if door.path.starts_with("/binhost-private") {
+        head += &match chance.below(4) {
+            0 => String::new(),
+            1 => format!("Authorization: {}\r\n", garbage::header(chance)),
+            2 => format!("Authorization: Basic {}\r\n", garbage::header(chance)),
+            _ => format!("Authorization: Basic {}\r\n", STANDARD.encode(format!("swarm:{secret}"))),
+        };
+    }
     if chance.below(3) > 0 {
         head += "Content-Type: application/json\r\n";
     }
     if chance.below(4) == 0 {
-        let count = 1 + chance.below(300);
-        let text: String = chance.bytes(count).iter().map(|byte| char::from(b'!' + byte % 90)).collect();
+        let text = garbage::header(chance);
         head += &format!(
             "Idempotency-Key: {text}\r\nRange: {text}\r\nAccept-Encoding: {text}\r\nIf-Modified-Since: {text}\r\n"
         );
+    }
+    if chance.below(4) == 0 {
+        let range =
+            chance.one_of(&["bytes=-", "bytes=9-1", "bytes=0-0,5-6", "bytes=99999999999999999999-", "bytes=-0"]);
+        head += &format!("Range: {range}\r\n");
     }
     head += &format!("Content-Length: {}\r\n\r\n", body.len());
     [head.as_bytes(), &body].concat()
 }
 
 /// It is answered, no handler stumbles, and an error says what is wrong.
-fn check(swarm: &Swarm, request: &[u8]) -> Result<()> {
+fn check(url: &str, request: &[u8]) -> Result<Said> {
     let shown = || String::from_utf8_lossy(&request[..request.len().min(300)]).into_owned();
-    let said = say(swarm, request, true)?.with_context(|| format!("hung up on {}", shown()))?;
+    let said = say(url, request, true)?.with_context(|| format!("hung up on {}", shown()))?;
     ensure!(said.status < 500 || said.status == 503, "{said:?} to {}", shown());
-    // beyond what the server itself takes of a head, nobody has read the path yet
-    if said.status >= 400 && ![414, 431].contains(&said.status) && shown().contains(" /api/") {
+    // beyond what the server itself takes of a head, nobody has read the path yet; and a HEAD has no body
+    let speaks = [" /api/", " /admin/api/"].iter().any(|top| shown().contains(top)) && !shown().starts_with("HEAD");
+    if said.status >= 400 && ![414, 431].contains(&said.status) && speaks {
         ensure!(said.json && said.body.contains("\"error\""), "{said:?} to {}", shown());
     }
-    Ok(())
+    Ok(said)
 }

@@ -178,6 +178,20 @@ fn units_are_valid_and_the_controllers_is_as_closed_as_it_can_be() -> Result<()>
     Ok(())
 }
 
+#[test]
+fn openrc_lets_builds_outlive_their_agent_whatever_rc_conf_says() -> Result<()> {
+    let dir = scratch()?;
+    make("install", dir.path(), &[("PREFIX", "/usr"), ("COMPONENTS", "drone openrc")])?;
+    let script = dir.path().join("etc/init.d/build-swarm-drone");
+    // OpenRC has read rc.conf and conf.d when it reads the script
+    let asks =
+        r#"rc_cgroup_cleanup=YES; . "$1"; . "$2"; printf '%s %s %s' "$rc_cgroup_cleanup" "$supervisor" "$retry""#;
+    let confd = dir.path().join("etc/conf.d/build-swarm-drone");
+    let said = succeed(Command::new("sh").args(["-euc", asks, "sh"]).args([&confd, &script]).env("DRONE_ARGS", ""))?;
+    ensure!(said == "no supervise-daemon TERM/30/KILL/5", "{said}");
+    Ok(())
+}
+
 /// Runs a script of `tests/tools/box` in a box. `None`, said aloud, on a machine that can't have one.
 fn boxed(systemd: bool, script: &str, arguments: &[&Path]) -> Result<Option<String>> {
     let tool = tools::project().join("tests/tools/box.sh");

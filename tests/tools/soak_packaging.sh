@@ -3,6 +3,7 @@
 # `make soak-packaging` runs all of it; a name runs one step.
 #
 #   soak_packaging.sh [lint|tarballs|deb|overlay|source|systemd|openrc]...
+#   FROM=target/debug soak_packaging.sh prebuilt       the ebuild of prebuilt programs alone, as `make soak` has it
 . "$(dirname "$0")/common.sh"
 
 cd "$project"
@@ -78,12 +79,11 @@ deb() {
 	box --systemd tests/tools/box/deb.sh "$place/deb" "$("$project/tests/tools/nats.sh")"
 }
 
-overlay() { # the prebuilt package, emerged
-	ls "$dist"/*.tar.xz >/dev/null 2>&1 || tarballs
-	rm -rf "$place/overlay"
-	tests/tools/overlay.sh "$place/overlay" "$dist"
-	local root=$place/overlay/root
-	"$place/overlay/portage" emerge --ignore-default-opts --nospinner app-admin/build-swarm-bin > "$place/emerge.log" 2>&1 ||
+merge() { # folder, tarballs; emerges the prebuilt package
+	local overlay=$1 root=$1/root
+	rm -rf "$overlay"
+	tests/tools/overlay.sh "$overlay" "$2"
+	"$overlay/portage" emerge --ignore-default-opts --nospinner app-admin/build-swarm-bin > "$place/emerge.log" 2>&1 ||
 		{ tail -n 30 "$place/emerge.log" >&2; fail "emerge failed" "its whole log is $place/emerge.log"; }
 	"$root/usr/bin/swarm" --version
 	"$root/usr/bin/drone-agent" --version
@@ -94,6 +94,27 @@ overlay() { # the prebuilt package, emerged
 	[ -e "$root/usr/lib/sysusers.d/acct-user-build-swarm.conf" ] || fail "the user was not pulled in"
 	! grep -q "QA Notice" "$place/emerge.log" || { grep -A5 "QA Notice" "$place/emerge.log" >&2; fail "Portage has something to say"; }
 	say "the prebuilt package is emerged and runs"
+}
+
+overlay() { # the prebuilt package of a release, emerged
+	ls "$dist"/*.tar.xz >/dev/null 2>&1 || tarballs
+	merge "$place/overlay" "$dist"
+}
+
+prebuilt() { # the same of whatever programs lie in FROM: half a minute, without the network, for `make soak`
+	if [ "$(uname -m)" != x86_64 ]; then
+		say "left out: the ebuild of prebuilt programs is for x86_64 alone"
+		return
+	fi
+	rm -rf "$place/prebuilt"
+	local tarball part
+	tarball=$(OUT=$place/prebuilt/dist XZ_LEVEL=0 packaging/dist.sh programs)
+	say "packed ${tarball##*/}"
+	# Portage hashes what belongs to the package from source, and unpacks none of it
+	for part in "" -crates; do
+		echo "something to hash" > "${tarball%-*}$part.tar.xz"
+	done
+	merge "$place/prebuilt/overlay" "$place/prebuilt/dist"
 }
 
 source_() { # the package from source, with the crates of the tarball and without the network
@@ -134,8 +155,8 @@ for part in "$@"; do
 	say "== $part"
 	case $part in
 		source) source_ ;;
-		lint | tarballs | deb | overlay | systemd | openrc) "$part" ;;
-		*) fail "there is no step $part" "there are: lint tarballs deb overlay source systemd openrc" ;;
+		lint | tarballs | deb | overlay | prebuilt | systemd | openrc) "$part" ;;
+		*) fail "there is no step $part" "there are: lint tarballs deb overlay prebuilt source systemd openrc" ;;
 	esac
 done
 say "all of it is well"

@@ -100,11 +100,13 @@ pub fn render(body: &ControlBody, answer: &Value) -> String {
     let counts = ["unblocked", "blocked", "affected", "reclaimed", "cleared", "requeued", "ungrounded", "reset"];
     let count = counts.iter().find_map(|name| Some((*name, answer.get(*name)?.as_u64()?)));
     let of = body.package.as_ref().or(body.drone.as_ref()).map(|of| format!(" {of}")).unwrap_or_default();
+    // as it was typed, not as the façade calls it
+    let action = body.action.replace('_', "-");
     match (count, answer["status"].as_str()) {
-        (Some((_, 0)), _) => format!("{}{of}: nothing to do", body.action),
-        (Some((word, count)), _) => format!("{}{of}: {word} {count}", body.action),
+        (Some((_, 0)), _) => format!("{action}{of}: nothing to do"),
+        (Some((word, count)), _) => format!("{action}{of}: {word} {count}"),
         (None, Some(status)) => format!("the swarm is {status}"),
-        (None, None) => body.action.clone(),
+        (None, None) => action,
     }
 }
 

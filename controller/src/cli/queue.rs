@@ -1,5 +1,6 @@
 //! `swarm queue …` and `swarm fresh`.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -129,7 +130,9 @@ pub fn fresh(context: &Context, args: FreshArgs) -> Result<ExitCode, Problem> {
             packages.push(package);
         }
     }
-    packages.dedup();
+    // what is named may be in the world file, too
+    let mut seen = BTreeSet::new();
+    packages.retain(|package| seen.insert(package.clone()));
     send(context, packages, lines, args.common, true)
 }
 

@@ -22,6 +22,7 @@ const CHANGEABLE: &[&str] = &[
     "name",
     "log.level",
     "events.json",
+    "binhost.keep",
     "rules.offline_after",
     "rules.resend_order",
     "rules.plan_timeout",

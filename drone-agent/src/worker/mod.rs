@@ -7,6 +7,7 @@
 mod greeting;
 mod hands;
 mod planner;
+mod seldom;
 mod syncer;
 mod tail;
 
@@ -30,6 +31,7 @@ use tracing::{info, warn};
 
 use self::greeting::{Host, News};
 use self::hands::Hands;
+use self::seldom::Seldom;
 use crate::attempt::{AttemptDir, AttemptState};
 use crate::bus::{Link, LinkError, read_order, wall_ms};
 use crate::config::Config;
@@ -93,8 +95,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let hands = Hands::new(&config, spool, Arc::clone(&link), &dirs, tell.clone())?;
     let host = Host::new(&config, instance.clone(), Arc::clone(&link), tell);
     info!(drone = %config.drone, %instance, "the worker runs");
-    let mut worker =
-        Worker { core, clock, instance, link, hands, host, replies: Replies::default(), to_supervisor, syncs: 0 };
+    let (replies, unread) = (Replies::default(), Seldom::default());
+    let mut worker = Worker { core, clock, instance, link, hands, host, replies, to_supervisor, syncs: 0, unread };
     worker.carry_out(effects);
     worker.work(inbox, &mut stop).await
 }
@@ -221,6 +223,8 @@ struct Worker {
     to_supervisor: tokio::net::unix::OwnedWriteHalf,
     /// How often the ebuild repositories were brought up to date.
     syncs: u64,
+    /// Orders that can't be read.
+    unread: Seldom,
 }
 
 async fn orders(link: &Link) -> Result<impl Stream<Item = Message> + use<>, LinkError> {
@@ -307,7 +311,10 @@ impl Worker {
                 self.input(Input::Order { reply, order });
             }
             Err(answer) => {
-                warn!(bytes = message.payload.len(), "an order that can't be read");
+                if let Some(dropped) = self.unread.count(Instant::now()) {
+                    let bytes = message.payload.len();
+                    warn!(dropped, bytes, "orders can't be read and are dropped; this is said once a minute");
+                }
                 self.hands.answer(message, answer);
             }
         }

@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use super::ServerError;
+use crate::program::keep_ours;
 
 /// The oldest version that will do: `sync_interval: always` (2.10) and message TTL (2.11) are silently or loudly missing
 /// from older ones, and the client's account calls fail against them.
@@ -87,12 +88,9 @@ async fn find(data_dir: &Path, named: Option<PathBuf>, path: Option<OsString>) -
 }
 
 async fn look_at(path: PathBuf, wanted: &Path) -> Result<ServerBinary, ServerError> {
-    let asked = tokio::process::Command::new(&path)
-        .arg("--version")
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .output();
+    let mut command = tokio::process::Command::new(&path);
+    keep_ours(command.as_std_mut());
+    let asked = command.arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).output();
     let said = match tokio::time::timeout(VERSION_WITHIN, asked).await {
         Ok(Ok(output)) => String::from_utf8_lossy(&output.stdout).chars().take(200).collect::<String>(),
         Ok(Err(error)) => return Err(ServerError::NotAServer { path, said: error.to_string() }),

@@ -20,6 +20,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::{ServerBinary, ServerError};
+use crate::program::keep_ours;
 
 /// Parsing 1,000 users takes 0.2 s.
 const CHECK_WITHIN: Duration = Duration::from_secs(20);
@@ -196,13 +197,9 @@ impl Files {
 
 /// Asks the server itself whether it would take the file.
 async fn check(binary: &ServerBinary, config: &Path) -> Result<(), ServerError> {
-    let asked = tokio::process::Command::new(&binary.path)
-        .arg("-t")
-        .arg("-c")
-        .arg(config)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
+    let mut command = tokio::process::Command::new(&binary.path);
+    keep_ours(command.as_std_mut());
+    let asked = command.arg("-t").arg("-c").arg(config).stdin(Stdio::null()).kill_on_drop(true).output();
     match tokio::time::timeout(CHECK_WITHIN, asked).await {
         Ok(Ok(output)) if output.status.success() => Ok(()),
         Ok(Ok(output)) => {

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::files::Files;
 use super::{ServerBinary, ServerError};
+use crate::program::keep_ours;
 
 /// How long a server may take to write its store down after SIGTERM; it takes milliseconds.
 const TERM_WITHIN: Duration = Duration::from_secs(10);
@@ -122,7 +123,9 @@ impl Running {
     pub(super) fn launch(files: &Files, binary: &ServerBinary, config: String) -> Result<Self, ServerError> {
         let words = files.last_words();
         let stderr = fs_err::File::create(&words).map_err(ServerError::file(&words))?;
-        let mut child = Command::new(&binary.path)
+        let mut command = Command::new(&binary.path);
+        keep_ours(command.as_std_mut());
+        let mut child = command
             .arg("-c")
             .arg(files.config())
             .stdin(Stdio::null())

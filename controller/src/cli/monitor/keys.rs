@@ -2,6 +2,7 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
+use super::draw::why_rows;
 use super::log::Which;
 use super::screen::{LogView, Over, Panel, Screen, Wish, building};
 use crate::http::views::{ControlBody, Event};
@@ -71,7 +72,8 @@ impl Screen {
             (Over::Event(_) | Over::Ending, _)
             | (Over::Why { .. } | Over::Log(_), KeyCode::Esc | KeyCode::Char('q')) => {}
             (Over::Why { package, answer, top }, key) => {
-                let top = moved(top, key, usize::MAX / 2).unwrap_or(top);
+                let (_, most) = why_rows(answer.as_ref(), self.size);
+                let top = moved(top, key, most + 1).unwrap_or(top);
                 self.over = Some(Over::Why { package, answer, top });
             }
             (Over::Log(view), key) => self.press_log(view, key),

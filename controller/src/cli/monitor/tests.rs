@@ -20,7 +20,7 @@ use super::log::Which;
 use super::screen::{Answered, News, Over, Panel, Screen, Setting, Wish};
 use super::theme::Theme;
 use crate::http::tests::world::{self, NOW, Store, World};
-use crate::http::views::{Drone, Events, Status, WhyAnswer};
+use crate::http::views::{Drone, Events, Status, WhyAnswer, WhyDrone, WhyEntry, WhyPoints, WhyReason, WhyWaiting};
 
 /// The moment everything is looked at, Unix seconds.
 const AT: f64 = (NOW / 1000) as f64 + 60.0;
@@ -170,6 +170,54 @@ fn log_of(screen: &mut Screen, which: Which, lines: usize) {
     screen.hear(News::Log { which, attempt: 1, offset: 0, bytes: text.into_bytes(), ended: false }, AT);
 }
 
+/// Why a package waits, with as much as there can be to say of it: two entries, six drones.
+fn reasons() -> WhyAnswer {
+    let reason = |rule: &str, text: &str| WhyReason { rule: rule.to_owned(), text: text.to_owned() };
+    let points = |rule: &str, points| WhyPoints { rule: rule.to_owned(), points, description: String::new() };
+    let drone = |name: &str, against: Vec<WhyReason>| WhyDrone {
+        id: format!("U{name}"),
+        name: name.to_owned(),
+        eligible: against.is_empty(),
+        score: if against.is_empty() { 370 } else { 0 },
+        points: if against.is_empty() { vec![points("speed", 400), points("load", -30)] } else { Vec::new() },
+        against,
+        estimated_s: (name == "anvil").then_some(5_400.0),
+    };
+    let entry = WhyEntry {
+        build: 41,
+        session_id: 1,
+        package: "=net-libs/webkit-gtk-2.46.5".to_owned(),
+        use_flags: vec!["gstreamer".to_owned(), "-wayland".to_owned()],
+        status: "blocked".to_owned(),
+        summary: "it failed on 2 drones with the same failure, and nobody has unblocked it since".to_owned(),
+        reasons: vec![
+            "anvil: killed: out of memory".to_owned(),
+            "bellows: net-libs/webkit-gtk-2.46.5 failed in its compile phase: Source/WTF/wtf/Assertions.cpp:35:10: fatal error: 'mutex' file not found".to_owned(),
+        ],
+        priority: 10,
+        usual_s: Some(7_200.0),
+        path_s: 9_000.0,
+        waiting_for: vec![WhyWaiting { build: 24, package: "=dev-libs/libcomb-1.2".to_owned(), status: "delegated".to_owned() }],
+        drones: vec![
+            drone("anvil", Vec::new()),
+            drone("bellows", vec![reason("failed_here", "it failed here before, and another drone has not tried it")]),
+            drone("crucible", vec![reason("memory", "16.0 GiB are wanted, it has 7.8 GiB")]),
+            drone("damper", vec![reason("paused", "paused by ada")]),
+            drone("ember", vec![reason("grounded", "8 failures in a row"), reason("tags", "it has no tag big")]),
+            drone("flue", vec![reason("online", "offline since 12:00:00")]),
+        ],
+    };
+    let needed = WhyEntry {
+        build: 42,
+        package: "=net-libs/webkit-gtk-2.48.0".to_owned(),
+        status: "needed".to_owned(),
+        summary: "it waits for a package that is not in the binhost yet".to_owned(),
+        reasons: Vec::new(),
+        ..entry.clone()
+    };
+    WhyAnswer { package: "net-libs/webkit-gtk".to_owned(), entries: vec![entry, needed] }
+}
+
 #[tokio::test]
 async fn pictures() {
     for size in SIZES {
@@ -232,9 +280,22 @@ async fn pictures_of_what_lies_over_the_panels() {
     let mut why = heard(size, answered);
     why.focus = Panel::Troubles;
     assert_eq!(why.press(key(KeyCode::Enter), AT), [Wish::Why("=net-libs/webkit-gtk-2.46.5".to_owned())]);
-    let answer = WhyAnswer { package: "net-libs/webkit-gtk".to_owned(), entries: Vec::new() };
-    why.hear(News::Why(Ok(answer)), AT);
+    insta::assert_snapshot!("why_asking", picture(&why));
+    why.hear(News::Why(Ok(reasons())), AT);
     assert!(matches!(&why.over, Some(Over::Why { answer: Some(Ok(_)), .. })));
+    insta::assert_snapshot!("why_80x24", picture(&why));
+    // what is below is reached, and no further than the end
+    press(&mut why, &"j".repeat(50));
+    insta::assert_snapshot!("why_end_80x24", picture(&why));
+    let end = picture(&why);
+    press(&mut why, "Gk");
+    assert_ne!(picture(&why), end, "one key leads back from it");
+    why.size = SIZES[2];
+    press(&mut why, "g");
+    insta::assert_snapshot!("why_200x60", picture(&why));
+    why.size = size;
+    why.hear(News::Why(Err("the controller can't be reached".to_owned())), AT);
+    insta::assert_snapshot!("why_unknown", picture(&why));
     insta::assert_snapshot!("small", picture(&Screen { size: (30, 8), ..screen(size) }));
 }
 

@@ -21,6 +21,7 @@ use super::problem::Problem;
 use super::progress::Steps;
 use super::{Context, events};
 use crate::http::views::{Event, Events};
+use crate::program::keep_ours;
 use state::{Started, UpState, attempts_below};
 use stop::Stop;
 
@@ -218,6 +219,7 @@ impl Place {
             steps.now(&format!("making {name}'s Portage root and starting it"));
             self.make_root(name, args)?;
             let mut agent = Command::new(&self.agent);
+            keep_ours(&mut agent);
             agent.arg("run").arg("--config").arg(self.drone_config(name, args)?);
             self.spawn(&mut agent, name, state)?;
         }
@@ -241,6 +243,7 @@ impl Place {
 
     fn make_root(&self, name: &str, args: &UpArgs) -> Result<(), Problem> {
         let mut command = Command::new(&self.agent);
+        keep_ours(&mut command);
         command.args(["root", "create", "--prefix"]).arg(self.root(name)).arg("--repository").arg(&self.repository);
         command.arg("--portage").arg(&self.portage).arg("--profile").arg(&self.profile);
         if let Some(distfiles) = &args.distfiles {

@@ -1,9 +1,12 @@
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use serde_json::Value;
 use swarm_core::Answer;
 use swarm_core::effect::{Done, Refusal, RefusalKind};
 use swarm_core::view::View;
+use tower::ServiceExt;
 
 use super::world::*;
 use crate::http::openapi;
@@ -93,6 +96,36 @@ async fn what_only_admins_may_read_is_refused_to_others() {
         assert_eq!(world.write(axum::http::Method::GET, path, "").await.status, StatusCode::OK, "{path}");
     }
     assert_eq!(world.get("/api/v1/bus/authority").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_are_let_at_nothing() {
+    let (store, view) = busy();
+    let world = World::new(store, view);
+    let document: Value = serde_json::from_str(&openapi::text()).unwrap();
+    let documented = document["paths"].as_object().unwrap().keys().map(|path| path.replace(['{', '}'], ""));
+    let more = ["/", "/metrics", "/binhost", "/binhost/", "/binhost/x", "/binhost-private/x", "/readyz", "/nothing"];
+    let mut asked = 0;
+    for path in documented.chain(more.map(str::to_owned)) {
+        for method in ["GET", "POST", "DELETE", "OPTIONS"] {
+            let request = Request::builder().method(method).uri(&path).header("Origin", "http://evil.example");
+            let request = request
+                .header("X-Admin-Key", KEY)
+                .header("Access-Control-Request-Method", "POST")
+                .header("Access-Control-Request-Headers", "x-admin-key");
+            let router = if path.starts_with("/admin/") { &world.admin } else { &world.router };
+            // heads are enough: some of these are streams without end
+            let asking = router.clone().oneshot(request.body(Body::from("{}")).unwrap());
+            let Ok(reply) = tokio::time::timeout(Duration::from_secs(5), asking).await else {
+                panic!("no answer to {method} {path}");
+            };
+            let headers = reply.unwrap().headers().clone();
+            let told = headers.keys().find(|name| name.as_str().starts_with("access-control-"));
+            assert_eq!(told, None, "{method} {path}");
+            asked += 1;
+        }
+    }
+    assert!(asked > 100, "{asked} answers were looked at");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use swarm_core::{Input, Request};
 use swarm_protocol::{ArtifactId, DroneId, Fence, Secret};
 
 use super::world::*;
+use crate::config::runtime::Held;
 
 fn index() -> IndexKey {
     IndexKey { arch: "amd64".to_owned(), profile: "base".to_owned(), chost: "x86_64-pc-linux-gnu".to_owned() }
@@ -96,6 +97,27 @@ async fn the_binhost_is_shown_in_numbers_and_on_a_page() {
     assert!(page.headers.contains_key("content-security-policy"));
     let text = page.text();
     assert!(text.contains("amd64/base/x86_64-pc-linux-gnu") && text.contains("1 packages") && !text.contains("s3cret"));
+}
+
+#[tokio::test]
+async fn markup_in_what_the_page_shows_is_text() {
+    let nasty = |word: &str| format!("{word}\"'><script>alert(1)</script>&amp;");
+    let key = IndexKey { arch: nasty("arch"), profile: nasty("profile"), chost: nasty("chost") };
+    let newest = ArtifactRow { index: key.clone(), ..row(1, &nasty("a/b-1"), published("", 1)) };
+    let indexes = vec![IndexRow { index: key, header: Default::default(), timestamp: 5 }];
+    let world = World::new(Store { artifacts: vec![newest], indexes, ..Store::default() }, View::default());
+    let mut config = world.state.runtime.held().config.clone();
+    config.name = nasty("hive");
+    world.state.runtime.hold(Held { config, level: None });
+    let text = world.get("/binhost/").await.text();
+    for word in ["hive", "arch", "profile", "chost", "a/b-1"] {
+        let shown = format!("{word}&quot;&#39;&gt;&lt;script&gt;alert(1)&lt;/script&gt;&amp;amp;");
+        assert!(text.contains(&shown), "{word} is not shown as it is: {text}");
+    }
+    assert!(!text.contains("<script"), "{text}");
+    // attributes are quoted by ", and nothing in one ends it
+    let links: Vec<&str> = text.split("href=").skip(1).map(|rest| rest.split('>').next().unwrap()).collect();
+    assert!(links.len() == 2 && links.iter().all(|link| link.starts_with('"') && link.ends_with('"')), "{links:?}");
 }
 
 #[tokio::test]

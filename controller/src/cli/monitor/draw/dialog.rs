@@ -5,13 +5,18 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Clear, Paragraph, Widget, Wrap};
 
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
 use super::overview::clock;
-use super::{Pen, short};
+use super::{Pen, more_below, short};
 use crate::cli::monitor::keys::{HELP, LOG_HELP};
 use crate::cli::monitor::screen::Over;
 use crate::cli::screen::Screen as Plain;
 use crate::cli::why;
-use crate::http::views::Event;
+use crate::http::views::{Event, WhyAnswer};
+
+/// Columns of the answer to why, at most.
+const WHY_WIDTH: u16 = 114;
 
 /// Draws it in the middle.
 pub fn draw(pen: Pen<'_>, over: &Over, area: Rect, buffer: &mut Buffer) {
@@ -37,21 +42,51 @@ pub fn draw(pen: Pen<'_>, over: &Over, area: Rect, buffer: &mut Buffer) {
             framed(pen, "", lines, 0, (66, 6), area, buffer);
         }
         Over::Why { package, answer, top } => {
-            let text = match answer {
-                None => "asking …".to_owned(),
-                Some(Ok(answer)) => {
-                    let width = area.width.saturating_sub(12).min(110);
-                    why::render(answer, &Plain { width: Some(width), ..Plain::default() })
-                }
-                Some(Err(problem)) => problem.clone(),
-            };
-            let lines: Vec<Line<'_>> = text.lines().map(|line| Line::raw(line.to_owned())).collect();
-            let height = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX).max(5);
-            let title = format!("Why {package}");
-            framed(pen, &title, lines, *top, (114, height), area, buffer);
+            let (rows, most) = why_rows(answer.as_ref(), (area.width, area.height));
+            let height = u16::try_from(rows.len() + 2).unwrap_or(u16::MAX).max(5);
+            let lines = rows.into_iter().map(Line::raw).collect();
+            let place = framed(pen, &format!("Why {package}"), lines, *top, (WHY_WIDTH, height), area, buffer);
+            more_below(pen, most.saturating_sub(*top), place, buffer);
         }
         Over::Log(_) => {}
     }
+}
+
+/// The answer to why a package is not building, in rows that fit into its frame on a screen of `size`; and how far it can be
+/// scrolled.
+pub fn why_rows(answer: Option<&Result<WhyAnswer, String>>, size: (u16, u16)) -> (Vec<String>, usize) {
+    let width = size.0.saturating_sub(2).min(WHY_WIDTH).saturating_sub(2);
+    let text = match answer {
+        None => "asking …".to_owned(),
+        Some(Ok(answer)) => why::render(answer, &Plain { width: Some(width), ..Plain::default() }),
+        Some(Err(problem)) => problem.clone(),
+    };
+    let rows: Vec<String> = text.lines().flat_map(|line| wrapped(line, usize::from(width).max(1))).collect();
+    let most = rows.len().saturating_sub(usize::from(size.1.saturating_sub(4)));
+    (rows, most)
+}
+
+/// A line in rows of `width` columns, broken between words where there are some; what follows stands a little further right.
+fn wrapped(line: &str, width: usize) -> Vec<String> {
+    if line.width() <= width {
+        return vec![line.to_owned()];
+    }
+    let margin = line.len() - line.trim_start().len();
+    let further = " ".repeat((margin + 2).min(width / 2));
+    let (mut rows, mut row) = (Vec::new(), String::new());
+    for word in line.split_inclusive(' ') {
+        if row.width() + word.trim_end().width() > width && !row.trim().is_empty() {
+            rows.push(std::mem::replace(&mut row, further.clone()).trim_end().to_owned());
+        }
+        for c in word.chars() {
+            if row.width() + c.width().unwrap_or(0) > width && c != ' ' {
+                rows.push(std::mem::replace(&mut row, further.clone()).trim_end().to_owned());
+            }
+            row.push(c);
+        }
+    }
+    rows.push(row.trim_end().to_owned());
+    rows
 }
 
 /// An event with everything it is about.
@@ -102,7 +137,7 @@ fn help(pen: Pen<'_>, area: Rect, buffer: &mut Buffer) {
     framed(pen, "Keys", lines, 0, (78, height), area, buffer);
 }
 
-/// A frame in the middle of `area`, `size` at most, with lines from number `top` on.
+/// A frame in the middle of `area`, `size` at most, with lines from number `top` on. Gives its place.
 fn framed(
     pen: Pen<'_>,
     title: &str,
@@ -111,7 +146,7 @@ fn framed(
     size: (u16, u16),
     area: Rect,
     buffer: &mut Buffer,
-) {
+) -> Rect {
     let (width, height) = (size.0.min(area.width.saturating_sub(2)), size.1.min(area.height.saturating_sub(2)));
     let place = Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height };
     Clear.render(place, buffer);
@@ -124,4 +159,5 @@ fn framed(
     let most = lines.len().saturating_sub(usize::from(inside.height));
     let top = u16::try_from(top.min(most)).unwrap_or(u16::MAX);
     Paragraph::new(lines).wrap(Wrap { trim: false }).scroll((top, 0)).render(inside, buffer);
+    place
 }
