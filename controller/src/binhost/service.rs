@@ -1,7 +1,7 @@
 //! Carries out the engine's work for the binhost on a thread of its own: signatures, generations of indexes, uploads and
 //! packages let go. What became of it goes back as inputs. Decides nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
@@ -10,7 +10,7 @@ use swarm_core::input::SignedFile;
 use swarm_core::rows::{ArtifactRow, ArtifactState, IndexKey, IndexRow};
 use swarm_core::table::Source;
 use swarm_protocol::ArtifactId;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use super::durable;
 use super::gpkg::Limits;
@@ -41,6 +41,18 @@ impl Places {
     }
 }
 
+/// Removes uploads that nobody waits for: the controller ended between taking the file and writing that down, and what was
+/// not acknowledged is sent again.
+fn sweep(incoming: &Path, wanted: &BTreeSet<PathBuf>) {
+    let Ok(entries) = fs_err::read_dir(incoming) else { return };
+    let files = entries.filter_map(Result::ok).map(|entry| entry.path());
+    let number = |path: &Path| path.file_name()?.to_str()?.strip_suffix(".gpkg.tar")?.parse::<u64>().ok();
+    for stale in files.filter(|path| number(path).is_some() && !wanted.contains(path)) {
+        info!(file = %stale.display(), "removing an upload that nobody waits for");
+        remove_upload(&stale);
+    }
+}
+
 /// The one writer of the binhost's files.
 pub struct Service {
     places: Places,
@@ -57,11 +69,15 @@ impl Service {
     /// When the store can't be read.
     pub fn load(places: Places, key: SigningKey, limits: Limits, rows: &Snapshot) -> Result<Self, ReadError> {
         let mut indexes: BTreeMap<String, Pair> = BTreeMap::new();
+        let mut wanted = BTreeSet::new();
         for row in rows.rows::<IndexRow>()? {
             indexes.insert(row.index.to_string(), Pair::new(row.header));
         }
         for row in rows.rows::<ArtifactRow>()? {
             let restricted = row.is_restricted();
+            if matches!(row.state, ArtifactState::Uploaded { .. }) {
+                wanted.insert(path_of(&places.incoming, row.id.0));
+            }
             let ArtifactState::Published { path, size_out, stanza, .. } = row.state else { continue };
             let file = places.folder(&row.index, restricted).join(&path);
             let stray = places.folder(&row.index, !restricted).join(&path);
@@ -81,6 +97,7 @@ impl Service {
                 }
             }
         }
+        sweep(&places.incoming, &wanted);
         Ok(Self { places, key, limits, indexes })
     }
 
@@ -264,6 +281,18 @@ mod tests {
             let path = self.dir.path().join(format!("{tree}/{}/Packages", index()));
             fs_err::read_to_string(path).unwrap_or_default()
         }
+    }
+
+    #[test]
+    fn a_start_removes_the_uploads_nobody_waits_for_and_no_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let [wanted, stale] = [7, 8].map(|id| path_of(dir.path(), id));
+        let other = dir.path().join("notes.txt");
+        for file in [&wanted, &stale, &other] {
+            fs_err::write(file, "x").unwrap();
+        }
+        sweep(dir.path(), &[wanted.clone()].into());
+        assert!(wanted.exists() && other.exists() && !stale.exists());
     }
 
     #[test]

@@ -79,6 +79,7 @@ fn hello(role: Role) -> impl FnOnce(ReplyTo) -> Input {
     move |reply| {
         let hello = Hello {
             instance: "i1".into(),
+            supervisor: (role == Role::Worker).then(|| "i1".into()),
             role,
             name: "d1".into(),
             proto_min: 1,

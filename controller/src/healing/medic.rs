@@ -111,7 +111,8 @@ pub(super) fn told(outcome: Escalated) -> RouteOutcome {
 }
 
 async fn by_hypervisor(command: &[String], within: Duration) -> RouteOutcome {
-    let shown = command.join(" ");
+    // its arguments may hold a secret
+    let shown = command.first().map(String::as_str).unwrap_or_default();
     match program::run(command, b"", &[], within).await {
         Ok(ran) if ran.status.success() => RouteOutcome::Done { detail: format!("`{shown}` is done") },
         Ok(ran) => RouteOutcome::Failed { detail: format!("`{shown}` ended with {}: {}", ran.status, ran.said()) },

@@ -10,7 +10,6 @@ use serde::de::DeserializeOwned;
 
 use super::error::ApiError;
 
-<<<<<<< HEAD
 /// How long a request's body may take: most are smaller than a packet.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
 
@@ -28,17 +27,6 @@ impl<S: Send + Sync> FromRequest<S> for Whole {
         };
         let body = tokio::time::timeout(BODY_WITHIN, Bytes::from_request(request, state)).await.map_err(slow)?;
         body.map(Self).map_err(|rejection| {
-=======
-/// A body as it came.
-#[derive(Debug)]
-pub struct Raw(pub Bytes);
-
-impl<S: Send + Sync> FromRequest<S> for Raw {
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        Bytes::from_request(request, state).await.map(Self).map_err(|rejection| {
->>>>>>> wt-e2e
             if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
                 ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "the request's body is larger than 1 MiB")
                     .hint("send it in several requests")
@@ -57,11 +45,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-<<<<<<< HEAD
         let Whole(body) = Whole::from_request(request, state).await?;
-=======
-        let Raw(body) = Raw::from_request(request, state).await?;
->>>>>>> wt-e2e
         serde_json::from_slice(&body).map(Json).map_err(|error| {
             ApiError::bad_request(format!("the request's body is not the JSON expected here: {error}"))
                 .hint("see /api/openapi.json for what belongs there")

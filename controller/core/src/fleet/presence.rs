@@ -37,12 +37,17 @@ pub(crate) struct Pulse {
     pub attempts: Vec<AttemptStatus>,
     /// Attempts that have ended there, whose result or packages are still on their way.
     pub finished: BTreeSet<Fence>,
+    /// When it was last told to end what it is not to have.
+    pub cleared: u64,
 }
 
 /// Events about what a drone should not have said, within [`COMPLAIN_WITHIN`]; one that goes on is not retold for ever.
 const COMPLAINTS: u32 = 10;
 /// Milliseconds.
 const COMPLAIN_WITHIN: u64 = 10 * 60_000;
+/// Between two times that a drone is told to end what it is not to have, milliseconds, if heartbeats are not more often by
+/// rule: each may give hundreds of orders, and heartbeats may come by the hundred.
+const CLEAR_EVERY: u64 = 1_000;
 
 /// What a look through the whole fleet found to come.
 #[derive(Debug, Clone, Default)]
@@ -93,7 +98,9 @@ impl Core {
         let rules = |core: &Self| core.rows.drones.get(&drone.0).map(|row| core.rules_against(row));
         let before = rules(self);
         let (now, worker) = (self.now, beat.worker);
+        let gap = CLEAR_EVERY.min(self.settings.heartbeat / 2);
         let pulse = self.soft.pulses.entry(drone.clone()).or_default();
+        let clear = pulse.cleared == 0 || now.at >= pulse.cleared + gap;
         let came_back = pulse.presence == Presence::Offline;
         *pulse = Pulse {
             last_beat: now.at,
@@ -106,6 +113,7 @@ impl Core {
             worker: beat.worker,
             attempts: beat.attempts,
             finished: beat.finished.into_iter().collect(),
+            cleared: if clear { now.at } else { pulse.cleared },
         };
         if came_back {
             self.event("register", format!("{name} is online"), |event| event.drone = Some(name));
@@ -115,7 +123,7 @@ impl Core {
         self.worker_is(drone, worker);
         // a heartbeat that changes nothing must not walk the whole line
         self.soft.assign_due |= tree_moved || before != rules(self);
-        self.compare(drone);
+        self.compare(drone, clear);
     }
 
     /// Whether one more event about this drone's misbehaviour is to be written. Each is a transaction, and a drone that means
@@ -141,13 +149,13 @@ impl Core {
         }
     }
 
-    /// Compares what the drone says it has with what it is to have.
-    fn compare(&mut self, drone: &DroneId) {
+    /// Compares what the drone says it has with what it is to have; with `clear` it is told to end the rest.
+    fn compare(&mut self, drone: &DroneId, clear: bool) {
         let Some(pulse) = self.soft.pulses.get(drone).cloned() else { return };
         for status in &pulse.attempts {
             if self.is_current(drone, status.fence) {
                 self.listed(status);
-            } else {
+            } else if clear {
                 self.order_worker(drone, Task::Cancel { fence: status.fence, reason: "superseded".to_owned() });
             }
         }

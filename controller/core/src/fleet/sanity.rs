@@ -17,6 +17,8 @@ const HEADER: (usize, usize) = (256, 128 * 1024);
 /// Attempts in one message. A drone has 64 slots at most, and as many finished ones as its spool keeps.
 const ATTEMPTS: usize = 256;
 const FINISHED: usize = 4_096;
+/// Packages of one result: what one emerge makes, with all it installs from source.
+const ARTIFACTS: usize = 2_000;
 
 /// A text without control characters, at most `max` characters: it ends on people's terminals.
 pub(crate) fn clean(text: &str, max: usize) -> String {
@@ -100,7 +102,10 @@ pub(crate) fn news(news: &mut BuildNews) {
     match news {
         BuildNews::Dropped { reason } => *reason = clean(reason, SENTENCE),
         BuildNews::Refused { failure } => clean_failure(failure),
-        BuildNews::Finished { result } => result.failure.iter_mut().for_each(clean_failure),
+        BuildNews::Finished { result } => {
+            result.artifacts.truncate(ARTIFACTS);
+            result.failure.iter_mut().for_each(clean_failure);
+        }
         BuildNews::Taken {} | BuildNews::Started { .. } | BuildNews::Unknown => {}
     }
 }

@@ -291,13 +291,12 @@ impl Core {
     /// Writes down what was done or tried, and says so.
     fn note(&mut self, drone: &DroneId, deed: Deed) {
         let name = self.drone_name(drone);
-        let text = format!(
-            "{} of {name} by {}: {}: {}",
-            deed.rung.name(),
-            deed.route.name(),
-            deed.outcome.name(),
-            deed.detail
-        );
+        // events are public; what an operator's own command or SSH says may name hosts and hold secrets
+        let detail = match deed.route {
+            RouteKind::Bus => format!(": {}", deed.detail),
+            RouteKind::Ssh | RouteKind::Hypervisor => String::new(),
+        };
+        let text = format!("{} of {name} by {}: {}{detail}", deed.rung.name(), deed.route.name(), deed.outcome.name());
         let mut row = self.healing_row(drone);
         row.last = Some(deed.clone());
         if let Some(incident) = &mut row.incident {

@@ -86,9 +86,11 @@ impl Core {
         }
         let reason: Vec<String> = failed.iter().map(|(channel, why)| format!("{channel}: {why}")).collect();
         let (reason, subject) = (reason.join("; "), row.subject.clone());
+        // events are public; what a mail server or a command said is not
+        let by = failed.iter().map(|(channel, _)| channel.as_str()).collect::<Vec<_>>().join(", ");
         if row.tries >= MAX_TRIES {
-            row.state = NoticeState::Failed { reason: reason.clone() };
-            self.event("warn", format!("a notice could not be sent and was given up ({reason}): {subject}"), |_| {});
+            row.state = NoticeState::Failed { reason };
+            self.event("warn", format!("a notice could not be sent by {by} and was given up: {subject}"), |_| {});
             return;
         }
         let wait = RETRY.saturating_mul(1 << (row.tries.saturating_sub(1)).min(10)).min(RETRY_MAX);
@@ -96,7 +98,7 @@ impl Core {
         let first = row.tries == 1;
         self.soft.notices_due.insert((now + wait, id));
         if first {
-            self.event("warn", format!("a notice could not be sent ({reason}); it is tried again: {subject}"), |_| {});
+            self.event("warn", format!("a notice could not be sent by {by}; it is tried again: {subject}"), |_| {});
         }
     }
 

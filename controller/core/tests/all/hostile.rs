@@ -107,6 +107,23 @@ fn a_header_that_would_forge_lines_of_the_shared_index_is_refused() {
 }
 
 #[test]
+fn heartbeats_by_the_hundred_give_no_more_orders_than_one_a_second() {
+    let mut farm = Farm::of(&["anna"]);
+    farm.pass(2 * SECOND);
+    let id = farm.drones["anna"].id.clone();
+    let mut orders = 0;
+    for _ in 0..100 {
+        let mut beat = farm.drones.get_mut("anna").unwrap().heartbeat(farm.now.at);
+        let foreign =
+            |n| AttemptStatus { fence: Fence { build: BuildId(n), attempt: Attempt(9) }, ..Default::default() };
+        beat.attempts = (0..256).map(foreign).collect();
+        let effects = say(&mut farm, Input::Heartbeat { drone: id.clone(), beat: Box::new(beat) });
+        orders += effects.iter().filter(|effect| matches!(effect, Effect::Order { .. })).count();
+    }
+    assert_eq!(orders, 256, "once for each");
+}
+
+#[test]
 fn what_is_told_of_a_drone_that_misbehaves_is_bounded_whatever_it_says() {
     let mut farm = Farm::of(&["anna", "ben"]);
     let before = farm.view().last_event;

@@ -13,11 +13,7 @@ use utoipa_axum::routes;
 
 use super::super::auth::Admin;
 use super::super::error::{ApiError, ErrorBody};
-<<<<<<< HEAD
 use super::super::extract::{Json as JsonBody, Path, Query, Whole};
-=======
-use super::super::extract::{Json as JsonBody, Path, Query, Raw};
->>>>>>> wt-e2e
 use super::super::views::{
     ActOrdered, AllWishes, DroneEscalation, DroneWishes, Escalation, HealingStatus, NoticeList, NoticeView, PingAnswer,
     RestartBody, TestNotice, last_deeds, moment, seconds,
@@ -160,11 +156,7 @@ pub async fn restart(
     admin: Admin,
     State(state): State<AppState>,
     Path(name): Path<String>,
-<<<<<<< HEAD
     Whole(body): Whole,
-=======
-    Raw(body): Raw,
->>>>>>> wt-e2e
 ) -> Result<Json<ActOrdered>, ApiError> {
     // clients of 0.4 send no body
     let hard = !body.is_empty() && wants_hard(&body)?;
