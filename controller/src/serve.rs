@@ -1,7 +1,6 @@
 //! The composition root of `swarm serve`: opens the store, starts the engine, the bus, the binhost and the façade, and ends
 //! them in the order intake, engine, bus.
 
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -236,7 +235,9 @@ async fn start(config: &Config, data: &Path, level: LevelSwitch) -> Result<Runni
     let (door, service) = shelves.take_up(config, &store, &rows, &engine)?;
     drop(rows);
     let signing = engine.clone();
-    std::thread::Builder::new().name("binhost".to_owned()).spawn(move || service.run(&work_queue, &signing))?;
+    std::thread::Builder::new()
+        .name("binhost".to_owned())
+        .spawn(move || crate::watch::watched("binhost", || service.run(&work_queue, &signing)))?;
 
     let bounds = LogBounds {
         stored: config.logs.keep,
@@ -543,22 +544,9 @@ fn admin_key(data: &Path) -> Result<AdminKey> {
         return Ok(AdminKey::new(&key));
     }
     let path: PathBuf = data.join("admin.key");
-    match fs_err::read_to_string(&path) {
-        Ok(key) if !key.trim().is_empty() => return Ok(AdminKey::new(&key)),
-        Ok(_) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error).context("read the admin key"),
-    }
-    let key = hex::encode(rand::random::<[u8; 24]>());
-    let mut file = fs_err::OpenOptions::new();
-    let mut file = fs_err::os::unix::fs::OpenOptionsExt::mode(&mut file, 0o600)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(&path)?;
-    writeln!(file, "{key}")?;
-    file.sync_all()?;
-    if std::io::IsTerminal::is_terminal(&std::io::stderr()) {
+    let fresh = !path.exists();
+    let key = secret::load_or_create(&path).context("keep the admin key")?.0;
+    if fresh && std::io::IsTerminal::is_terminal(&std::io::stderr()) {
         eprintln!("The admin key is {key}; it is kept in {} and not shown again.", path.display());
     }
     Ok(AdminKey::new(&key))

@@ -19,6 +19,12 @@ where
     tokio::spawn(watched.instrument(info_span!("task", name)))
 }
 
+/// Does the work of a thread. One that panics takes the process with it, as a task does.
+pub fn watched(name: &'static str, work: impl FnOnce()) {
+    let _alarm = Alarm(name);
+    work();
+}
+
 /// Sounds when a panic unwinds through the task that holds it.
 struct Alarm(&'static str);
 
@@ -39,6 +45,22 @@ mod tests {
     const PANICS: &str = "SWARM_TEST_TASK_PANICS";
 
     /// In a process of its own, which the panic is to end.
+    fn is_ended(test: &str) {
+        let own = std::env::current_exe().unwrap();
+        let ended = Command::new(own).args(["--exact", test]).env(PANICS, "1").output().unwrap();
+        assert_eq!(ended.status.code(), Some(70), "{ended:?}");
+    }
+
+    #[test]
+    fn a_thread_that_panics_ends_the_process() {
+        if std::env::var_os(PANICS).is_some() {
+            let doomed = std::thread::spawn(|| super::watched("doomed", || panic!("on purpose")));
+            let _ = doomed.join();
+            return;
+        }
+        is_ended("watch::tests::a_thread_that_panics_ends_the_process");
+    }
+
     #[test]
     fn a_task_that_panics_ends_the_process() {
         if std::env::var_os(PANICS).is_some() {
@@ -52,9 +74,6 @@ mod tests {
             });
             return;
         }
-        let own = std::env::current_exe().unwrap();
-        let test = "watch::tests::a_task_that_panics_ends_the_process";
-        let ended = Command::new(own).args(["--exact", test]).env(PANICS, "1").output().unwrap();
-        assert_eq!(ended.status.code(), Some(70), "{ended:?}");
+        is_ended("watch::tests::a_task_that_panics_ends_the_process");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::path::Path;
+use std::time::Duration;
 
 use fs_err as fs;
 use swarm_protocol::machine::{Machine, RebootPolicy};
@@ -10,6 +11,8 @@ use crate::machine_type::{self, ThisMachine};
 
 /// Most addresses named.
 const MAX_ADDRESSES: usize = 16;
+/// How long a name of the bus may take to be resolved; what is not known then is not told.
+const RESOLVED_WITHIN: Duration = Duration::from_secs(2);
 
 /// Most SSH host keys named, and the largest file read for one.
 const MAX_HOST_KEYS: usize = 8;
@@ -102,7 +105,7 @@ fn towards(bus_url: &str) -> Option<IpAddr> {
     // of a cluster the first server will do
     let first = bus_url.split(',').next().unwrap_or_default().trim();
     let place = first.split_once("://").map_or(first, |(_, rest)| rest);
-    let target: SocketAddr = place.to_socket_addrs().ok()?.next()?;
+    let target = resolved(place.to_owned())?;
     let any: SocketAddr = match target {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
@@ -110,6 +113,17 @@ fn towards(bus_url: &str) -> Option<IpAddr> {
     let socket = UdpSocket::bind(any).ok()?;
     socket.connect(target).ok()?;
     Some(socket.local_addr().ok()?.ip())
+}
+
+/// The first address of a place. In a thread of its own: a resolver that does not answer keeps whoever asks for half a minute,
+/// and a worker that says nothing for so long is taken for hung.
+fn resolved(place: String) -> Option<SocketAddr> {
+    let (tell, told) = std::sync::mpsc::channel();
+    let resolve = move || {
+        let _ = tell.send(place.to_socket_addrs().ok().and_then(|mut found| found.next()));
+    };
+    std::thread::Builder::new().name("resolver".to_owned()).spawn(resolve).ok()?;
+    told.recv_timeout(RESOLVED_WITHIN).ok()?
 }
 
 /// Local addresses of the kernel's routing table: the address line before each `/32 host LOCAL`.

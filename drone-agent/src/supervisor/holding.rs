@@ -1,6 +1,7 @@
 //! What the drone holds, read from the attempts' directories: never from the worker, which may hang (decision 12).
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -48,7 +49,21 @@ pub struct Holding {
 }
 
 /// One [`Holding`] for whoever takes the next snapshot.
-pub type Shared = Arc<Mutex<Holding>>;
+pub type Shared = Arc<Held>;
+
+/// See [`Shared`].
+pub struct Held {
+    holding: Mutex<Holding>,
+    /// The trees were changed since the last snapshot. Beside the lock, which a snapshot holds for as long as a disk is slow.
+    tree_changed: AtomicBool,
+}
+
+impl Held {
+    /// For whoever takes snapshots of it.
+    pub fn new(holding: Holding) -> Self {
+        Self { holding: Mutex::new(holding), tree_changed: AtomicBool::new(false) }
+    }
+}
 
 impl Holding {
     /// Of the drone with this memory, these builds and this root.
@@ -74,11 +89,6 @@ impl Holding {
         snapshot
     }
 
-    /// What is known of the trees counts no more: they were changed.
-    pub fn forget_tree(&mut self) {
-        self.tree = None;
-    }
-
     fn tree(&mut self) -> TreeState {
         if let Some((at, tree)) = &self.tree
             && at.elapsed() < TREE_AGE
@@ -96,12 +106,16 @@ impl Holding {
 
 /// A snapshot of a shared [`Holding`].
 pub fn snapshot(shared: &Shared, agents: &[u32]) -> Snapshot {
-    shared.lock().unwrap_or_else(PoisonError::into_inner).snapshot(agents)
+    let mut holding = shared.holding.lock().unwrap_or_else(PoisonError::into_inner);
+    if shared.tree_changed.swap(false, Ordering::SeqCst) {
+        holding.tree = None;
+    }
+    holding.snapshot(agents)
 }
 
-/// The next snapshot looks at the trees anew.
+/// The next snapshot looks at the trees anew. Waits for nothing.
 pub fn forget_tree(shared: &Shared) {
-    shared.lock().unwrap_or_else(PoisonError::into_inner).forget_tree();
+    shared.tree_changed.store(true, Ordering::SeqCst);
 }
 
 /// Names of source files at hand, hashed; the newest, as many as a hello may tell. Blocking. A directory that can't be read

@@ -13,7 +13,7 @@ pub(crate) mod voice;
 
 use std::future::pending;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -31,7 +31,7 @@ use tracing::{error, info, warn};
 use self::aid::{Aid, Order, Step};
 use self::beat::Pulse;
 use self::child::WorkerProcess;
-use self::holding::Holding;
+use self::holding::{Held, Holding};
 use self::notify::Manager;
 use self::voice::{Heard, Voice};
 use crate::bus::Link;
@@ -136,7 +136,7 @@ impl Supervisor {
     async fn new(config: Config, spool: Spool, link: Arc<Link>) -> anyhow::Result<Self> {
         let (tell, heard) = mpsc::channel(64);
         let holding = Holding::new(spool.clone(), config.build_dir.clone(), config.roots[0].clone());
-        let voice = Voice::new(&config, spool.clone(), Arc::clone(&link), Arc::new(Mutex::new(holding)), tell);
+        let voice = Voice::new(&config, spool.clone(), Arc::clone(&link), Arc::new(Held::new(holding)), tell);
         let (step, steps) = mpsc::channel(16);
         let aid = Aid::new(&config, voice.detected(), spool.clone(), link, step);
         let (call, callers) = mpsc::channel(4);

@@ -14,10 +14,10 @@ const LOOKED_AT: usize = 1_000;
 impl Core {
     /// A success resets the streaks.
     pub(crate) fn succeeded_on(&mut self, drone: &DroneId) {
-        if self.rows.drones.get(&drone.0).is_some_and(|row| row.streaks != Default::default())
+        if self.rows.drones.get(&drone.0).is_some_and(|row| row.streaks.failures > 0 || row.streaks.uploads > 0)
             && let Some(row) = self.rows.drones.change(&drone.0)
         {
-            row.streaks = Default::default();
+            (row.streaks.failures, row.streaks.uploads) = (0, 0);
         }
     }
 
@@ -29,6 +29,9 @@ impl Core {
         }
         if class == FailureClass::Upload {
             row.streaks.uploads += 1;
+        }
+        if culprit == Culprit::Drone || class == FailureClass::Upload {
+            row.streaks.last_at = Some(self.now.wall);
         }
         let row = row.clone();
         self.soft.touched.insert(drone.clone());
@@ -67,7 +70,7 @@ impl Core {
     fn keep_from_work(&mut self, drone: &DroneId, kind: &str, reason: &str, change: impl FnOnce(&mut DroneRow)) {
         let Some(row) = self.rows.drones.change(&drone.0) else { return };
         change(row);
-        row.streaks = Default::default();
+        (row.streaks.failures, row.streaks.uploads) = (0, 0);
         let name = row.name.clone();
         // what waits in its line is asked back
         self.soft.assign_due = true;

@@ -53,17 +53,10 @@ impl Core {
     }
 
     pub(crate) fn queue(&mut self, actor: &str, request: &QueueRequest) -> Result<Queued, Refusal> {
-        if let Some(known) = request.idempotency_key.as_ref().and_then(|key| self.rows.idempotency.get(key)) {
-            let (session, packages) = (known.session, known.packages.clone());
-            return Ok(Queued {
-                session,
-                session_name: self.session_name(session),
-                builds: Vec::new(),
-                packages,
-                duplicates: Vec::new(),
-            });
-        }
         let atoms = self.checked_atoms(request)?;
+        if let Some(known) = request.idempotency_key.as_ref().and_then(|key| self.rows.idempotency.get(key)) {
+            return self.queued_before(known, &atoms);
+        }
         let profile = request.profile.clone().unwrap_or_else(|| DEFAULT_PROFILE.to_owned());
         let session = self.session_for(actor, request);
         let mut queued = Queued {
@@ -96,10 +89,32 @@ impl Core {
                 key: key.clone(),
                 session,
                 packages: queued.packages.clone(),
+                duplicates: queued.duplicates.clone(),
+                builds: queued.builds.clone(),
                 until,
             });
         }
         Ok(queued)
+    }
+
+    /// The answer to a request that comes once more. Another one under its key was meant for itself, and is not queued.
+    fn queued_before(&self, known: &IdempotencyRow, atoms: &[Atom]) -> Result<Queued, Refusal> {
+        let asked: BTreeSet<String> = atoms.iter().map(ToString::to_string).collect();
+        let then: BTreeSet<String> = known.packages.iter().chain(&known.duplicates).cloned().collect();
+        if asked != then {
+            return Err(Refusal {
+                kind: RefusalKind::Conflict,
+                error: "this Idempotency-Key was used for other packages; nothing was queued".to_owned(),
+                hint: Some("a key stands for one request; take a new one".to_owned()),
+            });
+        }
+        Ok(Queued {
+            session: known.session,
+            session_name: self.session_name(known.session),
+            builds: known.builds.clone(),
+            packages: known.packages.clone(),
+            duplicates: known.duplicates.clone(),
+        })
     }
 
     /// Everything that can be wrong with a request is found before anything changes.

@@ -175,4 +175,7 @@ pub struct Streaks {
     pub failures: u32,
     /// Uploads that failed.
     pub uploads: u32,
+    /// When the last of either came, Unix milliseconds; a success leaves it.
+    #[serde(default)]
+    pub last_at: Option<u64>,
 }

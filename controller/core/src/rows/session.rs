@@ -159,6 +159,12 @@ pub struct IdempotencyRow {
     pub session: SessionId,
     /// Packages queued then.
     pub packages: Vec<String>,
+    /// And those that were in the queue already.
+    #[serde(default)]
+    pub duplicates: Vec<String>,
+    /// Their entries.
+    #[serde(default)]
+    pub builds: Vec<BuildId>,
     /// Forgotten at this moment of the core's clock.
     pub until: u64,
 }

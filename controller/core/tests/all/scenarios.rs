@@ -400,9 +400,12 @@ fn sessions_are_joined_by_name_and_a_repeated_request_queues_nothing() {
     farm.queue(&["app-misc/hello"]);
     farm.say("the same key again");
     let builds = farm.store.all::<swarm_core::rows::BuildRow>().len();
-    farm.request(named("app-misc/hello", "evening", Some("k1")));
+    let again = farm.request(named("app-misc/hello", "evening", Some("k1")));
+    assert!(matches!(&again, Answer::Queued(queued) if queued.builds == [build(1)]), "{again:?}");
     farm.restart();
-    farm.request(named("app-misc/hello", "evening", Some("k1")));
+    assert_eq!(farm.request(named("app-misc/hello", "evening", Some("k1"))), again);
+    let other = farm.request(named("app-misc/fancy", "evening", Some("k1")));
+    assert!(matches!(&other, Answer::Refused(no) if no.kind == swarm_core::effect::RefusalKind::Conflict), "{other:?}");
     assert_eq!(farm.store.all::<swarm_core::rows::BuildRow>().len(), builds);
     golden!(farm);
 }

@@ -2,6 +2,7 @@
 
 use axum::Json as JsonAnswer;
 use axum::extract::State;
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 use swarm_core::input::Control;
 use swarm_core::{Answer, Request};
@@ -59,9 +60,16 @@ pub async fn control(
         return Err(ApiError::bad_request("block needs a package").hint(r#"send {"action": "block", "package": "…"}"#));
     }
     let request = Request::Control { action, package: package.clone(), drone };
-    match state.request(&admin.actor, request).await? {
-        Answer::Done(done) => Ok(JsonAnswer(answer(action, package, done.touched))),
-        _ => Err(unexpected()),
+    match state.request(&admin.actor, request).await {
+        Ok(Answer::Done(done)) => Ok(JsonAnswer(answer(action, package, done.touched))),
+        // as 0.4 had it: what is not there is not blocked
+        Err(refusal)
+            if refusal.status == StatusCode::NOT_FOUND && action == Control::Unblock && package.is_some() =>
+        {
+            Ok(JsonAnswer(answer(action, package, 0)))
+        }
+        Ok(_) => Err(unexpected()),
+        Err(refusal) => Err(refusal),
     }
 }
 
@@ -97,7 +105,8 @@ fn answer(action: Control, package: Option<String>, touched: u64) -> Value {
         (Control::ResetUpload, _) => json!({"status": "ok", "reset": touched}),
         (Control::Reset, _) => json!({"status": "reset", "affected": touched}),
         (Control::Rebalance, _) => json!({"status": "ok", "reclaimed": touched}),
-        (Control::ClearFailures, _) => json!({"status": "ok", "cleared": touched}),
+        // 0.4 had both words; what was blocked stays so until it is asked for again
+        (Control::ClearFailures, _) => json!({"status": "ok", "cleared": touched, "requeued": 0}),
         (Control::RetryFailures, _) => json!({"status": "ok", "requeued": touched}),
         (Control::ClearHistory, _) => json!({"status": "ok", "cleared": touched}),
     }

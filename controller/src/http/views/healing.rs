@@ -328,7 +328,7 @@ impl DroneHealthEntry {
             grounded_until: until(&row.grounded),
             upload_impaired_until: until(&row.upload_impaired),
             rebooted: all.reboots_today > 0,
-            last_failure: fact.map(|fact| seconds(fact.since)),
+            last_failure: row.streaks.last_at.or(fact.map(|fact| fact.since)).map(seconds),
             last_probe: all.last_probe_result,
             last_probe_at: all.last_probe_at,
             escalation_level: all.escalation_level,
