@@ -39,6 +39,7 @@ pub async fn list(State(state): State<AppState>) -> Result<JsonAnswer<Vec<QueueE
         (status = 200, body = QueuedAnswer),
         (status = 400, description = "Nothing to queue, or no atom", body = ErrorBody),
         (status = 401, body = ErrorBody),
+        (status = 409, description = "The key was used for other packages", body = ErrorBody),
         (status = 503, description = "The queue is full or the controller busy", body = ErrorBody),
     ),
     security(("admin_key" = []))
