@@ -6,6 +6,7 @@
 
 pub mod artifact;
 pub mod atom;
+mod bounded;
 pub mod envelope;
 pub mod event;
 pub mod ids;

@@ -5,12 +5,17 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounded;
 use crate::ids::{InstanceId, PlanId, StoreId};
 
 /// Bytes of encoding per chunk.
 pub const CHUNK: usize = 512 * 1024;
-/// Most chunks a plan may have: 32 MiB, some 100,000 packages.
+/// Most chunks a plan may have: 32 MiB.
 pub const MAX_CHUNKS: u32 = 64;
+/// Most packages a plan may have; a queue has half of that.
+pub const MAX_PACKAGES: usize = 100_000;
+/// Most edges.
+pub const MAX_EDGES: usize = 2_000_000;
 
 /// `report.plan`: one chunk of an encoded [`Plan`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -66,10 +71,10 @@ pub struct Plan {
     #[serde(default)]
     pub complaint: Option<Complaint>,
     /// Packages to be built, dependencies included; what the base has installed is left out.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounded::list::<_, _, MAX_PACKAGES>")]
     pub packages: Vec<PlannedPackage>,
     /// Who needs whom; indices into `packages`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounded::list::<_, _, MAX_EDGES>")]
     pub edges: Vec<PlannedEdge>,
     /// Merge order; indices into `packages`.
     #[serde(default)]
