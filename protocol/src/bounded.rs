@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn a_list_ends_at_its_bound() {
-        let read = |list: &[u8]| decode::<Three>(&encode(&(list,)).unwrap());
+        let read = |list: &[u8]| decode::<Three>(&encode(&list).unwrap());
         assert_eq!(read(&[1, 2, 3]).unwrap(), Three(vec![1, 2, 3]));
         assert!(read(&[]).is_ok());
         let long = read(&[1, 2, 3, 4]).unwrap_err().to_string();

@@ -63,9 +63,7 @@ pub async fn control(
     match state.request(&admin.actor, request).await {
         Ok(Answer::Done(done)) => Ok(JsonAnswer(answer(action, package, done.touched))),
         // as 0.4 had it: what is not there is not blocked
-        Err(refusal)
-            if refusal.status == StatusCode::NOT_FOUND && action == Control::Unblock && package.is_some() =>
-        {
+        Err(refusal) if refusal.status == StatusCode::NOT_FOUND && action == Control::Unblock && package.is_some() => {
             Ok(JsonAnswer(answer(action, package, 0)))
         }
         Ok(_) => Err(unexpected()),

@@ -222,7 +222,11 @@ async fn every_control_has_the_answer_clients_read() {
         (r#"{"action":"optimize"}"#, Control::Rebalance, json!({"status": "ok", "reclaimed": 2})),
         (r#"{"action":"retry_failures"}"#, Control::RetryFailures, json!({"status": "ok", "requeued": 2})),
         (r#"{"action":"clear_history"}"#, Control::ClearHistory, json!({"status": "ok", "cleared": 2})),
-        (r#"{"action":"clear_failures"}"#, Control::ClearFailures, json!({"status": "ok", "cleared": 2, "requeued": 0})),
+        (
+            r#"{"action":"clear_failures"}"#,
+            Control::ClearFailures,
+            json!({"status": "ok", "cleared": 2, "requeued": 0}),
+        ),
         (r#"{"action":"unground","drone_id":"alpha"}"#, Control::Unground, json!({"status": "ok", "ungrounded": 2})),
     ] {
         world.will_answer(Answer::Done(Done { touched: 2, what: Vec::new() }));
