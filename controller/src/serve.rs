@@ -34,7 +34,7 @@ use crate::config::runtime::{Feel, Runtime};
 use crate::engine::{BinhostWork, EngineHandle, EngineThread, Escalation, Loaded, Options, Outlets, WantedLog};
 use crate::healing::{Medic, MedicSettings, Pings, Tell as _};
 use crate::http::adapters::{Door, Gateway};
-use crate::http::listen::{listen, serve_until};
+use crate::http::listen::{allow_files, listen, serve_until};
 use crate::http::ports::Care;
 use crate::http::{AdminKey, AppState, Parts, Place, admin_router, router};
 use crate::logs::{LogBounds, LogCollector};
@@ -84,6 +84,7 @@ pub async fn serve(config: Config, logging: Logging) -> Result<()> {
     };
     let admin_key = admin_key(&data)?;
     let own_log = logging.own.clone();
+    allow_files();
     let running = start(&config, &data, logging.level).await?;
     let stop = CancellationToken::new();
     let state = AppState::new(parts(&config, &data, &running, admin_key, own_log, &stop));

@@ -1,7 +1,8 @@
 //! Brings a finished package to the controller: asks for a ticket over the bus, puts the file over HTTP.
 //!
-//! Waiting for a ticket is free: a controller that is away is waited for, for days if need be. A put that fails is tried
-//! [`TRIES`] times over minutes; then the upload failed for good, and the core reports it so. Called by the worker.
+//! Waiting is free: until this run is welcome, for a place among the drone's uploads, for a ticket; a controller that is away is
+//! waited for, for days if need be, one that is busy for minutes. A put that fails is tried [`TRIES`] times over minutes; then
+//! the upload failed for good, and the core reports it so. Called by the worker.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use fs_err as fs;
 use swarm_protocol::artifact::{ArtifactAnswer, ArtifactAsk};
 use swarm_protocol::subject::ReportKind;
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tracing::{debug, info, warn};
 
 use crate::bus::Link;
@@ -23,6 +24,9 @@ pub const TRIES: u32 = 3;
 const BETWEEN_TRIES: [Duration; TRIES as usize] = [Duration::from_secs(15), Duration::from_secs(105), Duration::ZERO];
 const TICKET_TIMEOUT: Duration = Duration::from_secs(15);
 const TICKET_WAIT_MAX: Duration = Duration::from_secs(30);
+/// How long to wait for a controller that has too much to do, and how often before that counts as a try.
+const BUSY_WAIT: Duration = Duration::from_secs(15);
+const MAX_BUSY: u32 = 40;
 /// Without a byte taken or an answer for so long, a put has failed.
 const STALL: Duration = Duration::from_secs(60);
 
@@ -53,26 +57,39 @@ pub enum PutError {
     },
 }
 
-/// Puts one package. `base` is the façade's address as the last welcome had it.
+/// Puts one package. `base` is the façade's address as the last welcome had it; `places` are those for uploads.
 pub async fn upload(
     link: Arc<Link>,
     base: watch::Receiver<Option<String>>,
+    places: Arc<Semaphore>,
     ask: ArtifactAsk,
     file: PathBuf,
 ) -> Uploaded {
-    let mut tries = 0;
+    let gone = || Uploaded::Failed { message: "the worker shuts down".to_owned() };
+    // a ticket is for a run that is welcome
+    if address(base.clone()).await.is_none() {
+        return gone();
+    }
+    let Ok(_place) = places.acquire().await else { return gone() };
+    let (mut tries, mut busy) = (0, 0);
     loop {
         let failed = match ticket(&link, &ask).await {
             ArtifactAnswer::Ticket { artifact, token, .. } => {
                 let url = match address(base.clone()).await {
                     Some(base) => format!("{}/api/v1/artifacts/{artifact}", base.trim_end_matches('/')),
-                    None => return Uploaded::Failed { message: "the worker shuts down".to_owned() },
+                    None => return gone(),
                 };
                 let file = file.clone();
                 match crate::watch::blocking("upload", move || put(&url, &token, &file)).await {
                     Ok(()) => {
                         info!(package = ask.artifact.cpv, attempt = %ask.fence, bytes = ask.artifact.size, "uploaded");
                         return Uploaded::Done;
+                    }
+                    Err(PutError::Status { status: 503, text, .. }) if busy < MAX_BUSY => {
+                        busy += 1;
+                        debug!(package = ask.artifact.cpv, text, "the controller takes no upload now");
+                        tokio::time::sleep(BUSY_WAIT).await;
+                        continue;
                     }
                     Err(error) => chain(&error),
                 }

@@ -22,6 +22,9 @@ pub struct ArtifactRef {
     pub use_flags: Vec<String>,
 }
 
+/// Uploads of one drone at one time: the controller takes no more, and a drone begins no more.
+pub const UPLOADS_AT_A_TIME: usize = 4;
+
 /// `report.artifact`: a ticket for one upload is wanted. Size and hash are known only after the build.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ArtifactAsk {

@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{setsockopt, sockopt::TcpUserTimeout};
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
@@ -22,8 +23,10 @@ use tracing::{debug, warn};
 /// Milliseconds after which a connection is cut whose other end takes nothing of what is sent: without this bound, readers
 /// that stall could hold every place there is for those who follow something.
 const STALLED: u32 = 60_000;
-/// Connections of one port at one time; those beyond wait in the kernel's queue. Well below the files a process may have.
+/// Connections of one port at one time; those beyond wait in the kernel's queue. Fewer where the process may have few files.
 const MAX_CONNECTIONS: usize = 4096;
+/// Files the controller may have open, as in its systemd unit.
+const FILES: u64 = 65_536;
 /// How long the head of a request may take, and how long a connection may lie idle: as long as clients keep theirs.
 const HEAD_WITHIN: Duration = Duration::from_secs(75);
 
@@ -55,10 +58,26 @@ pub fn serve_until(
     let (asked, done) = (stop.clone(), CancellationToken::new());
     let served = done.clone();
     drop(crate::watch::spawn(name, async move {
-        serve(listener, app, &asked, MAX_CONNECTIONS).await;
+        serve(listener, app, &asked, room_for()).await;
         served.cancel();
     }));
     done
+}
+
+/// A quarter of the files the process may have, so that two ports leave half of them to uploads, logs and the bus.
+fn room_for() -> usize {
+    let files = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
+    usize::try_from(files / 4).unwrap_or(MAX_CONNECTIONS).clamp(64, MAX_CONNECTIONS)
+}
+
+/// As many files as we need, if the system lets us have them: the limit a process begins with is meant for programs of old.
+pub fn allow_files() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < FILES.min(hard)
+        && let Err(reason) = setrlimit(Resource::RLIMIT_NOFILE, FILES.min(hard), hard)
+    {
+        warn!(soft, hard, %reason, "no more files may be opened than by default");
+    }
 }
 
 /// Not by `axum::serve`, which bounds neither connections nor the time a request's head may take.
@@ -112,7 +131,7 @@ async fn next(
                 Err(reason) => {
                     // one that was given up before it was taken says nothing; without file descriptors it is a while
                     warn!(%reason, "a connection can't be taken");
-                    tokio::time::sleep(Duration::from_millis(200)).await;
+                    tokio::time::sleep(Duration::from_secs(1)).await;
                 }
             }
         }

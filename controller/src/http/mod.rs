@@ -37,6 +37,7 @@ use axum::middleware::from_fn_with_state;
 use axum::response::Redirect;
 use axum::routing::get;
 use swarm_core::{Answer, Input, Request, View};
+use swarm_protocol::artifact::UPLOADS_AT_A_TIME;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -57,7 +58,7 @@ const MAX_WAITERS: usize = 128;
 /// Answers made at one time by walking over all rows of a kind: each may hold thousands of them. More wait their turn.
 const MAX_WALKS: usize = 4;
 /// Uploads at one time, in all and of one drone; each holds a file open and a core busy hashing.
-const MAX_UPLOADS: (usize, usize) = (32, 4);
+const MAX_UPLOADS: (usize, usize) = (32, UPLOADS_AT_A_TIME);
 
 /// What `swarm serve` hands to the façade.
 pub struct Parts {
@@ -143,6 +144,9 @@ pub struct AppState {
     pub(crate) uploads: Arc<Places>,
     pub(crate) waiters: Arc<Semaphore>,
     walks: Arc<Semaphore>,
+    /// Held by whoever reads the overview, and by whoever has the engine explain something: one each.
+    pub(crate) overviewing: Arc<Semaphore>,
+    pub(crate) explaining: Arc<Semaphore>,
     pub(crate) overview: Arc<reads::OverviewCache>,
 }
 
@@ -177,6 +181,8 @@ impl AppState {
             uploads: Arc::new(Places::new(MAX_UPLOADS.0, MAX_UPLOADS.1)),
             waiters: Arc::new(Semaphore::new(MAX_WAITERS)),
             walks: Arc::new(Semaphore::new(MAX_WALKS)),
+            overviewing: Arc::new(Semaphore::new(1)),
+            explaining: Arc::new(Semaphore::new(1)),
             overview: Arc::default(),
         }
     }
@@ -209,14 +215,22 @@ impl AppState {
         T: Send + 'static,
         F: FnOnce(&dyn Rows) -> Result<T, ApiError> + Send + 'static,
     {
-        let _turn = self.turn().await;
-        self.read(read).await
+        self.read_in_turn(&self.walks, read).await
     }
 
-    /// A turn among those who walk over much.
-    pub(crate) async fn turn(&self) -> Option<tokio::sync::OwnedSemaphorePermit> {
+    /// Reads while holding a place of `turns`: until it is read, also when whoever asked has gone meanwhile.
+    pub(crate) async fn read_in_turn<T, F>(&self, turns: &Arc<Semaphore>, read: F) -> Result<T, ApiError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&dyn Rows) -> Result<T, ApiError> + Send + 'static,
+    {
         // never closed
-        self.walks.clone().acquire_owned().await.ok()
+        let turn = turns.clone().acquire_owned().await.ok();
+        let read = move |rows: &dyn Rows| {
+            let _turn = turn;
+            read(rows)
+        };
+        self.read(read).await
     }
 
     /// The controller's name.

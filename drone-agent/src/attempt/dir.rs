@@ -38,7 +38,7 @@ const IDENTITY: &str = "identity";
 const STATUS: &str = "status";
 const EXIT: &str = "exit";
 const CANCEL: &str = "cancel";
-/// How long a state that can't be read is asked for again where one is needed.
+/// How long a worker that begins waits for states that can't be read; what can't be read then counts as vanished.
 const SETTLED_WITHIN: Duration = Duration::from_secs(10);
 /// Largest of these files read; a result with 2,000 artifacts has 600 KB.
 const MAX_FILE: u64 = 16 << 20;
@@ -215,15 +215,11 @@ impl AttemptDir {
         Ok(self.exit()?.map_or(AttemptState::Vanished, AttemptState::Finished))
     }
 
-    /// The state once it can be had, at most [`SETTLED_WITHIN`]; what can't be read for so long counts as vanished.
-    pub fn settled_state(&self) -> AttemptState {
+    /// Waits until the states of all of these can be read, at most [`SETTLED_WITHIN`]; blocking.
+    pub fn settle<'a>(dirs: impl Iterator<Item = &'a Self> + Clone) {
         let end = Instant::now() + SETTLED_WITHIN;
-        loop {
-            match self.state() {
-                AttemptState::Unknown if Instant::now() < end => std::thread::sleep(Duration::from_millis(100)),
-                AttemptState::Unknown => return AttemptState::Vanished,
-                state => return state,
-            }
+        while dirs.clone().any(|dir| dir.state() == AttemptState::Unknown) && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(100));
         }
     }
 

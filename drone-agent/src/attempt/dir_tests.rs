@@ -57,7 +57,8 @@ fn a_file_that_cannot_be_read_for_a_moment_says_nothing_of_the_process() {
     assert_eq!(attempt.state(), AttemptState::Unknown);
     fs::remove_dir(&identity).unwrap();
     fs::rename(&aside, &identity).unwrap();
-    assert!(matches!(attempt.settled_state(), AttemptState::Running { .. }));
+    AttemptDir::settle([&attempt].into_iter());
+    assert!(matches!(attempt.state(), AttemptState::Running { .. }));
     // so does a result that can't be read
     fs::create_dir(attempt.path().join(EXIT)).unwrap();
     assert_eq!(attempt.state(), AttemptState::Unknown);

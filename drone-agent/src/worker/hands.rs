@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use async_nats::Message;
 use drone_core::{Input, Tomb, Uploaded};
-use swarm_protocol::artifact::ArtifactAsk;
+use swarm_protocol::artifact::{ArtifactAsk, UPLOADS_AT_A_TIME};
 use swarm_protocol::order::{BuildJob, OrderAnswer, PlanJob, SyncJob};
 use swarm_protocol::report::{BinhostAccess, BuildAnswer, BuildReport, BuildResult, Failure, FailureClass};
 use swarm_protocol::subject::ReportKind;
 use swarm_protocol::{Fence, InstanceId, StoreId};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::{debug, info, warn};
 
@@ -52,6 +52,7 @@ pub(crate) struct Hands {
     adopted: BTreeSet<Fence>,
     results: BTreeMap<Fence, BuildResult>,
     uploads: BTreeMap<Fence, JoinHandle<()>>,
+    upload_places: Arc<Semaphore>,
     binhost: BinhostAccess,
     http_url: watch::Sender<Option<String>>,
     seen: watch::Sender<Option<(u64, StoreId)>>,
@@ -67,7 +68,7 @@ impl Hands {
         dirs: &BTreeMap<Fence, AttemptDir>,
         tell: mpsc::Sender<Event>,
     ) -> anyhow::Result<Self> {
-        let results = dirs.iter().filter_map(|(fence, dir)| match dir.settled_state() {
+        let results = dirs.iter().filter_map(|(fence, dir)| match dir.state() {
             AttemptState::Finished(result) => Some((*fence, result)),
             _ => None,
         });
@@ -90,6 +91,7 @@ impl Hands {
             results: results.collect(),
             adopted: dirs.keys().copied().collect(),
             uploads: BTreeMap::new(),
+            upload_places: Arc::new(Semaphore::new(UPLOADS_AT_A_TIME)),
             binhost: BinhostAccess::default(),
             http_url: watch::channel(None).0,
             seen,
@@ -200,14 +202,14 @@ impl Hands {
     pub(crate) fn upload(&mut self, fence: Fence, sha256: String, instance: InstanceId) {
         let artifact = self.results.get(&fence).and_then(|r| r.artifacts.iter().find(|a| a.sha256 == sha256)).cloned();
         let (path, base) = (self.path(fence), self.http_url.subscribe());
-        let (link, tell) = (Arc::clone(&self.link), self.tell.clone());
+        let (link, places, tell) = (Arc::clone(&self.link), Arc::clone(&self.upload_places), self.tell.clone());
         let task = spawn("upload", async move {
             let opened = blocking("upload", move || AttemptDir::open(&path)).await;
             let outcome = match (artifact, opened) {
                 (Some(artifact), Ok(dir)) => {
                     let file = dir.artifact_path(&artifact);
                     let ask = ArtifactAsk { instance, store_id: dir.job().store_id.clone(), fence, artifact };
-                    upload(link, base, ask, file).await
+                    upload(link, base, places, ask, file).await
                 }
                 (None, _) => Uploaded::Failed { message: format!("the attempt made no package {sha256}") },
                 (_, Err(error)) => Uploaded::Failed { message: chain(&error) },

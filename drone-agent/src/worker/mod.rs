@@ -126,10 +126,14 @@ async fn lock(spool: &Spool) -> anyhow::Result<Lock> {
 async fn memory(config: &Config, spool: &Spool, now: u64) -> anyhow::Result<(Saved, BTreeMap<Fence, AttemptDir>)> {
     let (spool, build_dir, sync_dir) = (spool.clone(), config.build_dir.clone(), syncer::place(config));
     crate::watch::blocking("memory", move || {
-        syncer::sweep(&sync_dir).context("end a sync that was left behind")?;
+        if let Err(error) = syncer::sweep(&sync_dir) {
+            warn!(%error, "what a sync left can't be removed");
+        }
         AttemptDir::sweep(&build_dir).context("remove half-made attempts")?;
         let saved = spool.load(now)?;
-        let dirs = AttemptDir::list(&build_dir).into_iter().map(|dir| (dir.fence(), dir)).collect();
+        let dirs: BTreeMap<Fence, AttemptDir> =
+            AttemptDir::list(&build_dir).into_iter().map(|dir| (dir.fence(), dir)).collect();
+        AttemptDir::settle(dirs.values());
         Ok((saved, dirs))
     })
     .await
@@ -138,7 +142,7 @@ async fn memory(config: &Config, spool: &Spool, now: u64) -> anyhow::Result<(Sav
 fn found(dir: &AttemptDir, config: &Config) -> Found {
     let job = dir.job();
     let slot = config.roots.iter().position(|root| root.path == job.root.path).unwrap_or(0);
-    let standing = match dir.settled_state() {
+    let standing = match dir.state() {
         AttemptState::Waiting => Standing::Waiting,
         AttemptState::Running { since, .. } => Standing::Running { since },
         AttemptState::Finished(result) => Standing::Finished { result },

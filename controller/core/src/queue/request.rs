@@ -53,10 +53,10 @@ impl Core {
     }
 
     pub(crate) fn queue(&mut self, actor: &str, request: &QueueRequest) -> Result<Queued, Refusal> {
-        let atoms = self.checked_atoms(request)?;
         if let Some(known) = request.idempotency_key.as_ref().and_then(|key| self.rows.idempotency.get(key)) {
-            return self.queued_before(known, &atoms);
+            return self.queued_before(known, request);
         }
+        let atoms = self.checked_atoms(request)?;
         let profile = request.profile.clone().unwrap_or_else(|| DEFAULT_PROFILE.to_owned());
         let session = self.session_for(actor, request);
         let mut queued = Queued {
@@ -98,10 +98,11 @@ impl Core {
     }
 
     /// The answer to a request that comes once more. Another one under its key was meant for itself, and is not queued.
-    fn queued_before(&self, known: &IdempotencyRow, atoms: &[Atom]) -> Result<Queued, Refusal> {
-        let asked: BTreeSet<String> = atoms.iter().map(ToString::to_string).collect();
+    fn queued_before(&self, known: &IdempotencyRow, request: &QueueRequest) -> Result<Queued, Refusal> {
+        let asked: BTreeSet<String> = atoms_of(request)?.iter().map(ToString::to_string).collect();
         let then: BTreeSet<String> = known.packages.iter().chain(&known.duplicates).cloned().collect();
-        if asked != then {
+        // a row of before says nothing of duplicates and entries
+        if asked != then && !(known.builds.is_empty() && then.is_subset(&asked)) {
             return Err(Refusal {
                 kind: RefusalKind::Conflict,
                 error: "this Idempotency-Key was used for other packages; nothing was queued".to_owned(),
@@ -119,10 +120,7 @@ impl Core {
 
     /// Everything that can be wrong with a request is found before anything changes.
     fn checked_atoms(&self, request: &QueueRequest) -> Result<Vec<Atom>, Refusal> {
-        let words = request.packages.iter().map(|word| word.trim()).filter(|word| !word.is_empty());
-        let atoms = words.map(lenient_atom).collect::<Result<Vec<_>, _>>();
-        let atoms = atoms
-            .map_err(|error| invalid(error.to_string(), "atoms look like app-misc/hello or =app-misc/hello-1.0"))?;
+        let atoms = atoms_of(request)?;
         if atoms.is_empty() {
             return Err(invalid("no packages given".to_owned(), "name at least one atom, for example app-misc/hello"));
         }
@@ -276,6 +274,12 @@ impl Core {
 pub(crate) fn done(mut done: Done) -> Answer {
     done.what.truncate(MAX_NAMED);
     Answer::Done(done)
+}
+
+fn atoms_of(request: &QueueRequest) -> Result<Vec<Atom>, Refusal> {
+    let words = request.packages.iter().map(|word| word.trim()).filter(|word| !word.is_empty());
+    let atoms = words.map(lenient_atom).collect::<Result<Vec<_>, _>>();
+    atoms.map_err(|error| invalid(error.to_string(), "atoms look like app-misc/hello or =app-misc/hello-1.0"))
 }
 
 /// Takes `category/name-version` without an operator for the exact version.

@@ -42,7 +42,8 @@ impl Core {
     }
 
     /// A dependency was asked for by itself, since nobody who waits for it can be planned, and the resolver does not know it
-    /// any more. Nobody asked for this version: whoever waited for it is planned anew when it is tried again.
+    /// any more. Nobody asked for this version: whoever waited for it, and is tried again, has emerge build what it needs on the
+    /// side.
     pub(super) fn drop_unknown(&mut self, id: BuildId, complaint: &str) {
         let Some(row) = self.rows.builds.get(&id.0) else { return };
         let message = format!("{} is superseded: it cannot be resolved any more: {complaint}", row.atom());

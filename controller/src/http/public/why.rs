@@ -45,7 +45,7 @@ pub async fn why(
 ) -> Result<Json<WhyAnswer>, ApiError> {
     let package = format!("{category}/{package}");
     // the engine itself goes through the fleet for it: one after the other
-    let turn = state.turn().await;
+    let turn = state.explaining.acquire().await;
     let Answer::Why(mut found) = state.request("reader", Request::Why { package: package.clone() }).await? else {
         return Err(unexpected());
     };
