@@ -2,7 +2,6 @@
 
 use axum::Json as JsonAnswer;
 use axum::extract::State;
-use axum::http::StatusCode;
 use serde_json::{Value, json};
 use swarm_core::input::Control;
 use swarm_core::{Answer, Request};
@@ -60,14 +59,9 @@ pub async fn control(
         return Err(ApiError::bad_request("block needs a package").hint(r#"send {"action": "block", "package": "…"}"#));
     }
     let request = Request::Control { action, package: package.clone(), drone };
-    match state.request(&admin.actor, request).await {
-        Ok(Answer::Done(done)) => Ok(JsonAnswer(answer(action, package, done.touched))),
-        // as 0.4 had it: what is not there is not blocked
-        Err(refusal) if refusal.status == StatusCode::NOT_FOUND && action == Control::Unblock && package.is_some() => {
-            Ok(JsonAnswer(answer(action, package, 0)))
-        }
-        Ok(_) => Err(unexpected()),
-        Err(refusal) => Err(refusal),
+    match state.request(&admin.actor, request).await? {
+        Answer::Done(done) => Ok(JsonAnswer(answer(action, package, done.touched))),
+        _ => Err(unexpected()),
     }
 }
 
