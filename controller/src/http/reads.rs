@@ -189,7 +189,8 @@ pub async fn overview(state: &AppState, view: &View) -> Result<Arc<Overview>, Ap
         return Ok(known.overview.clone());
     }
     let (view, began) = (view.clone(), Instant::now());
-    let read = state.read_in_turn(&state.overviewing, move |rows| Ok(Overview::of(&rows.builds()?, &view, wall()))).await?;
+    let read =
+        state.read_in_turn(&state.overviewing, move |rows| Ok(Overview::of(&rows.builds()?, &view, wall()))).await?;
     let overview = Arc::new(read);
     *kept = Some(Known { key, at: Instant::now(), cost: began.elapsed(), overview: overview.clone() });
     Ok(overview)
