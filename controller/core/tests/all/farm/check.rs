@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use swarm_core::rows::{
-    ArtifactRow, ArtifactState, BuildRow, BuildState, EventRow, HistoryRow, HistoryStatus, MetaRow,
+    ArtifactRow, ArtifactState, BuildRow, BuildState, EventRow, HistoryRow, HistoryStatus, MetaKey, MetaRow,
 };
 use swarm_core::view::Counts;
 use swarm_protocol::{BuildId, Fence, SessionId};
@@ -16,7 +16,7 @@ impl Farm {
         self.check_counts();
         self.check_held();
         let seqs: Vec<u64> = self.store.all::<EventRow>().iter().map(|event| event.seq).collect();
-        let last = self.store.get::<MetaRow>(&"meta".to_owned()).map_or(0, |meta| meta.last_event);
+        let last = self.store.get::<MetaRow>(&MetaKey).map_or(0, |meta| meta.last_event);
         assert_eq!(seqs, (1..=last).collect::<Vec<_>>(), "events have no gaps");
         let mut accepted = BTreeSet::new();
         for row in self.store.all::<HistoryRow>().iter().filter(|row| row.status == HistoryStatus::Success) {
