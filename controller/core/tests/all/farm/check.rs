@@ -67,8 +67,9 @@ impl Farm {
             shown.filter(|(_, tasks): &(_, BTreeSet<_>)| !tasks.is_empty()).collect();
         assert_eq!(shown, delegated, "what is delegated is what drones hold\n{}", self.tail());
         for drone in view.drones.values() {
-            let most = drone.row.slots + self.settings.prefetch;
-            assert!(drone.tasks.len() <= most as usize, "{} has more than {most}\n{}", drone.row.name, self.tail());
+            let had = self.had.insert(drone.row.name.clone(), drone.tasks.len()).unwrap_or_default();
+            let most = had.max((drone.row.slots + self.settings.prefetch) as usize);
+            assert!(drone.tasks.len() <= most, "{} has more than {most}\n{}", drone.row.name, self.tail());
             let swept = drone.tasks.iter().all(|task| !task.sweep) || drone.row.is_sweeper();
             assert!(swept, "only sweepers sweep\n{}", self.tail());
         }

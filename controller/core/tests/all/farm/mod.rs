@@ -93,6 +93,8 @@ pub struct Farm {
     pub restricted: BTreeSet<String>,
     /// IUSE of what is signed.
     pub iuse: String,
+    /// What each drone held at the last check: one that now says it has fewer slots keeps it, and gets no more.
+    had: BTreeMap<String, usize>,
 }
 
 /// An order of the ladder, and how things stood when it left.
@@ -147,6 +149,7 @@ impl Farm {
             disk: Disk::default(),
             restricted: BTreeSet::new(),
             iuse: String::new(),
+            had: BTreeMap::new(),
         };
         let effects = farm.core.start(now);
         farm.after("controller starts", effects);
