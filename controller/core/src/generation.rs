@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use swarm_protocol::{ArtifactId, DroneId};
 
-use crate::effect::Effect;
+use crate::effect::{BinhostWork, Effect};
 use crate::publish::TRY_AGAIN;
 use crate::rows::{ArtifactState, IndexKey};
 use crate::state::Core;
@@ -83,7 +83,8 @@ impl Core {
         generation.dirty = false;
         generation.not_before = self.now.at + ONE_GENERATION;
         generation.writing = Some(Writing { timestamp, new: add.iter().map(|(id, _)| *id).collect(), gone });
-        self.effects.push(Effect::WriteIndex { index: index.clone(), timestamp, header, add, remove });
+        let work = BinhostWork::WriteIndex { index: index.clone(), timestamp, header, add, remove };
+        self.effects.push(Effect::Binhost(work));
     }
 
     /// CPV and BUILD_ID under which a retired package is listed.

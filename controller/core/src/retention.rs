@@ -6,7 +6,7 @@
 
 use swarm_protocol::{ArtifactId, Cpv};
 
-use crate::effect::{Answer, Collected, CollectedPackage, Done, Effect, Refusal, RefusalKind};
+use crate::effect::{Answer, BinhostWork, Collected, CollectedPackage, Done, Effect, Refusal, RefusalKind};
 use crate::input::{BinhostRequest, QueueRequest};
 use crate::queue::done;
 use crate::rows::{ArtifactRow, ArtifactState, Fact, Identity, IndexKey};
@@ -266,7 +266,8 @@ impl Core {
                 ArtifactState::Retired { path, restricted, .. } => {
                     // until it is said to be gone
                     self.soft.deletions.insert((self.now.at + REMOVE_AGAIN, id));
-                    self.effects.push(Effect::RemovePackage { artifact: id, index: row.index, path, restricted });
+                    let work = BinhostWork::RemovePackage { artifact: id, index: row.index, path, restricted };
+                    self.effects.push(Effect::Binhost(work));
                 }
                 ArtifactState::Gone { build_id, .. } => {
                     self.soft.stock.forget_build_id(&row, build_id);

@@ -6,7 +6,7 @@ use swarm_protocol::machine::WorkerState;
 use swarm_protocol::order::{EscalationRefusal, Rung};
 
 use super::brakes::Verdict;
-use crate::effect::Effect;
+use crate::effect::{Effect, Escalation};
 use crate::input::{PingLoss, RouteOutcome};
 use crate::rows::{Acting, Deed, DeedOutcome, HealingRow, Incident, NoticeKind, Recovered, RouteKind};
 use crate::state::Core;
@@ -205,7 +205,8 @@ impl Core {
         self.rows.healing.put(row);
         self.soft.touched.insert(drone.clone());
         let reason = reason.to_owned();
-        self.effects.push(Effect::Escalate { drone: drone.clone(), generation, rung, reason, route, within });
+        let drone = drone.clone();
+        self.effects.push(Effect::Escalate(Escalation { drone, generation, rung, reason, route, within }));
     }
 
     pub(crate) fn escalated(&mut self, drone: &DroneId, generation: u64, outcome: RouteOutcome) {
