@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use fs_err as fs;
 use swarm_common::errors::chain;
+use swarm_portage::{RootConfig, state};
 use swarm_protocol::Fence;
 use swarm_protocol::log::{LogChunk, MAX_CHUNK};
 use swarm_protocol::machine::{PortageState, TreeState, Vitals};
@@ -15,7 +16,6 @@ use swarm_protocol::report::{AttemptStatus, Hello};
 use tracing::warn;
 
 use crate::attempt::{AttemptDir, AttemptState};
-use crate::portage::{RootConfig, state};
 use crate::spool::Spool;
 use crate::vitals::Gauge;
 

@@ -11,6 +11,7 @@ use futures::stream::select_all;
 use swarm_common::clock::wall_ms;
 use swarm_common::errors::chain;
 use swarm_common::watch::{blocking, spawn};
+use swarm_portage::RootConfig;
 use swarm_protocol::machine::{DroneType, Machine, PortageState, WorkerState};
 use swarm_protocol::order::{OrderAnswer, Task};
 use swarm_protocol::report::{Heartbeat, Hello, HelloAnswer, Phase, Role};
@@ -24,7 +25,6 @@ use super::aid::{AnswerTo, Order};
 use super::holding::{self, Shared, Snapshot};
 use crate::bus::{Greeting, Link, LinkError, read_order};
 use crate::config::Config;
-use crate::portage::RootConfig;
 use crate::spool::Spool;
 
 /// Time between heartbeats before a welcome says otherwise.

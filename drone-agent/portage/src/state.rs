@@ -15,8 +15,8 @@ use swarm_common::files::write_if_changed;
 use swarm_protocol::machine::{PortageState, TreeState};
 use thiserror::Error;
 
-use super::root::RootConfig;
-use super::script::{Script, ScriptError};
+use crate::root::RootConfig;
+use crate::script::{Script, ScriptError};
 
 /// How long a look at Portage may take; it takes half a second on an idle machine.
 const TIMEOUT: Duration = Duration::from_secs(120);

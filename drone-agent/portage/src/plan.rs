@@ -12,10 +12,10 @@ use swarm_common::errors::chain;
 use swarm_protocol::order::PlanJob;
 use swarm_protocol::plan::{Complaint, ComplaintKind, Plan, PlannedEdge, PlannedPackage};
 
-use super::layer;
-use super::root::RootConfig;
-use super::script::Script;
-use super::state::{self, BasePackage};
+use crate::layer;
+use crate::root::RootConfig;
+use crate::script::Script;
+use crate::state::{self, BasePackage};
 
 /// Most atoms taken at once.
 const MAX_ATOMS: usize = 20_000;
