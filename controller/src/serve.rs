@@ -9,21 +9,23 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use swarm_core::effect::BinhostWork;
 use swarm_core::rows::{ConfigRow, NoticeRow};
 use swarm_core::table::Source as _;
-use swarm_core::{Answer, Input, Membership, Request, Settings};
+use swarm_core::{Answer, Input, Membership, Request, Settings, Tell as _};
 use swarm_protocol::order::Order;
 use swarm_protocol::{DroneId, Secret, Subjects};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use crate::binhost::gpkg::Limits;
-use crate::binhost::secret::{self, Lock};
-use crate::binhost::service::{Places, Service};
-use crate::binhost::sign::SigningKey;
-use crate::binhost::verifying::Verifying;
-use crate::binhost::{durable, serve as files};
+use swarm_binhost::gpkg::Limits;
+use swarm_binhost::secret::{self, Lock};
+use swarm_binhost::service::{Places, Service};
+use swarm_binhost::sign::SigningKey;
+use swarm_binhost::verifying::Verifying;
+use swarm_binhost::{durable, serve as files};
+use crate::books::Books;
 use crate::bus::gate::{self, Gate};
 use crate::bus::keys;
 use crate::bus::link::{Link, LinkSettings};
@@ -31,8 +33,8 @@ use crate::bus::permissions;
 use crate::bus::server::{BusServer, ManagedServer, ServerSettings, find_server};
 use crate::config::Config;
 use crate::config::runtime::{Feel, Runtime};
-use crate::engine::{BinhostWork, EngineHandle, EngineThread, Escalation, Loaded, Options, Outlets, WantedLog};
-use crate::healing::{Medic, MedicSettings, Pings, Tell as _};
+use crate::engine::{EngineHandle, EngineThread, Escalation, Loaded, Options, Outlets, WantedLog};
+use crate::healing::{Medic, MedicSettings, Pings};
 use crate::http::adapters::{Door, Gateway};
 use crate::http::listen::{allow_files, listen, serve_until};
 use crate::http::ports::Care;
@@ -381,7 +383,7 @@ impl Shelves {
             fingerprint: key.fingerprint().to_owned(),
             public_key,
             secret,
-            verifying: Verifying::new(places.clone(), rate, store.clone(), engine.clone()),
+            verifying: Verifying::new(places.clone(), rate, Arc::new(Books::new(store.clone(), engine.clone()))),
             max_upload: config.binhost.max_upload,
             min_free_percent: config.binhost.min_free_percent,
             limits: limits.clone(),

@@ -11,14 +11,15 @@ use anyhow::{Context, Result, bail};
 use futures::future::BoxFuture;
 use swarm_controller::bus::link::{Intake, Link, LinkSettings};
 use swarm_controller::engine::{
-    BinhostWork, CommitHook, EngineHandle, EngineThread, Escalation, Loaded, OnFailure, Options, Outlets, WantedLog,
+    CommitHook, EngineHandle, EngineThread, Escalation, Loaded, OnFailure, Options, Outlets, WantedLog,
 };
 use swarm_controller::store::Store;
 use swarm_controller::store::outbox::{Outbox, OutboxSettings};
 use swarm_controller::watch::spawn;
+use swarm_core::effect::BinhostWork;
 use swarm_core::input::{Control, Pong, QueueRequest, Request, RouteOutcome, SignedFile, UploadedFile};
 use swarm_core::rows::NoticeRow;
-use swarm_core::{Answer, Input, Settings};
+use swarm_core::{Answer, Input, Settings, Tell as _};
 use swarm_protocol::artifact::ArtifactRef;
 use swarm_protocol::machine::WorkerState;
 use swarm_protocol::order::Order;
@@ -68,7 +69,7 @@ impl Plant {
         let told = engine.clone();
         std::thread::Builder::new().name("stand-in".to_owned()).spawn(move || {
             while let Ok(input) = to_engine.recv() {
-                if told.send_blocking(input).is_err() {
+                if told.tell_blocking(input).is_err() {
                     return;
                 }
             }

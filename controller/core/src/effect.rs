@@ -118,6 +118,53 @@ pub enum Effect {
     },
 }
 
+/// Work for the binhost.
+#[derive(Debug, Clone, PartialEq)]
+pub enum BinhostWork {
+    /// Sign an upload and put it at its place.
+    Sign {
+        /// Which.
+        artifact: ArtifactId,
+        /// Whose folder.
+        index: IndexKey,
+        /// BUILD_ID it gets.
+        build_id: u32,
+        /// Path below the index's folder.
+        path: String,
+        /// It must not be given to the public.
+        restricted: bool,
+    },
+    /// Write a generation of an index.
+    WriteIndex {
+        /// Which.
+        index: IndexKey,
+        /// TIMESTAMP.
+        timestamp: u64,
+        /// Header, without TIMESTAMP and PACKAGES.
+        header: BTreeMap<String, String>,
+        /// New blocks.
+        add: Vec<(ArtifactId, BTreeMap<String, String>)>,
+        /// CPV and BUILD_ID of blocks that are to go.
+        remove: Vec<(String, u32)>,
+    },
+    /// Remove the file of a package no index lists any more.
+    RemovePackage {
+        /// Which.
+        artifact: ArtifactId,
+        /// Whose folder.
+        index: IndexKey,
+        /// Path below the index's folder.
+        path: String,
+        /// It was never given to the public.
+        restricted: bool,
+    },
+    /// Remove an upload.
+    DropUpload {
+        /// Which.
+        artifact: ArtifactId,
+    },
+}
+
 /// A way to a drone, with all it takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route {

@@ -18,7 +18,7 @@
 //! sessions, results · `publish` and `generation`: the way of a binary into an index · `import`: packages people bring ·
 //! `retention`: what leaves the binhost, and how · `learned`: what past builds taught · `placement`: which drone builds what,
 //! and why not · `failure`: whose fault, what next · `healing`: pings, and the ladder for drones that do not work ·
-//! `forecast`: when what will be built · `check`: invariants, as notes with severity.
+//! `forecast`: when what will be built · `check`: invariants, as notes with severity · `tell`: how outcomes come back.
 
 pub mod check;
 pub mod effect;
@@ -28,6 +28,7 @@ pub mod placement;
 pub mod rows;
 pub mod settings;
 pub mod table;
+pub mod tell;
 pub mod view;
 
 mod failure;
@@ -52,4 +53,5 @@ pub use roster::Roster;
 pub use settings::Settings;
 pub use state::{Core, Work};
 pub use table::{Sink, Source};
+pub use tell::Tell;
 pub use view::View;

@@ -26,7 +26,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use handle::{AskError, EngineHandle};
-pub use outlets::{BinhostWork, Discard, Escalation, Outlets, WantedLog};
+pub use outlets::{Discard, Escalation, Outlets, WantedLog};
 pub use stats::{EngineStats, StatsNow};
 pub use thread::{EngineError, EngineThread};
 

@@ -1,58 +1,9 @@
 //! Where effects go. Whoever implements [`Outlets`] must never wait: the engine calls it between two batches.
 
-use std::collections::BTreeMap;
-
-use swarm_core::effect::Route;
-use swarm_core::rows::{IndexKey, NoticeRow};
+use swarm_core::effect::{BinhostWork, Route};
+use swarm_core::rows::NoticeRow;
 use swarm_protocol::order::{Order, Rung};
-use swarm_protocol::{ArtifactId, DroneId, Fence};
-
-/// Work for the binhost.
-#[derive(Debug, Clone, PartialEq)]
-pub enum BinhostWork {
-    /// Sign an upload and put it at its place.
-    Sign {
-        /// Which.
-        artifact: ArtifactId,
-        /// Whose folder.
-        index: IndexKey,
-        /// BUILD_ID it gets.
-        build_id: u32,
-        /// Path below the index's folder.
-        path: String,
-        /// It must not be given to the public.
-        restricted: bool,
-    },
-    /// Write a generation of an index.
-    WriteIndex {
-        /// Which.
-        index: IndexKey,
-        /// TIMESTAMP.
-        timestamp: u64,
-        /// Header, without TIMESTAMP and PACKAGES.
-        header: BTreeMap<String, String>,
-        /// New blocks.
-        add: Vec<(ArtifactId, BTreeMap<String, String>)>,
-        /// CPV and BUILD_ID of blocks that are to go.
-        remove: Vec<(String, u32)>,
-    },
-    /// Remove the file of a package no index lists any more.
-    RemovePackage {
-        /// Which.
-        artifact: ArtifactId,
-        /// Whose folder.
-        index: IndexKey,
-        /// Path below the index's folder.
-        path: String,
-        /// It was never given to the public.
-        restricted: bool,
-    },
-    /// Remove an upload.
-    DropUpload {
-        /// Which.
-        artifact: ArtifactId,
-    },
-}
+use swarm_protocol::{DroneId, Fence};
 
 /// A log the collector is to get whole.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,6 +3,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
+use swarm_core::effect::BinhostWork;
 use swarm_core::input::{Control, QueueRequest, Request};
 use swarm_core::rows::{BuildRow, EventRow, HistoryRow, MetaRow};
 use swarm_core::table::{Row, Sink, Source};

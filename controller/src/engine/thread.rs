@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
+use swarm_core::effect::BinhostWork;
 use swarm_core::input::Now;
 use swarm_core::rows::{EventRow, HistoryRow};
 use swarm_core::table::Row;
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info};
 
 use super::handle::Message;
-use super::outlets::{BinhostWork, Escalation, Outlets, WantedLog};
+use super::outlets::{Escalation, Outlets, WantedLog};
 use super::stats::EngineStats;
 use super::{EXIT_COMMIT_FAILED, EXIT_PANICKED, OnFailure, Options, Pending};
 use crate::store::{ReadError, Retention, Store, WriteError, Writer};

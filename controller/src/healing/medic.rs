@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use swarm_core::Input;
 use swarm_core::effect::Route;
 use swarm_core::input::RouteOutcome;
+use swarm_core::{Input, Tell};
 use swarm_protocol::StoreId;
 use swarm_protocol::order::{Escalated, OrderAnswer, Task};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::ssh::{Login, Ssh};
-use super::{Bus, Tell};
+use super::Bus;
 use crate::bus::link::OrderError;
 use crate::engine::Escalation;
 use crate::program::{self, ProgramError};

@@ -15,7 +15,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use swarm_core::Input;
 use swarm_core::input::PingLoss;
 use swarm_protocol::order::{OrderAnswer, Task};
 use swarm_protocol::{DroneId, InstanceId};
@@ -58,24 +57,5 @@ impl Bus for Link {
 
     fn order(&self, drone: DroneId, task: Task, within: Duration) -> BoxFuture<'_, Result<OrderAnswer, OrderError>> {
         Box::pin(async move { self.ask_supervisor(&drone, task, within).await })
-    }
-}
-
-/// Where outcomes go.
-pub trait Tell: Send + Sync + 'static {
-    /// Hands over what repeats anyway; it may be shed.
-    fn offer(&self, input: Input);
-    /// Hands over what does not repeat; waits for room.
-    fn tell(&self, input: Input) -> BoxFuture<'_, ()>;
-}
-
-impl Tell for crate::engine::EngineHandle {
-    fn offer(&self, input: Input) {
-        // counted by the engine itself
-        let _ = crate::engine::EngineHandle::offer(self, input);
-    }
-
-    fn tell(&self, input: Input) -> BoxFuture<'_, ()> {
-        Box::pin(async move { while let Err(crate::engine::AskError::Busy) = self.send(input.clone()).await {} })
     }
 }

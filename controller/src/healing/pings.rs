@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use futures::future::BoxFuture;
-use swarm_core::Input;
 use swarm_core::input::{PingLoss, Pong};
 use swarm_core::view::{DroneView, Presence, View};
+use swarm_core::{Input, Tell};
 use swarm_protocol::{DroneId, InstanceId};
 use tokio::sync::{Mutex, Semaphore, mpsc};
 
-use super::{Bus, Tell};
+use super::Bus;
 use crate::bus::link::Answered;
 
 /// Pings of the core under way at one time: a fleet of 10,000 of which half is silent for 4 s, pinged every 5 s.

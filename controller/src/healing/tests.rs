@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use swarm_core::Input;
 use swarm_core::effect::Route;
 use swarm_core::input::{PingLoss, Pong, RouteOutcome};
+use swarm_core::tell::Stopped;
 use swarm_core::view::View;
+use swarm_core::{Input, Tell};
 use swarm_protocol::order::{Escalated, EscalationRefusal, OrderAnswer, Rung, Task};
 use swarm_protocol::{DroneId, InstanceId, StoreId};
 use tokio::sync::mpsc;
@@ -28,6 +29,10 @@ impl Tell for Told {
     fn tell(&self, input: Input) -> BoxFuture<'_, ()> {
         self.offer(input);
         Box::pin(std::future::ready(()))
+    }
+    fn tell_blocking(&self, input: Input) -> Result<(), Stopped> {
+        self.offer(input);
+        Ok(())
     }
 }
 

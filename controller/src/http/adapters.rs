@@ -20,12 +20,6 @@ use super::ports::{
     Addresses, Binhost, Bus, BusState, ClientHelp, Engine, LogPiece, Logs, MakeInput, NoAnswer, ReadError, Readiness,
     Rows, Store, UploadError,
 };
-use crate::binhost::gpkg::{Limits, inspect};
-use crate::binhost::room::{self, RoomError};
-use crate::binhost::upload::{self, path_of};
-use crate::binhost::verify::Report;
-use crate::binhost::verifying::Verifying;
-use crate::binhost::{service::Places, snippet};
 use crate::bus::gate::{self, Gate};
 use crate::bus::link::Link;
 use crate::bus::server::BusServer;
@@ -34,6 +28,12 @@ use crate::config::{Config, host_of};
 use crate::engine::{AskError, EngineHandle};
 use crate::logs::LogCollector;
 use crate::store::Snapshot;
+use swarm_binhost::gpkg::{Limits, inspect};
+use swarm_binhost::room::{self, RoomError};
+use swarm_binhost::upload::{self, path_of};
+use swarm_binhost::verify::Report;
+use swarm_binhost::verifying::Verifying;
+use swarm_binhost::{service::Places, snippet};
 
 impl Engine for EngineHandle {
     fn ask(&self, make: MakeInput) -> BoxFuture<'_, Result<Answer, NoAnswer>> {

@@ -1,4 +1,4 @@
-//! Makes the package clients get out of an uploaded one: BUILD_ID and folder of the controller's choice, every member signed,
+//! Makes the package clients get out of an uploaded one: BUILD_ID and path of the core's choice, every member signed,
 //! the Manifest clear-signed; laid out as Portage lays out its own. The image is streamed and checked on the way.
 
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
@@ -62,7 +62,7 @@ pub enum PublishError {
 /// A signed package at its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signed {
-    /// Path below the index's folder: `<cat>/<pn>/<pf>-<build_id>.gpkg.tar`.
+    /// Path below the index's folder, as it was ordered.
     pub path: String,
     /// Lower-case hex.
     pub sha256: String,
@@ -78,19 +78,19 @@ pub struct Signed {
     pub stanza: Stanza,
 }
 
-/// Signs the upload `incoming` as BUILD_ID `build_id` into the index folder `index`, which is made if it is not there. Doing it
-/// again replaces the file. Durable when it returns; the upload stays.
+/// Signs the upload `incoming` as BUILD_ID `build_id` to `path` below the index folder `index`; folders are made if they are not
+/// there. Doing it again replaces the file. Durable when it returns; the upload stays.
 pub fn sign_into(
     incoming: &Path,
     index: &Path,
+    path: &str,
     build_id: u32,
     key: &SigningKey,
     limits: &Limits,
 ) -> Result<Signed, PublishError> {
     let upload = |problem| PublishError::Upload { path: incoming.to_owned(), problem };
     let opened = Opened::read(incoming, limits).map_err(upload)?;
-    let path = format!("{}/{}-{build_id}.gpkg.tar", opened.cpv.cp(), opened.cpv.pf());
-    let target = index.join(&path);
+    let target = index.join(path);
     let write = |source| PublishError::Write { path: target.clone(), source };
     let folder = target.parent().unwrap_or(index);
     durable::create_folders(folder).map_err(write)?;
@@ -100,7 +100,7 @@ pub fn sign_into(
     let (sums, metadata, cpv) = job.write(BufWriter::with_capacity(1 << 17, file.as_file_mut()))?;
     durable::place(file, &target, 0o644, now).map_err(write)?;
     durable::sync_folder(folder).map_err(write)?;
-    let listed = Listed { path, size: sums.size, mtime: now, md5: sums.md5, sha1: sums.sha1 };
+    let listed = Listed { path: path.to_owned(), size: sums.size, mtime: now, md5: sums.md5, sha1: sums.sha1 };
     let stanza = Stanza::of(&cpv, build_id, &metadata, &listed)
         .map_err(|(key, source)| upload(Problem::Dependency { key, source }))?;
     let Listed { path, size, mtime, md5, sha1 } = listed;
@@ -293,9 +293,9 @@ mod tests {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     use super::*;
-    use crate::binhost::gpkg::inspect;
-    use crate::binhost::metadata::Packing;
-    use crate::binhost::samples::{Sample, sample};
+    use crate::gpkg::inspect;
+    use crate::metadata::Packing;
+    use crate::samples::{Sample, sample};
 
     struct Place {
         dir: tempfile::TempDir,
@@ -315,7 +315,7 @@ mod tests {
 
         fn sign(&self, sample: &Sample, build_id: u32) -> Result<Signed, PublishError> {
             let upload = sample.write(self.dir.path());
-            sign_into(&upload, &self.index(), build_id, &self.key, &Limits::default())
+            sign_into(&upload, &self.index(), &sample.path(build_id), build_id, &self.key, &Limits::default())
         }
 
         fn files(&self) -> Vec<String> {
@@ -393,7 +393,7 @@ mod tests {
         let place = Place::new();
         let first = place.sign(&sample(), 1).unwrap();
         let path = place.index().join(first.path);
-        let again = sign_into(&path, &place.index(), 2, &place.key, &Limits::default()).unwrap();
+        let again = sign_into(&path, &place.index(), &sample().path(2), 2, &place.key, &Limits::default()).unwrap();
         assert!(inspect(&place.index().join(again.path), &Limits::default()).is_ok());
     }
 
@@ -405,7 +405,7 @@ mod tests {
         evil.image[0] ^= 1;
         let upload = place.dir.path().join("evil.gpkg.tar");
         fs_err::write(&upload, evil.build_with(&manifest)).unwrap();
-        let refused = sign_into(&upload, &place.index(), 1, &place.key, &Limits::default()).unwrap_err();
+        let refused = sign_into(&upload, &place.index(), &evil.path(1), 1, &place.key, &Limits::default()).unwrap_err();
         let PublishError::Upload { problem: Problem::Mismatch(member), .. } = refused else { panic!("{refused:?}") };
         assert_eq!(member, "image.tar.zst");
         assert_eq!(place.files(), [] as [&str; 0]);

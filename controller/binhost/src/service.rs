@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
-use swarm_core::Input;
+use swarm_core::effect::BinhostWork;
 use swarm_core::input::SignedFile;
 use swarm_core::rows::{ArtifactRow, ArtifactState, IndexKey, IndexRow};
 use swarm_core::table::Source;
+use swarm_core::{Input, Tell};
 use swarm_protocol::ArtifactId;
 use tracing::{error, info, warn};
 
@@ -19,8 +20,6 @@ use super::publish::sign_into;
 use super::sign::SigningKey;
 use super::stanza::Stanza;
 use super::upload::path_of;
-use crate::engine::{BinhostWork, EngineHandle};
-use crate::store::{ReadError, Snapshot};
 
 /// Where the binhost's files are.
 #[derive(Debug, Clone)]
@@ -66,8 +65,8 @@ impl Service {
     /// one whose file lies in the other tree is moved to where it belongs.
     ///
     /// # Errors
-    /// When the store can't be read.
-    pub fn load(places: Places, key: SigningKey, limits: Limits, rows: &Snapshot) -> Result<Self, ReadError> {
+    /// When the rows can't be read.
+    pub fn load<S: Source>(places: Places, key: SigningKey, limits: Limits, rows: &S) -> Result<Self, S::Error> {
         let mut indexes: BTreeMap<String, Pair> = BTreeMap::new();
         let mut wanted = BTreeSet::new();
         for row in rows.rows::<IndexRow>()? {
@@ -102,10 +101,10 @@ impl Service {
     }
 
     /// Works until nobody can send work any more.
-    pub fn run(mut self, work: &mpsc::Receiver<BinhostWork>, engine: &EngineHandle) {
+    pub fn run(mut self, work: &mpsc::Receiver<BinhostWork>, engine: &dyn Tell) {
         while let Ok(task) = work.recv() {
             if let Some(news) = self.carry_out(task)
-                && engine.send_blocking(news).is_err()
+                && engine.tell_blocking(news).is_err()
             {
                 return;
             }
@@ -114,8 +113,9 @@ impl Service {
 
     fn carry_out(&mut self, task: BinhostWork) -> Option<Input> {
         match task {
-            BinhostWork::Sign { artifact, index, build_id, restricted, .. } => {
-                Some(self.sign(artifact, &index, build_id, restricted))
+            BinhostWork::Sign { artifact, index, build_id, path, restricted } => {
+                let folder = self.places.folder(&index, restricted);
+                Some(self.sign(artifact, &folder, &path, build_id))
             }
             BinhostWork::WriteIndex { index, timestamp, header, add, remove } => {
                 Some(self.write(index, timestamp, header, add, remove))
@@ -130,10 +130,9 @@ impl Service {
         }
     }
 
-    fn sign(&self, artifact: ArtifactId, index: &IndexKey, build_id: u32, restricted: bool) -> Input {
+    fn sign(&self, artifact: ArtifactId, folder: &Path, path: &str, build_id: u32) -> Input {
         let incoming = path_of(&self.places.incoming, artifact.0);
-        let folder = self.places.folder(index, restricted);
-        match sign_into(&incoming, &folder, build_id, &self.key, &self.limits) {
+        match sign_into(&incoming, folder, path, build_id, &self.key, &self.limits) {
             Ok(signed) => {
                 let file = SignedFile {
                     path: signed.path,
@@ -229,7 +228,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::binhost::samples::{Sample, sample};
+    use crate::samples::{Sample, sample};
 
     struct Bench {
         dir: tempfile::TempDir,
@@ -253,10 +252,14 @@ mod tests {
 
         /// Signs and lists a package; answers its path.
         fn publish(&mut self, id: u64, sample: &Sample, restricted: bool) -> String {
+            self.publish_to(id, sample, sample.path(1), restricted)
+        }
+
+        fn publish_to(&mut self, id: u64, sample: &Sample, path: String, restricted: bool) -> String {
             let incoming = path_of(&self.service.places.incoming, id);
             fs_err::write(&incoming, sample.build()).unwrap();
             let artifact = ArtifactId(id);
-            let work = BinhostWork::Sign { artifact, index: index(), build_id: 1, path: String::new(), restricted };
+            let work = BinhostWork::Sign { artifact, index: index(), build_id: 1, path, restricted };
             let Some(Input::Signed { file, .. }) = self.service.carry_out(work) else { panic!("not signed") };
             self.write(1_700_000_000 + id, vec![(artifact, file.stanza)], Vec::new());
             assert!(!incoming.exists());
@@ -293,6 +296,16 @@ mod tests {
         }
         sweep(dir.path(), &[wanted.clone()].into());
         assert!(wanted.exists() && other.exists() && !stale.exists());
+    }
+
+    #[test]
+    fn a_package_lies_where_the_core_orders_it() {
+        let mut bench = Bench::new();
+        let ordered = "elsewhere/by-order-1.gpkg.tar";
+        assert_eq!(bench.publish_to(1, &sample(), ordered.to_owned(), false), ordered);
+        assert!(bench.has(&format!("root/{}/{ordered}", index())));
+        assert!(!bench.has(&format!("root/{}/{}", index(), sample().path(1))));
+        assert!(bench.listed("root").contains(&format!("PATH: {ordered}\n")), "{}", bench.listed("root"));
     }
 
     #[test]

@@ -5,11 +5,11 @@ use std::cell::RefCell;
 use swarm_protocol::{ArtifactId, DroneId, Fence};
 
 use super::*;
-use crate::binhost::gpkg::Limits;
-use crate::binhost::pair::Pair;
-use crate::binhost::publish::sign_into;
-use crate::binhost::samples::{Sample, sample};
-use crate::binhost::sign::SigningKey;
+use crate::gpkg::Limits;
+use crate::pair::Pair;
+use crate::publish::sign_into;
+use crate::samples::{Sample, sample};
+use crate::sign::SigningKey;
 
 const TIMESTAMP: u64 = 1_700_000_000;
 
@@ -41,7 +41,7 @@ impl Shop {
             let restricted = sample.keys.iter().any(|(key, _)| key == "RESTRICT");
             let upload = sample.write(dir.path());
             let folder = places.folder(&index(), restricted);
-            let signed = sign_into(&upload, &folder, 1, &key, &Limits::default()).unwrap();
+            let signed = sign_into(&upload, &folder, &sample.path(1), 1, &key, &Limits::default()).unwrap();
             pair.insert(signed.stanza.clone());
             artifacts.push(ArtifactRow {
                 id: ArtifactId(id),
@@ -253,7 +253,7 @@ fn rewrite(shop: &Shop, restricted: bool, change: fn(String) -> String) {
     let path = shop.packages(restricted);
     let text = change(fs_err::read_to_string(&path).unwrap());
     fs_err::write(&path, &text).unwrap();
-    fs_err::write(path.with_extension("gz"), crate::binhost::chunks::gzip(text.as_bytes()).unwrap()).unwrap();
+    fs_err::write(path.with_extension("gz"), crate::chunks::gzip(text.as_bytes()).unwrap()).unwrap();
 }
 
 #[test]

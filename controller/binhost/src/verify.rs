@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 use swarm_core::input::BinhostRequest;
 use swarm_core::rows::{ArtifactRow, ArtifactState, IndexKey, IndexRow};
-use swarm_protocol::Cpv;
 
 use super::durable::{self, TEMPORARY};
 use super::index::Index;
@@ -280,15 +279,7 @@ impl Verifier<'_> {
     }
 
     fn place_of(&self, row: &ArtifactRow) -> Option<PathBuf> {
-        let folder = self.places.folder(&row.index, row.is_restricted());
-        match &row.state {
-            ArtifactState::Published { path, .. } | ArtifactState::Retired { path, .. } => Some(folder.join(path)),
-            ArtifactState::Uploaded { build_id, .. } => {
-                let cpv: Cpv = row.cpv.parse().ok()?;
-                Some(folder.join(format!("{}/{}-{build_id}.gpkg.tar", cpv.cp(), cpv.pf())))
-            }
-            ArtifactState::Ticketed {} | ArtifactState::Gone { .. } => None,
-        }
+        Some(self.places.folder(&row.index, row.is_restricted()).join(row.path()?))
     }
 
     fn index(&mut self, index: &IndexKey) -> Result<(), String> {
