@@ -19,12 +19,6 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use swarm_binhost::gpkg::Limits;
-use swarm_binhost::secret::{self, Lock};
-use swarm_binhost::service::{Places, Service};
-use swarm_binhost::sign::SigningKey;
-use swarm_binhost::verifying::Verifying;
-use swarm_binhost::{durable, serve as files};
 use crate::books::Books;
 use crate::bus::gate::{self, Gate};
 use crate::bus::keys;
@@ -34,7 +28,7 @@ use crate::bus::server::{BusServer, ManagedServer, ServerSettings, find_server};
 use crate::config::Config;
 use crate::config::runtime::{Feel, Runtime};
 use crate::engine::{EngineHandle, EngineThread, Escalation, Loaded, Options, Outlets, WantedLog};
-use crate::healing::{Medic, MedicSettings, Pings};
+use crate::healing::{Medic, Pings, SshSettings};
 use crate::http::adapters::{Door, Gateway};
 use crate::http::listen::{allow_files, listen, serve_until};
 use crate::http::ports::Care;
@@ -46,6 +40,12 @@ use crate::notify::Manager;
 use crate::own_log::{LevelSwitch, Logging, OwnLog};
 use crate::store::outbox::{Outbox, OutboxSettings};
 use crate::store::{Snapshot, Store};
+use swarm_binhost::gpkg::Limits;
+use swarm_binhost::secret::{self, Lock};
+use swarm_binhost::service::{Places, Service};
+use swarm_binhost::sign::SigningKey;
+use swarm_binhost::verifying::Verifying;
+use swarm_binhost::{durable, serve as files};
 
 /// Orders that may wait for the bus; what does not fit is sent again by the core.
 const ORDERS: usize = 16 * 1024;
@@ -286,12 +286,12 @@ async fn start(config: &Config, data: &Path, level: LevelSwitch) -> Result<Runni
     let healing = Pings::new(Arc::new(link.clone()), Arc::new(engine.clone()));
     let pings = healing.clone();
     drop(crate::watch::spawn("pings", async move { pings.run(ping_queue).await }));
-    let medic = MedicSettings {
+    let ssh = SshSettings {
         data: data.to_owned(),
         store_id: store_id.clone(),
         ssh_command: config.healing.ssh_command.clone(),
     };
-    let medic = Medic::new(Arc::new(link.clone()), Arc::new(engine.clone()), medic);
+    let medic = Medic::new(Arc::new(link.clone()), Arc::new(engine.clone()), ssh);
     drop(crate::watch::spawn("medic", medic.run(escalation_queue)));
     let notices = Arc::new(Notices::new(&config.notify.settings(), &config.name, store_id.as_str()));
     let (postman, told) = (notices.clone(), engine.clone());

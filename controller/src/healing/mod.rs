@@ -6,6 +6,7 @@
 //! of its ways. Started by `serve`; people's own pings come from `http`.
 
 mod medic;
+mod outcome;
 mod pings;
 mod ssh;
 #[cfg(test)]
@@ -19,8 +20,9 @@ use swarm_core::input::PingLoss;
 use swarm_protocol::order::{OrderAnswer, Task};
 use swarm_protocol::{DroneId, InstanceId};
 
-pub use medic::{Medic, MedicSettings};
+pub use medic::Medic;
 pub use pings::{PingNow, Pinged, Pings};
+pub use ssh::SshSettings;
 
 use crate::bus::link::{Answered, Link, OrderError};
 

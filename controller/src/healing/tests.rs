@@ -155,7 +155,7 @@ async fn a_broadcast_is_shared_by_all_who_ask_at_the_time() {
 
 async fn outcome(drone: &str, route: Route) -> RouteOutcome {
     let dir = tempfile::tempdir().unwrap();
-    let settings = MedicSettings {
+    let settings = SshSettings {
         data: dir.path().to_owned(),
         store_id: StoreId::from("5e9d"),
         ssh_command: vec!["drone-agent".to_owned(), "escalate".to_owned()],
