@@ -13,7 +13,7 @@ pub mod metrics;
 pub mod notices;
 pub mod notify;
 pub mod own_log;
-pub mod places;
+pub mod permits;
 pub mod program;
 pub mod serve;
 pub mod store;

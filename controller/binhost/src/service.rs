@@ -23,7 +23,7 @@ use super::upload::path_of;
 
 /// Where the binhost's files are.
 #[derive(Debug, Clone)]
-pub struct Places {
+pub struct Folders {
     /// Served to everybody.
     pub root: PathBuf,
     /// Served to whoever has the secret.
@@ -32,9 +32,9 @@ pub struct Places {
     pub incoming: PathBuf,
 }
 
-impl Places {
+impl Folders {
     /// The folder of an index for public or restricted packages.
-    pub fn folder(&self, index: &IndexKey, restricted: bool) -> PathBuf {
+    pub fn of(&self, index: &IndexKey, restricted: bool) -> PathBuf {
         let tree = if restricted { &self.private } else { &self.root };
         tree.join(index.to_string())
     }
@@ -54,7 +54,7 @@ fn sweep(incoming: &Path, wanted: &BTreeSet<PathBuf>) {
 
 /// The one writer of the binhost's files.
 pub struct Service {
-    places: Places,
+    folders: Folders,
     key: SigningKey,
     limits: Limits,
     indexes: BTreeMap<String, Pair>,
@@ -66,7 +66,7 @@ impl Service {
     ///
     /// # Errors
     /// When the rows can't be read.
-    pub fn load<S: Source>(places: Places, key: SigningKey, limits: Limits, rows: &S) -> Result<Self, S::Error> {
+    pub fn load<S: Source>(folders: Folders, key: SigningKey, limits: Limits, rows: &S) -> Result<Self, S::Error> {
         let mut indexes: BTreeMap<String, Pair> = BTreeMap::new();
         let mut wanted = BTreeSet::new();
         for row in rows.rows::<IndexRow>()? {
@@ -75,11 +75,11 @@ impl Service {
         for row in rows.rows::<ArtifactRow>()? {
             let restricted = row.is_restricted();
             if matches!(row.state, ArtifactState::Uploaded { .. }) {
-                wanted.insert(path_of(&places.incoming, row.id.0));
+                wanted.insert(path_of(&folders.incoming, row.id.0));
             }
             let ArtifactState::Published { path, size_out, stanza, .. } = row.state else { continue };
-            let file = places.folder(&row.index, restricted).join(&path);
-            let stray = places.folder(&row.index, !restricted).join(&path);
+            let file = folders.of(&row.index, restricted).join(&path);
+            let stray = folders.of(&row.index, !restricted).join(&path);
             if !file.exists() && stray.is_file() {
                 move_to(&stray, &file);
             }
@@ -96,8 +96,8 @@ impl Service {
                 }
             }
         }
-        sweep(&places.incoming, &wanted);
-        Ok(Self { places, key, limits, indexes })
+        sweep(&folders.incoming, &wanted);
+        Ok(Self { folders, key, limits, indexes })
     }
 
     /// Works until nobody can send work any more.
@@ -114,7 +114,7 @@ impl Service {
     fn carry_out(&mut self, task: BinhostWork) -> Option<Input> {
         match task {
             BinhostWork::Sign { artifact, index, build_id, path, restricted } => {
-                let folder = self.places.folder(&index, restricted);
+                let folder = self.folders.of(&index, restricted);
                 Some(self.sign(artifact, &folder, &path, build_id))
             }
             BinhostWork::WriteIndex { index, timestamp, header, add, remove } => {
@@ -124,14 +124,14 @@ impl Service {
                 Some(self.remove_package(artifact, &index, &path, restricted))
             }
             BinhostWork::DropUpload { artifact } => {
-                remove_upload(&path_of(&self.places.incoming, artifact.0));
+                remove_upload(&path_of(&self.folders.incoming, artifact.0));
                 None
             }
         }
     }
 
     fn sign(&self, artifact: ArtifactId, folder: &Path, path: &str, build_id: u32) -> Input {
-        let incoming = path_of(&self.places.incoming, artifact.0);
+        let incoming = path_of(&self.folders.incoming, artifact.0);
         match sign_into(&incoming, folder, path, build_id, &self.key, &self.limits) {
             Ok(signed) => {
                 let file = SignedFile {
@@ -158,7 +158,7 @@ impl Service {
         kept.set_header(header);
         for (artifact, stanza) in add {
             // Published and on disk, or this work would not be here: the upload has done its duty.
-            remove_upload(&path_of(&self.places.incoming, artifact.0));
+            remove_upload(&path_of(&self.folders.incoming, artifact.0));
             match Stanza::from_map(stanza) {
                 Ok(stanza) => kept.insert(stanza),
                 Err(reason) => error!(%artifact, %reason, "a block can't be listed"),
@@ -167,7 +167,7 @@ impl Service {
         for (cpv, build_id) in remove {
             kept.remove(&cpv, build_id);
         }
-        let (public, private) = (self.places.folder(&index, false), self.places.folder(&index, true));
+        let (public, private) = (self.folders.of(&index, false), self.folders.of(&index, true));
         match kept.write(&public, &private, timestamp) {
             Ok(_) => Input::IndexWritten { index, timestamp },
             Err(error) => Input::IndexFailed { index, reason: chain(&error) },
@@ -176,7 +176,7 @@ impl Service {
 
     /// Removes the file, and the folders of its name and category if nothing else is in them.
     fn remove_package(&self, artifact: ArtifactId, index: &IndexKey, path: &str, restricted: bool) -> Input {
-        let folder = self.places.folder(index, restricted);
+        let folder = self.folders.of(index, restricted);
         let file = folder.join(path);
         match fs_err::remove_file(&file) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -243,10 +243,10 @@ mod tests {
         fn new() -> Self {
             let dir = tempfile::tempdir().unwrap();
             let at = |name: &str| dir.path().join(name);
-            let places = Places { root: at("root"), private: at("private"), incoming: at("incoming") };
-            fs_err::create_dir(&places.incoming).unwrap();
+            let folders = Folders { root: at("root"), private: at("private"), incoming: at("incoming") };
+            fs_err::create_dir(&folders.incoming).unwrap();
             let key = SigningKey::load_or_create(&at("key"), "Test <test@test.invalid>").unwrap();
-            let service = Service { places, key, limits: Limits::default(), indexes: BTreeMap::new() };
+            let service = Service { folders, key, limits: Limits::default(), indexes: BTreeMap::new() };
             Self { dir, service }
         }
 
@@ -256,7 +256,7 @@ mod tests {
         }
 
         fn publish_to(&mut self, id: u64, sample: &Sample, path: String, restricted: bool) -> String {
-            let incoming = path_of(&self.service.places.incoming, id);
+            let incoming = path_of(&self.service.folders.incoming, id);
             fs_err::write(&incoming, sample.build()).unwrap();
             let artifact = ArtifactId(id);
             let work = BinhostWork::Sign { artifact, index: index(), build_id: 1, path, restricted };
@@ -338,7 +338,7 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_removed_says_why() {
         let bench = Bench::new();
-        let folder = bench.service.places.folder(&index(), false);
+        let folder = bench.service.folders.of(&index(), false);
         // a folder with something in it stands where the file should be
         fs_err::create_dir_all(folder.join("a/b/b-1-1.gpkg.tar/x")).unwrap();
         let told = bench.service.remove_package(ArtifactId(1), &index(), "a/b/b-1-1.gpkg.tar", false);

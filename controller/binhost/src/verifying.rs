@@ -6,7 +6,7 @@ use swarm_core::input::BinhostRequest;
 use swarm_core::rows::{ArtifactRow, IndexRow};
 use tracing::{error, info, warn};
 
-use super::service::Places;
+use super::service::Folders;
 use super::verify::{self, Options, Report, World};
 
 /// What the swarm has written down of its packages, and who changes it. Both methods block.
@@ -27,7 +27,7 @@ pub trait Ledger: Send + Sync + 'static {
 /// The last check, or the one under way.
 #[derive(Clone)]
 pub struct Verifying {
-    places: Places,
+    folders: Folders,
     rate: u64,
     ledger: Arc<dyn Ledger>,
     report: Arc<Mutex<Option<Report>>>,
@@ -35,8 +35,8 @@ pub struct Verifying {
 
 impl Verifying {
     /// Nothing was checked yet. `rate` is in bytes per second.
-    pub fn new(places: Places, rate: u64, ledger: Arc<dyn Ledger>) -> Self {
-        Self { places, rate, ledger, report: Arc::default() }
+    pub fn new(folders: Folders, rate: u64, ledger: Arc<dyn Ledger>) -> Self {
+        Self { folders, rate, ledger, report: Arc::default() }
     }
 
     /// How it stands; none before the first.
@@ -58,7 +58,7 @@ impl Verifying {
             let options = Options { rate: own.rate, rebuild, force };
             let world = Own { own: &own, actor };
             let _ended = Ended(&own);
-            let report = verify::verify(&own.places, &options, &world);
+            let report = verify::verify(&own.folders, &options, &world);
             match &report.stopped {
                 Some(reason) => warn!(%reason, "the check of the binhost was broken off"),
                 None => {

@@ -2,10 +2,10 @@
 //! work is done, by the bus, by SSH or by the operator's command on the hypervisor.
 //!
 //! Decides nothing: whom to ping when, what a silence means, what is done and by which way is said by `swarm_core`. Each
-//! effect is answered by an input, whatever becomes of it. `pings`: proof of life · `medic`: the ladder's orders · `ssh`: one
+//! effect is answered by an input, whatever becomes of it. `pings`: proof of life · `escalations`: the ladder's orders · `ssh`: one
 //! of its ways. Started by `serve`; people's own pings come from `http`.
 
-mod medic;
+mod escalations;
 mod outcome;
 mod pings;
 mod ssh;
@@ -20,7 +20,7 @@ use swarm_core::input::PingLoss;
 use swarm_protocol::order::{OrderAnswer, Task};
 use swarm_protocol::{DroneId, InstanceId};
 
-pub use medic::Medic;
+pub use escalations::Escalations;
 pub use pings::{PingNow, Pinged, Pings};
 pub use ssh::SshSettings;
 

@@ -161,7 +161,7 @@ async fn outcome(drone: &str, route: Route) -> RouteOutcome {
         ssh_command: vec!["drone-agent".to_owned(), "escalate".to_owned()],
     };
     let (wire, told) = (Arc::new(Wire::default()), Arc::new(Told::default()));
-    let medic = Medic::new(wire, told.clone(), settings);
+    let escalations = Escalations::new(wire, told.clone(), settings);
     let (queue, waiting) = mpsc::channel(4);
     let order = Escalation {
         drone: DroneId::from(drone),
@@ -173,7 +173,7 @@ async fn outcome(drone: &str, route: Route) -> RouteOutcome {
     };
     queue.send(order).await.unwrap();
     drop(queue);
-    medic.run(waiting).await;
+    escalations.run(waiting).await;
     let told = told.0.lock().unwrap();
     let [Input::Escalated { generation: 9, outcome, .. }] = &told[..] else { panic!("{told:?}") };
     outcome.clone()

@@ -23,14 +23,14 @@ use crate::program::{self, ProgramError};
 const UNDER_WAY: usize = 64;
 
 /// Carries out the ladder's orders.
-pub struct Medic {
+pub struct Escalations {
     bus: Arc<dyn Bus>,
     engine: Arc<dyn Tell>,
     ssh: Ssh,
 }
 
-impl Medic {
-    /// A medic who reaches drones by `bus` or by SSH and tells `engine`.
+impl Escalations {
+    /// Reaches drones by `bus` or by SSH, and tells `engine` what became of each order.
     pub fn new(bus: Arc<dyn Bus>, engine: Arc<dyn Tell>, ssh: SshSettings) -> Self {
         Self { bus, engine, ssh: Ssh::new(ssh) }
     }
