@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use swarm_core::effect::BinhostWork;
 use swarm_core::input::{Control, QueueRequest, Request};
-use swarm_core::rows::{BuildRow, EventRow, HistoryRow, MetaRow};
+use swarm_core::rows::{BuildRow, EventRow, HistoryRow, MetaKey, MetaRow};
 use swarm_core::table::{Row, Sink, Source};
 use swarm_core::{Answer, Input, ReplyTo};
 use swarm_protocol::DroneId;
@@ -129,7 +129,7 @@ async fn an_answer_means_that_it_is_on_disk_and_in_the_view() {
     let (handle, thread, store) = start(&folder.path().join("s"), Discard, options());
     let Answer::Queued(queued) = handle.ask(queue("=app-misc/hello-1.0".into())).await.unwrap() else { panic!() };
     let read = store.read().unwrap();
-    assert!(read.get::<BuildRow>(&queued.builds[0].0).unwrap().is_some());
+    assert!(read.get::<BuildRow>(&queued.builds[0]).unwrap().is_some());
     assert_eq!(handle.view().counts.needed, 1);
     let newest = *handle.events().borrow();
     assert_eq!(read.newest::<EventRow>(None, 1).unwrap()[0].seq, newest);
@@ -283,7 +283,7 @@ async fn a_restart_goes_on_where_it_was() {
     };
     tokio::time::sleep(Duration::from_millis(30)).await;
     end(handle, thread).await.unwrap();
-    let clock = store.read().unwrap().get::<MetaRow>(&"meta".to_owned()).unwrap().unwrap().clock;
+    let clock = store.read().unwrap().get::<MetaRow>(&MetaKey).unwrap().unwrap().clock;
     assert!(clock >= 30, "the clock ran and was stored: {clock}");
     drop(store);
 
@@ -300,7 +300,7 @@ async fn a_restart_goes_on_where_it_was() {
     };
     assert!(second.builds[0] > first.builds[0], "numbers are not given twice");
     end(handle, thread).await.unwrap();
-    assert!(store.read().unwrap().get::<MetaRow>(&"meta".to_owned()).unwrap().unwrap().clock >= clock);
+    assert!(store.read().unwrap().get::<MetaRow>(&MetaKey).unwrap().unwrap().clock >= clock);
 }
 
 #[tokio::test]

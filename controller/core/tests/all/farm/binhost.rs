@@ -45,7 +45,7 @@ impl Disk {
                 assert!(*timestamp > last, "TIMESTAMP of {index} rises: {last}, {timestamp}");
                 let blocks = self.memory.entry(index.clone()).or_default();
                 for (id, _) in add {
-                    let row: ArtifactRow = store.get(&id.0).expect("what is listed has a row");
+                    let row: ArtifactRow = store.get(id).expect("what is listed has a row");
                     let ArtifactState::Published { build_id, path, .. } = &row.state else {
                         panic!("{row:?} is listed and not published")
                     };

@@ -19,8 +19,8 @@ use swarm_core::input::{
     BinhostRequest, Control, DroneAction, HealAction, PingLoss, QueueRequest, RouteOutcome, SignedFile, UploadedFile,
 };
 use swarm_core::rows::{
-    ArtifactRow, BuildRow, DroneRow, DurationRow, EventRow, HealingRow, HistoryRow, MetaRow, NoticeRow, RouteKind, Run,
-    WishesRow,
+    ArtifactRow, BuildRow, DroneRow, DurationRow, EventRow, HealingRow, HistoryRow, MetaKey, MetaRow, NoticeRow,
+    RouteKind, Run, WishesRow,
 };
 use swarm_core::{Answer, Core, Effect, Input, Now, ReplyTo, Request, Settings, Sink, View};
 use swarm_protocol::artifact::{ArtifactAnswer, ArtifactAsk, ArtifactRef};
@@ -93,6 +93,8 @@ pub struct Farm {
     pub restricted: BTreeSet<String>,
     /// IUSE of what is signed.
     pub iuse: String,
+    /// What each drone held at the last check: one that now says it has fewer slots keeps it, and gets no more.
+    had: BTreeMap<String, usize>,
 }
 
 /// An order of the ladder, and how things stood when it left.
@@ -147,6 +149,7 @@ impl Farm {
             disk: Disk::default(),
             restricted: BTreeSet::new(),
             iuse: String::new(),
+            had: BTreeMap::new(),
         };
         let effects = farm.core.start(now);
         farm.after("controller starts", effects);
@@ -444,7 +447,7 @@ impl Farm {
 
     /// What is stored of a drone's health.
     pub fn healing(&self, name: &str) -> HealingRow {
-        self.store.get(&self.drones[name].id.0).unwrap_or_default()
+        self.store.get(&self.drones[name].id).unwrap_or_default()
     }
 
     /// The drone's machine is gone: no heartbeat, no answer.
@@ -609,10 +612,10 @@ impl Farm {
 
     /// From the stored rows, which are on disk before the order leaves.
     fn seen_escalation(&self, drone: &DroneId, rung: Rung, route: RouteKind) -> Escalation {
-        let row = self.store.get::<DroneRow>(&drone.0).expect("a known drone");
-        let healing = self.store.get::<HealingRow>(&drone.0).unwrap_or_default();
-        let wishes = self.store.get::<WishesRow>(&drone.0).unwrap_or_default();
-        let meta = self.store.get::<MetaRow>(&"meta".to_owned()).unwrap_or_default();
+        let row = self.store.get::<DroneRow>(drone).expect("a known drone");
+        let healing = self.store.get::<HealingRow>(drone).unwrap_or_default();
+        let wishes = self.store.get::<WishesRow>(drone).unwrap_or_default();
+        let meta = self.store.get::<MetaRow>(&MetaKey).unwrap_or_default();
         let may = |kind: DroneType| matches!(kind, DroneType::Lxc | DroneType::Qemu);
         let rebooting = |other: &HealingRow| {
             let acts = other.acting.as_ref().is_some_and(|acting| acting.rung == Rung::RebootContainer);
