@@ -16,5 +16,4 @@ pub mod spool;
 pub mod supervisor;
 pub mod upload;
 pub mod vitals;
-pub mod watch;
 pub mod worker;

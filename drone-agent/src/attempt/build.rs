@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use fs_err as fs;
+use swarm_common::files::{remove_tree, sync_folder};
+use swarm_common::process::stat;
 use swarm_protocol::artifact::ArtifactRef;
 use swarm_protocol::order::BuildJob;
 use swarm_protocol::report::{BuildResult, Failure, FailureClass, Phase};
 
-use super::dir::{AttemptDir, remove_tree, sync_dir};
-use super::identity::stat;
+use super::dir::AttemptDir;
 use super::log::LogWriter;
 use super::memory::Memory;
 use super::watch::{Ended, Output, Watch};
@@ -112,7 +113,7 @@ fn gather(attempt: &AttemptDir) -> (Vec<ArtifactRef>, Vec<String>) {
             fs::rename(&package.path, attempt.artifact_path(&package.artifact))?;
             artifacts.push(package.artifact);
         }
-        sync_dir(&place)?;
+        sync_folder(&place)?;
         remove_tree(&folders.packages)?;
         Ok((artifacts, damaged.iter().map(ToString::to_string).collect()))
     });

@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 use fs_err as fs;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-
-use super::identity::stat;
+use swarm_common::process::stat;
 
 /// Variable that marks what belongs to an attempt; its value is the attempt's directory.
 pub const MARK: &str = "BUILD_SWARM_ATTEMPT";

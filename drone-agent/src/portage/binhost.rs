@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use fs_err as fs;
+use swarm_common::files::{remove_if_there, remove_tree, write_if_changed};
 use swarm_protocol::report::BinhostAccess;
 use thiserror::Error;
 
 use super::own_key;
-use super::root::{RootConfig, RootKind, write_if_changed};
-use crate::attempt::dir::remove_tree;
+use super::root::{RootConfig, RootKind};
 
 /// Why the binhost could not be configured.
 #[derive(Debug, Error)]
@@ -95,13 +95,6 @@ pub fn write_wgetrc(access: &BinhostAccess, folder: &Path) -> io::Result<PathBuf
     drop(file);
     fs::rename(&fresh, &path)?;
     Ok(path)
-}
-
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-        Ok(()) | Err(_) => Ok(()),
-    }
 }
 
 /// Lets the root install from the binhost; does nothing if it may already. An empty address takes the access away. Of a

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use fs_err as fs;
 use fs_err::os::unix::fs::symlink;
+use swarm_common::files::remove_if_there;
 
 use super::mounts::PROGRAMS;
 use super::root::RootConfig;
@@ -64,10 +65,7 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
         }
         return Ok(());
     }
-    match fs::remove_file(to) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
+    remove_if_there(to)?;
     if found.is_symlink() {
         return symlink(fs::read_link(from)?, to);
     }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fs_err as fs;
+use swarm_common::files::remove_tree;
 use swarm_protocol::Cpv;
 use swarm_protocol::order::BuildJob;
 use swarm_protocol::report::{BinhostAccess, Failure, FailureClass, Phase};
@@ -17,7 +18,6 @@ use thiserror::Error;
 use super::binhost::{self, BinhostError};
 use super::root::{RootConfig, environment};
 use super::{layer, own_key};
-use crate::attempt::dir::remove_tree;
 
 /// Waits between looks at the binhost: three tries in seven seconds, so that a generation being published is waited for.
 const RETRIES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];

@@ -11,10 +11,10 @@ use std::process::Command;
 use std::time::UNIX_EPOCH;
 
 use fs_err as fs;
+use swarm_common::files::remove_tree;
 
 use super::binhost::{BinhostError, gpg, primary_fingerprints};
 use super::root::RootConfig;
-use crate::attempt::dir::remove_tree;
 
 /// Below the tree; the user's configuration layer leaves it out by its name.
 const HOME: &str = "etc/portage/gnupg-own";

@@ -16,13 +16,13 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
+use swarm_common::files::{remove_if_there, remove_tree, write_if_changed};
 use swarm_protocol::report::BinhostAccess;
 use thiserror::Error;
 
 use super::binhost::{self, BinhostError};
 use super::mounts::{self, MountError, Purpose};
 use super::{chroot, state};
-use crate::attempt::dir::remove_tree;
 
 /// What kind of root it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -427,20 +427,9 @@ fn link(target: &Path, link: &Path) -> io::Result<()> {
         return Ok(());
     }
     let fresh = link.with_extension("new");
-    let _ = fs::remove_file(&fresh);
+    remove_if_there(&fresh)?;
     fs_err::os::unix::fs::symlink(target, &fresh)?;
     fs::rename(&fresh, link)
-}
-
-/// Writes `text` to `path` by a temporary file, unless it is there already. Says whether it wrote.
-pub(crate) fn write_if_changed(path: &Path, text: &str) -> io::Result<bool> {
-    if fs::read_to_string(path).is_ok_and(|now| now == text) {
-        return Ok(false);
-    }
-    let fresh = path.with_extension("new");
-    fs::write(&fresh, text)?;
-    fs::rename(&fresh, path)?;
-    Ok(true)
 }
 
 #[cfg(test)]
@@ -533,13 +522,5 @@ mod tests {
         link(Path::new("/a"), &at).unwrap();
         link(Path::new("/b"), &at).unwrap();
         assert_eq!(fs::read_link(&at).unwrap(), Path::new("/b"));
-    }
-
-    #[test]
-    fn a_file_that_is_right_already_is_not_written_again() {
-        let dir = tempfile::tempdir().unwrap();
-        let at = dir.path().join("f.conf");
-        assert!(write_if_changed(&at, "x").unwrap());
-        assert!(!write_if_changed(&at, "x").unwrap());
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use swarm_common::files::write_if_changed;
 use swarm_protocol::machine::{PortageState, TreeState};
 use thiserror::Error;
 
@@ -100,7 +101,7 @@ pub fn write_base_list(root: &RootConfig) -> Result<(), StateError> {
     let packages: Vec<BasePackage> =
         if nothing_installed(&root.at("var/db/pkg"))? { Vec::new() } else { ask(root, "base")? };
     let text = serde_json::to_string(&packages).map_err(|e| StateError::BaseList(path.clone(), e))?;
-    super::root::write_if_changed(&path, &text)?;
+    write_if_changed(&path, &text)?;
     Ok(())
 }
 

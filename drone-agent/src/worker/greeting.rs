@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use drone_core::{Held, Input};
+use swarm_common::errors::chain;
+use swarm_common::watch::{blocking, spawn};
 use swarm_protocol::machine::{Machine, PortageState};
 use swarm_protocol::report::{BinhostAccess, Hello, HelloAnswer, Role};
 use swarm_protocol::subject::ReportKind;
@@ -18,8 +20,6 @@ use crate::portage::{RootConfig, configure_binhost};
 use crate::supervisor::child::SUPERVISOR;
 use crate::supervisor::holding;
 use crate::supervisor::voice::HELLO_TIMEOUT;
-use crate::upload::chain;
-use crate::watch::{blocking, spawn};
 
 /// What hello's own tasks bring back.
 pub(crate) enum News {

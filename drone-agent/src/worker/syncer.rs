@@ -8,18 +8,18 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
+use swarm_common::errors::chain;
+use swarm_common::files::remove_tree;
+use swarm_common::watch::blocking;
 use swarm_protocol::report::{SyncAnswer, SyncReport};
 use swarm_protocol::subject::ReportKind;
 use swarm_protocol::{InstanceId, StoreId};
 use tracing::{debug, info, warn};
 
-use crate::attempt::dir::remove_tree;
 use crate::attempt::tree;
 use crate::bus::Link;
 use crate::config::Config;
 use crate::portage::{RootConfig, root, state};
-use crate::upload::chain;
-use crate::watch::blocking;
 
 const ASK_TIMEOUT: Duration = Duration::from_secs(15);
 const WAIT_MIN: Duration = Duration::from_millis(250);
