@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex};
 use futures::future::BoxFuture;
 use serde_json::Value;
 use swarm_controller::engine::Outlet;
-use swarm_controller::healing::Tell;
 use swarm_controller::notices::{MailSecurity, MailSettings, Notices, NotifySettings, UrlSource, WebhookSettings};
-use swarm_core::Input;
 use swarm_core::rows::{NoticeKind, NoticeRow, NoticeState};
+use swarm_core::tell::Stopped;
+use swarm_core::{Input, Tell};
 
 const PASSWORD: &str = "correct horse battery staple";
 
@@ -314,6 +314,10 @@ impl Tell for Told {
     fn tell(&self, input: Input) -> BoxFuture<'_, ()> {
         self.offer(input);
         Box::pin(std::future::ready(()))
+    }
+    fn tell_blocking(&self, input: Input) -> Result<(), Stopped> {
+        self.offer(input);
+        Ok(())
     }
 }
 

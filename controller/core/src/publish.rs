@@ -168,8 +168,7 @@ impl Core {
     fn sign(&mut self, artifact: ArtifactId) {
         let Some(row) = self.rows.artifacts.get(&artifact) else { return };
         let ArtifactState::Uploaded { build_id, .. } = row.state else { return };
-        let Ok(cpv) = row.cpv.parse::<Cpv>() else { return };
-        let path = format!("{}/{}-{build_id}.gpkg.tar", cpv.cp(), cpv.pf());
+        let Some(path) = row.path() else { return };
         let (index, restricted) = (row.index.clone(), row.is_restricted());
         let work = BinhostWork::Sign { artifact, index, build_id, path, restricted };
         self.effects.push(Effect::Binhost(work));

@@ -32,10 +32,10 @@ pub enum RoomError {
 }
 
 /// Whether each of these folders' disks keeps `percent` free with `package` bytes more.
-pub fn check(places: &[&Path], package: u64, percent: u32) -> Result<(), RoomError> {
-    for place in places {
-        let name = || place.display().to_string();
-        let disk = nix::sys::statvfs::statvfs(*place).map_err(|error| RoomError::Unknown(name(), error.into()))?;
+pub fn check(folders: &[&Path], package: u64, percent: u32) -> Result<(), RoomError> {
+    for folder in folders {
+        let name = || folder.display().to_string();
+        let disk = nix::sys::statvfs::statvfs(*folder).map_err(|error| RoomError::Unknown(name(), error.into()))?;
         let unit = disk.fragment_size();
         let free = disk.blocks_available() * unit;
         // as df counts: what is kept for root is nobody's room

@@ -15,7 +15,7 @@ use super::snippet;
 const VERSIONS: [&str; 2] = ["3.0.83", "3.0.82.2"];
 
 fn project() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
 }
 
 /// A prefix with Portage, whose PKGDIR is what we published.
@@ -55,7 +55,9 @@ impl Prefix {
         for n in 0..count {
             let (sample, build_id) = varied(n);
             fs_err::write(&upload, sample.build()).unwrap();
-            let signed = sign_into(&upload, &self.pkgdir(), build_id, &self.key, &Limits::default()).unwrap();
+            let signed =
+                sign_into(&upload, &self.pkgdir(), &sample.path(build_id), build_id, &self.key, &Limits::default())
+                    .unwrap();
             index.insert(signed.stanza);
         }
         index

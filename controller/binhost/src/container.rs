@@ -237,7 +237,7 @@ mod tests {
     use std::io::Cursor;
 
     use super::*;
-    use crate::binhost::samples::{raw_tar, sample};
+    use crate::samples::{raw_tar, sample};
 
     fn layout(bytes: &[u8]) -> Result<Layout, ContainerError> {
         Layout::read(&mut Cursor::new(bytes), bytes.len() as u64)

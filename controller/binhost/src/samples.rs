@@ -1,13 +1,18 @@
-//! Packages made in memory for the tests of this folder, laid out as Portage lays them out.
+//! Packages made in memory, laid out as Portage lays them out: for the tests of this crate and of those above it. The program
+//! never comes here.
+
+#![expect(clippy::unwrap_used, reason = "for tests only, and a feature of its own would build the crate twice")]
 
 use std::path::{Path, PathBuf};
+
+use swarm_protocol::Cpv;
 
 use super::container::{BLOCK, RECORD, header};
 use super::manifest::{self, Sums};
 use super::metadata::{Metadata, Packing};
 
 /// A tar of regular files with exactly these paths, well-formed or not.
-pub(crate) fn raw_tar(members: &[(&str, &[u8])]) -> Vec<u8> {
+pub fn raw_tar(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (path, content) in members {
         let mut head = header("placeholder", content.len() as u64, 1_700_000_000).unwrap();
@@ -24,15 +29,19 @@ pub(crate) fn raw_tar(members: &[(&str, &[u8])]) -> Vec<u8> {
 
 /// A package to be altered and built.
 #[derive(Clone)]
-pub(crate) struct Sample {
+pub struct Sample {
+    /// Folder in the container, `<pf>-<build_id>`; also the name of the file.
     pub folder: String,
+    /// Metadata, in the order it is packed.
     pub keys: Vec<(String, String)>,
+    /// The image's bytes; no tar, since nobody looks inside.
     pub image: Vec<u8>,
+    /// How metadata and image are packed, and the ending that says so.
     pub packing: (Packing, &'static str),
 }
 
 /// `app-misc/hello-1.1`, BUILD_ID 1.
-pub(crate) fn sample() -> Sample {
+pub fn sample() -> Sample {
     let keys = [
         ("BUILD_ID", "1"),
         ("BUILD_TIME", "1795449718\n"),
@@ -71,6 +80,17 @@ impl Sample {
         self
     }
 
+    /// Where the core has it put under this BUILD_ID, below its index's folder.
+    pub fn path(&self, build_id: u32) -> String {
+        let value = |key: &str| {
+            let found = self.keys.iter().find(|(name, _)| name == key);
+            found.map(|(_, value)| value.trim()).unwrap_or_default()
+        };
+        let cpv: Cpv = format!("{}/{}", value("CATEGORY"), value("PF")).parse().unwrap();
+        format!("{}/{}-{build_id}.gpkg.tar", cpv.cp(), cpv.pf())
+    }
+
+    /// The keys as a package has them.
     pub fn metadata(&self) -> Metadata {
         let members: Vec<(String, &[u8])> =
             self.keys.iter().map(|(key, value)| (format!("metadata/{key}"), value.as_bytes())).collect();
@@ -88,10 +108,12 @@ impl Sample {
         ]
     }
 
+    /// The Manifest that fits the members.
     pub fn manifest(&self) -> String {
         self.members().iter().map(|(name, content)| manifest::line(name, &Sums::of(content)) + "\n").collect()
     }
 
+    /// The package with this Manifest, true or not.
     pub fn build_with(&self, manifest: &str) -> Vec<u8> {
         let mut members = self.members();
         members.push(("Manifest".to_owned(), manifest.as_bytes().to_vec()));
@@ -102,10 +124,12 @@ impl Sample {
         raw_tar(&members)
     }
 
+    /// The package.
     pub fn build(&self) -> Vec<u8> {
         self.build_with(&self.manifest())
     }
 
+    /// Puts the package into `folder` and answers where.
     pub fn write(&self, folder: &Path) -> PathBuf {
         let path = folder.join(format!("{}.gpkg.tar", self.folder));
         fs_err::write(&path, self.build()).unwrap();

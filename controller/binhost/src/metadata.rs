@@ -186,7 +186,7 @@ fn pack_bytes(plain: &[u8], packing: Packing) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::binhost::samples::{raw_tar, sample};
+    use crate::samples::{raw_tar, sample};
 
     const LIMIT: u64 = 1 << 20;
 

@@ -204,7 +204,7 @@ fn is_default(key: &str, value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::binhost::samples::sample;
+    use crate::samples::sample;
 
     fn listed() -> Listed {
         Listed {

@@ -1,20 +1,19 @@
 //! Does what the core has decided about a drone that does not work: by its supervisor over the bus, by SSH, or by the operator's
 //! command on the hypervisor. Each has a bound in time, and each outcome is told.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use swarm_core::Input;
 use swarm_core::effect::{Escalation, Route};
 use swarm_core::input::RouteOutcome;
-use swarm_protocol::StoreId;
-use swarm_protocol::order::{Escalated, OrderAnswer, Task};
+use swarm_core::{Input, Tell};
+use swarm_protocol::order::{OrderAnswer, Task};
 use tracing::{info, warn};
 
-use super::ssh::{Login, Ssh};
-use super::{Bus, Tell};
+use super::Bus;
+use super::outcome::outcome_of;
+use super::ssh::{Login, Ssh, SshSettings};
 use crate::bus::link::OrderError;
 use crate::engine::Work;
 use crate::program::{self, ProgramError};
@@ -22,28 +21,17 @@ use crate::program::{self, ProgramError};
 /// Orders under way at one time; a drone has at most one.
 const UNDER_WAY: usize = 64;
 
-/// What the medic needs to know.
-#[derive(Debug, Clone)]
-pub struct MedicSettings {
-    /// The controller's data directory; known hosts are kept below it.
-    pub data: PathBuf,
-    /// The store, for orders by SSH.
-    pub store_id: StoreId,
-    /// What SSH runs on a drone, program and first arguments.
-    pub ssh_command: Vec<String>,
-}
-
 /// Carries out the ladder's orders.
-pub struct Medic {
+pub struct Escalations {
     bus: Arc<dyn Bus>,
     engine: Arc<dyn Tell>,
     ssh: Ssh,
 }
 
-impl Medic {
-    /// A medic who reaches drones by `bus` and tells `engine`.
-    pub fn new(bus: Arc<dyn Bus>, engine: Arc<dyn Tell>, settings: MedicSettings) -> Self {
-        Self { bus, engine, ssh: Ssh::new(settings) }
+impl Escalations {
+    /// Reaches drones by `bus` or by SSH, and tells `engine` what became of each order.
+    pub fn new(bus: Arc<dyn Bus>, engine: Arc<dyn Tell>, ssh: SshSettings) -> Self {
+        Self { bus, engine, ssh: Ssh::new(ssh) }
     }
 
     /// Carries out orders until no more can come.
@@ -86,25 +74,13 @@ impl Medic {
             Ok(OrderAnswer::Escalated { generation: answered, .. }) if answered != generation => {
                 failed("the drone answered another order")
             }
-            Ok(OrderAnswer::Escalated { outcome, .. }) => told(outcome),
+            Ok(OrderAnswer::Escalated { outcome, .. }) => outcome_of(outcome),
             Ok(OrderAnswer::Refused { reason }) => RouteOutcome::Failed { detail: reason },
             Ok(OrderAnswer::NotUnderstood { .. }) => failed("its agent is too old for this; upgrade it"),
             Ok(_) => failed("its answer makes no sense"),
             Err(OrderError::Absent { .. }) => failed("its supervisor is not on the bus"),
             Err(OrderError::Silent { .. }) => RouteOutcome::TimedOut {},
             Err(OrderError::Failed { reason, .. }) => RouteOutcome::Failed { detail: reason },
-        }
-    }
-}
-
-/// A drone's word as the core takes it.
-pub(super) fn told(outcome: Escalated) -> RouteOutcome {
-    match outcome {
-        Escalated::Done { detail } => RouteOutcome::Done { detail },
-        Escalated::DryRun { detail } => RouteOutcome::DryRun { detail },
-        Escalated::Refused { why, detail } => RouteOutcome::Refused { why, detail },
-        Escalated::Unknown => {
-            RouteOutcome::Failed { detail: "the drone answered in a later version's words".to_owned() }
         }
     }
 }

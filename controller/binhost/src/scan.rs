@@ -103,7 +103,7 @@ fn sums(mut file: impl Read + Seek) -> io::Result<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::binhost::samples::sample;
+    use crate::samples::sample;
 
     #[test]
     fn every_sound_package_is_listed_and_every_other_is_named() {

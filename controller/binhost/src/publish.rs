@@ -1,4 +1,4 @@
-//! Makes the package clients get out of an uploaded one: BUILD_ID and folder of the controller's choice, every member signed,
+//! Makes the package clients get out of an uploaded one: BUILD_ID and path of the core's choice, every member signed,
 //! the Manifest clear-signed; laid out as Portage lays out its own. The image is streamed and checked on the way.
 
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
@@ -62,7 +62,7 @@ pub enum PublishError {
 /// A signed package at its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signed {
-    /// Path below the index's folder: `<cat>/<pn>/<pf>-<build_id>.gpkg.tar`.
+    /// Path below the index's folder, as it was ordered.
     pub path: String,
     /// Lower-case hex.
     pub sha256: String,
@@ -78,19 +78,19 @@ pub struct Signed {
     pub stanza: Stanza,
 }
 
-/// Signs the upload `incoming` as BUILD_ID `build_id` into the index folder `index`, which is made if it is not there. Doing it
-/// again replaces the file. Durable when it returns; the upload stays.
+/// Signs the upload `incoming` as BUILD_ID `build_id` to `path` below the index folder `index`; folders are made if they are not
+/// there. Doing it again replaces the file. Durable when it returns; the upload stays.
 pub fn sign_into(
     incoming: &Path,
     index: &Path,
+    path: &str,
     build_id: u32,
     key: &SigningKey,
     limits: &Limits,
 ) -> Result<Signed, PublishError> {
     let upload = |problem| PublishError::Upload { path: incoming.to_owned(), problem };
     let opened = Opened::read(incoming, limits).map_err(upload)?;
-    let path = format!("{}/{}-{build_id}.gpkg.tar", opened.cpv.cp(), opened.cpv.pf());
-    let target = index.join(&path);
+    let target = index.join(path);
     let write = |source| PublishError::Write { path: target.clone(), source };
     let folder = target.parent().unwrap_or(index);
     durable::create_folders(folder).map_err(write)?;
@@ -100,7 +100,7 @@ pub fn sign_into(
     let (sums, metadata, cpv) = job.write(BufWriter::with_capacity(1 << 17, file.as_file_mut()))?;
     durable::place(file, &target, 0o644, now).map_err(write)?;
     durable::sync_folder(folder).map_err(write)?;
-    let listed = Listed { path, size: sums.size, mtime: now, md5: sums.md5, sha1: sums.sha1 };
+    let listed = Listed { path: path.to_owned(), size: sums.size, mtime: now, md5: sums.md5, sha1: sums.sha1 };
     let stanza = Stanza::of(&cpv, build_id, &metadata, &listed)
         .map_err(|(key, source)| upload(Problem::Dependency { key, source }))?;
     let Listed { path, size, mtime, md5, sha1 } = listed;
@@ -293,16 +293,16 @@ mod tests {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     use super::*;
-    use crate::binhost::gpkg::inspect;
-    use crate::binhost::metadata::Packing;
-    use crate::binhost::samples::{Sample, sample};
+    use crate::gpkg::inspect;
+    use crate::metadata::Packing;
+    use crate::samples::{Sample, sample};
 
-    struct Place {
+    struct Bench {
         dir: tempfile::TempDir,
         key: SigningKey,
     }
 
-    impl Place {
+    impl Bench {
         fn new() -> Self {
             let dir = tempfile::tempdir().unwrap();
             let key = SigningKey::load_or_create(&dir.path().join("key"), "Test <test@test.invalid>").unwrap();
@@ -315,7 +315,7 @@ mod tests {
 
         fn sign(&self, sample: &Sample, build_id: u32) -> Result<Signed, PublishError> {
             let upload = sample.write(self.dir.path());
-            sign_into(&upload, &self.index(), build_id, &self.key, &Limits::default())
+            sign_into(&upload, &self.index(), &sample.path(build_id), build_id, &self.key, &Limits::default())
         }
 
         fn files(&self) -> Vec<String> {
@@ -330,12 +330,12 @@ mod tests {
 
     #[test]
     fn a_signed_package_is_sound_and_has_its_new_build_id() {
-        let place = Place::new();
+        let bench = Bench::new();
         for packing in [(Packing::Zstd, ".zst"), (Packing::Gzip, ".gz"), (Packing::Bzip2, ".bz2"), (Packing::None, "")]
         {
-            let signed = place.sign(&Sample { packing, ..sample() }, 7).unwrap();
+            let signed = bench.sign(&Sample { packing, ..sample() }, 7).unwrap();
             assert_eq!(signed.path, "app-misc/hello/hello-1.1-7.gpkg.tar");
-            let target = place.index().join(&signed.path);
+            let target = bench.index().join(&signed.path);
             let found = inspect(&target, &Limits::default()).unwrap();
             assert_eq!((found.value("BUILD_ID"), &found.sha256, found.size), ("7", &signed.sha256, signed.size));
             let bytes = fs_err::read(&target).unwrap();
@@ -350,9 +350,9 @@ mod tests {
 
     #[test]
     fn the_members_stand_in_portages_order_in_their_new_folder() {
-        let place = Place::new();
-        let signed = place.sign(&sample(), 3).unwrap();
-        let bytes = fs_err::read(place.index().join(&signed.path)).unwrap();
+        let bench = Bench::new();
+        let signed = bench.sign(&sample(), 3).unwrap();
+        let bytes = fs_err::read(bench.index().join(&signed.path)).unwrap();
         let mut archive = tar::Archive::new(bytes.as_slice());
         let names: Vec<String> =
             archive.entries().unwrap().map(|e| e.unwrap().path().unwrap().display().to_string()).collect();
@@ -363,8 +363,8 @@ mod tests {
 
     #[test]
     fn the_stanza_is_about_the_signed_file() {
-        let place = Place::new();
-        let signed = place.sign(&sample(), 3).unwrap();
+        let bench = Bench::new();
+        let signed = bench.sign(&sample(), 3).unwrap();
         let block = signed.stanza.render("x86_64-pc-linux-gnu");
         for line in [
             "BUILD_ID: 3".to_owned(),
@@ -381,33 +381,33 @@ mod tests {
 
     #[test]
     fn builds_with_other_use_flags_stand_side_by_side_and_a_repeat_replaces_itself() {
-        let place = Place::new();
-        place.sign(&sample(), 1).unwrap();
-        place.sign(&sample().with("USE", "amd64 nls"), 2).unwrap();
-        place.sign(&sample(), 1).unwrap();
-        assert_eq!(place.files(), ["hello-1.1-1.gpkg.tar", "hello-1.1-2.gpkg.tar"]);
+        let bench = Bench::new();
+        bench.sign(&sample(), 1).unwrap();
+        bench.sign(&sample().with("USE", "amd64 nls"), 2).unwrap();
+        bench.sign(&sample(), 1).unwrap();
+        assert_eq!(bench.files(), ["hello-1.1-1.gpkg.tar", "hello-1.1-2.gpkg.tar"]);
     }
 
     #[test]
     fn a_signed_package_can_be_signed_again() {
-        let place = Place::new();
-        let first = place.sign(&sample(), 1).unwrap();
-        let path = place.index().join(first.path);
-        let again = sign_into(&path, &place.index(), 2, &place.key, &Limits::default()).unwrap();
-        assert!(inspect(&place.index().join(again.path), &Limits::default()).is_ok());
+        let bench = Bench::new();
+        let first = bench.sign(&sample(), 1).unwrap();
+        let path = bench.index().join(first.path);
+        let again = sign_into(&path, &bench.index(), &sample().path(2), 2, &bench.key, &Limits::default()).unwrap();
+        assert!(inspect(&bench.index().join(again.path), &Limits::default()).is_ok());
     }
 
     #[test]
     fn a_refused_package_leaves_nothing_behind() {
-        let place = Place::new();
+        let bench = Bench::new();
         let manifest = sample().manifest();
         let mut evil = sample();
         evil.image[0] ^= 1;
-        let upload = place.dir.path().join("evil.gpkg.tar");
+        let upload = bench.dir.path().join("evil.gpkg.tar");
         fs_err::write(&upload, evil.build_with(&manifest)).unwrap();
-        let refused = sign_into(&upload, &place.index(), 1, &place.key, &Limits::default()).unwrap_err();
+        let refused = sign_into(&upload, &bench.index(), &evil.path(1), 1, &bench.key, &Limits::default()).unwrap_err();
         let PublishError::Upload { problem: Problem::Mismatch(member), .. } = refused else { panic!("{refused:?}") };
         assert_eq!(member, "image.tar.zst");
-        assert_eq!(place.files(), [] as [&str; 0]);
+        assert_eq!(bench.files(), [] as [&str; 0]);
     }
 }

@@ -317,7 +317,7 @@ fn is_name(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::binhost::samples::{Sample, sample};
+    use crate::samples::{Sample, sample};
 
     fn inspect_bytes(bytes: &[u8]) -> Result<Inspected, GpkgError> {
         let dir = tempfile::tempdir().unwrap();

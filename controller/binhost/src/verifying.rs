@@ -4,30 +4,39 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use swarm_core::input::BinhostRequest;
 use swarm_core::rows::{ArtifactRow, IndexRow};
-use swarm_core::table::Source;
-use swarm_core::{Answer, Input, Request};
-use tokio::runtime::Handle;
 use tracing::{error, info, warn};
 
-use super::service::Places;
+use super::service::Folders;
 use super::verify::{self, Options, Report, World};
-use crate::engine::EngineHandle;
-use crate::store::Store;
+
+/// What the swarm has written down of its packages, and who changes it. Both methods block.
+pub trait Ledger: Send + Sync + 'static {
+    /// Committed rows of this moment.
+    ///
+    /// # Errors
+    /// When they can't be read; said as text.
+    fn rows(&self) -> Result<(Vec<ArtifactRow>, Vec<IndexRow>), String>;
+
+    /// Asks for a change in the name of `actor`; answers how much it touched.
+    ///
+    /// # Errors
+    /// When it was not made; said as text.
+    fn ask(&self, actor: &str, request: BinhostRequest) -> Result<u64, String>;
+}
 
 /// The last check, or the one under way.
 #[derive(Clone)]
 pub struct Verifying {
-    places: Places,
+    folders: Folders,
     rate: u64,
-    store: Store,
-    engine: EngineHandle,
+    ledger: Arc<dyn Ledger>,
     report: Arc<Mutex<Option<Report>>>,
 }
 
 impl Verifying {
     /// Nothing was checked yet. `rate` is in bytes per second.
-    pub fn new(places: Places, rate: u64, store: Store, engine: EngineHandle) -> Self {
-        Self { places, rate, store, engine, report: Arc::default() }
+    pub fn new(folders: Folders, rate: u64, ledger: Arc<dyn Ledger>) -> Self {
+        Self { folders, rate, ledger, report: Arc::default() }
     }
 
     /// How it stands; none before the first.
@@ -35,7 +44,7 @@ impl Verifying {
         self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Begins; false if one is under way. `actor` stands in the events. To be called within the runtime.
+    /// Begins; false if one is under way. `actor` stands in the events.
     pub fn start(&self, actor: &str, rebuild: bool, force: bool) -> bool {
         {
             let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
@@ -44,13 +53,12 @@ impl Verifying {
             }
             *report = Some(Report { running: true, ..Report::default() });
         }
-        let own = self.clone();
-        let (runtime, actor) = (Handle::current(), actor.to_owned());
+        let (own, actor) = (self.clone(), actor.to_owned());
         let spawned = std::thread::Builder::new().name("verify".to_owned()).spawn(move || {
             let options = Options { rate: own.rate, rebuild, force };
-            let world = Engine { own: &own, runtime, actor };
+            let world = Own { own: &own, actor };
             let _ended = Ended(&own);
-            let report = verify::verify(&own.places, &options, &world);
+            let report = verify::verify(&own.folders, &options, &world);
             match &report.stopped {
                 Some(reason) => warn!(%reason, "the check of the binhost was broken off"),
                 None => {
@@ -83,28 +91,19 @@ impl Drop for Ended<'_> {
     }
 }
 
-struct Engine<'a> {
+/// The ledger, and the report that grows.
+struct Own<'a> {
     own: &'a Verifying,
-    runtime: Handle,
     actor: String,
 }
 
-impl World for Engine<'_> {
+impl World for Own<'_> {
     fn rows(&self) -> Result<(Vec<ArtifactRow>, Vec<IndexRow>), String> {
-        let rows = self.own.store.read().map_err(|error| error.to_string())?;
-        let artifacts = rows.rows::<ArtifactRow>().map_err(|error| error.to_string())?;
-        Ok((artifacts, rows.rows::<IndexRow>().map_err(|error| error.to_string())?))
+        self.own.ledger.rows()
     }
 
     fn tell(&self, request: BinhostRequest) -> Result<u64, String> {
-        let actor = self.actor.clone();
-        let asked = self.own.engine.ask(|reply| Input::Request { actor, request: Request::Binhost(request), reply });
-        match self.runtime.block_on(asked) {
-            Ok(Answer::Done(done)) => Ok(done.touched),
-            Ok(Answer::Refused(refusal)) => Err(refusal.error),
-            Ok(_) => Err("the engine gave an answer that does not fit".to_owned()),
-            Err(error) => Err(error.to_string()),
-        }
+        self.own.ledger.ask(&self.actor, request)
     }
 
     fn show(&self, report: &Report) {

@@ -5,18 +5,18 @@ use std::cell::RefCell;
 use swarm_protocol::{ArtifactId, DroneId, Fence};
 
 use super::*;
-use crate::binhost::gpkg::Limits;
-use crate::binhost::pair::Pair;
-use crate::binhost::publish::sign_into;
-use crate::binhost::samples::{Sample, sample};
-use crate::binhost::sign::SigningKey;
+use crate::gpkg::Limits;
+use crate::pair::Pair;
+use crate::publish::sign_into;
+use crate::samples::{Sample, sample};
+use crate::sign::SigningKey;
 
 const TIMESTAMP: u64 = 1_700_000_000;
 
 /// A binhost with three public packages, one restricted, and the rows of all.
 struct Shop {
     dir: tempfile::TempDir,
-    places: Places,
+    folders: Folders,
     artifacts: RefCell<Vec<ArtifactRow>>,
     told: RefCell<Vec<BinhostRequest>>,
 }
@@ -33,15 +33,15 @@ impl Shop {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
-        let places = Places { root: at("root"), private: at("private"), incoming: at("incoming") };
+        let folders = Folders { root: at("root"), private: at("private"), incoming: at("incoming") };
         let key = SigningKey::load_or_create(&at("key"), "Test <test@test.invalid>").unwrap();
         let (mut pair, mut artifacts) = (Pair::new([("ARCH".to_owned(), "amd64".to_owned())].into()), Vec::new());
         let samples = [named("one-1"), named("two-1"), named("three-1"), named("bound-1").with("RESTRICT", "bindist")];
         for (id, sample) in (1..).zip(samples) {
             let restricted = sample.keys.iter().any(|(key, _)| key == "RESTRICT");
             let upload = sample.write(dir.path());
-            let folder = places.folder(&index(), restricted);
-            let signed = sign_into(&upload, &folder, 1, &key, &Limits::default()).unwrap();
+            let folder = folders.of(&index(), restricted);
+            let signed = sign_into(&upload, &folder, &sample.path(1), 1, &key, &Limits::default()).unwrap();
             pair.insert(signed.stanza.clone());
             artifacts.push(ArtifactRow {
                 id: ArtifactId(id),
@@ -67,12 +67,12 @@ impl Shop {
                 imported: None,
             });
         }
-        pair.write(&places.folder(&index(), false), &places.folder(&index(), true), TIMESTAMP).unwrap();
-        Self { dir, places, artifacts: RefCell::new(artifacts), told: RefCell::default() }
+        pair.write(&folders.of(&index(), false), &folders.of(&index(), true), TIMESTAMP).unwrap();
+        Self { dir, folders, artifacts: RefCell::new(artifacts), told: RefCell::default() }
     }
 
     fn verify_with(&self, options: &Options) -> Report {
-        verify(&self.places, options, self)
+        verify(&self.folders, options, self)
     }
 
     fn verify(&self) -> Report {
@@ -80,13 +80,13 @@ impl Shop {
     }
 
     fn file(&self, pf: &str) -> PathBuf {
-        let tree = if pf == "bound-1" { &self.places.private } else { &self.places.root };
+        let tree = if pf == "bound-1" { &self.folders.private } else { &self.folders.root };
         let name = pf.strip_suffix("-1").unwrap();
         tree.join(index().to_string()).join(format!("app-misc/{name}/{pf}-1.gpkg.tar"))
     }
 
     fn packages(&self, restricted: bool) -> PathBuf {
-        self.places.folder(&index(), restricted).join("Packages")
+        self.folders.of(&index(), restricted).join("Packages")
     }
 }
 
@@ -164,7 +164,7 @@ fn a_disk_that_is_not_mounted_takes_nothing_out() {
 #[test]
 fn a_restricted_file_in_the_public_tree_is_moved_and_a_copy_removed() {
     let shop = Shop::new();
-    let stray = shop.places.root.join(index().to_string()).join("app-misc/bound/bound-1-1.gpkg.tar");
+    let stray = shop.folders.root.join(index().to_string()).join("app-misc/bound/bound-1-1.gpkg.tar");
     for keep in [false, true] {
         fs_err::create_dir_all(stray.parent().unwrap()).unwrap();
         fs_err::copy(shop.file("bound-1"), &stray).unwrap();
@@ -199,17 +199,17 @@ fn a_time_that_is_not_the_indexes_is_set_right() {
 #[test]
 fn files_nobody_knows_are_named_and_left_alone() {
     let shop = Shop::new();
-    let strange = shop.places.root.join("amd64/base/notes.txt");
+    let strange = shop.folders.root.join("amd64/base/notes.txt");
     fs_err::write(&strange, "x").unwrap();
-    fs_err::write(shop.places.root.join("binhost.asc"), "key").unwrap();
-    fs_err::write(shop.places.root.join("amd64/.swarm-x"), "being written").unwrap();
-    fs_err::os::unix::fs::symlink("base", shop.places.root.join("amd64/stable")).unwrap();
+    fs_err::write(shop.folders.root.join("binhost.asc"), "key").unwrap();
+    fs_err::write(shop.folders.root.join("amd64/.swarm-x"), "being written").unwrap();
+    fs_err::os::unix::fs::symlink("base", shop.folders.root.join("amd64/stable")).unwrap();
     // one on its way into an index, and one on its way out
     for (name, id) in [("four", 8), ("five", 9)] {
-        let folder = shop.places.root.join(index().to_string()).join(format!("app-misc/{name}"));
+        let folder = shop.folders.root.join(index().to_string()).join(format!("app-misc/{name}"));
         fs_err::create_dir_all(&folder).unwrap();
         let path = format!("app-misc/{name}/{name}-1-2.gpkg.tar");
-        fs_err::write(shop.places.root.join(index().to_string()).join(&path), "x").unwrap();
+        fs_err::write(shop.folders.root.join(index().to_string()).join(&path), "x").unwrap();
         let mut row = shop.artifacts.borrow()[0].clone();
         (row.id, row.cpv) = (ArtifactId(id), format!("app-misc/{name}-1"));
         row.state = if id == 8 {
@@ -253,7 +253,7 @@ fn rewrite(shop: &Shop, restricted: bool, change: fn(String) -> String) {
     let path = shop.packages(restricted);
     let text = change(fs_err::read_to_string(&path).unwrap());
     fs_err::write(&path, &text).unwrap();
-    fs_err::write(path.with_extension("gz"), crate::binhost::chunks::gzip(text.as_bytes()).unwrap()).unwrap();
+    fs_err::write(path.with_extension("gz"), crate::chunks::gzip(text.as_bytes()).unwrap()).unwrap();
 }
 
 #[test]

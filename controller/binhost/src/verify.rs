@@ -12,11 +12,10 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 use swarm_core::input::BinhostRequest;
 use swarm_core::rows::{ArtifactRow, ArtifactState, IndexKey, IndexRow};
-use swarm_protocol::Cpv;
 
 use super::durable::{self, TEMPORARY};
 use super::index::Index;
-use super::service::Places;
+use super::service::Folders;
 
 /// Findings kept; the rest is counted.
 const MAX_FINDINGS: usize = 1_000;
@@ -106,8 +105,8 @@ pub struct Options {
 }
 
 /// Checks everything; blocks for as long as the rate makes it.
-pub fn verify(places: &Places, options: &Options, world: &dyn World) -> Report {
-    let mut verifier = Verifier { places, options, world, report: Report { running: true, ..Report::default() } };
+pub fn verify(folders: &Folders, options: &Options, world: &dyn World) -> Report {
+    let mut verifier = Verifier { folders, options, world, report: Report { running: true, ..Report::default() } };
     if let Err(stopped) = verifier.run() {
         verifier.report.stopped = Some(stopped);
     }
@@ -117,7 +116,7 @@ pub fn verify(places: &Places, options: &Options, world: &dyn World) -> Report {
 }
 
 struct Verifier<'a> {
-    places: &'a Places,
+    folders: &'a Folders,
     options: &'a Options,
     world: &'a dyn World,
     report: Report,
@@ -167,12 +166,12 @@ impl Verifier<'_> {
     }
 
     fn file(&self, one: &Published<'_>) -> PathBuf {
-        self.places.folder(&one.row.index, one.restricted).join(one.path)
+        self.folders.of(&one.row.index, one.restricted).join(one.path)
     }
 
     /// Where it would lie in the other tree.
     fn stray(&self, one: &Published<'_>) -> PathBuf {
-        self.places.folder(&one.row.index, !one.restricted).join(one.path)
+        self.folders.of(&one.row.index, !one.restricted).join(one.path)
     }
 
     fn package(&mut self, one: &Published<'_>) -> Result<(), String> {
@@ -263,7 +262,7 @@ impl Verifier<'_> {
     /// Files in the trees that no row stands for.
     fn strangers(&mut self) -> Result<(), String> {
         let mut candidates = Vec::new();
-        for tree in [&self.places.root, &self.places.private] {
+        for tree in [&self.folders.root, &self.folders.private] {
             for path in files_below(tree).map_err(|error| error.to_string())? {
                 candidates.push((tree.clone(), path));
             }
@@ -280,15 +279,7 @@ impl Verifier<'_> {
     }
 
     fn place_of(&self, row: &ArtifactRow) -> Option<PathBuf> {
-        let folder = self.places.folder(&row.index, row.is_restricted());
-        match &row.state {
-            ArtifactState::Published { path, .. } | ArtifactState::Retired { path, .. } => Some(folder.join(path)),
-            ArtifactState::Uploaded { build_id, .. } => {
-                let cpv: Cpv = row.cpv.parse().ok()?;
-                Some(folder.join(format!("{}/{}-{build_id}.gpkg.tar", cpv.cp(), cpv.pf())))
-            }
-            ArtifactState::Ticketed {} | ArtifactState::Gone { .. } => None,
-        }
+        Some(self.folders.of(&row.index, row.is_restricted()).join(row.path()?))
     }
 
     fn index(&mut self, index: &IndexKey) -> Result<(), String> {
@@ -328,7 +319,7 @@ impl Verifier<'_> {
         if row.timestamp == 0 {
             return None;
         }
-        let folder = |restricted| self.places.folder(&row.index, restricted);
+        let folder = |restricted| self.folders.of(&row.index, restricted);
         let wrong = wrong_files(&folder(false), row.timestamp, &public);
         if complete.len() == public.len() {
             return wrong;

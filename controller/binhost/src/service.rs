@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
-use swarm_core::Input;
+use swarm_core::effect::BinhostWork;
 use swarm_core::input::SignedFile;
 use swarm_core::rows::{ArtifactRow, ArtifactState, IndexKey, IndexRow};
 use swarm_core::table::Source;
+use swarm_core::{Input, Tell};
 use swarm_protocol::ArtifactId;
 use tracing::{error, info, warn};
 
@@ -19,14 +20,10 @@ use super::publish::sign_into;
 use super::sign::SigningKey;
 use super::stanza::Stanza;
 use super::upload::path_of;
-use swarm_core::effect::BinhostWork;
-
-use crate::engine::EngineHandle;
-use crate::store::{ReadError, Snapshot};
 
 /// Where the binhost's files are.
 #[derive(Debug, Clone)]
-pub struct Places {
+pub struct Folders {
     /// Served to everybody.
     pub root: PathBuf,
     /// Served to whoever has the secret.
@@ -35,9 +32,9 @@ pub struct Places {
     pub incoming: PathBuf,
 }
 
-impl Places {
+impl Folders {
     /// The folder of an index for public or restricted packages.
-    pub fn folder(&self, index: &IndexKey, restricted: bool) -> PathBuf {
+    pub fn of(&self, index: &IndexKey, restricted: bool) -> PathBuf {
         let tree = if restricted { &self.private } else { &self.root };
         tree.join(index.to_string())
     }
@@ -57,7 +54,7 @@ fn sweep(incoming: &Path, wanted: &BTreeSet<PathBuf>) {
 
 /// The one writer of the binhost's files.
 pub struct Service {
-    places: Places,
+    folders: Folders,
     key: SigningKey,
     limits: Limits,
     indexes: BTreeMap<String, Pair>,
@@ -68,8 +65,8 @@ impl Service {
     /// one whose file lies in the other tree is moved to where it belongs.
     ///
     /// # Errors
-    /// When the store can't be read.
-    pub fn load(places: Places, key: SigningKey, limits: Limits, rows: &Snapshot) -> Result<Self, ReadError> {
+    /// When the rows can't be read.
+    pub fn load<S: Source>(folders: Folders, key: SigningKey, limits: Limits, rows: &S) -> Result<Self, S::Error> {
         let mut indexes: BTreeMap<String, Pair> = BTreeMap::new();
         let mut wanted = BTreeSet::new();
         for row in rows.rows::<IndexRow>()? {
@@ -78,11 +75,11 @@ impl Service {
         for row in rows.rows::<ArtifactRow>()? {
             let restricted = row.is_restricted();
             if matches!(row.state, ArtifactState::Uploaded { .. }) {
-                wanted.insert(path_of(&places.incoming, row.id.0));
+                wanted.insert(path_of(&folders.incoming, row.id.0));
             }
             let ArtifactState::Published { path, size_out, stanza, .. } = row.state else { continue };
-            let file = places.folder(&row.index, restricted).join(&path);
-            let stray = places.folder(&row.index, !restricted).join(&path);
+            let file = folders.of(&row.index, restricted).join(&path);
+            let stray = folders.of(&row.index, !restricted).join(&path);
             if !file.exists() && stray.is_file() {
                 move_to(&stray, &file);
             }
@@ -99,15 +96,15 @@ impl Service {
                 }
             }
         }
-        sweep(&places.incoming, &wanted);
-        Ok(Self { places, key, limits, indexes })
+        sweep(&folders.incoming, &wanted);
+        Ok(Self { folders, key, limits, indexes })
     }
 
     /// Works until nobody can send work any more.
-    pub fn run(mut self, work: &mpsc::Receiver<BinhostWork>, engine: &EngineHandle) {
+    pub fn run(mut self, work: &mpsc::Receiver<BinhostWork>, engine: &dyn Tell) {
         while let Ok(task) = work.recv() {
             if let Some(news) = self.carry_out(task)
-                && engine.send_blocking(news).is_err()
+                && engine.tell_blocking(news).is_err()
             {
                 return;
             }
@@ -116,8 +113,9 @@ impl Service {
 
     fn carry_out(&mut self, task: BinhostWork) -> Option<Input> {
         match task {
-            BinhostWork::Sign { artifact, index, build_id, restricted, .. } => {
-                Some(self.sign(artifact, &index, build_id, restricted))
+            BinhostWork::Sign { artifact, index, build_id, path, restricted } => {
+                let folder = self.folders.of(&index, restricted);
+                Some(self.sign(artifact, &folder, &path, build_id))
             }
             BinhostWork::WriteIndex { index, timestamp, header, add, remove } => {
                 Some(self.write(index, timestamp, header, add, remove))
@@ -126,16 +124,15 @@ impl Service {
                 Some(self.remove_package(artifact, &index, &path, restricted))
             }
             BinhostWork::DropUpload { artifact } => {
-                remove_upload(&path_of(&self.places.incoming, artifact.0));
+                remove_upload(&path_of(&self.folders.incoming, artifact.0));
                 None
             }
         }
     }
 
-    fn sign(&self, artifact: ArtifactId, index: &IndexKey, build_id: u32, restricted: bool) -> Input {
-        let incoming = path_of(&self.places.incoming, artifact.0);
-        let folder = self.places.folder(index, restricted);
-        match sign_into(&incoming, &folder, build_id, &self.key, &self.limits) {
+    fn sign(&self, artifact: ArtifactId, folder: &Path, path: &str, build_id: u32) -> Input {
+        let incoming = path_of(&self.folders.incoming, artifact.0);
+        match sign_into(&incoming, folder, path, build_id, &self.key, &self.limits) {
             Ok(signed) => {
                 let file = SignedFile {
                     path: signed.path,
@@ -161,7 +158,7 @@ impl Service {
         kept.set_header(header);
         for (artifact, stanza) in add {
             // Published and on disk, or this work would not be here: the upload has done its duty.
-            remove_upload(&path_of(&self.places.incoming, artifact.0));
+            remove_upload(&path_of(&self.folders.incoming, artifact.0));
             match Stanza::from_map(stanza) {
                 Ok(stanza) => kept.insert(stanza),
                 Err(reason) => error!(%artifact, %reason, "a block can't be listed"),
@@ -170,7 +167,7 @@ impl Service {
         for (cpv, build_id) in remove {
             kept.remove(&cpv, build_id);
         }
-        let (public, private) = (self.places.folder(&index, false), self.places.folder(&index, true));
+        let (public, private) = (self.folders.of(&index, false), self.folders.of(&index, true));
         match kept.write(&public, &private, timestamp) {
             Ok(_) => Input::IndexWritten { index, timestamp },
             Err(error) => Input::IndexFailed { index, reason: chain(&error) },
@@ -179,7 +176,7 @@ impl Service {
 
     /// Removes the file, and the folders of its name and category if nothing else is in them.
     fn remove_package(&self, artifact: ArtifactId, index: &IndexKey, path: &str, restricted: bool) -> Input {
-        let folder = self.places.folder(index, restricted);
+        let folder = self.folders.of(index, restricted);
         let file = folder.join(path);
         match fs_err::remove_file(&file) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -231,7 +228,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::binhost::samples::{Sample, sample};
+    use crate::samples::{Sample, sample};
 
     struct Bench {
         dir: tempfile::TempDir,
@@ -246,19 +243,23 @@ mod tests {
         fn new() -> Self {
             let dir = tempfile::tempdir().unwrap();
             let at = |name: &str| dir.path().join(name);
-            let places = Places { root: at("root"), private: at("private"), incoming: at("incoming") };
-            fs_err::create_dir(&places.incoming).unwrap();
+            let folders = Folders { root: at("root"), private: at("private"), incoming: at("incoming") };
+            fs_err::create_dir(&folders.incoming).unwrap();
             let key = SigningKey::load_or_create(&at("key"), "Test <test@test.invalid>").unwrap();
-            let service = Service { places, key, limits: Limits::default(), indexes: BTreeMap::new() };
+            let service = Service { folders, key, limits: Limits::default(), indexes: BTreeMap::new() };
             Self { dir, service }
         }
 
         /// Signs and lists a package; answers its path.
         fn publish(&mut self, id: u64, sample: &Sample, restricted: bool) -> String {
-            let incoming = path_of(&self.service.places.incoming, id);
+            self.publish_to(id, sample, sample.path(1), restricted)
+        }
+
+        fn publish_to(&mut self, id: u64, sample: &Sample, path: String, restricted: bool) -> String {
+            let incoming = path_of(&self.service.folders.incoming, id);
             fs_err::write(&incoming, sample.build()).unwrap();
             let artifact = ArtifactId(id);
-            let work = BinhostWork::Sign { artifact, index: index(), build_id: 1, path: String::new(), restricted };
+            let work = BinhostWork::Sign { artifact, index: index(), build_id: 1, path, restricted };
             let Some(Input::Signed { file, .. }) = self.service.carry_out(work) else { panic!("not signed") };
             self.write(1_700_000_000 + id, vec![(artifact, file.stanza)], Vec::new());
             assert!(!incoming.exists());
@@ -298,6 +299,16 @@ mod tests {
     }
 
     #[test]
+    fn a_package_lies_where_the_core_orders_it() {
+        let mut bench = Bench::new();
+        let ordered = "elsewhere/by-order-1.gpkg.tar";
+        assert_eq!(bench.publish_to(1, &sample(), ordered.to_owned(), false), ordered);
+        assert!(bench.has(&format!("root/{}/{ordered}", index())));
+        assert!(!bench.has(&format!("root/{}/{}", index(), sample().path(1))));
+        assert!(bench.listed("root").contains(&format!("PATH: {ordered}\n")), "{}", bench.listed("root"));
+    }
+
+    #[test]
     fn a_restricted_package_never_lies_in_the_public_tree() {
         let mut bench = Bench::new();
         let bound = Sample { folder: "bound-1-1".to_owned(), ..sample().with("PF", "bound-1") };
@@ -327,7 +338,7 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_removed_says_why() {
         let bench = Bench::new();
-        let folder = bench.service.places.folder(&index(), false);
+        let folder = bench.service.folders.of(&index(), false);
         // a folder with something in it stands where the file should be
         fs_err::create_dir_all(folder.join("a/b/b-1-1.gpkg.tar/x")).unwrap();
         let told = bench.service.remove_package(ArtifactId(1), &index(), "a/b/b-1-1.gpkg.tar", false);

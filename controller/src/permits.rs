@@ -1,5 +1,5 @@
-//! Places for work that drones ask for: so many in all, and so many for each, so that one that takes all it can get leaves
-//! the others theirs. What was taken is given back by being dropped, so also when a task dies.
+//! Permits for work that drones ask for: so many in all, and so many for each, so that one that takes all it can get leaves
+//! the others theirs. A permit is given back by being dropped, so also when a task dies. Used by `bus` and `http`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,30 +7,30 @@ use std::sync::{Arc, Mutex, PoisonError};
 use swarm_protocol::DroneId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The places.
+/// The permits there are.
 #[derive(Debug)]
-pub struct Places {
+pub struct Permits {
     all: Arc<Semaphore>,
     each: usize,
     held: Arc<Mutex<BTreeMap<DroneId, usize>>>,
 }
 
-/// One of them, taken.
+/// One of them, held by a drone.
 #[derive(Debug)]
-pub struct Place {
+pub struct Permit {
     drone: DroneId,
     held: Arc<Mutex<BTreeMap<DroneId, usize>>>,
     _one_of_all: OwnedSemaphorePermit,
 }
 
-impl Places {
+impl Permits {
     /// `all` together, `each` for one drone.
     pub fn new(all: usize, each: usize) -> Self {
         Self { all: Arc::new(Semaphore::new(all)), each, held: Arc::default() }
     }
 
-    /// A place for a drone; `None` when it has as many as one may, or all are taken.
-    pub fn take(&self, drone: &DroneId) -> Option<Place> {
+    /// A permit for a drone; `None` when it has as many as one may, or all are taken.
+    pub fn take(&self, drone: &DroneId) -> Option<Permit> {
         let one_of_all = self.all.clone().try_acquire_owned().ok()?;
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let count = held.entry(drone.clone()).or_default();
@@ -38,7 +38,7 @@ impl Places {
             return None;
         }
         *count += 1;
-        Some(Place { drone: drone.clone(), held: Arc::clone(&self.held), _one_of_all: one_of_all })
+        Some(Permit { drone: drone.clone(), held: Arc::clone(&self.held), _one_of_all: one_of_all })
     }
 
     /// Drones that hold one.
@@ -48,7 +48,7 @@ impl Places {
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = held.get_mut(&self.drone) {
@@ -70,22 +70,22 @@ mod tests {
 
     #[test]
     fn one_drone_has_its_share_and_the_others_theirs() {
-        let places = Places::new(100, 4);
-        let mut taken: Vec<_> = (0..4).map(|_| places.take(&drone(1)).unwrap()).collect();
-        assert!(places.take(&drone(1)).is_none());
-        assert!(places.take(&drone(2)).is_some());
+        let permits = Permits::new(100, 4);
+        let mut taken: Vec<_> = (0..4).map(|_| permits.take(&drone(1)).unwrap()).collect();
+        assert!(permits.take(&drone(1)).is_none());
+        assert!(permits.take(&drone(2)).is_some());
         taken.pop();
-        assert!(places.take(&drone(1)).is_some());
+        assert!(permits.take(&drone(1)).is_some());
         drop(taken);
-        assert_eq!(places.holders(), 0, "nothing is remembered of who holds nothing");
+        assert_eq!(permits.holders(), 0, "nothing is remembered of who holds nothing");
     }
 
     #[test]
     fn all_drones_together_hold_so_many() {
-        let places = Places::new(12, 4);
-        let taken: Vec<_> = (0..12).map(|number| places.take(&drone(number / 4)).unwrap()).collect();
-        assert!(places.take(&drone(99)).is_none());
+        let permits = Permits::new(12, 4);
+        let taken: Vec<_> = (0..12).map(|number| permits.take(&drone(number / 4)).unwrap()).collect();
+        assert!(permits.take(&drone(99)).is_none());
         drop(taken);
-        assert!(places.take(&drone(99)).is_some());
+        assert!(permits.take(&drone(99)).is_some());
     }
 }

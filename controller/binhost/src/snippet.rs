@@ -89,7 +89,7 @@ mod tests {
     use std::process::Command;
 
     use super::*;
-    use crate::binhost::sign::SigningKey;
+    use crate::sign::SigningKey;
 
     #[test]
     fn the_section_demands_signatures() {
