@@ -6,15 +6,15 @@ use clap::{Args, Subcommand, ValueEnum};
 use comfy_table::Cell;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use swarm_api::{
+    ActOrdered, Drone, DroneEscalation, DroneWishes, LastPing, LastPings, PingAllAnswer, PingAnswer, ResetDone,
+    TypeDone,
+};
 
 use super::client::{Client, segment};
 use super::problem::Exit;
 use super::screen::{self, Screen};
 use super::{Context, Problem};
-use crate::http::views::{
-    ActOrdered, Drone, DroneEscalation, DroneWishes, LastPing, LastPings, PingAllAnswer, PingAnswer, ResetDone,
-    TypeDone,
-};
 
 /// Three ways of 20 s each, and their slack.
 const ACT: Duration = Duration::from_secs(90);
@@ -364,9 +364,8 @@ fn facts(node: &Drone) -> Vec<(&'static str, String)> {
         ("grounded", &facts.grounded),
         ("impaired", &facts.upload_impaired),
     ];
-    let line = |fact: &crate::http::views::DroneFact| {
-        format!("by {} since {}: {}", fact.by, screen::time(fact.since), fact.reason)
-    };
+    let line =
+        |fact: &swarm_api::DroneFact| format!("by {} since {}: {}", fact.by, screen::time(fact.since), fact.reason);
     all.into_iter().filter_map(|(word, fact)| Some((word, line(fact.as_ref()?)))).collect()
 }
 
@@ -391,7 +390,7 @@ pub fn wishes_of(wishes: &DroneWishes) -> Vec<String> {
 }
 
 /// A deed in a line.
-pub fn deed_line(deed: &crate::http::views::DeedView) -> String {
+pub fn deed_line(deed: &swarm_api::DeedView) -> String {
     format!("{} by {}: {}: {}", deed.action, deed.route, deed.outcome, deed.detail)
 }
 
@@ -539,7 +538,7 @@ pub fn render_keys(wishes: &DroneWishes) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::views::{DeedView, Latency};
+    use swarm_api::{DeedView, Latency};
 
     #[test]
     fn wishes_are_named_changed_and_taken_back() {
@@ -570,7 +569,7 @@ mod tests {
             ..PingAnswer::default()
         };
         assert_eq!(render_ping(&silent), "d1: it does not answer");
-        let metrics = crate::http::views::PingMetrics { worker: "alive".to_owned(), ..Default::default() };
+        let metrics = swarm_api::PingMetrics { worker: "alive".to_owned(), ..Default::default() };
         let answered = PingAnswer {
             drone: "d1".to_owned(),
             latency_ms: Some(0.42),

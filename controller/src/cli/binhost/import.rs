@@ -11,13 +11,13 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use swarm_api::{ArtifactAnswer, BinhostPackage, ImportAnswer, ImportBody};
 
 use super::super::client::Client;
 use super::super::problem::{Exit, chain};
 use super::super::{Context, Problem};
 use crate::binhost::gpkg::{Inspected, Limits, inspect};
 use crate::binhost::index;
-use crate::http::views::{ArtifactAnswer, BinhostPackage, ImportAnswer, ImportBody};
 
 pub(super) const HELP: &str = "\
 Bring packages you have: every gpkg below a PKGDIR is checked, signed with the swarm's key and published

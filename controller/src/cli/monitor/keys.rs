@@ -1,11 +1,11 @@
 //! What each key does.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use swarm_api::{ControlBody, Event};
 
 use super::draw::why_rows;
 use super::log::Which;
 use super::screen::{LogView, Over, Panel, Screen, Wish, building};
-use crate::http::views::{ControlBody, Event};
 
 /// Rows a page moves.
 const PAGE: usize = 10;

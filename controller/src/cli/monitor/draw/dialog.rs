@@ -4,6 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Clear, Paragraph, Widget, Wrap};
+use swarm_api::{Event, WhyAnswer};
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
@@ -13,7 +14,6 @@ use crate::cli::monitor::keys::{HELP, LOG_HELP};
 use crate::cli::monitor::screen::Over;
 use crate::cli::screen::Screen as Plain;
 use crate::cli::why;
-use crate::http::views::{Event, WhyAnswer};
 
 /// Columns of the answer to why, at most.
 const WHY_WIDTH: u16 = 114;
