@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use swarm_protocol::{ArtifactId, DroneId};
 
-use crate::effect::Effect;
+use crate::effect::{BinhostWork, Effect};
 use crate::publish::TRY_AGAIN;
 use crate::rows::{ArtifactState, IndexKey};
 use crate::state::Core;
@@ -43,7 +43,7 @@ pub(crate) struct Writing {
 impl Core {
     /// Gives out generations of indexes that have something new; one at a time each.
     pub(crate) fn write_indexes(&mut self) {
-        let due: Vec<String> = self
+        let due: Vec<IndexKey> = self
             .soft
             .generations
             .iter()
@@ -57,38 +57,39 @@ impl Core {
         }
     }
 
-    fn write_index(&mut self, key: &str) {
-        let Some(row) = self.rows.indexes.get(&key.to_owned()) else {
+    fn write_index(&mut self, index: &IndexKey) {
+        let Some(row) = self.rows.indexes.get(index) else {
             // comes back with the index's row
-            self.soft.generations.entry(key.to_owned()).or_default().dirty = false;
+            self.soft.generations.entry(index.clone()).or_default().dirty = false;
             return;
         };
         // it must rise; a wall clock that was set back must not stop publishing until it has caught up
         let timestamp = (self.now.wall / 1000).max(row.timestamp + 1);
-        let (index, header) = (row.index.clone(), row.header.clone());
-        let generation = self.soft.generations.get(key).cloned().unwrap_or_default();
+        let header = row.header.clone();
+        let generation = self.soft.generations.get(index).cloned().unwrap_or_default();
         let add: Vec<(ArtifactId, BTreeMap<String, String>)> = generation
             .unlisted
             .into_iter()
-            .filter_map(|id| match &self.rows.artifacts.get(&id.0)?.state {
+            .filter_map(|id| match &self.rows.artifacts.get(&id)?.state {
                 ArtifactState::Published { listed: None, stanza, .. } => Some((id, stanza.clone())),
                 _ => None,
             })
             .collect();
         let (gone, remove) = generation.leaving.into_iter().filter_map(|id| Some((id, self.block_of(id)?))).unzip();
-        if let Some(row) = self.rows.indexes.change(&key.to_owned()) {
+        if let Some(row) = self.rows.indexes.change(index) {
             row.timestamp = timestamp;
         }
-        let generation = self.soft.generations.entry(key.to_owned()).or_default();
+        let generation = self.soft.generations.entry(index.clone()).or_default();
         generation.dirty = false;
         generation.not_before = self.now.at + ONE_GENERATION;
         generation.writing = Some(Writing { timestamp, new: add.iter().map(|(id, _)| *id).collect(), gone });
-        self.effects.push(Effect::WriteIndex { index, timestamp, header, add, remove });
+        let work = BinhostWork::WriteIndex { index: index.clone(), timestamp, header, add, remove };
+        self.effects.push(Effect::Binhost(work));
     }
 
     /// CPV and BUILD_ID under which a retired package is listed.
     fn block_of(&self, id: ArtifactId) -> Option<(String, u32)> {
-        let row = self.rows.artifacts.get(&id.0)?;
+        let row = self.rows.artifacts.get(&id)?;
         match row.state {
             ArtifactState::Retired { build_id, .. } => Some((row.cpv.clone(), build_id)),
             _ => None,
@@ -96,7 +97,7 @@ impl Core {
     }
 
     pub(crate) fn index_written(&mut self, index: &IndexKey, timestamp: u64) {
-        let Some(generation) = self.soft.generations.get_mut(&index.to_string()) else { return };
+        let Some(generation) = self.soft.generations.get_mut(index) else { return };
         let Some(writing) = generation.writing.take_if(|writing| writing.timestamp == timestamp) else { return };
         generation.listed_up_to = generation.listed_up_to.max(timestamp);
         for id in &writing.new {
@@ -110,7 +111,7 @@ impl Core {
         }
         let mut identities = BTreeSet::new();
         for id in writing.new {
-            let Some(row) = self.rows.artifacts.change(&id.0) else { continue };
+            let Some(row) = self.rows.artifacts.change(&id) else { continue };
             // it may have been retired meanwhile
             let ArtifactState::Published { listed, .. } = &mut row.state else { continue };
             listed.get_or_insert(timestamp);
@@ -128,7 +129,7 @@ impl Core {
 
     pub(crate) fn index_failed(&mut self, index: &IndexKey, reason: &str) {
         let not_before = self.now.at + TRY_AGAIN;
-        let Some(generation) = self.soft.generations.get_mut(&index.to_string()) else { return };
+        let Some(generation) = self.soft.generations.get_mut(index) else { return };
         generation.writing = None;
         generation.dirty = true;
         generation.not_before = not_before;
@@ -138,7 +139,7 @@ impl Core {
     /// What the indexes' writing starts from, after a start: what is on disk, what is not listed yet, what has to leave.
     pub(crate) fn rebuild_generations(&mut self) {
         for artifact in self.rows.artifacts.iter() {
-            let generation = self.soft.generations.entry(artifact.index.to_string()).or_default();
+            let generation = self.soft.generations.entry(artifact.index.clone()).or_default();
             match artifact.state {
                 ArtifactState::Published { listed: Some(timestamp), .. } => {
                     generation.listed_up_to = generation.listed_up_to.max(timestamp);
@@ -155,7 +156,7 @@ impl Core {
 
     /// After a start every index is written anew from the rows.
     pub(crate) fn restart_indexes(&mut self) {
-        let keys: Vec<String> = self.rows.indexes.iter().map(|row| row.index.to_string()).collect();
+        let keys: Vec<IndexKey> = self.rows.indexes.iter().map(|row| row.index.clone()).collect();
         for key in keys {
             self.soft.generations.entry(key).or_default().dirty = true;
         }
@@ -169,7 +170,7 @@ impl Core {
 
     /// Newest TIMESTAMP on disk of the index a drone installs from.
     pub(crate) fn listed_up_to(&self, drone: &DroneId) -> u64 {
-        let key = self.index_of(drone).map(|index| index.to_string()).unwrap_or_default();
-        self.soft.generations.get(&key).map_or(0, |generation| generation.listed_up_to)
+        let generation = self.index_of(drone).and_then(|index| self.soft.generations.get(&index));
+        generation.map_or(0, |generation| generation.listed_up_to)
     }
 }

@@ -46,7 +46,7 @@ impl Core {
 
     fn expect(&mut self, actor: &str, artifact: ArtifactId, index: IndexKey, ask: ImportAsk) -> ImportAnswer {
         let ImportAsk { file, header, token, .. } = ask;
-        if self.rows.indexes.get(&index.to_string()).is_none() {
+        if self.rows.indexes.get(&index).is_none() {
             self.rows.indexes.put(IndexRow { index: index.clone(), header, timestamp: 0 });
         }
         self.soft.uploads.insert((index.to_string(), file.sha256.clone()), artifact);
@@ -109,7 +109,7 @@ impl Core {
         let file = &ask.file;
         let uploaded = self.soft.uploads.get(&(index.to_string(), file.sha256.clone())).copied();
         let taken =
-            |id: &ArtifactId| self.rows.artifacts.get(&id.0).is_some_and(|row| row.state != ArtifactState::Ticketed {});
+            |id: &ArtifactId| self.rows.artifacts.get(id).is_some_and(|row| row.state != ArtifactState::Ticketed {});
         if let Some(id) = uploaded.filter(taken).or_else(|| self.soft.stock.by_signed(index, &file.sha256)) {
             return Some(id);
         }
@@ -120,7 +120,7 @@ impl Core {
             repository: file.repository.clone(),
             use_flags: file.use_flags.clone(),
         };
-        let same_second = |id: &ArtifactId| match &self.rows.artifacts.get(&id.0)?.state {
+        let same_second = |id: &ArtifactId| match &self.rows.artifacts.get(id)?.state {
             ArtifactState::Published { stanza, .. } => Some(stanza.get("BUILD_TIME")? == &ask.build_time),
             _ => None,
         };

@@ -4,7 +4,7 @@
 use swarm_protocol::artifact::{ArtifactAnswer, ArtifactAsk, ArtifactRef};
 use swarm_protocol::{ArtifactId, BuildId, Cpv, DroneId};
 
-use crate::effect::{Answer, Effect, Refusal, RefusalKind, Ticket};
+use crate::effect::{Answer, BinhostWork, Effect, Refusal, RefusalKind, Ticket};
 use crate::input::{ReplyTo, SignedFile, UploadedFile};
 use crate::rows::{ArtifactRow, ArtifactState, BuildState, Identity, IndexKey, Outcome, Received};
 use crate::state::Core;
@@ -38,7 +38,7 @@ impl Core {
         if artifact.cpv.parse::<Cpv>().is_err() || !is_sha256(&artifact.sha256) || artifact.size == 0 {
             return ArtifactAnswer::Refused { reason: format!("{} is no binary package", artifact.cpv) };
         }
-        let target = self.rows.builds.get(&ask.fence.build.0).and_then(|row| row.cpv.clone());
+        let target = self.rows.builds.get(&ask.fence.build).and_then(|row| row.cpv.clone());
         if target.as_ref() != Some(&artifact.cpv) && self.present_size(&index, &identity(&index, &artifact)).is_some() {
             return ArtifactAnswer::Have {};
         }
@@ -47,7 +47,7 @@ impl Core {
         }
         let key = (index.to_string(), artifact.sha256.clone());
         let known = self.soft.uploads.get(&key).copied();
-        let id = match known.and_then(|id| self.rows.artifacts.get(&id.0)) {
+        let id = match known.and_then(|id| self.rows.artifacts.get(&id)) {
             Some(row) if row.state == ArtifactState::Ticketed {} => row.id,
             Some(_) => return ArtifactAnswer::Have {},
             None => self.next_artifact(),
@@ -92,7 +92,7 @@ impl Core {
 
     /// What a ticket is good for: only while its attempt is current (decision 12).
     pub(crate) fn ticket(&self, artifact: ArtifactId) -> Result<Ticket, Refusal> {
-        let row = self.rows.artifacts.get(&artifact.0);
+        let row = self.rows.artifacts.get(&artifact);
         let Some((row, issued)) = row.zip(self.soft.tickets.get(artifact)) else {
             let hint = Some("ask for a new ticket".to_owned());
             return Err(Refusal { kind: RefusalKind::NotFound, error: "no such ticket".to_owned(), hint });
@@ -119,18 +119,18 @@ impl Core {
         match refused {
             Some(reason) => {
                 let known =
-                    self.rows.artifacts.get(&artifact.0).is_some_and(|row| row.state != ArtifactState::Ticketed {});
+                    self.rows.artifacts.get(&artifact).is_some_and(|row| row.state != ArtifactState::Ticketed {});
                 if !known {
-                    self.effects.push(Effect::DropUpload { artifact });
+                    self.effects.push(Effect::Binhost(BinhostWork::DropUpload { artifact }));
                 }
                 self.reply(reply, Answer::Upload { taken: false, reason });
             }
             None => {
-                match self.rows.artifacts.get(&artifact.0).map(|row| &row.state) {
+                match self.rows.artifacts.get(&artifact).map(|row| &row.state) {
                     Some(ArtifactState::Ticketed {}) | None => self.take_upload(artifact, file),
                     // the same file once more, in the place of the first, which waits to be signed
                     Some(ArtifactState::Uploaded { .. }) => {}
-                    Some(_) => self.effects.push(Effect::DropUpload { artifact }),
+                    Some(_) => self.effects.push(Effect::Binhost(BinhostWork::DropUpload { artifact })),
                 }
                 self.reply(reply, Answer::Upload { taken: true, reason: String::new() });
             }
@@ -139,7 +139,7 @@ impl Core {
 
     /// What the file says of itself must be what the ticket was given for.
     fn refuse_upload(&self, artifact: ArtifactId, file: &UploadedFile) -> Option<String> {
-        let Some(row) = self.rows.artifacts.get(&artifact.0) else { return Some("no such ticket".to_owned()) };
+        let Some(row) = self.rows.artifacts.get(&artifact) else { return Some("no such ticket".to_owned()) };
         if !self.is_wanted(row) {
             return Some("the attempt the ticket was given for is not current".to_owned());
         }
@@ -156,9 +156,9 @@ impl Core {
 
     fn take_upload(&mut self, artifact: ArtifactId, file: UploadedFile) {
         self.soft.tickets.withdraw(artifact);
-        let Some(row) = self.rows.artifacts.get(&artifact.0).cloned() else { return };
+        let Some(row) = self.rows.artifacts.get(&artifact).cloned() else { return };
         let build_id = self.soft.stock.next_build_id(&row);
-        if let Some(row) = self.rows.artifacts.change(&artifact.0) {
+        if let Some(row) = self.rows.artifacts.change(&artifact) {
             row.use_flags = file.use_flags;
             row.state = ArtifactState::Uploaded { build_id, restrict: file.restrict };
         }
@@ -166,18 +166,19 @@ impl Core {
     }
 
     fn sign(&mut self, artifact: ArtifactId) {
-        let Some(row) = self.rows.artifacts.get(&artifact.0) else { return };
+        let Some(row) = self.rows.artifacts.get(&artifact) else { return };
         let ArtifactState::Uploaded { build_id, .. } = row.state else { return };
         let Ok(cpv) = row.cpv.parse::<Cpv>() else { return };
         let path = format!("{}/{}-{build_id}.gpkg.tar", cpv.cp(), cpv.pf());
         let (index, restricted) = (row.index.clone(), row.is_restricted());
-        self.effects.push(Effect::Sign { artifact, index, build_id, path, restricted });
+        let work = BinhostWork::Sign { artifact, index, build_id, path, restricted };
+        self.effects.push(Effect::Binhost(work));
     }
 
     pub(crate) fn signed(&mut self, artifact: ArtifactId, file: SignedFile) {
         self.soft.signing.remove(&artifact);
         let at = self.now.wall;
-        let Some(row) = self.rows.artifacts.change(&artifact.0) else { return };
+        let Some(row) = self.rows.artifacts.change(&artifact) else { return };
         let ArtifactState::Uploaded { build_id, .. } = row.state else { return };
         row.state = ArtifactState::Published {
             build_id,
@@ -192,8 +193,7 @@ impl Core {
         if let ArtifactState::Published { sha_out, .. } = &row.state {
             self.soft.stock.sign(&row, sha_out);
         }
-        let index = row.index.to_string();
-        let generation = self.soft.generations.entry(index).or_default();
+        let generation = self.soft.generations.entry(row.index).or_default();
         generation.dirty = true;
         generation.unlisted.insert(artifact);
     }
@@ -201,7 +201,7 @@ impl Core {
     pub(crate) fn signing_failed(&mut self, artifact: ArtifactId, reason: &str) {
         let tries = self.soft.signing.get(&artifact).map_or(0, |(_, tries)| *tries) + 1;
         let uploaded = |row: &&ArtifactRow| matches!(row.state, ArtifactState::Uploaded { .. });
-        let Some(row) = self.rows.artifacts.get(&artifact.0).filter(uploaded) else { return };
+        let Some(row) = self.rows.artifacts.get(&artifact).filter(uploaded) else { return };
         let cpv = row.cpv.clone();
         self.event("warn", format!("{cpv} could not be signed: {reason}"), |event| {
             event.package = Some(format!("={cpv}"))
@@ -211,17 +211,17 @@ impl Core {
             return;
         }
         self.soft.signing.remove(&artifact);
-        if let Some(row) = self.rows.artifacts.change(&artifact.0) {
+        if let Some(row) = self.rows.artifacts.change(&artifact) {
             row.state = ArtifactState::Ticketed {};
         }
-        self.effects.push(Effect::DropUpload { artifact });
+        self.effects.push(Effect::Binhost(BinhostWork::DropUpload { artifact }));
         self.forget_unused(artifact);
         self.try_accept_all();
     }
 
     /// A package that came into an index completes the needed entries it stands for (decision 3).
     pub(crate) fn made_on_the_side(&mut self, artifact: ArtifactId) {
-        let Some(row) = self.rows.artifacts.get(&artifact.0).cloned() else { return };
+        let Some(row) = self.rows.artifacts.get(&artifact).cloned() else { return };
         let ArtifactState::Published { size_out: size, .. } = row.state else { return };
         let identity = crate::stock::identity(&row);
         let first = (identity.clone(), swarm_protocol::SessionId(0));
@@ -233,7 +233,7 @@ impl Core {
             .map(|(_, id)| *id)
             .collect();
         for id in same {
-            let Some(build) = self.rows.builds.get(&id.0) else { continue };
+            let Some(build) = self.rows.builds.get(&id) else { continue };
             if id == row.fence.build || build.rebuild || !matches!(build.state, BuildState::Needed { .. }) {
                 continue;
             }
@@ -275,7 +275,7 @@ impl Core {
 
     /// A file that was announced and never came, by an attempt that is over: its row would stay for ever.
     fn forget_unused(&mut self, id: ArtifactId) {
-        let Some(row) = self.rows.artifacts.get(&id.0) else { return };
+        let Some(row) = self.rows.artifacts.get(&id) else { return };
         // nobody comes with an import once its ticket has expired, or was forgotten by a restart
         let expected = row.imported.is_none() && self.is_current(&row.drone, row.fence);
         if row.state != (ArtifactState::Ticketed {}) || expected {
@@ -283,7 +283,7 @@ impl Core {
         }
         self.soft.uploads.remove(&(row.index.to_string(), row.sha_in.clone()));
         self.soft.tickets.withdraw(id);
-        self.rows.artifacts.remove(&id.0);
+        self.rows.artifacts.remove(&id);
     }
 
     pub(crate) fn wake_publishing(&mut self) {
@@ -312,7 +312,7 @@ impl Core {
 
     /// The index a drone's packages belong to.
     pub(crate) fn index_of(&self, drone: &DroneId) -> Option<IndexKey> {
-        let row = self.rows.drones.get(&drone.0)?;
+        let row = self.rows.drones.get(drone)?;
         Some(IndexKey { arch: row.arch.clone(), profile: row.build_profile.clone(), chost: row.chost.clone() })
     }
 
@@ -344,13 +344,13 @@ impl Core {
 
     fn artifact_row(&self, index: &IndexKey, artifact: &ArtifactRef) -> Option<&ArtifactRow> {
         let id = self.soft.uploads.get(&(index.to_string(), artifact.sha256.clone()))?;
-        self.rows.artifacts.get(&id.0)
+        self.rows.artifacts.get(id)
     }
 
     /// Bytes of the newest listed package of this identity in an index.
     pub(crate) fn present_size(&self, index: &IndexKey, identity: &Identity) -> Option<u64> {
         let id = self.soft.stock.newest(index, identity)?;
-        match self.rows.artifacts.get(&id.0)?.state {
+        match self.rows.artifacts.get(&id)?.state {
             ArtifactState::Published { size_out, .. } => Some(size_out),
             ArtifactState::Ticketed {}
             | ArtifactState::Uploaded { .. }

@@ -6,7 +6,7 @@
 
 use swarm_protocol::{ArtifactId, Cpv};
 
-use crate::effect::{Answer, Collected, CollectedPackage, Done, Effect, Refusal, RefusalKind};
+use crate::effect::{Answer, BinhostWork, Collected, CollectedPackage, Done, Effect, Refusal, RefusalKind};
 use crate::input::{BinhostRequest, QueueRequest};
 use crate::queue::done;
 use crate::rows::{ArtifactRow, ArtifactState, Fact, Identity, IndexKey};
@@ -41,12 +41,12 @@ impl Core {
         let mut done = Done { touched: 0, what: Vec::new() };
         for id in self.published(package)? {
             let now = self.now.wall;
-            let Some(row) = self.rows.artifacts.get(&id.0).filter(|row| row.pinned.is_some() != pinned) else {
+            let Some(row) = self.rows.artifacts.get(&id).filter(|row| row.pinned.is_some() != pinned) else {
                 continue;
             };
             let name = label(row);
             let fact = Fact { by: actor.to_owned(), reason: "pinned by a person".to_owned(), since: now, until: None };
-            if let Some(row) = self.rows.artifacts.change(&id.0) {
+            if let Some(row) = self.rows.artifacts.change(&id) {
                 row.pinned = pinned.then_some(fact);
             }
             done.touched += 1;
@@ -70,7 +70,7 @@ impl Core {
             });
         }
         let ids = self.published(package)?;
-        let rows: Vec<&ArtifactRow> = ids.iter().filter_map(|id| self.rows.artifacts.get(&id.0)).collect();
+        let rows: Vec<&ArtifactRow> = ids.iter().filter_map(|id| self.rows.artifacts.get(id)).collect();
         let refuse =
             |error: String, hint: &str| Refusal { kind: RefusalKind::Conflict, error, hint: Some(hint.to_owned()) };
         if let Some(row) = rows.iter().find(|row| row.pinned.is_some()) {
@@ -116,8 +116,8 @@ impl Core {
     /// A plan of this session found the package in the binhost: it stays while the session is open.
     pub(crate) fn build_on(&mut self, session: swarm_protocol::SessionId, index: &IndexKey, identity: &Identity) {
         let Some(id) = self.soft.stock.newest(index, identity) else { return };
-        if self.rows.sessions.get(&session.0).is_some_and(|row| !row.builds_on.contains(&id))
-            && let Some(row) = self.rows.sessions.change(&session.0)
+        if self.rows.sessions.get(&session).is_some_and(|row| !row.builds_on.contains(&id))
+            && let Some(row) = self.rows.sessions.change(&session)
         {
             row.builds_on.insert(id);
         }
@@ -125,7 +125,7 @@ impl Core {
 
     /// Whether an open session built it, or builds on it.
     fn is_needed(&self, row: &ArtifactRow) -> bool {
-        let builder = self.rows.builds.get(&row.fence.build.0).map(|build| build.session);
+        let builder = self.rows.builds.get(&row.fence.build).map(|build| build.session);
         self.rows.sessions.iter().rev().filter(|session| session.ended_at.is_none()).any(|session| {
             session.builds_on.contains(&row.id) || (row.imported.is_none() && builder == Some(session.id))
         })
@@ -133,9 +133,8 @@ impl Core {
 
     /// What retention takes of the listed packages of one identity, oldest first.
     fn surplus(&self, listed: impl DoubleEndedIterator<Item = ArtifactId>) -> Vec<ArtifactId> {
-        let kept = |id: &ArtifactId| {
-            self.rows.artifacts.get(&id.0).is_none_or(|row| row.pinned.is_some() || self.is_needed(row))
-        };
+        let kept =
+            |id: &ArtifactId| self.rows.artifacts.get(id).is_none_or(|row| row.pinned.is_some() || self.is_needed(row));
         let older = listed.rev().skip(self.settings.keep_builds.max(1));
         let mut surplus: Vec<ArtifactId> = older.filter(|id| !kept(id)).collect();
         surplus.reverse();
@@ -162,7 +161,7 @@ impl Core {
         if surplus.is_empty() {
             return;
         }
-        let names: Vec<String> = surplus.iter().filter_map(|id| self.rows.artifacts.get(&id.0)).map(label).collect();
+        let names: Vec<String> = surplus.iter().filter_map(|id| self.rows.artifacts.get(id)).map(label).collect();
         let keep = self.settings.keep_builds.max(1);
         for id in surplus {
             self.retire(*id, &format!("there are {keep} newer ones"));
@@ -173,7 +172,7 @@ impl Core {
     fn collect_now(&mut self, dry_run: bool) -> Collected {
         let surplus = self.all_surplus();
         let mut collected = Collected { count: surplus.len() as u64, ..Collected::default() };
-        for row in surplus.iter().filter_map(|id| self.rows.artifacts.get(&id.0)) {
+        for row in surplus.iter().filter_map(|id| self.rows.artifacts.get(id)) {
             let ArtifactState::Published { build_id, size_out, .. } = row.state else { continue };
             collected.bytes += size_out;
             if collected.packages.len() < MAX_LISTED {
@@ -196,7 +195,7 @@ impl Core {
 
     /// A published package is not wanted any more.
     fn retire(&mut self, id: ArtifactId, why: &str) {
-        let Some(row) = self.rows.artifacts.get(&id.0).cloned() else { return };
+        let Some(row) = self.rows.artifacts.get(&id).cloned() else { return };
         let ArtifactState::Published { build_id, path, size_out, .. } = &row.state else { return };
         let state = ArtifactState::Retired {
             build_id: *build_id,
@@ -211,11 +210,11 @@ impl Core {
         if self.soft.uploads.get(&upload) == Some(&id) {
             self.soft.uploads.remove(&upload);
         }
-        if let Some(row) = self.rows.artifacts.change(&id.0) {
+        if let Some(row) = self.rows.artifacts.change(&id) {
             row.state = state;
             row.pinned = None;
         }
-        let generation = self.soft.generations.entry(row.index.to_string()).or_default();
+        let generation = self.soft.generations.entry(row.index.clone()).or_default();
         generation.dirty = true;
         generation.unlisted.remove(&id);
         generation.leaving.insert(id);
@@ -224,7 +223,7 @@ impl Core {
     /// No generation on disk lists it any more; clients may still hold one that does.
     pub(crate) fn has_left(&mut self, id: ArtifactId) {
         let at = self.now.at.saturating_add(self.settings.delete_after);
-        if let Some(row) = self.rows.artifacts.change(&id.0)
+        if let Some(row) = self.rows.artifacts.change(&id)
             && let ArtifactState::Retired { delete_at, .. } = &mut row.state
         {
             *delete_at = Some(at);
@@ -234,7 +233,7 @@ impl Core {
 
     pub(crate) fn package_removed(&mut self, id: ArtifactId) {
         let until = self.now.at + REMEMBER_BUILD_ID;
-        let Some(row) = self.rows.artifacts.change(&id.0) else { return };
+        let Some(row) = self.rows.artifacts.change(&id) else { return };
         let ArtifactState::Retired { build_id, .. } = row.state else { return };
         row.state = ArtifactState::Gone { build_id, until };
         self.soft.deletions.retain(|(_, other)| *other != id);
@@ -242,7 +241,7 @@ impl Core {
     }
 
     pub(crate) fn removal_failed(&mut self, id: ArtifactId, reason: &str) {
-        let Some(row) = self.rows.artifacts.get(&id.0) else { return };
+        let Some(row) = self.rows.artifacts.get(&id) else { return };
         let message = format!("the file of {} could not be removed: {reason}", label(row));
         self.event("warn", message, |_| {});
     }
@@ -262,16 +261,17 @@ impl Core {
     pub(crate) fn wake_retention(&mut self) {
         while let Some((at, id)) = self.soft.deletions.first().copied().filter(|(at, _)| *at <= self.now.at) {
             self.soft.deletions.remove(&(at, id));
-            let Some(row) = self.rows.artifacts.get(&id.0).cloned() else { continue };
+            let Some(row) = self.rows.artifacts.get(&id).cloned() else { continue };
             match row.state {
                 ArtifactState::Retired { path, restricted, .. } => {
                     // until it is said to be gone
                     self.soft.deletions.insert((self.now.at + REMOVE_AGAIN, id));
-                    self.effects.push(Effect::RemovePackage { artifact: id, index: row.index, path, restricted });
+                    let work = BinhostWork::RemovePackage { artifact: id, index: row.index, path, restricted };
+                    self.effects.push(Effect::Binhost(work));
                 }
                 ArtifactState::Gone { build_id, .. } => {
                     self.soft.stock.forget_build_id(&row, build_id);
-                    self.rows.artifacts.remove(&id.0);
+                    self.rows.artifacts.remove(&id);
                 }
                 ArtifactState::Ticketed {} | ArtifactState::Uploaded { .. } | ArtifactState::Published { .. } => {}
             }
@@ -284,7 +284,7 @@ impl Core {
 
     /// Somebody looked at a published file and it is not what its row says: it leaves the index, whoever needs it.
     fn damaged(&mut self, actor: &str, id: ArtifactId, reason: &str, rebuild: bool) -> Done {
-        let Some(row) = self.rows.artifacts.get(&id.0).cloned() else { return Done { touched: 0, what: Vec::new() } };
+        let Some(row) = self.rows.artifacts.get(&id).cloned() else { return Done { touched: 0, what: Vec::new() } };
         if !matches!(row.state, ArtifactState::Published { .. }) {
             return Done { touched: 0, what: Vec::new() };
         }
@@ -321,18 +321,17 @@ impl Core {
     }
 
     fn reindex(&mut self, index: &IndexKey) -> Result<Done, Refusal> {
-        let key = index.to_string();
-        if self.rows.indexes.get(&key).is_none() {
-            let error = format!("there is no index {key}");
+        if self.rows.indexes.get(index).is_none() {
+            let error = format!("there is no index {index}");
             return Err(Refusal { kind: RefusalKind::NotFound, error, hint: None });
         }
-        self.soft.generations.entry(key.clone()).or_default().dirty = true;
+        self.soft.generations.entry(index.clone()).or_default().dirty = true;
         self.event(
             "warn",
-            format!("the index {key} is written anew: what was on disk was not what it should be"),
+            format!("the index {index} is written anew: what was on disk was not what it should be"),
             |_| {},
         );
-        Ok(Done { touched: 1, what: vec![key] })
+        Ok(Done { touched: 1, what: vec![index.to_string()] })
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use swarm_protocol::{ArtifactId, BuildId, DroneId, SessionId, StoreId};
+use swarm_protocol::{ArtifactId, BuildId, DroneId, PlanId, SessionId, StoreId};
 
 use crate::check;
 use crate::effect::{Answer, Effect};
@@ -16,10 +16,10 @@ use crate::members::Membership;
 use crate::placement::Watch;
 use crate::queue::{Finishing, Graph, Names, PlanLine};
 use crate::roster::Roster;
-use crate::rows::*;
+use crate::rows::{EventRow, Identity, IndexKey, MetaKey, MetaRow, Rows};
 use crate::settings::Settings;
 use crate::stock::Stock;
-use crate::table::{Journal, Sink, Source, Table};
+use crate::table::{Sink, Source};
 use crate::tickets::Tickets;
 use crate::view::{Assumed, Counts, DroneView, View};
 
@@ -53,29 +53,6 @@ pub struct Core {
     pub(crate) soft: Soft,
     pub(crate) now: Now,
     pub(crate) effects: Vec<Effect>,
-}
-
-/// Everything stored.
-#[derive(Default)]
-pub(crate) struct Rows {
-    pub meta: Table<MetaRow>,
-    pub builds: Table<BuildRow>,
-    pub drones: Table<DroneRow>,
-    pub sessions: Table<SessionRow>,
-    pub plans: Table<PlanRow>,
-    pub durations: Table<DurationRow>,
-    pub stats: Table<StatsRow>,
-    pub idempotency: Table<IdempotencyRow>,
-    pub artifacts: Table<ArtifactRow>,
-    pub indexes: Table<IndexRow>,
-    pub config: Table<ConfigRow>,
-    pub healing: Table<HealingRow>,
-    pub wishes: Table<WishesRow>,
-    pub notices: Table<NoticeRow>,
-    pub members: Table<MemberRow>,
-    pub invites: Table<InviteRow>,
-    pub events: Journal<EventRow>,
-    pub history: Journal<HistoryRow>,
 }
 
 /// Everything a restart may forget.
@@ -126,7 +103,7 @@ pub(crate) struct Soft {
     /// Signatures to try again, with tries so far.
     pub signing: BTreeMap<ArtifactId, (u64, u32)>,
     /// State of each index's writing.
-    pub generations: BTreeMap<String, Generation>,
+    pub generations: BTreeMap<IndexKey, Generation>,
     /// Files of retired packages, and rows that only keep a BUILD_ID, by the moment they go.
     pub deletions: BTreeSet<(u64, ArtifactId)>,
     /// What retention keeps has changed.
@@ -152,7 +129,7 @@ pub(crate) struct Soft {
     /// When what waits is looked at next.
     pub next_look: u64,
     /// Who last failed at each plan.
-    pub gave_up: BTreeMap<u64, DroneId>,
+    pub gave_up: BTreeMap<PlanId, DroneId>,
     /// Something changed that may let work be given out.
     pub assign_due: bool,
     /// Sessions whose end must be checked.
@@ -192,26 +169,7 @@ pub(crate) struct Soft {
 impl Core {
     /// Takes the rows back. With no `meta` row it is a new store and gets `fresh_store_id`.
     pub fn load<S: Source>(settings: Settings, source: &S, fresh_store_id: StoreId) -> Result<Self, S::Error> {
-        let mut rows = Rows {
-            meta: Table::load(source)?,
-            builds: Table::load(source)?,
-            drones: Table::load(source)?,
-            sessions: Table::load(source)?,
-            plans: Table::load(source)?,
-            durations: Table::load(source)?,
-            stats: Table::load(source)?,
-            idempotency: Table::load(source)?,
-            artifacts: Table::load(source)?,
-            indexes: Table::load(source)?,
-            config: Table::load(source)?,
-            healing: Table::load(source)?,
-            wishes: Table::load(source)?,
-            notices: Table::load(source)?,
-            members: Table::load(source)?,
-            invites: Table::load(source)?,
-            events: Journal::default(),
-            history: Journal::default(),
-        };
+        let mut rows = Rows::load(source)?;
         if rows.meta.is_empty() {
             rows.meta.put(MetaRow { store_id: fresh_store_id, ..MetaRow::default() });
         }
@@ -323,49 +281,14 @@ impl Core {
 
     /// Whether any row waits to be stored.
     pub fn is_changed(&self) -> bool {
-        let rows = &self.rows;
-        rows.meta.is_changed()
-            || rows.builds.is_changed()
-            || rows.drones.is_changed()
-            || rows.sessions.is_changed()
-            || rows.plans.is_changed()
-            || rows.durations.is_changed()
-            || rows.stats.is_changed()
-            || rows.idempotency.is_changed()
-            || rows.artifacts.is_changed()
-            || rows.indexes.is_changed()
-            || rows.config.is_changed()
-            || rows.healing.is_changed()
-            || rows.wishes.is_changed()
-            || rows.notices.is_changed()
-            || rows.members.is_changed()
-            || rows.invites.is_changed()
-            || !rows.events.fresh().is_empty()
-            || !rows.history.fresh().is_empty()
+        self.rows.is_changed()
     }
 
     /// Hands every changed row to the store; with them goes the clock (decision 8).
     pub fn drain(&mut self, now: Now, sink: &mut impl Sink) {
         let at = now.at.max(self.now.at);
         self.meta_mut().clock = at;
-        self.rows.meta.drain(sink);
-        self.rows.builds.drain(sink);
-        self.rows.drones.drain(sink);
-        self.rows.sessions.drain(sink);
-        self.rows.plans.drain(sink);
-        self.rows.durations.drain(sink);
-        self.rows.stats.drain(sink);
-        self.rows.idempotency.drain(sink);
-        self.rows.artifacts.drain(sink);
-        self.rows.indexes.drain(sink);
-        self.rows.config.drain(sink);
-        self.rows.healing.drain(sink);
-        self.rows.wishes.drain(sink);
-        self.rows.notices.drain(sink);
-        self.rows.members.drain(sink);
-        self.rows.invites.drain(sink);
-        self.rows.events.drain(sink);
-        self.rows.history.drain(sink);
+        self.rows.drain(sink);
     }
 
     /// The newest event's sequence number.
@@ -445,11 +368,11 @@ impl Core {
     }
 
     pub(crate) fn meta(&self) -> &MetaRow {
-        self.rows.meta.get(&MetaRow::KEY.to_owned()).expect("load puts the meta row")
+        self.rows.meta.get(&MetaKey).expect("load puts the meta row")
     }
 
     pub(crate) fn meta_mut(&mut self) -> &mut MetaRow {
-        self.rows.meta.change(&MetaRow::KEY.to_owned()).expect("load puts the meta row")
+        self.rows.meta.change(&MetaKey).expect("load puts the meta row")
     }
 
     pub(crate) fn reply(&mut self, to: ReplyTo, answer: Answer) {
@@ -472,7 +395,7 @@ impl Core {
 
     /// Appends an event about a build.
     pub(crate) fn build_event(&mut self, kind: &str, id: BuildId, message: String, drone: Option<String>) {
-        let Some(build) = self.rows.builds.get(&id.0) else { return };
+        let Some(build) = self.rows.builds.get(&id) else { return };
         let (package, session, attempt) = (build.atom(), build.session.0, build.attempt.0);
         self.event(kind, message, |event| {
             event.package = Some(package);
@@ -484,7 +407,7 @@ impl Core {
     }
 
     pub(crate) fn drone_name(&self, drone: &DroneId) -> String {
-        let seen = self.rows.drones.get(&drone.0).map(|row| row.name.clone());
+        let seen = self.rows.drones.get(drone).map(|row| row.name.clone());
         // one that was revoked is still spoken of
         seen.or_else(|| Some(self.rows.members.get(&drone.0)?.name.clone())).unwrap_or_else(|| drone.0.clone())
     }

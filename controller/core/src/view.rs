@@ -212,7 +212,7 @@ impl Core {
     /// Rebuilds the views of drones that were touched.
     pub(crate) fn refresh_views(&mut self) {
         for id in std::mem::take(&mut self.soft.touched) {
-            let Some(row) = self.rows.drones.get(&id.0) else { continue };
+            let Some(row) = self.rows.drones.get(&id) else { continue };
             let pulse = self.soft.pulses.get(&id).cloned().unwrap_or_default();
             let stats = self.rows.stats.get(&row.name);
             let mut tasks: Vec<TaskView> =
@@ -228,7 +228,7 @@ impl Core {
                 completed: stats.map_or(0, |stats| stats.success),
                 failed: stats.map_or(0, |stats| stats.total - stats.success),
                 health: self.health(&id),
-                wishes: self.rows.wishes.get(&id.0).cloned(),
+                wishes: self.rows.wishes.get(&id).cloned(),
                 speed: row.learned_speed(),
                 wait_ms: self.wait_ms(row),
             };
@@ -237,7 +237,7 @@ impl Core {
     }
 
     fn health(&self, drone: &DroneId) -> Health {
-        let row = self.rows.healing.get(&drone.0).cloned();
+        let row = self.rows.healing.get(drone).cloned();
         let Some(probe) = self.soft.probes.get(drone) else { return Health { row, ..Health::default() } };
         Health {
             last_ping: probe.last_ping,
@@ -259,7 +259,7 @@ impl Core {
     }
 
     fn task_view(&self, build: BuildId, drone: &DroneRow, pulse: &Pulse) -> Option<TaskView> {
-        let row = self.rows.builds.get(&build.0)?;
+        let row = self.rows.builds.get(&build)?;
         let assignment = row.assignment()?;
         let status = pulse.attempts.iter().find(|status| status.fence == row.fence());
         // what has ended there and is still held is on its way here

@@ -19,7 +19,9 @@ use super::publish::sign_into;
 use super::sign::SigningKey;
 use super::stanza::Stanza;
 use super::upload::path_of;
-use crate::engine::{BinhostWork, EngineHandle};
+use swarm_core::effect::BinhostWork;
+
+use crate::engine::EngineHandle;
 use crate::store::{ReadError, Snapshot};
 
 /// Where the binhost's files are.

@@ -7,17 +7,16 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use swarm_core::Input;
-use swarm_core::effect::Route;
+use swarm_core::effect::{Escalation, Route};
 use swarm_core::input::RouteOutcome;
 use swarm_protocol::StoreId;
 use swarm_protocol::order::{Escalated, OrderAnswer, Task};
-use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::ssh::{Login, Ssh};
 use super::{Bus, Tell};
 use crate::bus::link::OrderError;
-use crate::engine::Escalation;
+use crate::engine::Work;
 use crate::program::{self, ProgramError};
 
 /// Orders under way at one time; a drone has at most one.
@@ -48,8 +47,8 @@ impl Medic {
     }
 
     /// Carries out orders until no more can come.
-    pub async fn run(self, queue: mpsc::Receiver<Escalation>) {
-        let orders = futures::stream::unfold(queue, async |mut queue| queue.recv().await.map(|order| (order, queue)));
+    pub async fn run(self, queue: Work<Escalation>) {
+        let orders = futures::stream::unfold(queue, async |mut queue| queue.next().await.map(|order| (order, queue)));
         orders
             .for_each_concurrent(Some(UNDER_WAY), |order| async {
                 let (drone, generation) = (order.drone.clone(), order.generation);

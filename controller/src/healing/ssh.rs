@@ -13,8 +13,8 @@ use swarm_protocol::order::Escalated;
 
 use super::MedicSettings;
 use super::medic::told;
-use crate::engine::Escalation;
 use crate::program::{self, ProgramError, Ran};
+use swarm_core::effect::Escalation;
 
 /// How a drone is logged into.
 #[derive(Debug, Clone, PartialEq, Eq)]

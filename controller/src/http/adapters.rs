@@ -13,7 +13,7 @@ use swarm_core::rows::{
 };
 use swarm_core::table::Source;
 use swarm_core::{Answer, Membership, View};
-use swarm_protocol::{ArtifactId, Fence, Secret};
+use swarm_protocol::{ArtifactId, BuildId, Fence, Secret, SessionId};
 use tokio::sync::watch;
 
 use super::ports::{
@@ -75,7 +75,7 @@ impl Rows for Snapshot {
     }
 
     fn build(&self, id: u64) -> Result<Option<BuildRow>, ReadError> {
-        self.get(&id).map_err(unreadable)
+        self.get(&BuildId(id)).map_err(unreadable)
     }
 
     fn sessions(&self) -> Result<Vec<SessionRow>, ReadError> {
@@ -83,7 +83,7 @@ impl Rows for Snapshot {
     }
 
     fn session(&self, id: u64) -> Result<Option<SessionRow>, ReadError> {
-        self.get(&id).map_err(unreadable)
+        self.get(&SessionId(id)).map_err(unreadable)
     }
 
     fn history(&self, before: Option<u64>, limit: usize) -> Result<Vec<HistoryRow>, ReadError> {
@@ -107,7 +107,7 @@ impl Rows for Snapshot {
     }
 
     fn artifact(&self, id: u64) -> Result<Option<ArtifactRow>, ReadError> {
-        self.get(&id).map_err(unreadable)
+        self.get(&ArtifactId(id)).map_err(unreadable)
     }
 
     fn indexes(&self) -> Result<Vec<IndexRow>, ReadError> {

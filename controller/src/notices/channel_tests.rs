@@ -12,6 +12,7 @@ use swarm_core::Input;
 use swarm_core::rows::{NoticeKind, NoticeRow, NoticeState};
 
 use super::{MailSecurity, MailSettings, Notices, NotifySettings, UrlSource, WebhookSettings};
+use crate::engine::Outlet;
 use crate::healing::Tell;
 
 const PASSWORD: &str = "correct horse battery staple";
@@ -324,16 +325,16 @@ async fn each_channel_gets_a_notice_once_and_its_outcome_is_told() {
     let settings = NotifySettings { webhook: Some(webhook), command, ..NotifySettings::default() };
     let notices = Notices::new(&settings, "hive", "store1");
     assert_eq!(notices.channels(), ["webhook", "command"]);
-    let (queue, waiting) = tokio::sync::mpsc::channel(8);
-    queue.send(Box::new(notice(6, NoticeKind::Alert))).await.unwrap();
+    let (queue, waiting) = Outlet::new(8, "a notice waits");
+    queue.put(Box::new(notice(6, NoticeKind::Alert)));
     // the core sends it again to whoever lacks it
     let mut again = notice(6, NoticeKind::Alert);
     again.delivered.insert("webhook".to_owned());
     drop(queue);
     let told = Told::default();
     notices.run(waiting, &told).await;
-    let (queue, waiting) = tokio::sync::mpsc::channel(8);
-    queue.send(Box::new(again)).await.unwrap();
+    let (queue, waiting) = Outlet::new(8, "a notice waits");
+    queue.put(Box::new(again));
     drop(queue);
     notices.run(waiting, &told).await;
     let told = told.0.into_inner().unwrap();

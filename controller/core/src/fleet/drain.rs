@@ -18,7 +18,7 @@ impl Core {
             .collect();
         for drone in empty {
             let since = self.now.wall;
-            let Some(row) = self.rows.drones.change(&drone.0) else { continue };
+            let Some(row) = self.rows.drones.change(&drone) else { continue };
             let Some(draining) = row.draining.take() else { continue };
             row.drained = Some(Fact { reason: "drained: nothing is left on it".to_owned(), since, ..draining });
             let name = row.name.clone();

@@ -94,7 +94,7 @@ impl Core {
                 "give this drone another name, or forget the other one",
             );
         }
-        let row = self.rows.drones.get(&drone.0)?;
+        let row = self.rows.drones.get(drone)?;
         let pulse = self.soft.pulses.get(drone)?;
         let fresh = self.now.at < pulse.last_beat + self.settings.instance_fresh;
         // a worker that does not say whose it is can't be told from a copy's
@@ -112,7 +112,7 @@ impl Core {
     }
 
     fn welcome(&mut self, drone: &DroneId, hello: &Hello) -> HelloAnswer {
-        let known = self.rows.drones.get(&drone.0).cloned();
+        let known = self.rows.drones.get(drone).cloned();
         let first = known.is_none();
         let restarted = known.as_ref().is_none_or(|row| row.supervisor != hello.instance);
         let mut row = described(drone, hello, known, self.now.wall);
@@ -190,12 +190,12 @@ impl Core {
 
     /// Whether this run is the worker of the drone that was welcomed last.
     pub(crate) fn is_live_worker(&self, drone: &DroneId, instance: &InstanceId) -> bool {
-        self.rows.drones.get(&drone.0).is_some_and(|row| row.worker.as_ref() == Some(instance))
+        self.rows.drones.get(drone).is_some_and(|row| row.worker.as_ref() == Some(instance))
     }
 
     /// Whether `fence` is the attempt this drone is to have now.
     pub(crate) fn is_current(&self, drone: &DroneId, fence: Fence) -> bool {
-        self.rows.builds.get(&fence.build.0).is_some_and(|build| {
+        self.rows.builds.get(&fence.build).is_some_and(|build| {
             build.fence() == fence && build.assignment().is_some_and(|assignment| assignment.drone == *drone)
         })
     }
@@ -210,13 +210,13 @@ impl Core {
 
     /// The first drone of a base gives its index a header; later ones with another header renew it.
     fn know_index(&mut self, index: &IndexKey, row: &DroneRow) {
-        let known = self.rows.indexes.get(&index.to_string());
+        let known = self.rows.indexes.get(index);
         if known.is_some_and(|known| known.header == row.index_header) {
             return;
         }
         let timestamp = known.map_or(0, |known| known.timestamp);
         self.rows.indexes.put(IndexRow { index: index.clone(), header: row.index_header.clone(), timestamp });
-        self.soft.generations.entry(index.to_string()).or_default().dirty = true;
+        self.soft.generations.entry(index.clone()).or_default().dirty = true;
     }
 
     /// Builds this drone is to have.

@@ -56,7 +56,7 @@ impl Core {
     }
 
     fn set_type(&mut self, actor: &str, drone: &DroneId, kind: Option<DroneType>) {
-        if let Some(row) = self.rows.drones.change(&drone.0) {
+        if let Some(row) = self.rows.drones.change(drone) {
             row.type_override = kind;
         }
         self.soft.touched.insert(drone.clone());
@@ -74,7 +74,7 @@ impl Core {
             return Err(conflict(format!("{doing} of {name} is under way"), "wait for it to end"));
         }
         if rung == Rung::RebootContainer
-            && let Some(row) = self.rows.drones.get(&drone.0)
+            && let Some(row) = self.rows.drones.get(drone)
         {
             match self.reboot_verdict(row) {
                 Verdict::Go => {}
@@ -93,7 +93,7 @@ impl Core {
     pub(crate) fn wish(&mut self, actor: &str, drone: &str, wishes: DroneWishes) -> Result<Done, Refusal> {
         let id = self.find_drone(drone)?;
         let fresh = || WishesRow { drone: id.clone(), ..WishesRow::default() };
-        let mut row = self.rows.wishes.get(&id.0).cloned().unwrap_or_else(fresh);
+        let mut row = self.rows.wishes.get(&id).cloned().unwrap_or_else(fresh);
         let before = row.clone();
         row.protected = wishes.protected.unwrap_or(row.protected);
         row.auto_reboot = wishes.auto_reboot.unwrap_or(row.auto_reboot);

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use swarm_protocol::{BuildId, DroneId};
+use swarm_protocol::{BuildId, DroneId, PlanId};
 
 use super::eligible::{Reason, Rule};
 use super::watch::{Chance, Subject};
@@ -117,7 +117,7 @@ impl Core {
     /// Places with a line at which no drone is any more, though some are there that would be if they were not ahead of it.
     fn outdated(&self, able: &BTreeMap<Place, Vec<DroneId>>) -> BTreeSet<Place> {
         let is_outdated = |(place, first): &(&Place, BuildId)| {
-            let Some(build) = self.rows.builds.get(&first.0) else { return false };
+            let Some(build) = self.rows.builds.get(first) else { return false };
             let mut present = self.rows.drones.iter().filter(|row| self.is_present(row, place)).peekable();
             // one that brings its tree up to date may have the right one in a moment
             let ahead = |row: &DroneRow| {
@@ -138,7 +138,7 @@ impl Core {
 
     /// Some drone may build it, be it full; or it will be planned anew.
     fn may_be_built(&mut self, id: BuildId, fleet: &Fleet) -> bool {
-        let Some(build) = self.rows.builds.get(&id.0) else { return true };
+        let Some(build) = self.rows.builds.get(&id) else { return true };
         let place = place_of(build);
         if !self.soft.graph.is_ready(id) || fleet.outdated.contains(&place) {
             return true;
@@ -147,21 +147,21 @@ impl Core {
         let mut steps = 1;
         let is_fair = fleet.able.get(&place).into_iter().flatten().any(|drone| {
             steps += 1;
-            self.rows.drones.get(&drone.0).is_some_and(|row| self.is_fit(row, &want))
+            self.rows.drones.get(drone).is_some_and(|row| self.is_fit(row, &want))
         });
         self.soft.candidates += steps;
         is_fair
     }
 
     fn announce_unplaceable(&mut self, id: BuildId) {
-        let Some(build) = self.rows.builds.get(&id.0) else { return };
+        let Some(build) = self.rows.builds.get(&id) else { return };
         let against = |row: &DroneRow| {
             let mut against = self.against_drone(&row.id);
             against.extend(self.against_package(row, build));
             against
         };
         let failed_there = |mark: &FailureMark| {
-            let reasons = self.rows.drones.get(&mark.drone.0).map(against).unwrap_or_default();
+            let reasons = self.rows.drones.get(&mark.drone).map(against).unwrap_or_default();
             reasons.iter().any(|reason| reason.rule == Rule::NotFailedHere)
                 && reasons.iter().all(|reason| matches!(reason.rule, Rule::NotFailedHere | Rule::FreeSlot))
         };
@@ -173,10 +173,10 @@ impl Core {
         self.build_event("warn", id, message, None);
     }
 
-    fn announce_unplanned(&mut self, id: u64) {
+    fn announce_unplanned(&mut self, id: PlanId) {
         let Some(plan) = self.rows.plans.get(&id) else { return };
         let Some(first) = plan.builds.first().copied() else { return };
-        let atom = self.rows.builds.get(&first.0).map(BuildRow::atom).unwrap_or_default();
+        let atom = self.rows.builds.get(&first).map(BuildRow::atom).unwrap_or_default();
         let more = match plan.builds.len() - 1 {
             0 => String::new(),
             count => format!(" and {count} more"),
@@ -205,7 +205,7 @@ impl Core {
 
     /// Notes whether a drone has more than its slots hold.
     pub(crate) fn note_line(&mut self, drone: &DroneId) {
-        let slots = self.rows.drones.get(&drone.0).map_or(0, |row| row.slots as usize);
+        let slots = self.rows.drones.get(drone).map_or(0, |row| row.slots as usize);
         if self.held_count(drone) > slots {
             self.soft.with_lines.insert(drone.clone());
         } else {

@@ -12,7 +12,7 @@ impl Core {
         for (place, drones) in self.able_drones(true) {
             for drone in drones {
                 while let Some(id) = self.sweepable(&place, &drone) {
-                    if let Some(session) = self.rows.builds.get(&id.0).map(|row| row.session) {
+                    if let Some(session) = self.rows.builds.get(&id).map(|row| row.session) {
                         self.reopen(session);
                     }
                     self.give(id, &drone);
@@ -22,14 +22,13 @@ impl Core {
     }
 
     fn sweepable(&mut self, place: &crate::queue::Place, drone: &swarm_protocol::DroneId) -> Option<BuildId> {
-        let row = self.rows.drones.get(&drone.0).filter(|row| self.free_slots(row) > 0)?;
+        let row = self.rows.drones.get(drone).filter(|row| self.free_slots(row) > 0)?;
         let mut steps = 0;
         let fits = |id: &BuildId| {
             steps += 1;
             let rested = self.soft.swept_until.get(id).is_none_or(|until| *until <= self.now.at);
             let tried = |build: &crate::rows::BuildRow| build.marks.iter().any(|mark| mark.drone == row.id);
-            rested
-                && self.rows.builds.get(&id.0).is_some_and(|build| !tried(build) && self.is_fit(row, &self.want(build)))
+            rested && self.rows.builds.get(id).is_some_and(|build| !tried(build) && self.is_fit(row, &self.want(build)))
         };
         let found = self.soft.graph.swept(place).find(fits);
         self.soft.candidates += steps;

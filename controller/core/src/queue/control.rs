@@ -75,7 +75,7 @@ impl Core {
         };
         let mut done = Done { touched: 0, what: Vec::new() };
         for id in self.named(package)? {
-            let Some(row) = self.rows.builds.get(&id.0) else { continue };
+            let Some(row) = self.rows.builds.get(&id) else { continue };
             let atom = row.atom();
             match &row.state {
                 BuildState::Received { .. } | BuildState::Blocked { by: BlockedBy::Person { .. }, .. } => continue,
@@ -93,8 +93,8 @@ impl Core {
     }
 
     pub(crate) fn block_by_person(&mut self, id: BuildId, actor: &str) {
-        if let Some(BuildState::Planning { plan }) = self.rows.builds.get(&id.0).map(|row| &row.state) {
-            let plan = plan.0;
+        if let Some(BuildState::Planning { plan }) = self.rows.builds.get(&id).map(|row| &row.state) {
+            let plan = *plan;
             self.drop_from_plan(plan, id);
         }
         self.build_event("blocked", id, format!("{actor} blocked it"), None);
@@ -116,7 +116,7 @@ impl Core {
         let ids = self.scope(package)?;
         let mut done = self.renew(&ids, |state| if package.is_some() { picked(state) } else { blocked_only(state) });
         for id in ids {
-            let Some(row) = self.rows.builds.get(&id.0) else { continue };
+            let Some(row) = self.rows.builds.get(&id) else { continue };
             let Some(assignment) = row.assignment() else { continue };
             let blocking = matches!(assignment.cancelling, Some(Cancelling::Block { .. }));
             if !blocking && assignment.sweep.is_none() {
@@ -140,7 +140,7 @@ impl Core {
     fn renew(&mut self, ids: &[BuildId], picked: impl Fn(&BuildState) -> bool) -> Done {
         let mut done = Done { touched: 0, what: Vec::new() };
         for id in ids {
-            let Some(row) = self.rows.builds.get(&id.0).filter(|row| picked(&row.state)) else { continue };
+            let Some(row) = self.rows.builds.get(id).filter(|row| picked(&row.state)) else { continue };
             done.touched += 1;
             done.what.push(row.atom());
             self.start_anew(*id);
@@ -155,7 +155,7 @@ impl Core {
     }
 
     fn clear_marks(&mut self, id: BuildId) {
-        if let Some(row) = self.rows.builds.change(&id.0) {
+        if let Some(row) = self.rows.builds.change(&id) {
             row.marks.clear();
             row.auto_retries = 0;
         }
@@ -183,7 +183,7 @@ impl Core {
     fn reclaim(&mut self, actor: &str, package: Option<&str>, drone: Option<DroneId>) -> Result<Done, Refusal> {
         let mut done = Done { touched: 0, what: Vec::new() };
         for (who, id) in self.held_of(package, drone.as_ref())? {
-            let Some(row) = self.rows.builds.get(&id.0) else { continue };
+            let Some(row) = self.rows.builds.get(&id) else { continue };
             let offline = self.soft.pulses.get(&who).is_none_or(|pulse| pulse.presence == Presence::Offline);
             let chosen = offline || drone.is_some() || package.is_some();
             if !chosen || row.assignment().is_some_and(Assignment::is_ending) {
@@ -208,7 +208,7 @@ impl Core {
     fn rebalance(&mut self, actor: &str, package: Option<&str>, drone: Option<DroneId>) -> Result<Done, Refusal> {
         let mut done = Done { touched: 0, what: Vec::new() };
         for (_, id) in self.held_of(package, drone.as_ref())? {
-            let Some(row) = self.rows.builds.get(&id.0) else { continue };
+            let Some(row) = self.rows.builds.get(&id) else { continue };
             if row.assignment().is_some_and(|a| a.has_begun() || a.cancelling.is_some()) {
                 continue;
             }
@@ -231,12 +231,12 @@ impl Core {
             .filter(|id| drone.as_ref().is_none_or(|d| d == id))
             .collect();
         for id in ids {
-            let Some(row) = self.rows.drones.get(&id.0) else { continue };
+            let Some(row) = self.rows.drones.get(&id) else { continue };
             if (row.grounded.is_none() || !grounded) && row.upload_impaired.is_none() {
                 continue;
             }
             let name = row.name.clone();
-            if let Some(row) = self.rows.drones.change(&id.0) {
+            if let Some(row) = self.rows.drones.change(&id) {
                 row.upload_impaired = None;
                 row.streaks.uploads = 0;
                 if grounded {
@@ -260,7 +260,7 @@ impl Core {
             self.renew(&ids, |state| matches!(state, BuildState::Blocked { .. } | BuildState::Failed { .. }));
         if all {
             for id in &ids {
-                let Some(row) = self.rows.builds.get(&id.0) else { continue };
+                let Some(row) = self.rows.builds.get(id) else { continue };
                 let atom = row.atom();
                 match &row.state {
                     // what a person is blocking or removing stays so
@@ -286,7 +286,7 @@ impl Core {
         let ids: BTreeSet<BuildId> = self.scope(package)?.into_iter().collect();
         let mut done = Done { touched: 0, what: Vec::new() };
         for id in ids {
-            let Some(row) = self.rows.builds.get(&id.0).filter(|row| !row.marks.is_empty()) else { continue };
+            let Some(row) = self.rows.builds.get(&id).filter(|row| !row.marks.is_empty()) else { continue };
             done.touched += 1;
             done.what.push(row.atom());
             self.clear_marks(id);
@@ -356,7 +356,7 @@ impl Core {
             Some(Fact { by: actor.to_owned(), reason: reason.to_owned(), since: self.now.wall, until: None })
         };
         let (paused, draining) = (fact("paused by a person"), fact("drained by a person"));
-        let Some(row) = self.rows.drones.change(&id.0) else { return Ok(Done { touched: 0, what: Vec::new() }) };
+        let Some(row) = self.rows.drones.change(&id) else { return Ok(Done { touched: 0, what: Vec::new() }) };
         let verb = match action {
             DroneAction::Pause => {
                 row.paused = paused;

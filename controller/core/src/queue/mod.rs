@@ -33,7 +33,7 @@ const MAX_KEYS: usize = 10_000;
 impl Core {
     /// Moves an entry to another state.
     pub(crate) fn set_state(&mut self, id: BuildId, state: BuildState) {
-        let Some(row) = self.rows.builds.change(&id.0) else { return };
+        let Some(row) = self.rows.builds.change(&id) else { return };
         let old = std::mem::replace(&mut row.state, state);
         let row = row.clone();
         *self.soft.counts.entry(row.session).or_default().of(&old) -= 1;
@@ -68,7 +68,7 @@ impl Core {
 
     /// An entry's row changes in what it is found by or what its weight comes from.
     pub(crate) fn rewrite(&mut self, row: BuildRow) {
-        if let Some(old) = self.rows.builds.get(&row.id.0) {
+        if let Some(old) = self.rows.builds.get(&row.id) {
             self.soft.names.forget(old);
         }
         self.know(&row);
@@ -132,7 +132,7 @@ impl Core {
     /// An entry is in the binhost, or gone: whoever waited only for it is ready.
     fn met(&mut self, id: BuildId) {
         for dependent in self.soft.graph.met(id) {
-            let Some(row) = self.rows.builds.get(&dependent.0) else { continue };
+            let Some(row) = self.rows.builds.get(&dependent) else { continue };
             if let BuildState::Needed { not_before } = row.state {
                 let place = place_of(row);
                 self.count_waiting(dependent, false);
@@ -148,7 +148,7 @@ impl Core {
 
     fn count_waiting(&mut self, id: BuildId, waits: bool) {
         if self.soft.graph.mark_waiting(id, waits)
-            && let Some(session) = self.rows.builds.get(&id.0).map(|row| row.session)
+            && let Some(session) = self.rows.builds.get(&id).map(|row| row.session)
         {
             let counter = &mut self.soft.counts.entry(session).or_default().waiting;
             *counter = if waits { *counter + 1 } else { counter.saturating_sub(1) };
@@ -160,7 +160,7 @@ impl Core {
         let open: Vec<BuildId> = after.iter().copied().filter(|need| self.is_open(*need)).collect();
         let taken = self.soft.graph.set_needs(id, open.iter().copied());
         let refused = |need: &BuildId| *need == id || (!taken.contains(need) && open.contains(need));
-        if let Some(row) = self.rows.builds.change(&id.0) {
+        if let Some(row) = self.rows.builds.change(&id) {
             row.after = if taken.len() == open.len() {
                 after
             } else {
@@ -171,7 +171,7 @@ impl Core {
 
     /// An entry waits for another one instead of the one it waited for.
     pub(crate) fn wait_for_instead(&mut self, id: BuildId, old: BuildId, new: BuildId) {
-        let Some(row) = self.rows.builds.get(&id.0) else { return };
+        let Some(row) = self.rows.builds.get(&id) else { return };
         let mut after: Vec<BuildId> = row.after.iter().copied().filter(|need| *need != old && *need != new).collect();
         after.push(new);
         self.wait_for(id, after);
@@ -180,7 +180,7 @@ impl Core {
     /// What an entry waits for is another thing now, and so may be where it stands.
     pub(crate) fn wait_for(&mut self, id: BuildId, after: Vec<BuildId>) {
         self.set_after(id, after);
-        let Some(row) = self.rows.builds.get(&id.0) else { return };
+        let Some(row) = self.rows.builds.get(&id) else { return };
         if matches!(row.state, BuildState::Needed { .. }) {
             let state = row.state.clone();
             self.set_state(id, state);
@@ -189,12 +189,12 @@ impl Core {
 
     /// An entry that exists and is not in the binhost.
     pub(crate) fn is_open(&self, id: BuildId) -> bool {
-        self.rows.builds.get(&id.0).is_some_and(|row| !matches!(row.state, BuildState::Received { .. }))
+        self.rows.builds.get(&id).is_some_and(|row| !matches!(row.state, BuildState::Received { .. }))
     }
 
     /// Changes the assignment of a delegated entry.
     pub(crate) fn change_assignment(&mut self, id: BuildId, change: impl FnOnce(&mut Assignment)) {
-        let Some(row) = self.rows.builds.change(&id.0) else { return };
+        let Some(row) = self.rows.builds.change(&id) else { return };
         if let BuildState::Delegated { assignment } = &mut row.state {
             change(assignment);
             let drone = assignment.drone.clone();
@@ -274,7 +274,7 @@ impl Core {
                 return;
             }
             self.soft.retries.pop_first();
-            let Some(row) = self.rows.builds.change(&id.0) else { continue };
+            let Some(row) = self.rows.builds.change(&id) else { continue };
             row.auto_retries += 1;
             row.marks.clear();
             let count = row.auto_retries;
@@ -290,7 +290,7 @@ impl Core {
 
     /// Back to be built: through a planner if it never was resolved.
     pub(crate) fn back_to_needed(&mut self, id: BuildId, not_before: u64) {
-        let Some(row) = self.rows.builds.get(&id.0) else { return };
+        let Some(row) = self.rows.builds.get(&id) else { return };
         let session = row.session;
         if row.base.is_empty() {
             self.plan_again(id, not_before);

@@ -183,7 +183,7 @@ impl Core {
             row.session == session && row.profile == profile && row.package_use == package_use && waits(&row.state)
         };
         let asked: BTreeSet<String> = atoms.iter().map(Atom::cp).collect();
-        let known = asked.iter().flat_map(|cp| self.soft.names.of(cp)).filter_map(|id| self.rows.builds.get(&id.0));
+        let known = asked.iter().flat_map(|cp| self.soft.names.of(cp)).filter_map(|id| self.rows.builds.get(&id));
         known.filter(same).map(|row| row.asked.clone()).collect()
     }
 
@@ -255,7 +255,7 @@ impl Core {
         };
         let near = cp_of(wanted).into_iter().flat_map(|cp| self.soft.names.of(&cp).collect::<Vec<_>>());
         let hits: Vec<BuildId> = near
-            .filter_map(|id| self.rows.builds.get(&id.0))
+            .filter_map(|id| self.rows.builds.get(&id))
             .filter(|row| session.is_none_or(|id| id == row.session))
             .filter(means)
             .map(|row| row.id)

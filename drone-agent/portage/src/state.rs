@@ -11,11 +11,12 @@ use std::time::Duration;
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use swarm_common::files::write_if_changed;
 use swarm_protocol::machine::{PortageState, TreeState};
 use thiserror::Error;
 
-use super::root::RootConfig;
-use super::script::{Script, ScriptError};
+use crate::root::RootConfig;
+use crate::script::{Script, ScriptError};
 
 /// How long a look at Portage may take; it takes half a second on an idle machine.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -100,7 +101,7 @@ pub fn write_base_list(root: &RootConfig) -> Result<(), StateError> {
     let packages: Vec<BasePackage> =
         if nothing_installed(&root.at("var/db/pkg"))? { Vec::new() } else { ask(root, "base")? };
     let text = serde_json::to_string(&packages).map_err(|e| StateError::BaseList(path.clone(), e))?;
-    super::root::write_if_changed(&path, &text)?;
+    write_if_changed(&path, &text)?;
     Ok(())
 }
 

@@ -1,5 +1,9 @@
-//! systemd's notification protocol, by hand: datagrams to the socket named in the environment. Without one, nothing.
+//! systemd's notification protocol: readiness, the goodbye, and the feeding of its watchdog, as datagrams to the socket named in
+//! the environment. Without one nothing is sent.
+//!
+//! Decides nothing: when to speak is the caller's to say, and what follows from silence the service manager's.
 
+use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
@@ -18,7 +22,9 @@ impl Manager {
         Self::new(read("NOTIFY_SOCKET").as_deref(), read("WATCHDOG_USEC").as_deref())
     }
 
-    fn new(socket: Option<&str>, watchdog_usec: Option<&str>) -> Self {
+    /// One whose socket has this path, or with `@` before it this abstract name, and who waits so many microseconds for a word.
+    /// What makes no sense counts as not there.
+    pub fn new(socket: Option<&str>, watchdog_usec: Option<&str>) -> Self {
         let address = socket.and_then(|name| match name.strip_prefix('@') {
             Some(name) => SocketAddr::from_abstract_name(name).ok(),
             None => SocketAddr::from_pathname(name).ok(),
@@ -30,16 +36,19 @@ impl Manager {
         }
     }
 
-    /// How often `WATCHDOG=1` is due: at half of what systemd waits.
-    pub fn watchdog_period(&self) -> Option<Duration> {
-        self.socket.as_ref().and(self.watchdog).map(|period| period / 2)
+    /// How often `WATCHDOG=1` is due so that it comes `times` within what the manager waits; `None` where nobody waits for it.
+    pub fn watchdog_period(&self, times: u32) -> Option<Duration> {
+        self.socket.as_ref().and(self.watchdog).map(|within| within / times.max(1))
     }
 
     /// Says something: `READY=1`, `WATCHDOG=1`, `STOPPING=1`.
-    pub fn say(&self, word: &str) {
-        if let Some((socket, address)) = &self.socket {
-            // a manager that does not listen has nothing to be told
-            let _ = socket.send_to_addr(word.as_bytes(), address);
+    ///
+    /// # Errors
+    /// When there is a manager and it can't be told.
+    pub fn say(&self, word: &str) -> io::Result<()> {
+        match &self.socket {
+            Some((socket, address)) => socket.send_to_addr(word.as_bytes(), address).map(drop),
+            None => Ok(()),
         }
     }
 }
@@ -58,10 +67,11 @@ mod tests {
             (UnixDatagram::bind(&path).unwrap(), path.display().to_string()),
             (UnixDatagram::bind_addr(&abstract_address).unwrap(), format!("@{abstract_name}")),
         ] {
-            socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
             let manager = Manager::new(Some(&name), Some("20000000"));
-            assert_eq!(manager.watchdog_period(), Some(Duration::from_secs(10)));
-            manager.say("READY=1");
+            assert_eq!(manager.watchdog_period(2), Some(Duration::from_secs(10)));
+            assert_eq!(manager.watchdog_period(4), Some(Duration::from_secs(5)));
+            manager.say("READY=1").unwrap();
             let mut buffer = [0; 64];
             let size = socket.recv(&mut buffer).unwrap();
             assert_eq!(&buffer[..size], b"READY=1");
@@ -69,9 +79,14 @@ mod tests {
     }
 
     #[test]
-    fn without_a_manager_nothing_is_said() {
-        let manager = Manager::new(None, Some("20000000"));
-        manager.say("READY=1");
-        assert_eq!(manager.watchdog_period(), None);
+    fn without_a_manager_nothing_is_said_and_without_a_watchdog_nothing_is_due() {
+        let nobody = Manager::new(None, Some("20000000"));
+        nobody.say("READY=1").unwrap();
+        assert_eq!(nobody.watchdog_period(2), None);
+        for patience in [None, Some("0"), Some("soon")] {
+            let manager = Manager::new(Some("/nowhere"), patience);
+            assert_eq!(manager.watchdog_period(2), None, "{patience:?}");
+            assert!(manager.say("READY=1").is_err(), "who calls says whether that matters");
+        }
     }
 }

@@ -3,9 +3,9 @@
 //!
 //! The machine's own programs (`/usr`, and what is not yet merged into it) are the lower, read-only layer of an overlay;
 //! what a build installs lands in the root's own folder. The sources of everything else (Portage, the repository, the
-//! attempt's folder) are bound to the same paths inside, so that a path means the same on both sides.
+//! build's folder) are bound to the same paths inside, so that a path means the same on both sides.
 //!
-//! Called by every attempt, whose whole process enters, and by `script`, where a thread does: a namespace belongs to a
+//! Called for every build, whose whole process enters, and by `script`, where a thread does: a namespace belongs to a
 //! thread, and what it starts inherits it. For the other kinds of root all of this does nothing.
 
 use std::io;
@@ -18,10 +18,10 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use thiserror::Error;
 
-use super::root::{RootConfig, RootKind};
+use crate::root::{RootConfig, RootKind};
 
 /// Folders of the machine that hold its programs. Where they are links into `/usr`, the root has the same links.
-pub(super) const PROGRAMS: [&str; 8] = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "opt"];
+pub(crate) const PROGRAMS: [&str; 8] = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "opt"];
 /// Of these the machine's own are seen inside as they are.
 const KERNELS: [&str; 3] = ["proc", "sys", "dev"];
 

@@ -14,9 +14,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-use super::mounts;
-use super::root::{RootConfig, environment};
-use crate::attempt::tree;
+use crate::mounts;
+use crate::processes;
+use crate::root::{RootConfig, environment};
 
 /// Most bytes of an answer taken: twice the largest plan.
 const MAX_ANSWER: u64 = 64 << 20;
@@ -124,7 +124,7 @@ impl Script<'_> {
             }
             if Instant::now() >= end {
                 // Metadata of ebuilds is read by bash children; they go first, while they can still be found.
-                tree::kill_descendants(child.id());
+                processes::kill_descendants(child.id());
                 let _ = child.kill();
                 let _ = child.wait();
                 mounts::forget(self.root, &visible);

@@ -1,4 +1,4 @@
-//! A configuration layer: a private copy of a root's `etc/portage` for one attempt or plan, made of links, with the
+//! A configuration layer: a private copy of a root's `etc/portage` for one build or plan, made of links, with the
 //! job's own `package.use` lines and binhost added. The root's configuration is never touched.
 //!
 //! `PORTAGE_CONFIGROOT` points Portage at it. With ROOT `/` and the prefix in `PORTAGE_OVERRIDE_EPREFIX` that moves the
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use fs_err::os::unix::fs::symlink;
 
-use super::root::RootConfig;
+use crate::root::RootConfig;
 
 /// Makes the layer below `dir` (which must not hold one yet) and returns the value of `PORTAGE_CONFIGROOT`.
 /// `binrepos` is the text of its only `binrepos.conf`; without it there is no binhost at all.

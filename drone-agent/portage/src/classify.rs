@@ -5,7 +5,7 @@
 
 use swarm_protocol::report::{Failure, FailureClass, Phase};
 
-use super::phases::Clues;
+use crate::phases::Clues;
 
 /// Free bytes below which a failure is put down to the disk, whatever the log says.
 const NO_SPACE: u64 = 8 << 20;

@@ -1,19 +1,19 @@
 //! A root's access to the swarm's binhost: `binrepos.conf` and a key ring that trusts the signing key, and nobody else.
 //!
 //! Signatures are always verified, also by a Portage that can't do so per binhost (`own_key`). Portage wants more than a good signature: the key needs ownertrust, and when emerge
-//! runs as root the key ring must belong to `nobody`, as whom gpg is run. Called by root creation and by every attempt.
+//! runs as root the key ring must belong to `nobody`, as whom gpg is run. Called when a root is made, at each welcome, and before each build.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use fs_err as fs;
+use swarm_common::files::{remove_if_there, remove_tree, write_if_changed};
 use swarm_protocol::report::BinhostAccess;
 use thiserror::Error;
 
-use super::own_key;
-use super::root::{RootConfig, RootKind, write_if_changed};
-use crate::attempt::dir::remove_tree;
+use crate::gpg::{GpgError, gpg, primary_fingerprints, quiet};
+use crate::own_key;
+use crate::root::{RootConfig, RootKind};
 
 /// Why the binhost could not be configured.
 #[derive(Debug, Error)]
@@ -50,7 +50,16 @@ pub enum BinhostError {
     Io(#[from] io::Error),
 }
 
-/// File with user and secret of the restricted part, beside a `binrepos.conf` or below an attempt's directory.
+impl From<GpgError> for BinhostError {
+    fn from(error: GpgError) -> Self {
+        match error {
+            GpgError::Failed { action, text } => Self::Gpg { action, text },
+            GpgError::Io(source) => Self::Io(source),
+        }
+    }
+}
+
+/// File with user and secret of the restricted part, beside a `binrepos.conf` or below a build's directory.
 const WGETRC: &str = "binhost.wgetrc";
 
 /// Text of a `binrepos.conf` for `access`; fetched packages lie in `location`. With a secret, packages and index are fetched
@@ -97,15 +106,8 @@ pub fn write_wgetrc(access: &BinhostAccess, folder: &Path) -> io::Result<PathBuf
     Ok(path)
 }
 
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-        Ok(()) | Err(_) => Ok(()),
-    }
-}
-
 /// Lets the root install from the binhost; does nothing if it may already. An empty address takes the access away. Of a
-/// `system` only a key ring of our own is made: its attempts bring the rest with them.
+/// `system` only a key ring of our own is made: its builds bring the rest with them.
 pub fn configure_binhost(root: &RootConfig, access: &BinhostAccess) -> Result<(), BinhostError> {
     let file = root.at("etc/portage/binrepos.conf/swarm.conf");
     let own = root.kind != RootKind::System;
@@ -180,8 +182,7 @@ fn key_ring(home: &Path, access: &BinhostAccess, own: Option<&str>) -> Result<()
     fs::create_dir_all(home)?;
     fs::set_permissions(home, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
     let result = fill_key_ring(home, access, own);
-    // gpg may have started helpers that hold the home open.
-    let _ = Command::new("gpgconf").arg("--homedir").arg(home).args(["--kill", "all"]).output();
+    quiet(home);
     result
 }
 
@@ -209,47 +210,6 @@ fn fill_key_ring(home: &Path, access: &BinhostAccess, own: Option<&str>) -> Resu
     Ok(())
 }
 
-/// The `fpr` line that follows each `pub` line.
-pub(super) fn primary_fingerprints(listing: &str) -> Vec<String> {
-    let mut prints = Vec::new();
-    let mut primary = false;
-    for line in listing.lines() {
-        let fields: Vec<&str> = line.split(':').collect();
-        match fields.first() {
-            Some(&"pub") => primary = true,
-            Some(&"fpr") if primary => {
-                prints.extend(fields.get(9).map(|print| (*print).to_owned()));
-                primary = false;
-            }
-            _ => {}
-        }
-    }
-    prints
-}
-
-pub(super) fn gpg(home: &Path, action: &'static str, args: &[&str], input: &[u8]) -> Result<String, BinhostError> {
-    let mut child = Command::new("gpg")
-        .env("LC_ALL", "C")
-        .arg("--homedir")
-        .arg(home)
-        .args(["--batch", "--no-tty", "--quiet"])
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|e| BinhostError::Gpg { action, text: format!("can't be started: {e}") })?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // A gpg that stops reading has said why on standard error.
-        let _ = stdin.write_all(input);
-    }
-    let output = child.wait_with_output()?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    Err(BinhostError::Gpg { action, text: String::from_utf8_lossy(&output.stderr).trim().to_owned() })
-}
-
 /// Portage run by root verifies as `nobody`, to whom the ring must belong.
 fn hand_over(root: &RootConfig, home: &Path) -> Result<(), BinhostError> {
     if !nix::unistd::getuid().is_root() || !root.nobody_may_enter() {
@@ -275,13 +235,6 @@ mod tests {
     use swarm_protocol::Secret;
 
     use super::*;
-
-    #[test]
-    fn the_key_of_each_primary_is_found_and_subkeys_are_not() {
-        let listing = "tru::1:\npub:u:255:22:AA::::u:::scESC:\nfpr:::::::::FIRST:\nsub:u:255:18:BB:\nfpr:::::::::SUB:\n\
-                       pub:u:255:22:CC:\nfpr:::::::::SECOND:\n";
-        assert_eq!(primary_fingerprints(listing), ["FIRST", "SECOND"]);
-    }
 
     #[test]
     fn an_address_with_a_line_break_never_reaches_the_file() {

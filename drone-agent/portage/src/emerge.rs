@@ -1,7 +1,7 @@
-//! One attempt's emerge: the command line of decision 20, its environment, and the look at the binhost before it begins.
+//! One build's emerge: the command line of decision 20, its environment, and the look at the binhost before it begins.
 //!
-//! Nothing is started here; the attempt does. Everything an emerge writes besides the root itself lies in folders of the
-//! attempt's own.
+//! Nothing is started here; whoever calls does. Everything an emerge writes besides the root itself lies in folders of the
+//! build's own.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read};
@@ -9,15 +9,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fs_err as fs;
+use swarm_common::files::remove_tree;
 use swarm_protocol::Cpv;
 use swarm_protocol::order::BuildJob;
 use swarm_protocol::report::{BinhostAccess, Failure, FailureClass, Phase};
 use thiserror::Error;
 
-use super::binhost::{self, BinhostError};
-use super::root::{RootConfig, environment};
-use super::{layer, own_key};
-use crate::attempt::dir::remove_tree;
+use crate::binhost::{self, BinhostError};
+use crate::root::{RootConfig, environment};
+use crate::{layer, own_key};
 
 /// Waits between looks at the binhost: three tries in seven seconds, so that a generation being published is waited for.
 const RETRIES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
@@ -43,7 +43,7 @@ pub enum PrepareError {
     Io(#[from] io::Error),
 }
 
-/// Where an attempt's emerge writes.
+/// Where a build's emerge writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Folders {
     /// PKGDIR: the finished packages.
@@ -59,7 +59,7 @@ pub struct Folders {
 }
 
 impl Folders {
-    /// The folders of the attempt in `dir`.
+    /// The folders of the build in `dir`.
     pub fn below(dir: &Path) -> Self {
         Self {
             packages: dir.join("packages"),
@@ -94,7 +94,7 @@ pub struct Prepared {
     pub environment: Vec<(String, String)>,
 }
 
-/// Makes the attempt's folders and the command. `use_binhost` is what [`look`] said.
+/// Makes the build's folders and the command. `use_binhost` is what [`look`] said.
 pub fn prepare(
     root: &RootConfig,
     job: &BuildJob,
@@ -130,7 +130,7 @@ pub fn prepare(
             ("PORTAGE_LOGDIR", at(&folders.logs)),
             ("EMERGE_LOG_DIR", at(&folders.logs)),
             ("TMPDIR", at(&folders.tmp)),
-            (crate::attempt::tree::MARK, at(dir)),
+            (crate::processes::MARK, at(dir)),
         ]
         .map(|(key, value)| (key.to_owned(), value)),
     );

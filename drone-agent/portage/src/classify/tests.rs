@@ -1,5 +1,5 @@
 use super::*;
-use crate::portage::phases::Tracker;
+use crate::phases::Tracker;
 
 const TARGET: &str = "app-misc/calc-2.0";
 

@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
+use swarm_common::errors::chain;
 use swarm_protocol::order::PlanJob;
 use swarm_protocol::plan::{Complaint, ComplaintKind, Plan, PlannedEdge, PlannedPackage};
 
-use super::layer;
-use super::root::RootConfig;
-use super::script::Script;
-use super::state::{self, BasePackage};
+use crate::layer;
+use crate::root::RootConfig;
+use crate::script::Script;
+use crate::state::{self, BasePackage};
 
 /// Most atoms taken at once.
 const MAX_ATOMS: usize = 20_000;
@@ -58,10 +59,10 @@ fn ask(root: &RootConfig, job: &PlanJob, workdir: &Path, timeout: Duration) -> R
     if job.atoms.is_empty() || job.atoms.len() > MAX_ATOMS {
         return Ok(refused(format!("{} atoms asked for; 1 to {MAX_ATOMS} can be", job.atoms.len())));
     }
-    fs::create_dir_all(workdir).map_err(|e| told(&e))?;
-    let place = tempfile::Builder::new().prefix("plan-").tempdir_in(workdir).map_err(|e| told(&e))?;
-    let base = state::base_list(root).map_err(|e| told(&e))?;
-    let layer = layer::make(root, &place.path().join("config"), &job.package_use, None).map_err(|e| told(&e))?;
+    fs::create_dir_all(workdir).map_err(|e| chain(&e))?;
+    let place = tempfile::Builder::new().prefix("plan-").tempdir_in(workdir).map_err(|e| chain(&e))?;
+    let base = state::base_list(root).map_err(|e| chain(&e))?;
+    let layer = layer::make(root, &place.path().join("config"), &job.package_use, None).map_err(|e| chain(&e))?;
     let script = Script {
         name: "plan",
         text: include_str!("plan.py"),
@@ -70,7 +71,7 @@ fn ask(root: &RootConfig, job: &PlanJob, workdir: &Path, timeout: Duration) -> R
         environment: &[("PORTAGE_CONFIGROOT".to_owned(), layer.display().to_string())],
         timeout,
     };
-    let answer: Answer = script.ask(&Question { atoms: &job.atoms, base: &base }).map_err(|e| told(&e))?;
+    let answer: Answer = script.ask(&Question { atoms: &job.atoms, base: &base }).map_err(|e| chain(&e))?;
     Ok(Plan {
         portage: answer.portage,
         complaint: answer.complaint,
@@ -85,18 +86,6 @@ fn ask(root: &RootConfig, job: &PlanJob, workdir: &Path, timeout: Duration) -> R
 fn refused(text: String) -> Plan {
     let complaint = Some(Complaint { kind: ComplaintKind::BadAtom, text, ..Default::default() });
     Plan { complaint, ..Default::default() }
-}
-
-/// An error and its causes in one line.
-fn told(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

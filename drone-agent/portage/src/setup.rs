@@ -1,79 +1,21 @@
-//! A root: the tree Portage builds in and installs to, and the environment its commands run with. Three kinds:
+//! Makes roots, and says which of them this machine can use: directories, Portage's configuration, access to the binhost, and
+//! the list of what was installed at the start.
 //!
-//! - `prefix`, a Gentoo Prefix in a directory: one variable (`PORTAGE_OVERRIDE_EPREFIX`) moves configuration, installed
-//!   packages, caches and locks below it, so it needs no privileges and writes nothing elsewhere. Its packages carry its
-//!   path.
-//! - `chroot`, a tree of its own over the machine's programs (`mounts`): plain paths, as on a Gentoo machine; needs the
-//!   right to mount.
-//! - `system`, the Gentoo machine itself, for one that does nothing else. Never chosen by a program of ours: somebody must
-//!   have written it into the configuration. Nothing of its own configuration is touched.
-//!
-//! Called by `swarm up`, the drone's set-up and the tests; [`environment`] also by every attempt and plan.
+//! What is installed in a root is never touched here; of a `system` not even the configuration. Called when a root is made by a
+//! person or by `join`, and when an agent starts.
 
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use serde::{Deserialize, Serialize};
+use swarm_common::files::{remove_if_there, remove_tree, write_if_changed};
 use swarm_protocol::report::BinhostAccess;
 use thiserror::Error;
 
-use super::binhost::{self, BinhostError};
-use super::mounts::{self, MountError, Purpose};
-use super::{chroot, state};
-use crate::attempt::dir::remove_tree;
-
-/// What kind of root it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RootKind {
-    /// A Gentoo Prefix in a directory: no privileges, no mounts.
-    #[default]
-    Prefix,
-    /// A tree in a directory, entered with chroot: plain paths, the machine's programs below it; needs the right to mount.
-    Chroot,
-    /// The Gentoo machine itself.
-    System,
-}
-
-/// A root as the configuration names it.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RootConfig {
-    /// Its kind. All roots of one build profile must be prefixes, or none of them.
-    #[serde(default)]
-    pub kind: RootKind,
-    /// Its directory; `/` for a `system`. Binaries with compiled-in paths only move between prefixes whose paths have
-    /// equal length.
-    pub path: PathBuf,
-    /// Directory with Portage's `bin/emerge`: a Python virtual environment.
-    pub venv: PathBuf,
-    /// The main ebuild repository.
-    pub repository: PathBuf,
-    /// Portage profile below the repository's `profiles/`, e.g. `default/linux/amd64/23.0`.
-    #[serde(default = "default_profile")]
-    pub profile: String,
-    /// Directories with sources already at hand; looked at before the network.
-    #[serde(default)]
-    pub distfiles: Vec<PathBuf>,
-    /// The build profile this root serves (a configuration of the swarm).
-    #[serde(default)]
-    pub build_profile: String,
-    /// `MAKEOPTS`; one job per processor if empty.
-    #[serde(default)]
-    pub makeopts: String,
-    /// Further lines of make.conf, after the generated ones.
-    #[serde(default)]
-    pub make_conf: Vec<String>,
-    /// The program to run in place of `<venv>/bin/emerge`.
-    #[serde(default)]
-    pub emerge: Option<PathBuf>,
-}
-
-fn default_profile() -> String {
-    "default".to_owned()
-}
+use crate::binhost::{self, BinhostError};
+use crate::mounts::{self, MountError, Purpose};
+use crate::root::{RootConfig, RootKind};
+use crate::{chroot, state};
 
 /// What [`create`] makes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -131,78 +73,23 @@ pub enum RootError {
     Base(PathBuf, #[source] state::StateError),
 }
 
-impl RootConfig {
-    /// The emerge to run.
-    pub fn emerge_program(&self) -> PathBuf {
-        self.emerge.clone().unwrap_or_else(|| self.venv.join("bin/emerge"))
+/// Refuses a root that can't be used on this machine.
+pub fn check(root: &RootConfig) -> Result<(), RootError> {
+    match root.kind {
+        RootKind::Prefix => Ok(()),
+        RootKind::Chroot => try_to_enter(root),
+        RootKind::System => is_gentoo(root, Path::new("/"), nix::unistd::geteuid().is_root()),
     }
+}
 
-    /// The interpreter that has Portage.
-    pub fn python(&self) -> PathBuf {
-        self.venv.join("bin/python")
-    }
-
-    /// The tree Portage works in, as seen from outside.
-    pub fn tree(&self) -> PathBuf {
-        match self.kind {
-            RootKind::Prefix => self.path.clone(),
-            RootKind::Chroot => self.path.join("root"),
-            RootKind::System => PathBuf::from("/"),
-        }
-    }
-
-    /// A path in the tree, as seen from outside.
-    pub fn at(&self, below: &str) -> PathBuf {
-        self.tree().join(below)
-    }
-
-    /// The same path as Portage sees it.
-    pub fn inside(&self, below: &str) -> PathBuf {
-        match self.kind {
-            RootKind::Prefix => self.path.join(below),
-            RootKind::Chroot | RootKind::System => Path::new("/").join(below),
-        }
-    }
-
-    /// The list of what the root had installed when it was made.
-    pub fn base_list(&self) -> PathBuf {
-        self.at("var/lib/build-swarm/base.json")
-    }
-
-    /// GnuPG home that trusts the binhost's key, below the tree. A machine's own is left alone.
-    pub fn gnupg_home(&self) -> &'static str {
-        match self.kind {
-            RootKind::Prefix | RootKind::Chroot => "etc/portage/gnupg",
-            RootKind::System => "var/lib/build-swarm/gnupg",
-        }
-    }
-
-    /// Whether the user `nobody`, as whom Portage verifies, reaches what is in the tree.
-    pub(super) fn nobody_may_enter(&self) -> bool {
-        match self.kind {
-            RootKind::Prefix => others_may_enter(&self.path),
-            RootKind::Chroot | RootKind::System => true,
-        }
-    }
-
-    /// Refuses a root that can't be used on this machine.
-    pub fn check(&self) -> Result<(), RootError> {
-        match self.kind {
-            RootKind::Prefix => Ok(()),
-            RootKind::Chroot => self.try_to_enter(),
-            RootKind::System => is_gentoo(self, Path::new("/"), nix::unistd::geteuid().is_root()),
-        }
-    }
-
-    /// Enters it once, in a thread of its own, and leaves again.
-    fn try_to_enter(&self) -> Result<(), RootError> {
-        let entered = std::thread::scope(|scope| {
-            let inside = scope.spawn(|| mounts::enter(self, Purpose::Trial, &[]));
-            inside.join().unwrap_or_else(|_| Err(io::Error::other("the thread that enters the root died").into()))
-        });
-        let _ = remove_tree(&self.path.join("trial"));
-        entered.map_err(|error| RootError::Mount(self.path.clone(), error))
-    }
+/// Enters it once, in a thread of its own, and leaves again.
+fn try_to_enter(root: &RootConfig) -> Result<(), RootError> {
+    let entered = std::thread::scope(|scope| {
+        let inside = scope.spawn(|| mounts::enter(root, Purpose::Trial, &[]));
+        inside.join().unwrap_or_else(|_| Err(io::Error::other("the thread that enters the root died").into()))
+    });
+    let _ = remove_tree(&root.path.join("trial"));
+    entered.map_err(|error| RootError::Mount(root.path.clone(), error))
 }
 
 /// Whether the machine below `machine` may be built on.
@@ -253,7 +140,7 @@ const DIRECTORIES: [&str; 19] = [
 pub fn create(spec: &RootSpec) -> Result<(), RootError> {
     let root = &spec.config;
     if root.kind == RootKind::System {
-        root.check()?;
+        check(root)?;
     }
     require(root, "Portage", &root.venv.join("bin/emerge"), "install it there with `pip install portage`")?;
     if root.kind == RootKind::System {
@@ -263,7 +150,7 @@ pub fn create(spec: &RootSpec) -> Result<(), RootError> {
     }
     if root.kind == RootKind::Chroot {
         chroot::populate(root)?;
-        root.check()?;
+        check(root)?;
     }
     if let Some(access) = &spec.binhost {
         binhost::configure_binhost(root, access).map_err(|e| RootError::Binhost(root.path.clone(), e))?;
@@ -386,61 +273,15 @@ fn make_conf(spec: &RootSpec) -> Result<String, RootError> {
     Ok(text)
 }
 
-/// Whether a user without rights of its own reaches `path`.
-pub(crate) fn others_may_enter(path: &Path) -> bool {
-    path.ancestors().all(|dir| fs::metadata(dir).map(|meta| meta.mode() & 0o001 != 0).unwrap_or(false))
-}
-
-/// The clean environment of a Portage command in this root; nothing of the caller's environment is passed on.
-pub fn environment(root: &RootConfig) -> Vec<(String, String)> {
-    let inside = |below: &str| root.inside(below).display().to_string();
-    let path = format!(
-        "{}:{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        root.venv.join("bin").display(),
-        inside("tools")
-    );
-    let mut variables = vec![
-        ("HOME", inside("tmp")),
-        ("PATH", path),
-        ("TERM", "dumb".to_owned()),
-        ("LC_ALL", "C.UTF-8".to_owned()),
-        // Portage's Python half reads the first, its bash half the second.
-        ("NO_COLOR", "1".to_owned()),
-        ("NOCOLOR", "true".to_owned()),
-    ];
-    match root.kind {
-        RootKind::Prefix => variables.push(("PORTAGE_OVERRIDE_EPREFIX", root.path.display().to_string())),
-        // the virtual environment's Portage would take itself for a prefix
-        RootKind::Chroot => variables.push(("PORTAGE_OVERRIDE_EPREFIX", String::new())),
-        // what make.conf says in the other kinds; the machine's own stays as it is
-        RootKind::System => variables.extend([
-            ("BINPKG_GPG_VERIFY_GPG_HOME", inside(root.gnupg_home())),
-            ("PORTAGE_TRUST_HELPER", String::new()),
-        ]),
-    }
-    variables.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
-}
-
 /// Points `link` at `target`; an existing link elsewhere is replaced in one step.
 fn link(target: &Path, link: &Path) -> io::Result<()> {
     if fs::read_link(link).is_ok_and(|now| now == target) {
         return Ok(());
     }
     let fresh = link.with_extension("new");
-    let _ = fs::remove_file(&fresh);
+    remove_if_there(&fresh)?;
     fs_err::os::unix::fs::symlink(target, &fresh)?;
     fs::rename(&fresh, link)
-}
-
-/// Writes `text` to `path` by a temporary file, unless it is there already. Says whether it wrote.
-pub(crate) fn write_if_changed(path: &Path, text: &str) -> io::Result<bool> {
-    if fs::read_to_string(path).is_ok_and(|now| now == text) {
-        return Ok(false);
-    }
-    let fresh = path.with_extension("new");
-    fs::write(&fresh, text)?;
-    fs::rename(&fresh, path)?;
-    Ok(true)
 }
 
 #[cfg(test)]
@@ -480,28 +321,10 @@ mod tests {
             return;
         }
         let root = RootConfig { kind: RootKind::System, ..config(Path::new("/")) };
-        assert!(matches!(root.check(), Err(RootError::NotThisMachine(_))));
+        assert!(matches!(check(&root), Err(RootError::NotThisMachine(_))));
         let made = create(&RootSpec { config: root, ..Default::default() });
         assert!(matches!(made, Err(RootError::NotThisMachine(_))));
         assert!(!Path::new("/var/lib/build-swarm/base.json").exists());
-    }
-
-    #[test]
-    fn paths_are_told_apart_by_who_sees_them() {
-        let root = |kind| RootConfig { kind, ..config(Path::new("/r")) };
-        let seen = |kind| (root(kind).at("etc/x"), root(kind).inside("etc/x"));
-        assert_eq!(seen(RootKind::Prefix), ("/r/etc/x".into(), "/r/etc/x".into()));
-        assert_eq!(seen(RootKind::Chroot), ("/r/root/etc/x".into(), "/etc/x".into()));
-        assert_eq!(seen(RootKind::System), ("/etc/x".into(), "/etc/x".into()));
-        let prefix = |kind| {
-            let found = environment(&root(kind)).into_iter().find(|(key, _)| key == "PORTAGE_OVERRIDE_EPREFIX");
-            found.map(|(_, value)| value)
-        };
-        assert_eq!(prefix(RootKind::Prefix).as_deref(), Some("/r"));
-        assert_eq!(prefix(RootKind::Chroot).as_deref(), Some(""));
-        assert_eq!(prefix(RootKind::System), None, "the machine's own Portage knows where it is");
-        let machine = environment(&root(RootKind::System));
-        assert!(machine.contains(&("BINPKG_GPG_VERIFY_GPG_HOME".to_owned(), "/var/lib/build-swarm/gnupg".to_owned())));
     }
 
     #[test]
@@ -520,26 +343,11 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_names_the_root_and_inherits_nothing() {
-        let vars = environment(&config(Path::new("/r")));
-        assert!(vars.contains(&("PORTAGE_OVERRIDE_EPREFIX".to_owned(), "/r".to_owned())));
-        assert_eq!(vars.len(), 7);
-    }
-
-    #[test]
     fn a_link_is_moved_without_a_gap() {
         let dir = tempfile::tempdir().unwrap();
         let at = dir.path().join("l");
         link(Path::new("/a"), &at).unwrap();
         link(Path::new("/b"), &at).unwrap();
         assert_eq!(fs::read_link(&at).unwrap(), Path::new("/b"));
-    }
-
-    #[test]
-    fn a_file_that_is_right_already_is_not_written_again() {
-        let dir = tempfile::tempdir().unwrap();
-        let at = dir.path().join("f.conf");
-        assert!(write_if_changed(&at, "x").unwrap());
-        assert!(!write_if_changed(&at, "x").unwrap());
     }
 }

@@ -7,9 +7,10 @@ use std::path::Path;
 
 use fs_err as fs;
 use fs_err::os::unix::fs::symlink;
+use swarm_common::files::remove_if_there;
 
-use super::mounts::PROGRAMS;
-use super::root::RootConfig;
+use crate::mounts::PROGRAMS;
+use crate::root::RootConfig;
 
 /// Mount points and folders with a mode of their own.
 const FOLDERS: [(&str, u32); 9] = [
@@ -28,7 +29,7 @@ const NAMES: [&str; 9] =
     ["passwd", "group", "nsswitch.conf", "hosts", "services", "ld.so.conf", "ld.so.conf.d", "alternatives", "ssl"];
 
 /// Makes them, or brings them up to date.
-pub(super) fn populate(root: &RootConfig) -> io::Result<()> {
+pub(crate) fn populate(root: &RootConfig) -> io::Result<()> {
     let tree = root.tree();
     // Portage verifies as nobody, who must be able to pass
     fs::set_permissions(&tree, std::fs::Permissions::from_mode(0o755))?;
@@ -64,10 +65,7 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
         }
         return Ok(());
     }
-    match fs::remove_file(to) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
+    remove_if_there(to)?;
     if found.is_symlink() {
         return symlink(fs::read_link(from)?, to);
     }
@@ -81,7 +79,7 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::portage::RootKind;
+    use crate::root::RootKind;
 
     #[test]
     fn a_chroot_has_the_machines_names_and_links_and_making_it_again_changes_nothing() {

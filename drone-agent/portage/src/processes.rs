@@ -1,8 +1,8 @@
-//! The processes of an attempt: found through `/proc`, measured, and ended.
+//! The processes of one piece of work (a build, a sync, a question to Portage): found through `/proc`, measured, and ended.
 //!
-//! Portage puts each ebuild phase into a session of its own, so a process group does not reach them. While the attempt
-//! lives it is their subreaper and they are its descendants; when it is gone they are known by the attempt's directory
-//! in their environment. Called by the attempt itself, by its observers, and by `portage::script`.
+//! Portage puts each ebuild phase into a session of its own, so a process group does not reach them. While the process that
+//! began the work lives, and is their subreaper, they are its descendants; when it is gone they are known by the work's own
+//! directory in their environment. Called by `script`, and by whoever starts such work or looks after it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -11,10 +11,9 @@ use std::time::{Duration, Instant};
 use fs_err as fs;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use swarm_common::process::stat;
 
-use super::identity::stat;
-
-/// Variable that marks what belongs to an attempt; its value is the attempt's directory.
+/// Variable that marks what belongs to a piece of work; its value is the work's directory.
 pub const MARK: &str = "BUILD_SWARM_ATTEMPT";
 /// Variables by which a process without [`MARK`] is known: Portage filters its phases' environment, but these it sets.
 const KNOWN_BY: [&str; 4] = [MARK, "PORTAGE_TMPDIR", "PORTAGE_BUILDDIR", "T"];
@@ -53,7 +52,7 @@ pub fn descendants(of: u32) -> BTreeSet<u32> {
     found
 }
 
-/// Living processes that an attempt in `dir` started, whoever their parent is now; never the caller.
+/// Living processes of the work in `dir`, whoever their parent is now; never the caller.
 pub fn belonging_to(dir: &Path) -> BTreeSet<u32> {
     let own = std::process::id();
     pids()
@@ -91,7 +90,7 @@ pub fn kill_descendants(of: u32) -> BTreeSet<u32> {
     kill_until_none(|| descendants(of))
 }
 
-/// Kills everything that belongs to an attempt in `dir`; returns what would not go.
+/// Kills everything that belongs to the work in `dir`; returns what would not go.
 pub fn kill_belonging(dir: &Path) -> BTreeSet<u32> {
     kill_until_none(|| belonging_to(dir))
 }

@@ -11,10 +11,10 @@ use std::process::Command;
 use std::time::UNIX_EPOCH;
 
 use fs_err as fs;
+use swarm_common::files::remove_tree;
 
-use super::binhost::{BinhostError, gpg, primary_fingerprints};
-use super::root::RootConfig;
-use crate::attempt::dir::remove_tree;
+use crate::gpg::{GpgError, gpg, primary_fingerprints, quiet};
+use crate::root::RootConfig;
 
 /// Below the tree; the user's configuration layer leaves it out by its name.
 const HOME: &str = "etc/portage/gnupg-own";
@@ -25,7 +25,7 @@ const QUESTION: &str = "import sys, portage.binrepo.config as m; print(m.__file_
 
 /// Whether the root's Portage verifies what comes from one binhost, and only that. The answer is kept in `memo` for as long as
 /// that Portage is the same: to ask costs a quarter of a second, before each build.
-pub(super) fn verifies_by_binhost(root: &RootConfig, memo: &Path) -> io::Result<bool> {
+pub(crate) fn verifies_by_binhost(root: &RootConfig, memo: &Path) -> io::Result<bool> {
     if let Some(answer) = fs::read_to_string(memo).ok().and_then(|text| remembered(root, &text)) {
         return Ok(answer);
     }
@@ -73,7 +73,7 @@ fn home(root: &RootConfig) -> PathBuf {
 }
 
 /// The key's public half, ASCII-armoured; the key is made if there is none.
-pub(super) fn make(root: &RootConfig) -> Result<String, BinhostError> {
+pub(crate) fn make(root: &RootConfig) -> Result<String, GpgError> {
     let home = home(root);
     if !home.join(MARK).exists() {
         remove_tree(&home)?;
@@ -93,17 +93,12 @@ pub(super) fn make(root: &RootConfig) -> Result<String, BinhostError> {
 }
 
 /// Portage verifies by binhost (again): the key has no use.
-pub(super) fn forget(root: &RootConfig) -> io::Result<()> {
+pub(crate) fn forget(root: &RootConfig) -> io::Result<()> {
     remove_tree(&home(root))
 }
 
-/// gpg starts helpers that hold the home open.
-fn quiet(home: &Path) {
-    let _ = Command::new("gpgconf").arg("--homedir").arg(home).args(["--kill", "all"]).output();
-}
-
 /// Variables of an emerge that must verify everything; none where Portage does so by binhost.
-pub(super) fn environment(root: &RootConfig) -> io::Result<Vec<(String, String)>> {
+pub(crate) fn environment(root: &RootConfig) -> io::Result<Vec<(String, String)>> {
     let print = match fs::read_to_string(home(root).join(MARK)) {
         Ok(print) => print,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -1,7 +1,7 @@
-//! Reads what a finished attempt left in its PKGDIR: complete binary packages with their names, flags and hashes.
+//! Reads what a finished build left in its PKGDIR: complete binary packages with their names, flags and hashes.
 //!
 //! A gpkg is a tar whose members lie below one directory: `gpkg-1`, `metadata.tar[.zst|.bz2|…]`, `image.tar…`, `Manifest`.
-//! What Portage leaves of an interrupted packing (empty files, `.gpkg.tarXXXX`) is skipped. Called by the attempt.
+//! What Portage leaves of an interrupted packing (empty files, `.gpkg.tarXXXX`) is skipped. Called when emerge has ended.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
