@@ -10,8 +10,8 @@ use std::sync::Arc;
 use swarm_protocol::report::BuildResult;
 use swarm_protocol::{BuildId, Cpv, DroneId};
 
+use crate::core::Core;
 use crate::rows::{BuildRow, DroneRow, DurationRow, Run};
-use crate::state::Core;
 
 /// An ordinary drone's speed, in thousandths.
 pub(crate) const ORDINARY: u32 = 1_000;

@@ -4,9 +4,9 @@
 use swarm_protocol::DroneId;
 use swarm_protocol::report::FailureClass;
 
+use crate::core::Core;
 use crate::queue::Place;
 use crate::rows::{Culprit, DroneRow, Fact};
-use crate::state::Core;
 
 /// Packages of a line looked at for one that only a certain drone can build; a drone is grounded seldom and for minutes.
 const LOOKED_AT: usize = 1_000;

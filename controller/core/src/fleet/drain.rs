@@ -2,8 +2,8 @@
 
 use swarm_protocol::DroneId;
 
+use crate::core::Core;
 use crate::rows::Fact;
-use crate::state::Core;
 
 impl Core {
     /// Drains of drones that are empty end: the drone stays out until a person resumes it.

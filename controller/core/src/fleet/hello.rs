@@ -6,11 +6,11 @@ use swarm_protocol::{BuildId, DroneId, Fence, InstanceId};
 
 use super::presence::Pulse;
 use super::sanity;
+use crate::core::Core;
 use crate::effect::Answer;
 use crate::input::ReplyTo;
 use crate::queue::is_label;
 use crate::rows::{DroneRow, IndexKey, IndexRow, PlanState, Streaks};
-use crate::state::Core;
 
 /// The build profile of who names none, drones and requests alike.
 pub(crate) const DEFAULT_PROFILE: &str = "default";
@@ -216,7 +216,7 @@ impl Core {
         }
         let timestamp = known.map_or(0, |known| known.timestamp);
         self.rows.indexes.put(IndexRow { index: index.clone(), header: row.index_header.clone(), timestamp });
-        self.soft.generations.entry(index.clone()).or_default().dirty = true;
+        self.soft.publishing.header_changed(index);
     }
 
     /// Builds this drone is to have.

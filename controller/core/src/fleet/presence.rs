@@ -9,9 +9,9 @@ use swarm_protocol::report::{AttemptStatus, FailureClass, Heartbeat, Phase};
 use swarm_protocol::{BuildId, DroneId, Fence};
 
 use super::sanity;
+use crate::core::Core;
 use crate::failure::failed;
 use crate::input::Now;
-use crate::state::Core;
 use crate::view::Presence;
 
 /// Signs of life of one drone since the controller's start.

@@ -8,10 +8,10 @@ use swarm_protocol::machine::TreeState;
 use swarm_protocol::order::{SyncJob, Task};
 use swarm_protocol::report::{SyncAnswer, SyncReport};
 
+use crate::core::Core;
 use crate::effect::Answer;
 use crate::input::ReplyTo;
 use crate::rows::{DroneRow, Syncing};
-use crate::state::Core;
 
 /// How much longer than the drone's own bound its word is waited for, milliseconds.
 const GRACE: u64 = 60_000;

@@ -6,10 +6,10 @@ use swarm_protocol::machine::WorkerState;
 use swarm_protocol::order::{EscalationRefusal, Rung};
 
 use super::brakes::Verdict;
+use crate::core::Core;
 use crate::effect::Effect;
 use crate::input::{PingLoss, RouteOutcome};
 use crate::rows::{Acting, Deed, DeedOutcome, HealingRow, Incident, NoticeKind, Recovered, RouteKind};
-use crate::state::Core;
 
 /// On top of a route's own bound, before an act without an answer is given up; milliseconds.
 const OURS_AFTER: u64 = 5_000;

@@ -5,10 +5,10 @@ use swarm_protocol::machine::DroneType;
 use swarm_protocol::order::Rung;
 
 use super::brakes::Verdict;
+use crate::core::Core;
 use crate::effect::{Done, Healed, Refusal, RefusalKind};
 use crate::input::{DroneWishes, HealAction};
 use crate::rows::WishesRow;
-use crate::state::Core;
 
 /// Longest text of a wish.
 const MAX_WISH: usize = 1_000;

@@ -6,10 +6,10 @@ use std::collections::VecDeque;
 use swarm_protocol::DroneId;
 use swarm_protocol::machine::WorkerState;
 
+use crate::core::Core;
 use crate::effect::Effect;
 use crate::input::{PingLoss, Pong};
 use crate::rows::ProbeRecord;
-use crate::state::Core;
 
 /// Pings go out in ticks of this, so that a large fleet does not wake the engine for each; milliseconds.
 const TICK: u64 = 100;

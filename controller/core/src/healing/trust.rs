@@ -3,8 +3,8 @@
 
 use swarm_protocol::DroneId;
 
+use crate::core::Core;
 use crate::rows::NoticeKind;
-use crate::state::Core;
 
 /// Keys kept of one drone; an SSH server has three or four.
 const MAX_KEYS: usize = 8;

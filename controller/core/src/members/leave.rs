@@ -3,9 +3,9 @@
 
 use swarm_protocol::DroneId;
 
+use crate::core::Core;
 use crate::effect::{Done, Refusal, RefusalKind};
 use crate::rows::{Cancelling, MemberOrigin, MemberRole, MemberRow, Standing};
-use crate::state::Core;
 use crate::view::Presence;
 
 impl Core {

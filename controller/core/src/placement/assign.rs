@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use swarm_protocol::{Attempt, BuildId, DroneId};
 
 use super::score::{Standing, total};
+use crate::core::Core;
 use crate::queue::Place;
 use crate::rows::{Assignment, BlockedBy, BuildRow, BuildState, DroneRow, Sweep};
-use crate::state::Core;
 
 /// A drone with room for so many orders.
 #[derive(Debug, Clone)]

@@ -8,8 +8,8 @@ use swarm_protocol::{BuildId, DroneId};
 
 use super::assign::Seat;
 use super::eligible::facts;
+use crate::core::Core;
 use crate::rows::{Assignment, BuildRow, Cancelling, DroneRow};
-use crate::state::Core;
 
 /// Idle drones for which nothing was found at a time, before the others are left for the next time.
 const TRIES: usize = 32;

@@ -11,9 +11,9 @@ use swarm_protocol::{BuildId, DroneId, PlanId};
 
 use super::eligible::{Reason, Rule};
 use super::watch::{Chance, Subject};
+use crate::core::Core;
 use crate::queue::{Place, place_of};
 use crate::rows::{BuildRow, Culprit, DroneRow, FailureMark};
-use crate::state::Core;
 
 /// Between two looks at what nobody may take, milliseconds.
 const LOOK_EVERY: u64 = 15_000;

@@ -3,8 +3,8 @@
 
 use swarm_protocol::BuildId;
 
+use crate::core::Core;
 use crate::rows::{BlockedBy, BuildState, Sweep};
-use crate::state::Core;
 
 impl Core {
     /// Gives blocked packages to sweepers that have nothing to do and have not tried them yet.

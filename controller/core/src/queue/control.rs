@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use swarm_protocol::{BuildId, DroneId};
 
+use crate::core::Core;
 use crate::effect::{Done, Effect, Refusal, RefusalKind};
 use crate::input::{ConfigChange, Control, DroneAction};
 use crate::rows::{Assignment, BlockedBy, BuildState, Cancelling, ConfigRow, Fact};
-use crate::state::Core;
 use crate::view::Presence;
 
 impl Core {

@@ -23,9 +23,9 @@ pub(crate) use request::{done, invalid, is_label};
 pub(crate) use result::Finishing;
 use swarm_protocol::BuildId;
 
+use crate::core::Core;
 use crate::placement::Subject;
-use crate::rows::{ArtifactState, Assignment, BlockedBy, BuildRow, BuildState};
-use crate::state::Core;
+use crate::rows::{Assignment, BlockedBy, BuildRow, BuildState};
 
 /// Answers remembered for callers' keys; beyond, the oldest are forgotten early.
 const MAX_KEYS: usize = 10_000;
@@ -227,7 +227,7 @@ impl Core {
         for row in self.rows.idempotency.iter() {
             self.soft.forget_keys.insert((row.until, row.key.clone()));
         }
-        self.rebuild_stock();
+        self.rebuild_publishing();
         self.soft.touched = self.rows.drones.iter().map(|row| row.id.clone()).collect();
         self.soft.moved_homes = self.soft.touched.clone();
         let ends = self.rows.drones.iter().filter_map(|row| Some((row.id.clone(), row.syncing.as_ref()?.until)));
@@ -235,16 +235,6 @@ impl Core {
         self.soft.sessions_due =
             self.rows.sessions.iter().filter(|row| row.ended_at.is_none()).map(|row| row.id).collect();
         self.soft.plans_due = true;
-    }
-
-    fn rebuild_stock(&mut self) {
-        for artifact in self.rows.artifacts.iter() {
-            if !matches!(artifact.state, ArtifactState::Retired { .. } | ArtifactState::Gone { .. }) {
-                self.soft.uploads.insert((artifact.index.to_string(), artifact.sha_in.clone()), artifact.id);
-            }
-            self.soft.stock.add(artifact);
-        }
-        self.rebuild_generations();
     }
 
     /// Backoffs end, blocked packages are tried again, waits for an answer end.

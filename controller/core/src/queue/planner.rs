@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use swarm_protocol::{BuildId, DroneId, PlanId, SessionId};
 
 use super::request::ATOMS_PER_PLAN;
+use crate::core::Core;
 use crate::placement::{Reason, Rule, Subject};
 use crate::rows::{BuildRow, BuildState, Origin, PlanRow, PlanState, Wishes};
-use crate::state::Core;
 
 impl Core {
     /// Sends waiting plans to drones that can plan them; one plan at a time per drone.

@@ -2,9 +2,9 @@
 
 use swarm_protocol::{BuildId, PlanId};
 
+use crate::core::Core;
 use crate::effect::{Done, Refusal};
 use crate::rows::{BuildState, Cancelling, PlanState};
-use crate::state::Core;
 
 impl Core {
     /// Takes entries out of the queue; one that a drone has is ended there first.

@@ -1,6 +1,8 @@
 //! The published view of soft state: what readers see of heartbeats and sums without asking the engine. It is made after
 //! the commit, so it never shows what is not on disk.
 
+mod roster;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -8,13 +10,13 @@ use swarm_protocol::machine::{Vitals, WorkerState};
 use swarm_protocol::report::Phase;
 use swarm_protocol::{BuildId, DroneId, Fence, SessionId};
 
+use crate::core::Core;
 use crate::fleet::Pulse;
 pub use crate::healing::Latency;
 use crate::input::Now;
 use crate::members::Membership;
-use crate::roster::Roster;
 use crate::rows::{BuildState, DroneRow, Fact, HealingRow, WishesRow};
-use crate::state::Core;
+pub use roster::Roster;
 
 /// What readers see.
 #[derive(Debug, Clone, Default, PartialEq)]
