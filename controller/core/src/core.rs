@@ -11,12 +11,12 @@ use crate::fleet::{CutOff, Outlook, Pulse};
 use crate::healing::Probe;
 use crate::input::{Now, ReplyTo};
 use crate::members::Membership;
-use crate::placement::Watch;
+use crate::placement::PlacementState;
 use crate::publishing::PublishingState;
 use crate::queue::{Finishing, Graph, Names, PlanLine};
 use crate::rows::{EventRow, Identity, MetaKey, MetaRow, Rows};
 use crate::settings::Settings;
-use crate::view::{Counts, DroneView, Roster};
+use crate::view::{Counts, ViewState};
 
 /// The controller's rules and everything they know.
 pub struct Core {
@@ -58,45 +58,25 @@ pub(crate) struct Soft {
     pub forget_keys: BTreeSet<(u64, String)>,
     /// Rows looked through one after the other, ever.
     pub looked_through: u64,
-    /// Entries looked at for a drone, ever.
-    pub candidates: u64,
     /// Entries by what makes them the same.
     pub identities: BTreeMap<(Identity, SessionId), BuildId>,
     /// Entries per state per session.
     pub counts: BTreeMap<SessionId, Counts>,
     /// Blocked entries by the moment they are tried again.
     pub retries: BTreeSet<(u64, BuildId)>,
+    pub placement: PlacementState,
     pub publishing: PublishingState,
-    /// Drones for which nothing in the line of their place is, and how far the line had grown when that was seen.
-    pub vain: BTreeMap<DroneId, u64>,
-    /// Drones that have more than their slots hold.
-    pub with_lines: BTreeSet<DroneId>,
+    pub view: ViewState,
     /// When the syncs that are under way are given up.
     pub sync_ends: BTreeMap<DroneId, u64>,
-    /// Drones whose base or tree may have moved since what they have was given out.
-    pub moved_homes: BTreeSet<DroneId>,
-    /// Blocked entries a sweeper did not manage: no other try before this moment.
-    pub swept_until: BTreeMap<BuildId, u64>,
     /// Most of the fleet fell silent at once: nobody is judged.
     pub cut_off: Option<CutOff>,
     /// When a drone may be told to bring its tree up to date again.
     pub sync_after: BTreeMap<DroneId, u64>,
-    /// What waits for a drone to build or to plan it, and whether any may.
-    pub watch: Watch,
-    /// When reasons that end by themselves were last looked at.
-    pub last_look: u64,
-    /// When what waits is looked at next.
-    pub next_look: u64,
     /// Who last failed at each plan.
     pub gave_up: BTreeMap<PlanId, DroneId>,
-    /// Something changed that may let work be given out.
-    pub assign_due: bool,
     /// Sessions whose end must be checked.
     pub sessions_due: BTreeSet<SessionId>,
-    /// Published drones; rebuilt where touched.
-    pub views: Roster<DroneView>,
-    /// Drones whose view is stale.
-    pub touched: BTreeSet<DroneId>,
     /// Since when, and how often, each drone's misbehaviour was told.
     pub complaints: BTreeMap<DroneId, (u64, u32)>,
     /// Who the bus is to let in, published as it is.
@@ -143,8 +123,13 @@ impl Core {
         self.effects.push(Effect::Reply { to, answer });
     }
 
+    /// After a start, or after the controller stood still, nobody is judged before this moment.
+    pub(crate) fn grace_end(&self) -> u64 {
+        self.soft.started + self.settings.start_grace
+    }
+
     pub(crate) fn in_grace(&self) -> bool {
-        self.now.at < self.soft.started + self.settings.start_grace
+        self.now.at < self.grace_end()
     }
 
     /// Appends an event; the closure fills in what it is about.

@@ -63,7 +63,7 @@ impl Core {
         if row.speeds.len() > DroneRow::KEEP_SPEEDS {
             row.speeds.remove(0);
         }
-        self.soft.touched.insert(drone.clone());
+        self.soft.view.touch(drone);
     }
 
     /// Milliseconds a package takes on an ordinary drone, if it was ever built.

@@ -64,7 +64,8 @@ impl Core {
     /// again after a restart: orders not yet taken, signatures, indexes.
     pub fn start(&mut self, now: Now) -> Vec<Effect> {
         self.now = now;
-        self.soft = Soft { started: now.at, assign_due: true, ..Soft::default() };
+        self.soft = Soft { started: now.at, ..Soft::default() };
+        self.soft.placement.work_may_be_given();
         self.mend();
         self.rebuild();
         self.soft.membership = Arc::new(Membership::of(&self.rows, 1));
@@ -181,7 +182,7 @@ impl Core {
             None => self.soft.counts.values().fold(Counts::default(), |sum, one| sum.plus(one)),
         };
         View {
-            drones: self.soft.views.clone(),
+            drones: self.soft.view.drones(),
             session,
             counts,
             sessions: self.soft.counts.clone(),
@@ -207,7 +208,7 @@ impl Core {
     pub fn work(&self) -> Work {
         Work {
             graph: self.soft.graph.work(),
-            candidates: self.soft.candidates,
+            candidates: self.soft.placement.candidates(),
             looked_through: self.soft.looked_through
                 + self.rows.builds.walked()
                 + self.rows.plans.walked()
@@ -221,10 +222,10 @@ impl Core {
     /// What follows from any change: indexes written, plans sent, work given out, sessions ended.
     fn settle(&mut self) {
         self.write_indexes();
-        if self.soft.assign_due || self.soft.plans_due {
+        if self.soft.placement.is_due() || self.soft.plans_due {
             self.soft.plans_due = false;
             self.send_plans();
-            if std::mem::take(&mut self.soft.assign_due) {
+            if self.soft.placement.take_due() {
                 self.assign();
                 self.send_syncs();
             }

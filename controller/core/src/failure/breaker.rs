@@ -34,7 +34,7 @@ impl Core {
             row.streaks.last_at = Some(self.now.wall);
         }
         let row = row.clone();
-        self.soft.touched.insert(drone.clone());
+        self.soft.view.touch(drone);
         let settings = &self.settings;
         let (ground, impair) =
             (row.streaks.failures >= settings.failures_to_ground, row.streaks.uploads >= settings.uploads_to_impair);
@@ -73,7 +73,7 @@ impl Core {
         (row.streaks.failures, row.streaks.uploads) = (0, 0);
         let name = row.name.clone();
         // what waits in its line is asked back
-        self.soft.assign_due = true;
+        self.soft.placement.work_may_be_given();
         self.event(kind, format!("{name} gets no work for a while: {reason}"), |event| event.drone = Some(name));
     }
 

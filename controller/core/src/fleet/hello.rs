@@ -38,9 +38,7 @@ impl Core {
         self.reply(reply, Answer::Hello(answer));
         if welcome {
             self.resend_untaken(Some(&drone));
-            self.soft.vain.remove(&drone);
-            self.soft.moved_homes.insert(drone.clone());
-            self.soft.assign_due = true;
+            self.soft.placement.came_anew(&drone);
         }
     }
 
@@ -135,7 +133,7 @@ impl Core {
         }
         self.rows.drones.put(row);
         self.note_line(drone);
-        self.soft.touched.insert(drone.clone());
+        self.soft.view.touch(drone);
         self.welcome_to_healing(drone);
         self.learn_host_keys(drone, &hello.machine.ssh_host_keys);
         if hello.role == Role::Supervisor {

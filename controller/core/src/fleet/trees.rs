@@ -69,7 +69,7 @@ impl Core {
         if let Some(row) = self.rows.drones.change(drone) {
             row.syncing = Some(Syncing { order, expected: expected.id.clone(), since, until });
         }
-        self.soft.touched.insert(drone.clone());
+        self.soft.view.touch(drone);
         let name = self.drone_name(drone);
         let message = format!("{name} brings its ebuild tree up to date: others of its base have a newer one");
         self.event("control", message, |event| event.drone = Some(name));
@@ -134,8 +134,8 @@ impl Core {
             && let Some(row) = self.rows.drones.change(drone)
         {
             row.syncing = None;
-            self.soft.touched.insert(drone.clone());
-            self.soft.assign_due = true;
+            self.soft.view.touch(drone);
+            self.soft.placement.work_may_be_given();
         }
     }
 
@@ -153,7 +153,7 @@ impl Core {
         // who may be told again
         if self.soft.sync_after.values().any(|at| *at <= now) {
             self.soft.sync_after.retain(|_, at| *at > now);
-            self.soft.assign_due = true;
+            self.soft.placement.work_may_be_given();
         }
     }
 

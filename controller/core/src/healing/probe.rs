@@ -141,7 +141,7 @@ impl Core {
             probe.latency = Latency::of(&probe.history);
         }
         probe.answers = probe.answers.wrapping_add(1);
-        self.soft.touched.insert(drone.clone());
+        self.soft.view.touch(drone);
         self.worker_is(drone, pong.worker);
         let good = !matches!(pong.worker, WorkerState::Hung | WorkerState::Down | WorkerState::Failing);
         if let Some(probe) = self.soft.probes.get_mut(drone) {
@@ -171,7 +171,7 @@ impl Core {
         }
         probe.misses = probe.misses.saturating_add(1);
         (probe.good, probe.loss) = (0, Some(why));
-        self.soft.touched.insert(drone.clone());
+        self.soft.view.touch(drone);
         self.look_again(drone);
     }
 

@@ -72,7 +72,7 @@ impl Core {
             self.keep_newest(index, &identity);
         }
         self.try_accept_all();
-        self.soft.assign_due = true;
+        self.soft.placement.work_may_be_given();
     }
 
     pub(crate) fn index_failed(&mut self, index: &IndexKey, reason: &str) {

@@ -38,8 +38,8 @@ impl Core {
     pub(super) fn note_plan(&mut self, plan: &PlanRow) {
         self.soft.plans.note(plan);
         match plan.state {
-            PlanState::Waiting {} => self.soft.watch.add(Subject::Plan(plan.id), self.now.at),
-            PlanState::Sent { .. } => self.soft.watch.forget(Subject::Plan(plan.id)),
+            PlanState::Waiting {} => self.soft.placement.waits(Subject::Plan(plan.id), self.now.at),
+            PlanState::Sent { .. } => self.soft.placement.waits_no_more(Subject::Plan(plan.id)),
         }
     }
 
@@ -57,7 +57,7 @@ impl Core {
     pub(crate) fn forget_plan(&mut self, id: PlanId) {
         if let Some(plan) = self.rows.plans.remove(&id) {
             self.soft.plans.forget(&plan);
-            self.soft.watch.forget(Subject::Plan(id));
+            self.soft.placement.waits_no_more(Subject::Plan(id));
             self.soft.plans_due = true;
         }
         self.soft.gave_up.remove(&id);

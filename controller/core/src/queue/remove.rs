@@ -47,7 +47,7 @@ impl Core {
         self.rows.builds.remove(&id);
         self.soft.sessions_due.insert(row.session);
         // its drone has a free slot, or its dependents wait for nothing else
-        self.soft.assign_due = true;
+        self.soft.placement.work_may_be_given();
     }
 
     fn inherit_needs(&mut self, id: BuildId) {
