@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex};
 
 use futures::future::BoxFuture;
 use serde_json::Value;
-use swarm_controller::healing::Tell;
+use swarm_controller::engine::Outlet;
 use swarm_controller::notices::{MailSecurity, MailSettings, Notices, NotifySettings, UrlSource, WebhookSettings};
-use swarm_core::Input;
 use swarm_core::rows::{NoticeKind, NoticeRow, NoticeState};
+use swarm_core::tell::Stopped;
+use swarm_core::{Input, Tell};
 
 const PASSWORD: &str = "correct horse battery staple";
 
@@ -314,6 +315,10 @@ impl Tell for Told {
         self.offer(input);
         Box::pin(std::future::ready(()))
     }
+    fn tell_blocking(&self, input: Input) -> Result<(), Stopped> {
+        self.offer(input);
+        Ok(())
+    }
 }
 
 #[tokio::test]
@@ -324,16 +329,16 @@ async fn each_channel_gets_a_notice_once_and_its_outcome_is_told() {
     let settings = NotifySettings { webhook: Some(webhook), command, ..NotifySettings::default() };
     let notices = Notices::new(&settings, "hive", "store1");
     assert_eq!(notices.channels(), ["webhook", "command"]);
-    let (queue, waiting) = tokio::sync::mpsc::channel(8);
-    queue.send(Box::new(notice(6, NoticeKind::Alert))).await.unwrap();
+    let (queue, waiting) = Outlet::new(8, "a notice waits");
+    queue.put(Box::new(notice(6, NoticeKind::Alert)));
     // the core sends it again to whoever lacks it
     let mut again = notice(6, NoticeKind::Alert);
     again.delivered.insert("webhook".to_owned());
     drop(queue);
     let told = Told::default();
     notices.run(waiting, &told).await;
-    let (queue, waiting) = tokio::sync::mpsc::channel(8);
-    queue.send(Box::new(again)).await.unwrap();
+    let (queue, waiting) = Outlet::new(8, "a notice waits");
+    queue.put(Box::new(again));
     drop(queue);
     notices.run(waiting, &told).await;
     let told = told.0.into_inner().unwrap();

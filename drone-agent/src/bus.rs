@@ -5,12 +5,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::{Client, ConnectOptions, Event, Message, Subscriber};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use swarm_common::clock::wall_ms;
 use swarm_protocol::envelope::{CodecError, Envelope, encode, open};
 use swarm_protocol::order::{Order, OrderAnswer};
 use swarm_protocol::subject::{ReportKind, Subjects};
@@ -80,11 +81,6 @@ pub struct Link {
     drone: DroneId,
     next: AtomicU64,
     connects: watch::Receiver<u64>,
-}
-
-/// Wall clock, Unix milliseconds.
-pub fn wall_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
 }
 
 impl Link {

@@ -1,4 +1,4 @@
-//! The drone's agent: supervisor, worker and attempt processes around `drone-core`, and the builder (Portage).
+//! The drone's agent: supervisor, worker and attempt processes around `drone-core` and `swarm-portage`.
 //!
 //! Three kinds of process from one binary: [`supervisor`] never builds and always answers, [`worker`] takes orders,
 //! [`attempt`] is the parent of one emerge and outlives both. [`rescue`] is for a drone that does not work.
@@ -10,11 +10,9 @@ pub mod config;
 pub mod join;
 pub mod machine;
 pub mod machine_type;
-pub mod portage;
 pub mod rescue;
 pub mod spool;
 pub mod supervisor;
 pub mod upload;
 pub mod vitals;
-pub mod watch;
 pub mod worker;

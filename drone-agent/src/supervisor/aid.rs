@@ -11,6 +11,8 @@ use async_nats::Message;
 use drone_core::Rescue;
 use drone_core::rescue::{Asked, Decision, Done};
 use drone_core::watchdog::Sign;
+use swarm_common::errors::chain;
+use swarm_common::watch::{blocking, spawn};
 use swarm_protocol::StoreId;
 use swarm_protocol::machine::DroneType;
 use swarm_protocol::order::{Escalated, EscalationRefusal, OrderAnswer, Rung};
@@ -24,7 +26,6 @@ use crate::config::{Config, HealingConfig};
 use crate::machine_type::ThisMachine;
 use crate::rescue::{self, door, manager};
 use crate::spool::Spool;
-use crate::watch::{blocking, spawn};
 
 /// A disk that gives no answer by then is taken for one that gives none.
 const DISK: Duration = Duration::from_secs(3);
@@ -148,7 +149,7 @@ impl Aid {
             let kept = match timeout(DISK, write).await {
                 Ok(Ok(())) => true,
                 Ok(Err(error)) => {
-                    warn!(error = crate::upload::chain(&error), "an order could not be written down");
+                    warn!(error = chain(&error), "an order could not be written down");
                     false
                 }
                 Err(_) => {
@@ -200,7 +201,7 @@ impl Aid {
             sleep(LAST_WORDS).await;
             warn!(command = command.join(" "), "rebooting by order");
             if let Err(error) = blocking("reboot", move || manager::run(&command)).await {
-                error!(error = crate::upload::chain(&error), "the reboot was not begun");
+                error!(error = chain(&error), "the reboot was not begun");
             }
         });
     }

@@ -60,7 +60,7 @@ impl WorkerProcess {
             .env_remove("WATCHDOG_PID")
             .spawn()?;
         let (from_worker, to_worker) = UnixStream::from_std(ours)?.into_split();
-        let _detached = crate::watch::spawn("pulses", async move {
+        let _detached = swarm_common::watch::spawn("pulses", async move {
             let mut reader = BufReader::with_capacity(512, from_worker);
             loop {
                 let mut line = Vec::new();

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
+use swarm_common::errors::chain;
+use swarm_portage::{RootConfig, state};
 use swarm_protocol::Fence;
 use swarm_protocol::log::{LogChunk, MAX_CHUNK};
 use swarm_protocol::machine::{PortageState, TreeState, Vitals};
@@ -14,7 +16,6 @@ use swarm_protocol::report::{AttemptStatus, Hello};
 use tracing::warn;
 
 use crate::attempt::{AttemptDir, AttemptState};
-use crate::portage::{RootConfig, state};
 use crate::spool::Spool;
 use crate::vitals::Gauge;
 
@@ -96,7 +97,7 @@ impl Holding {
             return tree.clone();
         }
         let tree = state::tree_state(&self.root).unwrap_or_else(|error| {
-            warn!(error = crate::upload::chain(&error), "the state of the ebuild repository can't be had");
+            warn!(error = chain(&error), "the state of the ebuild repository can't be had");
             TreeState::default()
         });
         self.tree = Some((Instant::now(), tree.clone()));

@@ -8,7 +8,6 @@ mod aid;
 pub mod beat;
 pub mod child;
 pub mod holding;
-mod notify;
 pub(crate) mod voice;
 
 use std::future::pending;
@@ -22,8 +21,10 @@ use drone_core::watchdog::{Act, Sign, Watchdog};
 use futures::StreamExt;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
+use swarm_common::errors::chain;
+use swarm_common::notify::Manager;
+use swarm_common::stop::Stop;
 use swarm_protocol::InstanceId;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Instant as TokioInstant, MissedTickBehavior, sleep_until};
 use tracing::{error, info, warn};
@@ -32,7 +33,6 @@ use self::aid::{Aid, Order, Step};
 use self::beat::Pulse;
 use self::child::WorkerProcess;
 use self::holding::{Held, Holding};
-use self::notify::Manager;
 use self::voice::{Heard, Voice};
 use crate::bus::Link;
 use crate::config::Config;
@@ -41,22 +41,29 @@ use crate::spool::Spool;
 
 /// How often the worker is asked for a pulse.
 const BEAT: Duration = Duration::from_secs(1);
+/// How often the service manager hears of us within the time it waits.
+const FEEDINGS: u32 = 2;
 
 /// Runs the drone until it is told to end.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let spool = Spool::open(&config.state_dir)?;
     let _lock = spool.lock("supervisor")?;
     fs_err::create_dir_all(&config.build_dir)?;
-    let mut stop = Stop::new()?;
+    let mut stop = Stop::listen()?;
     end_left_worker(&spool, config.watchdog.silence).await?;
     let link = Link::join(&config, "supervisor").await?;
     let mut supervisor = Supervisor::new(config, spool, link).await?;
     let manager = Manager::from_environment();
     info!(drone = %supervisor.voice.drone(), instance = %supervisor.voice.instance(), "the supervisor runs");
-    manager.say("READY=1");
+    tell(&manager, "READY=1");
     supervisor.work(&manager, &mut stop).await;
-    manager.say("STOPPING=1");
+    tell(&manager, "STOPPING=1");
     Ok(())
+}
+
+fn tell(manager: &Manager, word: &str) {
+    // a manager that does not listen has nothing to be told
+    let _ = manager.say(word);
 }
 
 /// A supervisor that was killed leaves a worker that ends itself. One that does not is ended here: no two ever run.
@@ -77,27 +84,6 @@ async fn end_left_worker(spool: &Spool, patience: Duration) -> anyhow::Result<()
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     Ok(())
-}
-
-/// TERM or INT.
-pub struct Stop {
-    term: tokio::signal::unix::Signal,
-    int: tokio::signal::unix::Signal,
-}
-
-impl Stop {
-    /// Listens from now on.
-    pub fn new() -> std::io::Result<Self> {
-        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
-    }
-
-    /// Waits for the next one.
-    pub async fn next(&mut self) {
-        tokio::select! {
-            _ = self.term.recv() => {}
-            _ = self.int.recv() => {}
-        }
-    }
 }
 
 enum Event {
@@ -167,12 +153,12 @@ impl Supervisor {
     async fn work(&mut self, manager: &Manager, stop: &mut Stop) {
         let orders = match self.voice.listen().await {
             Ok(orders) => orders,
-            Err(error) => return error!(error = crate::upload::chain(&error), "orders can't be heard"),
+            Err(error) => return error!(error = chain(&error), "orders can't be heard"),
         };
         let mut orders = std::pin::pin!(orders);
         let mut connects = self.voice.connects();
         let mut beats = ticks(BEAT);
-        let mut manager_ticks = manager.watchdog_period().map(ticks);
+        let mut manager_ticks = manager.watchdog_period(FEEDINGS).map(ticks);
         let mut stopping = false;
         while !(stopping && self.dog.is_over()) {
             let watchdog_due =
@@ -234,7 +220,7 @@ impl Supervisor {
             }
             Event::WatchdogDue => self.dog.wake(now),
             Event::ManagerDue => {
-                manager.say("WATCHDOG=1");
+                tell(manager, "WATCHDOG=1");
                 None
             }
             Event::HeartbeatDue => {

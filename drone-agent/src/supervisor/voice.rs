@@ -8,6 +8,10 @@ use async_nats::Message;
 use drone_core::rescue::Asked;
 use futures::Stream;
 use futures::stream::select_all;
+use swarm_common::clock::wall_ms;
+use swarm_common::errors::chain;
+use swarm_common::watch::{blocking, spawn};
+use swarm_portage::RootConfig;
 use swarm_protocol::machine::{DroneType, Machine, PortageState, WorkerState};
 use swarm_protocol::order::{OrderAnswer, Task};
 use swarm_protocol::report::{Heartbeat, Hello, HelloAnswer, Phase, Role};
@@ -19,11 +23,9 @@ use tracing::{debug, info, warn};
 
 use super::aid::{AnswerTo, Order};
 use super::holding::{self, Shared, Snapshot};
-use crate::bus::{Greeting, Link, LinkError, read_order, wall_ms};
+use crate::bus::{Greeting, Link, LinkError, read_order};
 use crate::config::Config;
-use crate::portage::RootConfig;
 use crate::spool::Spool;
-use crate::watch::{blocking, spawn};
 
 /// Time between heartbeats before a welcome says otherwise.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -173,10 +175,7 @@ impl Voice {
             let (portage, sources) =
                 blocking("portage", move || (holding::portage(&root, known), holding::sources(&root))).await;
             let portage = portage.inspect_err(|error| {
-                warn!(
-                    error = crate::upload::chain(error),
-                    "Portage can't be described; until it can, nothing is built here"
-                );
+                warn!(error = chain(error), "Portage can't be described; until it can, nothing is built here");
             });
             let _ = tell.send(Heard::Portage(portage.ok().map(Box::new), sources)).await;
         });

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 
 use drone_core::{Held, Input};
+use swarm_common::errors::chain;
+use swarm_common::watch::{blocking, spawn};
+use swarm_portage::{RootConfig, configure_binhost};
 use swarm_protocol::machine::{Machine, PortageState};
 use swarm_protocol::report::{BinhostAccess, Hello, HelloAnswer, Role};
 use swarm_protocol::subject::ReportKind;
@@ -14,12 +17,9 @@ use super::Event;
 use super::hands::Hands;
 use crate::bus::{Greeting, Link};
 use crate::config::Config;
-use crate::portage::{RootConfig, configure_binhost};
 use crate::supervisor::child::SUPERVISOR;
 use crate::supervisor::holding;
 use crate::supervisor::voice::HELLO_TIMEOUT;
-use crate::upload::chain;
-use crate::watch::{blocking, spawn};
 
 /// What hello's own tasks bring back.
 pub(crate) enum News {

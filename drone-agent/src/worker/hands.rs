@@ -9,6 +9,10 @@ use std::time::Duration;
 
 use async_nats::Message;
 use drone_core::{Input, Tomb, Uploaded};
+use swarm_common::clock::wall_ms;
+use swarm_common::errors::chain;
+use swarm_common::watch::{blocking, spawn};
+use swarm_portage::RootConfig;
 use swarm_protocol::artifact::{ArtifactAsk, UPLOADS_AT_A_TIME};
 use swarm_protocol::order::{BuildJob, OrderAnswer, PlanJob, SyncJob};
 use swarm_protocol::report::{BinhostAccess, BuildAnswer, BuildReport, BuildResult, Failure, FailureClass};
@@ -23,13 +27,11 @@ use super::tail::{self, Followed};
 use super::{Event, planner, syncer};
 use crate::attempt::dir::DirError;
 use crate::attempt::{AttemptDir, AttemptJob, AttemptState};
-use crate::bus::{Link, wall_ms};
+use crate::bus::Link;
 use crate::config::{Config, LimitsConfig, SyncConfig};
-use crate::portage::RootConfig;
 use crate::spool::Spool;
 use crate::supervisor::child::own_program;
-use crate::upload::{chain, upload};
-use crate::watch::{blocking, spawn};
+use crate::upload::upload;
 
 /// How long a report waits for its answer; the controller holds a finished one back for 4 s while it publishes.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(15);

@@ -7,7 +7,6 @@
 mod greeting;
 mod hands;
 mod planner;
-mod seldom;
 mod syncer;
 mod tail;
 
@@ -21,6 +20,9 @@ use async_nats::Message;
 use drone_core::{Effect, Found, Input, Saved, Settings, Standing, Worker as Core};
 use futures::stream::select_all;
 use futures::{Stream, StreamExt};
+use swarm_common::clock::wall_ms;
+use swarm_common::stop::Stop;
+use swarm_common::throttle::Throttle;
 use swarm_protocol::order::Task;
 use swarm_protocol::{Fence, InstanceId};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
@@ -31,13 +33,12 @@ use tracing::{info, warn};
 
 use self::greeting::{Host, News};
 use self::hands::Hands;
-use self::seldom::Seldom;
 use crate::attempt::{AttemptDir, AttemptState};
-use crate::bus::{Link, LinkError, read_order, wall_ms};
+use crate::bus::{Link, LinkError, read_order};
 use crate::config::Config;
 use crate::spool::{Lock, Spool, SpoolError};
 use crate::supervisor::beat::{self, Beat, MAX_LINE, Pulse};
-use crate::supervisor::{Stop, voice};
+use crate::supervisor::voice;
 
 /// How long a former worker may take to give up the lock.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
@@ -86,7 +87,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         slots: u32::try_from(config.roots.len()).unwrap_or(u32::MAX),
         max_waiting: config.limits.waiting,
     };
-    let mut stop = Stop::new()?;
+    let mut stop = Stop::listen()?;
     let link = Link::join(&config, "worker").await?;
     let (tell, inbox) = mpsc::channel(256);
     let to_supervisor = bond(socket, tell.clone())?;
@@ -95,7 +96,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let hands = Hands::new(&config, spool, Arc::clone(&link), &dirs, tell.clone())?;
     let host = Host::new(&config, instance.clone(), Arc::clone(&link), tell);
     info!(drone = %config.drone, %instance, "the worker runs");
-    let (replies, unread) = (Replies::default(), Seldom::default());
+    let (replies, unread) = (Replies::default(), Throttle::default());
     let mut worker = Worker { core, clock, instance, link, hands, host, replies, to_supervisor, syncs: 0, unread };
     worker.carry_out(effects);
     worker.work(inbox, &mut stop).await
@@ -125,7 +126,7 @@ async fn lock(spool: &Spool) -> anyhow::Result<Lock> {
 /// What a former run left.
 async fn memory(config: &Config, spool: &Spool, now: u64) -> anyhow::Result<(Saved, BTreeMap<Fence, AttemptDir>)> {
     let (spool, build_dir, sync_dir) = (spool.clone(), config.build_dir.clone(), syncer::place(config));
-    crate::watch::blocking("memory", move || {
+    swarm_common::watch::blocking("memory", move || {
         if let Err(error) = syncer::sweep(&sync_dir) {
             warn!(%error, "what a sync left can't be removed");
         }
@@ -174,7 +175,7 @@ fn bond(
     tell: mpsc::Sender<Event>,
 ) -> anyhow::Result<tokio::net::unix::OwnedWriteHalf> {
     let (from, to) = UnixStream::from_std(socket).context("use the supervisor's socket")?.into_split();
-    let _detached = crate::watch::spawn("beats", async move {
+    let _detached = swarm_common::watch::spawn("beats", async move {
         let mut reader = BufReader::with_capacity(256, from);
         loop {
             let mut line = Vec::new();
@@ -228,7 +229,7 @@ struct Worker {
     /// How often the ebuild repositories were brought up to date.
     syncs: u64,
     /// Orders that can't be read.
-    unread: Seldom,
+    unread: Throttle,
 }
 
 async fn orders(link: &Link) -> Result<impl Stream<Item = Message> + use<>, LinkError> {
@@ -315,7 +316,7 @@ impl Worker {
                 self.input(Input::Order { reply, order });
             }
             Err(answer) => {
-                if let Some(dropped) = self.unread.count(Instant::now()) {
+                if let Some(dropped) = self.unread.count("orders", Instant::now()) {
                     let bytes = message.payload.len();
                     warn!(dropped, bytes, "orders can't be read and are dropped; this is said once a minute");
                 }

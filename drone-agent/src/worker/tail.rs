@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drone_core::Input;
+use swarm_common::watch::blocking;
 use swarm_protocol::Fence;
 use swarm_protocol::log::LogChunk;
 use tokio::sync::{mpsc, watch};
@@ -16,7 +17,6 @@ use tracing::{debug, info};
 use super::Event;
 use crate::attempt::{AttemptDir, AttemptState};
 use crate::bus::Link;
-use crate::watch::blocking;
 
 /// How often logs are looked at: batches by time.
 const PERIOD: Duration = Duration::from_millis(50);

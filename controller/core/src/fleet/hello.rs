@@ -9,6 +9,7 @@ use super::sanity;
 use crate::core::Core;
 use crate::effect::Answer;
 use crate::input::ReplyTo;
+use crate::names::{MAX_NAME, NAME_RULE, is_drone_name};
 use crate::queue::is_label;
 use crate::rows::{DroneRow, IndexKey, IndexRow, PlanState, Streaks};
 
@@ -16,8 +17,6 @@ use crate::rows::{DroneRow, IndexKey, IndexRow, PlanState, Streaks};
 pub(crate) const DEFAULT_PROFILE: &str = "default";
 /// FEATURES kept of a drone.
 const MAX_FEATURES: usize = 256;
-/// Longest name of a drone.
-const MAX_NAME: usize = 63;
 
 impl Core {
     pub(crate) fn hello(&mut self, drone: DroneId, mut hello: Hello, reply: ReplyTo) {
@@ -57,10 +56,7 @@ impl Core {
             return refuse("its role is not known here".to_owned(), "upgrade the controller");
         }
         if !is_drone_name(&hello.name) {
-            return refuse(
-                format!("{:?} is no name for a drone", sanity::clean(&hello.name, MAX_NAME)),
-                "letters, digits, dot and hyphen, at most 63",
-            );
+            return refuse(format!("{:?} is no name for a drone", sanity::clean(&hello.name, MAX_NAME)), NAME_RULE);
         }
         match self.rows.members.get(&drone.0) {
             Some(member) if !member.is_in() => {
@@ -298,13 +294,6 @@ fn described(drone: &DroneId, hello: &Hello, known: Option<DroneRow>, wall: u64)
 
 fn or_default(build_profile: &str) -> &str {
     if build_profile.is_empty() { DEFAULT_PROFILE } else { build_profile }
-}
-
-/// What can name a drone, in file names and addresses too.
-pub(crate) fn is_drone_name(name: &str) -> bool {
-    (1..=MAX_NAME).contains(&name.len())
-        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c))
 }
 
 fn role_name(role: Role) -> &'static str {

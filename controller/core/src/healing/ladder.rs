@@ -7,7 +7,7 @@ use swarm_protocol::order::{EscalationRefusal, Rung};
 
 use super::brakes::Verdict;
 use crate::core::Core;
-use crate::effect::Effect;
+use crate::effect::{Effect, Escalation};
 use crate::input::{PingLoss, RouteOutcome};
 use crate::rows::{Acting, Deed, DeedOutcome, HealingRow, Incident, NoticeKind, Recovered, RouteKind};
 
@@ -205,7 +205,8 @@ impl Core {
         self.rows.healing.put(row);
         self.soft.view.touch(drone);
         let reason = reason.to_owned();
-        self.effects.push(Effect::Escalate { drone: drone.clone(), generation, rung, reason, route, within });
+        let drone = drone.clone();
+        self.effects.push(Effect::Escalate(Escalation { drone, generation, rung, reason, route, within }));
     }
 
     pub(crate) fn escalated(&mut self, drone: &DroneId, generation: u64, outcome: RouteOutcome) {

@@ -69,7 +69,7 @@ impl Core {
             row.state = NoticeState::Due { at: again };
             let notice = Box::new(row.clone());
             self.soft.notices_due.insert((again, id));
-            self.effects.push(Effect::Notify { notice });
+            self.effects.push(Effect::Notify(notice));
         }
     }
 

@@ -7,7 +7,7 @@ use swarm_protocol::DroneId;
 use swarm_protocol::machine::WorkerState;
 
 use crate::core::Core;
-use crate::effect::Effect;
+use crate::effect::{Effect, Ping};
 use crate::input::{PingLoss, Pong};
 use crate::rows::ProbeRecord;
 
@@ -110,7 +110,7 @@ impl Core {
             probe.out = Some((probe.seq, self.now.at + within + OURS_AFTER));
             probe.last_ping = self.now.wall;
             let seq = probe.seq;
-            self.effects.push(Effect::Ping { drone, seq, within });
+            self.effects.push(Effect::Ping(Ping { drone, seq, within }));
         }
     }
 

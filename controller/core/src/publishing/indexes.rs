@@ -8,7 +8,7 @@ use swarm_protocol::{ArtifactId, DroneId};
 use super::generation::Writing;
 use super::stock;
 use crate::core::Core;
-use crate::effect::Effect;
+use crate::effect::{BinhostWork, Effect};
 use crate::rows::{ArtifactState, IndexKey};
 
 impl Core {
@@ -40,7 +40,8 @@ impl Core {
         }
         let writing = Writing { timestamp, new: add.iter().map(|(id, _)| *id).collect(), gone };
         self.soft.publishing.generations.begin(index, writing, self.now.at);
-        self.effects.push(Effect::WriteIndex { index: index.clone(), timestamp, header, add, remove });
+        let work = BinhostWork::WriteIndex { index: index.clone(), timestamp, header, add, remove };
+        self.effects.push(Effect::Binhost(work));
     }
 
     /// CPV and BUILD_ID under which a retired package is listed.

@@ -7,7 +7,7 @@
 use swarm_protocol::{ArtifactId, Cpv};
 
 use crate::core::Core;
-use crate::effect::{Answer, Collected, CollectedPackage, Done, Effect, Refusal, RefusalKind};
+use crate::effect::{Answer, BinhostWork, Collected, CollectedPackage, Done, Effect, Refusal, RefusalKind};
 use crate::input::{BinhostRequest, QueueRequest};
 use crate::queue::done;
 use crate::rows::{ArtifactRow, ArtifactState, Fact, Identity, IndexKey};
@@ -257,7 +257,8 @@ impl Core {
                 ArtifactState::Retired { path, restricted, .. } => {
                     // until it is said to be gone
                     self.soft.publishing.deletions.set(id, self.now.at + REMOVE_AGAIN);
-                    self.effects.push(Effect::RemovePackage { artifact: id, index: row.index, path, restricted });
+                    let work = BinhostWork::RemovePackage { artifact: id, index: row.index, path, restricted };
+                    self.effects.push(Effect::Binhost(work));
                 }
                 ArtifactState::Gone { build_id, .. } => {
                     self.soft.publishing.stock.forget_build_id(&row, build_id);

@@ -5,7 +5,7 @@ use swarm_protocol::artifact::{ArtifactAnswer, ArtifactAsk, ArtifactRef};
 use swarm_protocol::{ArtifactId, BuildId, Cpv, DroneId};
 
 use crate::core::Core;
-use crate::effect::{Answer, Effect, Refusal, RefusalKind, Ticket};
+use crate::effect::{Answer, BinhostWork, Effect, Refusal, RefusalKind, Ticket};
 use crate::input::{ReplyTo, SignedFile, UploadedFile};
 use crate::rows::{ArtifactRow, ArtifactState, BuildState, Identity, IndexKey, Outcome, Received};
 
@@ -114,7 +114,7 @@ impl Core {
                 let known =
                     self.rows.artifacts.get(&artifact).is_some_and(|row| row.state != ArtifactState::Ticketed {});
                 if !known {
-                    self.effects.push(Effect::DropUpload { artifact });
+                    self.effects.push(Effect::Binhost(BinhostWork::DropUpload { artifact }));
                 }
                 self.reply(reply, Answer::Upload { taken: false, reason });
             }
@@ -123,7 +123,7 @@ impl Core {
                     Some(ArtifactState::Ticketed {}) | None => self.take_upload(artifact, file),
                     // the same file once more, in the place of the first, which waits to be signed
                     Some(ArtifactState::Uploaded { .. }) => {}
-                    Some(_) => self.effects.push(Effect::DropUpload { artifact }),
+                    Some(_) => self.effects.push(Effect::Binhost(BinhostWork::DropUpload { artifact })),
                 }
                 self.reply(reply, Answer::Upload { taken: true, reason: String::new() });
             }
@@ -161,10 +161,10 @@ impl Core {
     pub(super) fn sign(&mut self, artifact: ArtifactId) {
         let Some(row) = self.rows.artifacts.get(&artifact) else { return };
         let ArtifactState::Uploaded { build_id, .. } = row.state else { return };
-        let Ok(cpv) = row.cpv.parse::<Cpv>() else { return };
-        let path = format!("{}/{}-{build_id}.gpkg.tar", cpv.cp(), cpv.pf());
+        let Some(path) = row.path() else { return };
         let (index, restricted) = (row.index.clone(), row.is_restricted());
-        self.effects.push(Effect::Sign { artifact, index, build_id, path, restricted });
+        let work = BinhostWork::Sign { artifact, index, build_id, path, restricted };
+        self.effects.push(Effect::Binhost(work));
     }
 
     pub(crate) fn signed(&mut self, artifact: ArtifactId, file: SignedFile) {
@@ -201,7 +201,7 @@ impl Core {
         if let Some(row) = self.rows.artifacts.change(&artifact) {
             row.state = ArtifactState::Ticketed {};
         }
-        self.effects.push(Effect::DropUpload { artifact });
+        self.effects.push(Effect::Binhost(BinhostWork::DropUpload { artifact }));
         self.forget_unused(artifact);
         self.try_accept_all();
     }

@@ -6,7 +6,7 @@ use swarm_protocol::report::{BuildAnswer, BuildNews, BuildReport, BuildResult, F
 use swarm_protocol::{BuildId, DroneId, Fence};
 
 use crate::core::Core;
-use crate::effect::{Answer, Effect};
+use crate::effect::{Answer, Effect, WantedLog};
 use crate::failure::failed;
 use crate::fleet::sanity;
 use crate::input::ReplyTo;
@@ -133,7 +133,7 @@ impl Core {
                 if known.log.is_none() && now >= known.log_asked + lost {
                     known.log_asked = now;
                     let (drone, bytes) = (known.drone.clone(), known.result.log_bytes);
-                    self.effects.push(Effect::CompleteLog { fence, drone, bytes });
+                    self.effects.push(Effect::CompleteLog(WantedLog { fence, drone, bytes }));
                 }
                 let old = known.reply.replace((reply, until));
                 if let Some((to, _)) = old {
@@ -145,7 +145,7 @@ impl Core {
                 let reply = Some((reply, until));
                 let entry = Finishing { fence, drone: drone.clone(), result, reply, log: None, log_asked: now };
                 self.soft.finishing.insert(fence.build, entry);
-                self.effects.push(Effect::CompleteLog { fence, drone: drone.clone(), bytes });
+                self.effects.push(Effect::CompleteLog(WantedLog { fence, drone: drone.clone(), bytes }));
             }
         }
         self.try_accept(fence.build);

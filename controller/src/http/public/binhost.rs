@@ -19,7 +19,7 @@ use super::super::error::{ApiError, ErrorBody};
 use super::super::views::{
     BinhostAnswer, BinhostIndex, BinhostStats, IndexStats, NewestPackage, PrivateAnswer, PrivateIndex, moment, seconds,
 };
-use crate::binhost::snippet;
+use swarm_binhost::snippet;
 
 /// Path of the key below the base address.
 const KEY_PATH: &str = "/api/v1/binhost/key.asc";
