@@ -1,27 +1,19 @@
-//! The core itself: rows, soft state and the entry points. Soft state is what a restart may forget; it is rebuilt from rows
-//! and from the next heartbeats.
+//! The entry points: what the engine calls. Each takes its input to the room whose it is, and when all are taken, lets every
+//! room draw what follows. No rule of a room is here.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use swarm_protocol::{ArtifactId, BuildId, DroneId, PlanId, SessionId, StoreId};
+use swarm_protocol::StoreId;
 
 use crate::check;
-use crate::effect::{Answer, Effect};
-use crate::fleet::{CutOff, Outlook, Pulse};
-use crate::generation::Generation;
-use crate::healing::Probe;
-use crate::input::{Input, Now, ReplyTo};
+use crate::core::{Core, Soft};
+use crate::effect::Effect;
+use crate::input::{Input, Now};
 use crate::members::Membership;
-use crate::placement::Watch;
-use crate::queue::{Finishing, Graph, Names, PlanLine};
-use crate::roster::Roster;
-use crate::rows::{EventRow, Identity, IndexKey, MetaKey, MetaRow, Rows};
+use crate::rows::{MetaRow, Rows};
 use crate::settings::Settings;
-use crate::stock::Stock;
 use crate::table::{Sink, Source};
-use crate::tickets::Tickets;
-use crate::view::{Assumed, Counts, DroneView, View};
+use crate::view::{Assumed, Counts, View};
 
 /// Work counted in steps, not in time: what bounds are tested by, on any machine.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -46,126 +38,6 @@ impl Work {
 /// How much of the line readers see.
 const NEXT_SHOWN: usize = 50;
 
-/// The controller's rules and everything they know.
-pub struct Core {
-    pub(crate) settings: Settings,
-    pub(crate) rows: Rows,
-    pub(crate) soft: Soft,
-    pub(crate) now: Now,
-    pub(crate) effects: Vec<Effect>,
-}
-
-/// Everything a restart may forget.
-#[derive(Default)]
-pub(crate) struct Soft {
-    /// Moment of the controller's own start.
-    pub started: u64,
-    /// Signs of life per drone.
-    pub pulses: BTreeMap<DroneId, Pulse>,
-    /// What the last look through the fleet found to come.
-    pub outlook: Outlook,
-    /// When each delegated attempt is lost, unless a heartbeat lists it.
-    pub leases: BTreeMap<BuildId, u64>,
-    /// Heartbeats in a row that should have listed an attempt and did not.
-    pub missing: BTreeMap<BuildId, u32>,
-    /// When an order was last sent, by build.
-    pub sent: BTreeMap<BuildId, u64>,
-    /// What each drone has.
-    pub held: BTreeMap<DroneId, BTreeSet<BuildId>>,
-    /// Results that wait for their packages and log.
-    pub finishing: BTreeMap<BuildId, Finishing>,
-    /// Who waits for whom, and who is ready.
-    pub graph: Graph,
-    /// Entries by name and session.
-    pub names: Names,
-    /// Plans by where they stand.
-    pub plans: PlanLine,
-    /// Something changed that may let a plan be sent.
-    pub plans_due: bool,
-    /// Callers' keys by the moment they are forgotten.
-    pub forget_keys: BTreeSet<(u64, String)>,
-    /// Rows looked through one after the other, ever.
-    pub looked_through: u64,
-    /// Entries looked at for a drone, ever.
-    pub candidates: u64,
-    /// Entries by what makes them the same.
-    pub identities: BTreeMap<(Identity, SessionId), BuildId>,
-    /// Entries per state per session.
-    pub counts: BTreeMap<SessionId, Counts>,
-    /// Blocked entries by the moment they are tried again.
-    pub retries: BTreeSet<(u64, BuildId)>,
-    /// Tickets that are out.
-    pub tickets: Tickets,
-    /// Artifacts by index and SHA-256 of the upload.
-    pub uploads: BTreeMap<(String, String), ArtifactId>,
-    /// What the binhost holds.
-    pub stock: Stock,
-    /// Signatures to try again, with tries so far.
-    pub signing: BTreeMap<ArtifactId, (u64, u32)>,
-    /// State of each index's writing.
-    pub generations: BTreeMap<IndexKey, Generation>,
-    /// Files of retired packages, and rows that only keep a BUILD_ID, by the moment they go.
-    pub deletions: BTreeSet<(u64, ArtifactId)>,
-    /// What retention keeps has changed.
-    pub collect_due: bool,
-    /// Drones for which nothing in the line of their place is, and how far the line had grown when that was seen.
-    pub vain: BTreeMap<DroneId, u64>,
-    /// Drones that have more than their slots hold.
-    pub with_lines: BTreeSet<DroneId>,
-    /// When the syncs that are under way are given up.
-    pub sync_ends: BTreeMap<DroneId, u64>,
-    /// Drones whose base or tree may have moved since what they have was given out.
-    pub moved_homes: BTreeSet<DroneId>,
-    /// Blocked entries a sweeper did not manage: no other try before this moment.
-    pub swept_until: BTreeMap<BuildId, u64>,
-    /// Most of the fleet fell silent at once: nobody is judged.
-    pub cut_off: Option<CutOff>,
-    /// When a drone may be told to bring its tree up to date again.
-    pub sync_after: BTreeMap<DroneId, u64>,
-    /// What waits for a drone to build or to plan it, and whether any may.
-    pub watch: Watch,
-    /// When reasons that end by themselves were last looked at.
-    pub last_look: u64,
-    /// When what waits is looked at next.
-    pub next_look: u64,
-    /// Who last failed at each plan.
-    pub gave_up: BTreeMap<PlanId, DroneId>,
-    /// Something changed that may let work be given out.
-    pub assign_due: bool,
-    /// Sessions whose end must be checked.
-    pub sessions_due: BTreeSet<SessionId>,
-    /// Published drones; rebuilt where touched.
-    pub views: Roster<DroneView>,
-    /// Drones whose view is stale.
-    pub touched: BTreeSet<DroneId>,
-    /// Since when, and how often, each drone's misbehaviour was told.
-    pub complaints: BTreeMap<DroneId, (u64, u32)>,
-    /// Who the bus is to let in, published as it is.
-    pub membership: Arc<Membership>,
-    /// It is stale.
-    pub membership_due: bool,
-    /// Learned medians, published as they are.
-    pub medians: Arc<BTreeMap<String, u64>>,
-    /// What pinging tells of each drone.
-    pub probes: BTreeMap<DroneId, Probe>,
-    /// Who is pinged when.
-    pub pings_due: BTreeSet<(u64, DroneId)>,
-    /// Drones that gave a sign of trouble or are being helped, and when each is looked at next without a further sign.
-    pub ailing: BTreeMap<DroneId, Option<u64>>,
-    /// The same by the moment.
-    pub looks_due: BTreeSet<(u64, DroneId)>,
-    /// Drones that may be between their reboot and the end of the wait after it; no others are.
-    pub rebooting: BTreeSet<DroneId>,
-    /// After a silence of the fleet: nobody is helped before this moment.
-    pub settled_at: u64,
-    /// Times an ailing drone was looked at, ever.
-    pub looked_at: u64,
-    /// No ailing drone is looked at before this moment.
-    pub next_look_healing: u64,
-    /// Notices by the moment they are tried.
-    pub notices_due: BTreeSet<(u64, u64)>,
-}
-
 impl Core {
     /// Takes the rows back. With no `meta` row it is a new store and gets `fresh_store_id`.
     pub fn load<S: Source>(settings: Settings, source: &S, fresh_store_id: StoreId) -> Result<Self, S::Error> {
@@ -176,11 +48,6 @@ impl Core {
         let mut core = Self { settings, rows, soft: Soft::default(), now: Now::default(), effects: Vec::new() };
         core.now.at = core.meta().clock;
         Ok(core)
-    }
-
-    /// The store's life.
-    pub fn store_id(&self) -> &StoreId {
-        &self.meta().store_id
     }
 
     /// The core's clock as it was last stored; the engine goes on from there.
@@ -197,7 +64,8 @@ impl Core {
     /// again after a restart: orders not yet taken, signatures, indexes.
     pub fn start(&mut self, now: Now) -> Vec<Effect> {
         self.now = now;
-        self.soft = Soft { started: now.at, assign_due: true, ..Soft::default() };
+        self.soft = Soft { started: now.at, ..Soft::default() };
+        self.soft.placement.work_may_be_given();
         self.mend();
         self.rebuild();
         self.soft.membership = Arc::new(Membership::of(&self.rows, 1));
@@ -255,7 +123,7 @@ impl Core {
     /// Lets time pass. Drones are pinged many times a second: that alone looks at nothing else.
     pub fn wake(&mut self, now: Now) -> Vec<Effect> {
         self.pass(now);
-        let others = [self.next_fleet(), self.next_queue(), self.next_publishing()];
+        let others = [self.next_fleet(), self.next_queue(), self.soft.publishing.next(self.now.at)];
         if others.into_iter().flatten().any(|due| due <= self.now.at) {
             self.wake_fleet();
             self.wake_queue();
@@ -276,7 +144,10 @@ impl Core {
 
     /// The core-clock moment of the next rule that is due.
     pub fn next_wake(&self) -> Option<u64> {
-        [self.next_fleet(), self.next_queue(), self.next_publishing(), self.next_healing()].into_iter().flatten().min()
+        [self.next_fleet(), self.next_queue(), self.soft.publishing.next(self.now.at), self.next_healing()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Whether any row waits to be stored.
@@ -311,7 +182,7 @@ impl Core {
             None => self.soft.counts.values().fold(Counts::default(), |sum, one| sum.plus(one)),
         };
         View {
-            drones: self.soft.views.clone(),
+            drones: self.soft.view.drones(),
             session,
             counts,
             sessions: self.soft.counts.clone(),
@@ -337,7 +208,7 @@ impl Core {
     pub fn work(&self) -> Work {
         Work {
             graph: self.soft.graph.work(),
-            candidates: self.soft.candidates,
+            candidates: self.soft.placement.candidates(),
             looked_through: self.soft.looked_through
                 + self.rows.builds.walked()
                 + self.rows.plans.walked()
@@ -351,64 +222,19 @@ impl Core {
     /// What follows from any change: indexes written, plans sent, work given out, sessions ended.
     fn settle(&mut self) {
         self.write_indexes();
-        if self.soft.assign_due || self.soft.plans_due {
+        if self.soft.placement.is_due() || self.soft.plans_due {
             self.soft.plans_due = false;
             self.send_plans();
-            if std::mem::take(&mut self.soft.assign_due) {
+            if self.soft.placement.take_due() {
                 self.assign();
                 self.send_syncs();
             }
             self.end_drains();
         }
         self.end_sessions();
-        if std::mem::take(&mut self.soft.collect_due) {
+        if self.soft.publishing.take_collect_due() {
             self.collect();
             self.write_indexes();
         }
-    }
-
-    pub(crate) fn meta(&self) -> &MetaRow {
-        self.rows.meta.get(&MetaKey).expect("load puts the meta row")
-    }
-
-    pub(crate) fn meta_mut(&mut self) -> &mut MetaRow {
-        self.rows.meta.change(&MetaKey).expect("load puts the meta row")
-    }
-
-    pub(crate) fn reply(&mut self, to: ReplyTo, answer: Answer) {
-        self.effects.push(Effect::Reply { to, answer });
-    }
-
-    pub(crate) fn in_grace(&self) -> bool {
-        self.now.at < self.soft.started + self.settings.start_grace
-    }
-
-    /// Appends an event; the closure fills in what it is about.
-    pub(crate) fn event(&mut self, kind: &str, message: String, fill: impl FnOnce(&mut EventRow)) {
-        let meta = self.meta_mut();
-        meta.last_event += 1;
-        let mut row = EventRow { seq: meta.last_event, at: 0, kind: kind.to_owned(), message, ..EventRow::default() };
-        row.at = self.now.wall;
-        fill(&mut row);
-        self.rows.events.append(row);
-    }
-
-    /// Appends an event about a build.
-    pub(crate) fn build_event(&mut self, kind: &str, id: BuildId, message: String, drone: Option<String>) {
-        let Some(build) = self.rows.builds.get(&id) else { return };
-        let (package, session, attempt) = (build.atom(), build.session.0, build.attempt.0);
-        self.event(kind, message, |event| {
-            event.package = Some(package);
-            event.build = Some(id.0);
-            event.session = Some(session);
-            event.attempt = (attempt > 0).then_some(attempt);
-            event.drone = drone;
-        });
-    }
-
-    pub(crate) fn drone_name(&self, drone: &DroneId) -> String {
-        let seen = self.rows.drones.get(drone).map(|row| row.name.clone());
-        // one that was revoked is still spoken of
-        seen.or_else(|| Some(self.rows.members.get(&drone.0)?.name.clone())).unwrap_or_else(|| drone.0.clone())
     }
 }

@@ -1,5 +1,5 @@
-//! What the binhost holds, found without reading every artifact: the listed packages of an identity, copies of a signed file,
-//! and the BUILD_IDs given so far. Derived from the rows; a restart rebuilds it.
+//! What the binhost holds, found without reading every artifact: by the file that was uploaded, by identity, by the signed
+//! file; and the BUILD_IDs given so far. Derived from the rows; a restart rebuilds it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,6 +10,8 @@ use crate::rows::{ArtifactRow, ArtifactState, Identity, IndexKey};
 /// Finds artifacts.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Stock {
+    /// By index and SHA-256 as the drone or person has the file.
+    uploads: BTreeMap<(String, String), ArtifactId>,
     listed: BTreeMap<(String, Identity), BTreeSet<ArtifactId>>,
     signed: BTreeMap<(String, String), ArtifactId>,
     build_ids: BTreeMap<(String, String), u32>,
@@ -18,6 +20,9 @@ pub(crate) struct Stock {
 impl Stock {
     /// An artifact as it was stored.
     pub(crate) fn add(&mut self, row: &ArtifactRow) {
+        if !matches!(row.state, ArtifactState::Retired { .. } | ArtifactState::Gone { .. }) {
+            self.announce(&row.index, &row.sha_in, row.id);
+        }
         match &row.state {
             ArtifactState::Ticketed {} => {}
             ArtifactState::Uploaded { build_id, .. }
@@ -31,6 +36,21 @@ impl Stock {
                 }
             }
         }
+    }
+
+    /// A file with this SHA-256 is to come, or came, for an artifact.
+    pub(crate) fn announce(&mut self, index: &IndexKey, sha256: &str, id: ArtifactId) {
+        self.uploads.insert((index.to_string(), sha256.to_owned()), id);
+    }
+
+    /// The artifact whose file has this SHA-256 before it is signed.
+    pub(crate) fn upload(&self, index: &IndexKey, sha256: &str) -> Option<ArtifactId> {
+        self.uploads.get(&(index.to_string(), sha256.to_owned())).copied()
+    }
+
+    /// That file does not come any more.
+    pub(crate) fn forget_upload(&mut self, index: &IndexKey, sha256: &str) {
+        self.uploads.remove(&(index.to_string(), sha256.to_owned()));
     }
 
     fn took(&mut self, row: &ArtifactRow, build_id: u32) {
@@ -66,6 +86,10 @@ impl Stock {
         }
         if let ArtifactState::Published { sha_out, .. } = &row.state {
             self.signed.remove(&(row.index.to_string(), sha_out.clone()));
+        }
+        // it may be here once more, as another artifact
+        if self.upload(&row.index, &row.sha_in) == Some(row.id) {
+            self.forget_upload(&row.index, &row.sha_in);
         }
     }
 

@@ -6,11 +6,11 @@
 
 use swarm_protocol::{ArtifactId, Cpv};
 
+use crate::core::Core;
 use crate::effect::{Answer, BinhostWork, Collected, CollectedPackage, Done, Effect, Refusal, RefusalKind};
 use crate::input::{BinhostRequest, QueueRequest};
 use crate::queue::done;
 use crate::rows::{ArtifactRow, ArtifactState, Fact, Identity, IndexKey};
-use crate::state::Core;
 
 /// Wait before a file that could not be removed is tried again, milliseconds.
 const REMOVE_AGAIN: u64 = 60_000;
@@ -55,7 +55,7 @@ impl Core {
         if done.touched > 0 {
             let verb = if pinned { "pinned" } else { "unpinned" };
             self.event("control", format!("{actor} {verb} {} in the binhost", some(&done.what)), |_| {});
-            self.soft.collect_due = true;
+            self.soft.publishing.collect_soon();
         }
         Ok(done)
     }
@@ -115,7 +115,7 @@ impl Core {
 
     /// A plan of this session found the package in the binhost: it stays while the session is open.
     pub(crate) fn build_on(&mut self, session: swarm_protocol::SessionId, index: &IndexKey, identity: &Identity) {
-        let Some(id) = self.soft.stock.newest(index, identity) else { return };
+        let Some(id) = self.soft.publishing.newest(index, identity) else { return };
         if self.rows.sessions.get(&session).is_some_and(|row| !row.builds_on.contains(&id))
             && let Some(row) = self.rows.sessions.change(&session)
         {
@@ -142,12 +142,12 @@ impl Core {
     }
 
     fn all_surplus(&self) -> Vec<ArtifactId> {
-        self.soft.stock.identities().flat_map(|listed| self.surplus(listed.iter().copied())).collect()
+        self.soft.publishing.stock.identities().flat_map(|listed| self.surplus(listed.iter().copied())).collect()
     }
 
     /// Retention for one identity, after something of it was published.
     pub(crate) fn keep_newest(&mut self, index: &IndexKey, identity: &Identity) {
-        let surplus = self.surplus(self.soft.stock.of(index, identity));
+        let surplus = self.surplus(self.soft.publishing.stock.of(index, identity));
         self.let_go(&surplus);
     }
 
@@ -205,19 +205,12 @@ impl Core {
             why: why.to_owned(),
             delete_at: None,
         };
-        self.soft.stock.forget(&row);
-        let upload = (row.index.to_string(), row.sha_in.clone());
-        if self.soft.uploads.get(&upload) == Some(&id) {
-            self.soft.uploads.remove(&upload);
-        }
+        self.soft.publishing.stock.forget(&row);
         if let Some(row) = self.rows.artifacts.change(&id) {
             row.state = state;
             row.pinned = None;
         }
-        let generation = self.soft.generations.entry(row.index.clone()).or_default();
-        generation.dirty = true;
-        generation.unlisted.remove(&id);
-        generation.leaving.insert(id);
+        self.soft.publishing.generations.retired(&row.index, id);
     }
 
     /// No generation on disk lists it any more; clients may still hold one that does.
@@ -227,7 +220,7 @@ impl Core {
             && let ArtifactState::Retired { delete_at, .. } = &mut row.state
         {
             *delete_at = Some(at);
-            self.soft.deletions.insert((at, id));
+            self.soft.publishing.deletions.set(id, at);
         }
     }
 
@@ -236,8 +229,7 @@ impl Core {
         let Some(row) = self.rows.artifacts.change(&id) else { return };
         let ArtifactState::Retired { build_id, .. } = row.state else { return };
         row.state = ArtifactState::Gone { build_id, until };
-        self.soft.deletions.retain(|(_, other)| *other != id);
-        self.soft.deletions.insert((until, id));
+        self.soft.publishing.deletions.set(id, until);
     }
 
     pub(crate) fn removal_failed(&mut self, id: ArtifactId, reason: &str) {
@@ -250,36 +242,31 @@ impl Core {
     pub(crate) fn restart_retention(&mut self) {
         let due = self.rows.artifacts.iter().filter_map(|row| match row.state {
             ArtifactState::Retired { delete_at: Some(at), .. } | ArtifactState::Gone { until: at, .. } => {
-                Some((at, row.id))
+                Some((row.id, at))
             }
             _ => None,
         });
-        self.soft.deletions = due.collect();
-        self.soft.collect_due = true;
+        self.soft.publishing.deletions = due.collect();
+        self.soft.publishing.collect_soon();
     }
 
     pub(crate) fn wake_retention(&mut self) {
-        while let Some((at, id)) = self.soft.deletions.first().copied().filter(|(at, _)| *at <= self.now.at) {
-            self.soft.deletions.remove(&(at, id));
+        while let Some(id) = self.soft.publishing.deletions.pop(self.now.at) {
             let Some(row) = self.rows.artifacts.get(&id).cloned() else { continue };
             match row.state {
                 ArtifactState::Retired { path, restricted, .. } => {
                     // until it is said to be gone
-                    self.soft.deletions.insert((self.now.at + REMOVE_AGAIN, id));
+                    self.soft.publishing.deletions.set(id, self.now.at + REMOVE_AGAIN);
                     let work = BinhostWork::RemovePackage { artifact: id, index: row.index, path, restricted };
                     self.effects.push(Effect::Binhost(work));
                 }
                 ArtifactState::Gone { build_id, .. } => {
-                    self.soft.stock.forget_build_id(&row, build_id);
+                    self.soft.publishing.stock.forget_build_id(&row, build_id);
                     self.rows.artifacts.remove(&id);
                 }
                 ArtifactState::Ticketed {} | ArtifactState::Uploaded { .. } | ArtifactState::Published { .. } => {}
             }
         }
-    }
-
-    pub(crate) fn next_retention(&self) -> Option<u64> {
-        self.soft.deletions.first().map(|(at, _)| *at)
     }
 
     /// Somebody looked at a published file and it is not what its row says: it leaves the index, whoever needs it.
@@ -325,7 +312,7 @@ impl Core {
             let error = format!("there is no index {index}");
             return Err(Refusal { kind: RefusalKind::NotFound, error, hint: None });
         }
-        self.soft.generations.entry(index.clone()).or_default().dirty = true;
+        self.soft.publishing.generations.renew(index);
         self.event(
             "warn",
             format!("the index {index} is written anew: what was on disk was not what it should be"),

@@ -1,22 +1,16 @@
-//! The way of a binary into an index: ticket → upload → signature → index (decision 15; the last step is `generation`'s).
+//! The way of a binary into an index: ticket → upload → signature → index (decision 15; the last step is `indexes`').
 //! Each step is a row before the next begins, so a crash anywhere is repaired from the rows.
 
 use swarm_protocol::artifact::{ArtifactAnswer, ArtifactAsk, ArtifactRef};
 use swarm_protocol::{ArtifactId, BuildId, Cpv, DroneId};
 
+use crate::core::Core;
 use crate::effect::{Answer, BinhostWork, Effect, Refusal, RefusalKind, Ticket};
 use crate::input::{ReplyTo, SignedFile, UploadedFile};
 use crate::rows::{ArtifactRow, ArtifactState, BuildState, Identity, IndexKey, Outcome, Received};
-use crate::state::Core;
 
-/// Wait before a failed signature or index is tried again, milliseconds.
-pub(crate) const TRY_AGAIN: u64 = 5_000;
-/// When a signature is tried again that is being tried.
-const IN_HAND: u64 = u64::MAX;
 /// Tickets of one drone that are not used; an attempt has one package, and some dependencies.
 const MAX_TICKETS: usize = 256;
-/// Signatures tried before the drone is asked for the file again.
-const MAX_SIGNING: u32 = 3;
 
 impl Core {
     pub(crate) fn artifact_ask(&mut self, drone: &DroneId, ask: ArtifactAsk, token: String, reply: ReplyTo) {
@@ -42,17 +36,16 @@ impl Core {
         if target.as_ref() != Some(&artifact.cpv) && self.present_size(&index, &identity(&index, &artifact)).is_some() {
             return ArtifactAnswer::Have {};
         }
-        if self.soft.tickets.held(drone) >= MAX_TICKETS {
+        if self.soft.publishing.tickets.held(drone) >= MAX_TICKETS {
             return ArtifactAnswer::Refused { reason: format!("{MAX_TICKETS} tickets of this drone are not used yet") };
         }
-        let key = (index.to_string(), artifact.sha256.clone());
-        let known = self.soft.uploads.get(&key).copied();
+        let known = self.soft.publishing.stock.upload(&index, &artifact.sha256);
         let id = match known.and_then(|id| self.rows.artifacts.get(&id)) {
             Some(row) if row.state == ArtifactState::Ticketed {} => row.id,
             Some(_) => return ArtifactAnswer::Have {},
             None => self.next_artifact(),
         };
-        self.soft.uploads.insert(key, id);
+        self.soft.publishing.stock.announce(&index, &artifact.sha256, id);
         self.rows.artifacts.put(ArtifactRow {
             id,
             index,
@@ -81,7 +74,7 @@ impl Core {
     /// The secret is good for the ticket's life from now on; answers how long that is.
     pub(crate) fn give_ticket(&mut self, id: ArtifactId, drone: DroneId, token: String) -> u64 {
         let life = self.settings.ticket_life;
-        self.soft.tickets.issue(id, drone, token, self.now.at + life);
+        self.soft.publishing.tickets.issue(id, drone, token, self.now.at + life);
         life
     }
 
@@ -93,7 +86,7 @@ impl Core {
     /// What a ticket is good for: only while its attempt is current (decision 12).
     pub(crate) fn ticket(&self, artifact: ArtifactId) -> Result<Ticket, Refusal> {
         let row = self.rows.artifacts.get(&artifact);
-        let Some((row, issued)) = row.zip(self.soft.tickets.get(artifact)) else {
+        let Some((row, issued)) = row.zip(self.soft.publishing.tickets.get(artifact)) else {
             let hint = Some("ask for a new ticket".to_owned());
             return Err(Refusal { kind: RefusalKind::NotFound, error: "no such ticket".to_owned(), hint });
         };
@@ -155,9 +148,9 @@ impl Core {
     }
 
     fn take_upload(&mut self, artifact: ArtifactId, file: UploadedFile) {
-        self.soft.tickets.withdraw(artifact);
+        self.soft.publishing.tickets.withdraw(artifact);
         let Some(row) = self.rows.artifacts.get(&artifact).cloned() else { return };
-        let build_id = self.soft.stock.next_build_id(&row);
+        let build_id = self.soft.publishing.stock.next_build_id(&row);
         if let Some(row) = self.rows.artifacts.change(&artifact) {
             row.use_flags = file.use_flags;
             row.state = ArtifactState::Uploaded { build_id, restrict: file.restrict };
@@ -165,7 +158,7 @@ impl Core {
         self.sign(artifact);
     }
 
-    fn sign(&mut self, artifact: ArtifactId) {
+    pub(super) fn sign(&mut self, artifact: ArtifactId) {
         let Some(row) = self.rows.artifacts.get(&artifact) else { return };
         let ArtifactState::Uploaded { build_id, .. } = row.state else { return };
         let Some(path) = row.path() else { return };
@@ -175,7 +168,7 @@ impl Core {
     }
 
     pub(crate) fn signed(&mut self, artifact: ArtifactId, file: SignedFile) {
-        self.soft.signing.remove(&artifact);
+        self.soft.publishing.signing.settled(artifact);
         let at = self.now.wall;
         let Some(row) = self.rows.artifacts.change(&artifact) else { return };
         let ArtifactState::Uploaded { build_id, .. } = row.state else { return };
@@ -190,26 +183,21 @@ impl Core {
         };
         let row = row.clone();
         if let ArtifactState::Published { sha_out, .. } = &row.state {
-            self.soft.stock.sign(&row, sha_out);
+            self.soft.publishing.stock.sign(&row, sha_out);
         }
-        let generation = self.soft.generations.entry(row.index).or_default();
-        generation.dirty = true;
-        generation.unlisted.insert(artifact);
+        self.soft.publishing.generations.signed(&row.index, artifact);
     }
 
     pub(crate) fn signing_failed(&mut self, artifact: ArtifactId, reason: &str) {
-        let tries = self.soft.signing.get(&artifact).map_or(0, |(_, tries)| *tries) + 1;
         let uploaded = |row: &&ArtifactRow| matches!(row.state, ArtifactState::Uploaded { .. });
         let Some(row) = self.rows.artifacts.get(&artifact).filter(uploaded) else { return };
         let cpv = row.cpv.clone();
         self.event("warn", format!("{cpv} could not be signed: {reason}"), |event| {
             event.package = Some(format!("={cpv}"))
         });
-        if tries < MAX_SIGNING {
-            self.soft.signing.insert(artifact, (self.now.at + TRY_AGAIN, tries));
+        if self.soft.publishing.signing.failed(artifact, self.now.at) {
             return;
         }
-        self.soft.signing.remove(&artifact);
         if let Some(row) = self.rows.artifacts.change(&artifact) {
             row.state = ArtifactState::Ticketed {};
         }
@@ -222,7 +210,7 @@ impl Core {
     pub(crate) fn made_on_the_side(&mut self, artifact: ArtifactId) {
         let Some(row) = self.rows.artifacts.get(&artifact).cloned() else { return };
         let ArtifactState::Published { size_out: size, .. } = row.state else { return };
-        let identity = crate::stock::identity(&row);
+        let identity = super::stock::identity(&row);
         let first = (identity.clone(), swarm_protocol::SessionId(0));
         let same: Vec<BuildId> = self
             .soft
@@ -251,62 +239,17 @@ impl Core {
         }
     }
 
-    /// After a start every upload not yet signed is signed, every index written anew, retention applied.
-    pub(crate) fn restart_publishing(&mut self) {
-        let unsigned: Vec<ArtifactId> = self
-            .rows
-            .artifacts
-            .iter()
-            .filter(|row| matches!(row.state, ArtifactState::Uploaded { .. }))
-            .map(|row| row.id)
-            .collect();
-        for id in unsigned {
-            self.sign(id);
-        }
-        let ticketed = |row: &&ArtifactRow| row.state == ArtifactState::Ticketed {};
-        let unused: Vec<ArtifactId> = self.rows.artifacts.iter().filter(ticketed).map(|row| row.id).collect();
-        for id in unused {
-            self.forget_unused(id);
-        }
-        self.restart_indexes();
-        self.restart_retention();
-    }
-
     /// A file that was announced and never came, by an attempt that is over: its row would stay for ever.
-    fn forget_unused(&mut self, id: ArtifactId) {
+    pub(super) fn forget_unused(&mut self, id: ArtifactId) {
         let Some(row) = self.rows.artifacts.get(&id) else { return };
         // nobody comes with an import once its ticket has expired, or was forgotten by a restart
         let expected = row.imported.is_none() && self.is_current(&row.drone, row.fence);
         if row.state != (ArtifactState::Ticketed {}) || expected {
             return;
         }
-        self.soft.uploads.remove(&(row.index.to_string(), row.sha_in.clone()));
-        self.soft.tickets.withdraw(id);
+        self.soft.publishing.stock.forget_upload(&row.index, &row.sha_in);
+        self.soft.publishing.tickets.withdraw(id);
         self.rows.artifacts.remove(&id);
-    }
-
-    pub(crate) fn wake_publishing(&mut self) {
-        let now = self.now.at;
-        let due: Vec<ArtifactId> =
-            self.soft.signing.iter().filter(|(_, (at, _))| *at <= now).map(|(id, _)| *id).collect();
-        for id in due {
-            // it is in hand until its answer comes: a second one behind it would change the file that was published
-            if let Some(entry) = self.soft.signing.get_mut(&id) {
-                entry.0 = IN_HAND;
-            }
-            self.sign(id);
-        }
-        for id in self.soft.tickets.ended(now) {
-            self.soft.tickets.withdraw(id);
-            self.forget_unused(id);
-        }
-        self.wake_retention();
-    }
-
-    pub(crate) fn next_publishing(&self) -> Option<u64> {
-        let signing = self.soft.signing.values().map(|(at, _)| *at).filter(|at| *at != IN_HAND);
-        let others = self.next_generation().into_iter().chain(self.next_retention());
-        others.chain(signing).chain(self.soft.tickets.next_end()).min()
     }
 
     /// The index a drone's packages belong to.
@@ -342,13 +285,13 @@ impl Core {
     }
 
     fn artifact_row(&self, index: &IndexKey, artifact: &ArtifactRef) -> Option<&ArtifactRow> {
-        let id = self.soft.uploads.get(&(index.to_string(), artifact.sha256.clone()))?;
-        self.rows.artifacts.get(id)
+        let id = self.soft.publishing.stock.upload(index, &artifact.sha256)?;
+        self.rows.artifacts.get(&id)
     }
 
     /// Bytes of the newest listed package of this identity in an index.
     pub(crate) fn present_size(&self, index: &IndexKey, identity: &Identity) -> Option<u64> {
-        let id = self.soft.stock.newest(index, identity)?;
+        let id = self.soft.publishing.newest(index, identity)?;
         match self.rows.artifacts.get(&id)?.state {
             ArtifactState::Published { size_out, .. } => Some(size_out),
             ArtifactState::Ticketed {}

@@ -3,12 +3,12 @@
 
 use swarm_protocol::{ArtifactId, Cpv, DroneId, Fence};
 
+use super::upload::is_sha256;
+use crate::core::Core;
 use crate::effect::{ImportAnswer, Refusal, RefusalKind};
 use crate::input::ImportAsk;
-use crate::publish::is_sha256;
 use crate::queue::is_label;
 use crate::rows::{ArtifactRow, ArtifactState, Fact, Identity, IndexKey, IndexRow};
-use crate::state::Core;
 
 /// Imports announced and not yet uploaded.
 const MAX_OPEN: usize = 1_000;
@@ -32,8 +32,8 @@ impl Core {
         if ask.dry_run {
             return Ok(ImportAnswer::WouldTake { index });
         }
-        let announced = self.soft.uploads.get(&(index.to_string(), ask.file.sha256.clone())).copied();
-        if announced.is_none() && self.soft.tickets.held(&DroneId::default()) >= MAX_OPEN {
+        let announced = self.soft.publishing.stock.upload(&index, &ask.file.sha256);
+        if announced.is_none() && self.soft.publishing.tickets.held(&DroneId::default()) >= MAX_OPEN {
             return Err(Refusal {
                 kind: RefusalKind::Full,
                 error: format!("{MAX_OPEN} packages are announced and not uploaded"),
@@ -49,7 +49,7 @@ impl Core {
         if self.rows.indexes.get(&index).is_none() {
             self.rows.indexes.put(IndexRow { index: index.clone(), header, timestamp: 0 });
         }
-        self.soft.uploads.insert((index.to_string(), file.sha256.clone()), artifact);
+        self.soft.publishing.stock.announce(&index, &file.sha256, artifact);
         let by = Fact { by: actor.to_owned(), reason: "imported".to_owned(), since: self.now.wall, until: None };
         self.rows.artifacts.put(ArtifactRow {
             id: artifact,
@@ -107,10 +107,10 @@ impl Core {
     /// that was built in the same second.
     fn copy_of(&self, index: &IndexKey, ask: &ImportAsk) -> Option<ArtifactId> {
         let file = &ask.file;
-        let uploaded = self.soft.uploads.get(&(index.to_string(), file.sha256.clone())).copied();
+        let uploaded = self.soft.publishing.stock.upload(index, &file.sha256);
         let taken =
             |id: &ArtifactId| self.rows.artifacts.get(id).is_some_and(|row| row.state != ArtifactState::Ticketed {});
-        if let Some(id) = uploaded.filter(taken).or_else(|| self.soft.stock.by_signed(index, &file.sha256)) {
+        if let Some(id) = uploaded.filter(taken).or_else(|| self.soft.publishing.stock.by_signed(index, &file.sha256)) {
             return Some(id);
         }
         let identity = Identity {
@@ -124,7 +124,7 @@ impl Core {
             ArtifactState::Published { stanza, .. } => Some(stanza.get("BUILD_TIME")? == &ask.build_time),
             _ => None,
         };
-        self.soft.stock.of(index, &identity).find(|id| same_second(id) == Some(true))
+        self.soft.publishing.stock.of(index, &identity).find(|id| same_second(id) == Some(true))
     }
 }
 

@@ -1,8 +1,10 @@
 //! Tickets that are out: leave to upload one package, good for a while. Soft: a restart forgets them, and drones ask again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use swarm_protocol::{ArtifactId, DroneId};
+
+use crate::timers::Timers;
 
 /// One ticket.
 #[derive(Debug, Clone)]
@@ -19,7 +21,7 @@ pub(crate) struct Issued {
 #[derive(Debug, Default)]
 pub(crate) struct Tickets {
     issued: BTreeMap<ArtifactId, Issued>,
-    ends: BTreeSet<(u64, ArtifactId)>,
+    ends: Timers<ArtifactId>,
     held: BTreeMap<DroneId, usize>,
 }
 
@@ -28,14 +30,14 @@ impl Tickets {
     pub(crate) fn issue(&mut self, artifact: ArtifactId, drone: DroneId, token: String, until: u64) {
         self.withdraw(artifact);
         *self.held.entry(drone.clone()).or_default() += 1;
-        self.ends.insert((until, artifact));
+        self.ends.set(artifact, until);
         self.issued.insert(artifact, Issued { drone, token, until });
     }
 
     /// It was used, has expired, or is wanted no more.
     pub(crate) fn withdraw(&mut self, artifact: ArtifactId) {
         let Some(ticket) = self.issued.remove(&artifact) else { return };
-        self.ends.remove(&(ticket.until, artifact));
+        self.ends.clear(&artifact);
         if let Some(held) = self.held.get_mut(&ticket.drone) {
             *held -= 1;
             if *held == 0 {
@@ -56,12 +58,12 @@ impl Tickets {
 
     /// When the first ends.
     pub(crate) fn next_end(&self) -> Option<u64> {
-        self.ends.first().map(|(at, _)| *at)
+        self.ends.next()
     }
 
     /// Those that have ended by `now`.
     pub(crate) fn ended(&self, now: u64) -> Vec<ArtifactId> {
-        self.ends.iter().take_while(|(at, _)| *at <= now).map(|(_, artifact)| *artifact).collect()
+        self.ends.due(now).copied().collect()
     }
 }
 
