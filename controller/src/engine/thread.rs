@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
-use swarm_core::input::Now;
+use swarm_core::Now;
 use swarm_core::rows::{EventRow, HistoryRow};
 use swarm_core::table::Row;
 use swarm_core::{Answer, Core, Effect, ReplyTo, View};

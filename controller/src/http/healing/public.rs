@@ -8,7 +8,7 @@ use swarm_api::{
     DroneHealthEntry, DroneHealthList, ErrorBody, Escalation, Escalations, LastPing, LastPings, PingAllAnswer,
     PingAnswer, ResetDone, TypeBody, TypeDone, is_online,
 };
-use swarm_core::input::HealAction;
+use swarm_core::request::HealAction;
 use swarm_protocol::machine::DroneType;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
