@@ -10,7 +10,7 @@ use swarm_protocol::report::{BuildReport, Heartbeat, Hello, SyncReport};
 use swarm_protocol::{ArtifactId, DroneId, Fence, InstanceId, PlanId, Secret};
 
 use crate::members::InviteRequest;
-use crate::rows::{IndexKey, Wishes};
+use crate::rows::{BuildWishes, IndexKey};
 
 /// A moment. The core never asks a clock; it is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -472,7 +472,7 @@ pub struct QueueRequest {
     /// A session of its own that lists every dependency, also those the binhost has.
     pub fresh: bool,
     /// What is wished of the builds.
-    pub wishes: Wishes,
+    pub wishes: BuildWishes,
     /// The same key within 24 h gets the same answer and queues nothing.
     pub idempotency_key: Option<String>,
 }

@@ -23,6 +23,7 @@
 pub mod check;
 pub mod effect;
 pub mod forecast;
+pub mod healing;
 pub mod input;
 pub mod placement;
 pub mod rows;
@@ -34,7 +35,6 @@ pub mod view;
 mod core;
 mod failure;
 mod fleet;
-mod healing;
 mod learned;
 mod members;
 mod mend;

@@ -4,14 +4,13 @@ use swarm_protocol::envelope::{PROTO_MAX, PROTO_MIN};
 use swarm_protocol::report::{BinhostAccess, Hello, HelloAnswer, Role};
 use swarm_protocol::{BuildId, DroneId, Fence, InstanceId};
 
-use super::presence::Pulse;
 use super::sanity;
 use crate::core::Core;
 use crate::effect::Answer;
 use crate::input::ReplyTo;
 use crate::names::{MAX_NAME, NAME_RULE, is_drone_name};
 use crate::queue::is_label;
-use crate::rows::{DroneRow, IndexKey, IndexRow, PlanState, Streaks};
+use crate::rows::{DroneRow, EventKind, IndexKey, IndexRow, Streaks};
 
 /// The build profile of who names none, drones and requests alike.
 pub(crate) const DEFAULT_PROFILE: &str = "default";
@@ -24,10 +23,12 @@ impl Core {
         let answer = match unfit.or_else(|| self.refusal(&drone, &hello)) {
             Some((reason, hint)) => {
                 let name = sanity::clean(&hello.name, MAX_NAME);
-                if self.may_complain(&drone) {
-                    self.event("warn", format!("refused {} of {name}: {reason}", role_name(hello.role)), |event| {
-                        event.drone = Some(name)
-                    });
+                if self.soft.fleet.may_complain(&drone, self.now.at) {
+                    self.event(
+                        EventKind::Warn,
+                        format!("refused {} of {name}: {reason}", role_name(hello.role)),
+                        |event| event.drone = Some(name),
+                    );
                 }
                 HelloAnswer::Refused { reason, hint }
             }
@@ -89,7 +90,7 @@ impl Core {
             );
         }
         let row = self.rows.drones.get(drone)?;
-        let pulse = self.soft.pulses.get(drone)?;
+        let pulse = self.soft.fleet.pulse(drone)?;
         let fresh = self.now.at < pulse.last_beat + self.settings.instance_fresh;
         // a worker that does not say whose it is can't be told from a copy's
         let supervisor = match hello.role {
@@ -125,7 +126,7 @@ impl Core {
         let name = row.name.clone();
         let binhost = Box::new(self.binhost_access(&index));
         if row.syncing.is_none() {
-            self.soft.sync_ends.remove(drone);
+            self.soft.fleet.syncs.ended(drone);
         }
         self.rows.drones.put(row);
         self.note_line(drone);
@@ -133,11 +134,7 @@ impl Core {
         self.welcome_to_healing(drone);
         self.learn_host_keys(drone, &hello.machine.ssh_host_keys);
         if hello.role == Role::Supervisor {
-            let pulse = self.soft.pulses.entry(drone.clone()).or_insert_with(|| Pulse::at(self.now));
-            pulse.hello(self.now);
-            if restarted {
-                pulse.seq = 0;
-            }
+            self.soft.fleet.said_hello(drone, self.now, restarted);
         }
         if first {
             let message = format!(
@@ -146,7 +143,7 @@ impl Core {
                 hello.machine.ram_bytes >> 30,
                 hello.machine.arch
             );
-            self.event("register", message, |event| event.drone = Some(name));
+            self.event(EventKind::Register, message, |event| event.drone = Some(name));
         }
         HelloAnswer::Welcome {
             store_id: self.store_id().clone(),
@@ -194,14 +191,6 @@ impl Core {
         })
     }
 
-    /// A new worker has lost the plans of the old one.
-    pub(crate) fn take_plans_from(&mut self, drone: &DroneId) {
-        for id in self.soft.plans.sent_to(drone) {
-            self.change_plan(id, |plan| plan.state = PlanState::Waiting {});
-            self.soft.gave_up.insert(id, drone.clone());
-        }
-    }
-
     /// The first drone of a base gives its index a header; later ones with another header renew it.
     fn know_index(&mut self, index: &IndexKey, row: &DroneRow) {
         let known = self.rows.indexes.get(index);
@@ -215,7 +204,7 @@ impl Core {
 
     /// Builds this drone is to have.
     pub(crate) fn held_by(&self, drone: &DroneId) -> Vec<BuildId> {
-        self.soft.held.get(drone).map(|held| held.iter().copied().collect()).unwrap_or_default()
+        self.soft.fleet.hands.of(drone).collect()
     }
 }
 

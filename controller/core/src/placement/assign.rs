@@ -8,7 +8,7 @@ use swarm_protocol::{Attempt, BuildId, DroneId};
 use super::score::{Standing, total};
 use crate::core::Core;
 use crate::queue::Place;
-use crate::rows::{Assignment, BlockedBy, BuildRow, BuildState, DroneRow, Sweep};
+use crate::rows::{Assignment, BlockedBy, BuildRow, BuildState, DroneRow, EventKind, Sweep};
 
 /// A drone with room for so many orders.
 #[derive(Debug, Clone)]
@@ -25,20 +25,20 @@ const COMPARED: usize = 32;
 impl Core {
     /// Gives out as much as fits.
     pub(crate) fn assign(&mut self) {
-        self.soft.graph.relax();
+        self.soft.queue.order_lines();
         self.recall();
         if self.meta().paused.is_some() {
             return;
         }
         // most inputs come when there is nothing to give, and the fleet may be large
-        if self.soft.graph.has_ready() || self.soft.placement.has_lines() {
+        if self.soft.queue.graph().has_ready() || self.soft.placement.has_lines() {
             for (place, drones) in self.able_drones(false) {
                 let idle = self.give_out(&place, self.seats(&drones, |core, row| core.free_slots(row)));
                 self.give_out(&place, self.seats(&drones, |core, row| core.free_places(row)));
                 self.even_out(&idle, &drones);
             }
         }
-        if self.soft.graph.has_swept() {
+        if self.soft.queue.graph().has_swept() {
             self.sweep();
         }
     }
@@ -91,12 +91,12 @@ impl Core {
 
     /// Gives out the line of a place to these seats; returns those that have room left, since nothing in the line is for them.
     fn give_out(&mut self, place: &Place, seats: Vec<Seat>) -> Vec<Seat> {
-        let grown = self.soft.graph.grown(place);
+        let grown = self.soft.queue.graph().grown(place);
         let in_vain = |seat: &Seat| self.soft.placement.is_in_vain(&seat.drone, grown);
         let (vain, mut seats): (Vec<Seat>, Vec<Seat>) = seats.into_iter().partition(in_vain);
         let mut last = None;
         while !seats.is_empty() {
-            last = self.soft.graph.after(place, last);
+            last = self.soft.queue.graph().after(place, last);
             let Some((_, id)) = last else { break };
             let Some(at) = self.best(id, &seats) else { continue };
             self.give(id, &seats[at].drone.clone());
@@ -148,7 +148,7 @@ impl Core {
 
     pub(super) fn give(&mut self, id: BuildId, drone: &DroneId) {
         let order = self.next_order(drone);
-        let disk_free = self.soft.pulses.get(drone).map_or(0, |pulse| pulse.vitals.disk_build_free);
+        let disk_free = self.soft.fleet.pulse(drone).map_or(0, |pulse| pulse.vitals.disk_build_free);
         let Some(row) = self.rows.builds.change(&id) else { return };
         row.attempt = Attempt(row.attempt.0 + 1);
         let atom = row.atom();
@@ -171,7 +171,7 @@ impl Core {
         };
         self.set_state(id, BuildState::Delegated { assignment });
         let name = self.drone_name(drone);
-        self.build_event("assign", id, format!("{atom} goes to {name}{last_resort}"), Some(name));
+        self.build_event(EventKind::Assign, id, format!("{atom} goes to {name}{last_resort}"), Some(name));
         self.send_build(id);
     }
 

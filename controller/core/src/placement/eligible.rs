@@ -6,9 +6,9 @@ use swarm_protocol::report::FailureClass;
 
 use super::score::Want;
 use crate::core::Core;
+use crate::fleet::Presence;
 use crate::fleet::Pulse;
 use crate::rows::{BlockedBy, BuildRow, BuildState, Culprit, DroneRow, Fact, FailureMark, HealingRow};
-use crate::view::Presence;
 
 /// A named condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -161,7 +161,7 @@ impl Core {
     }
 
     pub(super) fn check_drone(&self, row: &DroneRow, say: &mut Say<'_>) {
-        let pulse = self.soft.pulses.get(&row.id);
+        let pulse = self.soft.fleet.pulse(&row.id);
         if !pulse.is_some_and(|pulse| pulse.presence == Presence::Online) {
             say(Rule::Online, &|| "offline".to_owned());
         }
@@ -256,7 +256,7 @@ impl Core {
 
     /// Builds a drone has.
     pub(crate) fn held_count(&self, drone: &DroneId) -> usize {
-        self.soft.held.get(drone).map_or(0, std::collections::BTreeSet::len)
+        self.soft.fleet.hands.count(drone)
     }
 
     /// Whether an earlier failure keeps the package from a drone.
@@ -278,7 +278,7 @@ impl Core {
     fn lacks_the_same(&self, row: &DroneRow, mark: &FailureMark) -> bool {
         let has = |row: &DroneRow| match mark.class {
             FailureClass::OutOfMemory => row.ram_bytes,
-            FailureClass::DiskFull => self.soft.pulses.get(&row.id).map_or(0, |pulse| pulse.vitals.disk_build_free),
+            FailureClass::DiskFull => self.soft.fleet.pulse(&row.id).map_or(0, |pulse| pulse.vitals.disk_build_free),
             _ => 0,
         };
         mark.had_bytes > 0
@@ -299,12 +299,12 @@ impl Core {
 
     /// A drone's worker is there and well.
     pub(crate) fn is_worker_ready(&self, row: &DroneRow) -> bool {
-        worker_trouble(row, self.soft.pulses.get(&row.id)).is_none()
+        worker_trouble(row, self.soft.fleet.pulse(&row.id)).is_none()
     }
 
     /// Its heartbeats are heard.
     pub(crate) fn is_online(&self, row: &DroneRow) -> bool {
-        self.soft.pulses.get(&row.id).is_some_and(|pulse| pulse.presence == Presence::Online)
+        self.soft.fleet.is_online(&row.id)
     }
 
     /// Online, and no person keeps it from work.

@@ -79,7 +79,8 @@ impl Core {
         let planning = matches!(build.state, BuildState::Planning { .. });
         let waiting_for: Vec<WaitingFor> = self
             .soft
-            .graph
+            .queue
+            .graph()
             .unmet(id)
             .filter_map(|need| self.rows.builds.get(&need))
             .map(|need| WaitingFor { build: need.id, package: need.atom(), state: need.state.name() })
@@ -115,7 +116,7 @@ impl Core {
             reasons: reasons(build),
             priority: build.wishes.priority,
             usual_ms: self.usual_ms(build),
-            path_ms: self.soft.graph.path(id),
+            path_ms: self.soft.queue.graph().path(id),
             waiting_for,
             drones,
         })

@@ -125,7 +125,7 @@ impl Core {
     /// What does not depend on the package.
     pub(super) fn standing(&self, row: &DroneRow) -> Standing {
         let nothing = Vitals::default();
-        let vitals = self.soft.pulses.get(&row.id).map_or(&nothing, |pulse| &pulse.vitals);
+        let vitals = self.soft.fleet.pulse(&row.id).map_or(&nothing, |pulse| &pulse.vitals);
         let load = vitals.load_1m / f64::from(row.cores.max(1)) * 10.0;
         let pressure = vitals.psi_cpu.max(vitals.psi_memory).max(vitals.psi_io) / 5.0;
         Standing {

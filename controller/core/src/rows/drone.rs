@@ -142,6 +142,9 @@ impl Row for DroneRow {
     }
 }
 
+/// The name under which the swarm itself does something, in rows and events; people have other names.
+pub const SWARM: &str = "swarm";
+
 /// Something that holds for a drone, with who, since and until.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fact {
