@@ -83,6 +83,12 @@ impl Core {
                 "letters, digits, dot, underscore and hyphen, at most 64; it names a folder of the binhost",
             );
         }
+        self.rival(drone, hello)
+    }
+
+    /// Another drone has its name, or another run its identity.
+    fn rival(&self, drone: &DroneId, hello: &Hello) -> Option<(String, String)> {
+        let refuse = |reason: String, hint: &str| Some((reason, hint.to_owned()));
         if let Some(other) = self.rows.drones.iter().find(|row| row.name == hello.name && row.id != *drone) {
             return refuse(
                 format!("the name {} belongs to another drone", other.name),
@@ -214,7 +220,37 @@ fn described(drone: &DroneId, hello: &Hello, known: Option<DroneRow>, wall: u64)
         if portage.build_profile.is_empty() { DEFAULT_PROFILE } else { &portage.build_profile }.to_owned();
     let base = [&build_profile, &portage.profile, &portage.chost, &portage.cflags, &portage.installed_hash];
     let base = base.map(String::as_str).join("|");
-    let mut row = known.unwrap_or_else(|| DroneRow {
+    let mut row = known.unwrap_or_else(|| newcomer(drone, hello, wall));
+    row.name.clone_from(&hello.name);
+    row.agent_version.clone_from(&hello.agent_version);
+    row.arch.clone_from(&machine.arch);
+    row.cores = machine.cores;
+    row.ram_bytes = machine.ram_bytes;
+    row.address = machine.addresses.first().cloned().unwrap_or_else(|| "127.0.0.1".to_owned());
+    row.detected_type = machine.drone_type;
+    row.evidence.clone_from(&machine.evidence);
+    row.own_reboot = machine.reboot;
+    row.tags.clone_from(&hello.tags);
+    row.slots = hello.slots.clamp(1, 64);
+    row.waiting = hello.waiting;
+    row.features = portage.features.iter().filter(|name| is_label(name, 64)).take(MAX_FEATURES).cloned().collect();
+    row.sources = hello.sources.iter().copied().take(Hello::MAX_SOURCES).collect();
+    row.sources.sort_unstable();
+    row.build_profile = build_profile;
+    row.chost.clone_from(&portage.chost);
+    row.base = base;
+    row.tree.clone_from(&portage.tree.id);
+    row.tree_timestamp = portage.tree.timestamp;
+    row.portage_version.clone_from(&portage.version);
+    row.index_header.clone_from(&portage.index_header);
+    row.last_order = row.last_order.max(hello.orders_seen);
+    row.last_seen = wall;
+    row
+}
+
+/// A drone of which nothing is known yet but that it is there.
+pub(crate) fn newcomer(drone: &DroneId, hello: &Hello, wall: u64) -> DroneRow {
+    DroneRow {
         id: drone.clone(),
         name: String::new(),
         created_at: wall,
@@ -223,9 +259,9 @@ fn described(drone: &DroneId, hello: &Hello, known: Option<DroneRow>, wall: u64)
         cores: 0,
         ram_bytes: 0,
         address: String::new(),
-        detected_type: machine.drone_type,
+        detected_type: hello.machine.drone_type,
         evidence: Vec::new(),
-        own_reboot: machine.reboot,
+        own_reboot: hello.machine.reboot,
         ssh_host_keys: Vec::new(),
         ssh_host_keys_offered: Vec::new(),
         type_override: None,
@@ -253,32 +289,7 @@ fn described(drone: &DroneId, hello: &Hello, known: Option<DroneRow>, wall: u64)
         upload_impaired: None,
         streaks: Streaks::default(),
         last_seen: wall,
-    });
-    row.name.clone_from(&hello.name);
-    row.agent_version.clone_from(&hello.agent_version);
-    row.arch.clone_from(&machine.arch);
-    row.cores = machine.cores;
-    row.ram_bytes = machine.ram_bytes;
-    row.address = machine.addresses.first().cloned().unwrap_or_else(|| "127.0.0.1".to_owned());
-    row.detected_type = machine.drone_type;
-    row.evidence.clone_from(&machine.evidence);
-    row.own_reboot = machine.reboot;
-    row.tags.clone_from(&hello.tags);
-    row.slots = hello.slots.clamp(1, 64);
-    row.waiting = hello.waiting;
-    row.features = portage.features.iter().filter(|name| is_label(name, 64)).take(MAX_FEATURES).cloned().collect();
-    row.sources = hello.sources.iter().copied().take(Hello::MAX_SOURCES).collect();
-    row.sources.sort_unstable();
-    row.build_profile = build_profile;
-    row.chost.clone_from(&portage.chost);
-    row.base = base;
-    row.tree.clone_from(&portage.tree.id);
-    row.tree_timestamp = portage.tree.timestamp;
-    row.portage_version.clone_from(&portage.version);
-    row.index_header.clone_from(&portage.index_header);
-    row.last_order = row.last_order.max(hello.orders_seen);
-    row.last_seen = wall;
-    row
+    }
 }
 
 fn or_default(build_profile: &str) -> &str {

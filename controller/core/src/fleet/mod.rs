@@ -17,6 +17,8 @@ mod syncs;
 mod trees;
 
 pub(crate) use hello::DEFAULT_PROFILE;
+#[cfg(test)]
+pub(crate) use hello::newcomer;
 pub use pulse::Presence;
 pub(crate) use pulse::Pulse;
 pub(crate) use state::FleetState;

@@ -150,6 +150,17 @@ impl Core {
         );
     }
 
+    /// After a start: every drone may be another one than it was, and syncs that were under way still are.
+    pub(crate) fn rebuild_fleet(&mut self) {
+        for row in self.rows.drones.iter() {
+            self.soft.view.touch(&row.id);
+            self.soft.placement.moved(&row.id);
+            if let Some(syncing) = &row.syncing {
+                self.soft.fleet.syncs.goes_on(&row.id, syncing.until);
+            }
+        }
+    }
+
     /// Drones fall silent, leases end, groundings end.
     pub(crate) fn wake_fleet(&mut self) {
         self.lapse_facts();

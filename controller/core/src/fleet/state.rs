@@ -97,11 +97,6 @@ impl FleetState {
         self.pulses.get(drone).is_some_and(|pulse| pulse.presence == Presence::Online)
     }
 
-    /// After a start a drone's sync is still under way.
-    pub(crate) fn sync_goes_on(&mut self, drone: &DroneId, until: u64) {
-        self.syncs.goes_on(drone, until);
-    }
-
     /// A supervisor introduced itself; with `restarted` its heartbeats count from 1 again.
     pub(super) fn said_hello(&mut self, drone: &DroneId, now: Now, restarted: bool) {
         let pulse = self.pulses.entry(drone.clone()).or_insert_with(|| Pulse::at(now));

@@ -22,7 +22,7 @@ const CUT_OFF: &str = "cut-off";
 pub(super) enum Clearance {
     /// It may be taken.
     Go,
-    /// Not now.
+    /// Not now; it is looked at again.
     Hold(String),
     /// Not for this drone; the next one.
     Never(String),

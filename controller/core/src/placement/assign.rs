@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use swarm_protocol::{Attempt, BuildId, DroneId};
 
-use super::score::{Standing, total};
+use super::score::{DroneScore, total};
 use crate::core::Core;
 use crate::queue::Place;
 use crate::rows::{Assignment, BlockedBy, BuildRow, BuildState, DroneRow, EventKind, Sweep};
@@ -15,7 +15,7 @@ use crate::rows::{Assignment, BlockedBy, BuildRow, BuildState, DroneRow, EventKi
 pub(super) struct Seat {
     pub drone: DroneId,
     pub room: usize,
-    standing: Standing,
+    score: DroneScore,
 }
 
 /// Of so many drones with the highest score and as many with the lowest the best is chosen: the fastest for what is long, the
@@ -34,7 +34,7 @@ impl Core {
         if self.soft.queue.graph().has_ready() || self.soft.placement.has_lines() {
             for (place, drones) in self.able_drones(false) {
                 let idle = self.give_out(&place, self.seats(&drones, |core, row| core.free_slots(row)));
-                self.give_out(&place, self.seats(&drones, |core, row| core.free_places(row)));
+                self.give_out(&place, self.seats(&drones, |core, row| core.free_beyond_slots(row)));
                 self.even_out(&idle, &drones);
             }
         }
@@ -69,9 +69,9 @@ impl Core {
     fn seats(&self, drones: &[DroneId], room: impl Fn(&Self, &DroneRow) -> usize) -> Vec<Seat> {
         let rows = drones.iter().filter_map(|drone| self.rows.drones.get(drone));
         let free = rows.map(|row| (row, room(self, row))).filter(|(_, room)| *room > 0);
-        let seat = |(row, room): (&DroneRow, usize)| Seat { drone: row.id.clone(), room, standing: self.standing(row) };
+        let seat = |(row, room): (&DroneRow, usize)| Seat { drone: row.id.clone(), room, score: self.drone_score(row) };
         let mut seats: Vec<Seat> = free.map(seat).collect();
-        seats.sort_by_key(|seat| std::cmp::Reverse(seat.standing.total()));
+        seats.sort_by_key(|seat| std::cmp::Reverse(seat.score.total()));
         seats
     }
 
@@ -81,10 +81,10 @@ impl Core {
 
     /// Places in a drone's line that are to be filled now: none behind a build that is known to take long, since another
     /// drone may be free first.
-    fn free_places(&self, row: &DroneRow) -> usize {
+    fn free_beyond_slots(&self, row: &DroneRow) -> usize {
         let slots = row.slots as usize;
         let beyond = self.held_count(&row.id).saturating_sub(slots);
-        let room = self.places(row).saturating_sub(beyond);
+        let room = self.beyond_slots(row).saturating_sub(beyond);
         let far = room > 0 && self.known_wait_ms(row).is_some_and(|wait| wait > self.settings.prefetch_within);
         if far { 0 } else { room }
     }
@@ -114,11 +114,11 @@ impl Core {
         let mut seat = seats.remove(at);
         seat.room -= 1;
         let Some(row) = self.rows.drones.get(&seat.drone) else { return };
-        if seat.room == 0 || self.free_slots(row) + self.free_places(row) == 0 {
+        if seat.room == 0 || self.free_slots(row) + self.free_beyond_slots(row) == 0 {
             return;
         }
-        seat.standing = self.standing(row);
-        let place = seats.partition_point(|other| other.standing.total() >= seat.standing.total());
+        seat.score = self.drone_score(row);
+        let place = seats.partition_point(|other| other.score.total() >= seat.score.total());
         seats.insert(place, seat);
     }
 
@@ -139,7 +139,7 @@ impl Core {
         }
         let total = |at: &usize| {
             let row = self.rows.drones.get(&seats[*at].drone)?;
-            Some((total(row, seats[*at].standing, &want), std::cmp::Reverse(&row.name)))
+            Some((total(row, seats[*at].score, &want), std::cmp::Reverse(&row.name)))
         };
         let best = able.into_iter().max_by_key(total);
         self.soft.placement.looked_at(steps.get());

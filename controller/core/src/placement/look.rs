@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use swarm_protocol::{BuildId, DroneId, PlanId};
 
-use super::eligible::{Reason, Rule};
+use super::rule::{Reason, Rule};
 use super::state::LOOK_EVERY;
 use super::watch::{Chance, Subject};
 use crate::core::Core;

@@ -3,13 +3,11 @@
 use swarm_protocol::BuildId;
 
 use crate::core::Core;
-use crate::learned::Medians;
 use crate::rows::{BuildRow, BuildState, EventKind};
 
 impl Core {
-    /// Rebuilds everything soft from the rows, after a start.
-    pub(crate) fn rebuild(&mut self) {
-        self.soft.learned = Medians::of(self.rows.durations.iter());
+    /// What finds entries and plans, who waits for whom, what is due when, after a start.
+    pub(crate) fn rebuild_queue(&mut self) {
         let rows: Vec<BuildRow> = self.rows.builds.iter().cloned().collect();
         let open = |row: &&BuildRow| !matches!(row.state, BuildState::Received { .. });
         let needs = |row: &BuildRow| row.after.iter().copied().filter(|need| self.is_open(*need)).collect();
@@ -29,14 +27,6 @@ impl Core {
         plans.iter().for_each(|plan| self.note_plan(plan));
         for row in self.rows.idempotency.iter() {
             self.soft.queue.remember_key(row.key.clone(), row.until);
-        }
-        self.rebuild_publishing();
-        for row in self.rows.drones.iter() {
-            self.soft.view.touch(&row.id);
-            self.soft.placement.moved(&row.id);
-        }
-        for (drone, until) in self.rows.drones.iter().filter_map(|row| Some((&row.id, row.syncing.as_ref()?.until))) {
-            self.soft.fleet.sync_goes_on(drone, until);
         }
         for row in self.rows.sessions.iter().filter(|row| row.ended_at.is_none()) {
             self.soft.queue.moved_in(row.id);

@@ -296,7 +296,7 @@ pub enum Cancelling {
     GiveBack {},
     /// Blocked by a person.
     Block {
-        /// Who.
+        /// The person's name.
         by: String,
     },
     /// Out of the queue.
@@ -362,7 +362,7 @@ impl Culprit {
 pub enum BlockedBy {
     /// A person; only a person undoes it.
     Person {
-        /// Name.
+        /// Their name.
         name: String,
     },
     /// Its failures.

@@ -150,7 +150,7 @@ pub const SWARM: &str = "swarm";
 pub struct Fact {
     /// Who made it so.
     pub by: String,
-    /// Why.
+    /// One phrase for people.
     pub reason: String,
     /// Wall clock, Unix milliseconds.
     pub since: u64,

@@ -10,7 +10,7 @@ use crate::table::Row;
 /// A drone's standing on the ladder. A drone without trouble, ever, has none.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct HealingRow {
-    /// Whose.
+    /// The drone it is about.
     pub drone: DroneId,
     /// Number of the last order to its supervisor, SSH or hypervisor; rises.
     #[serde(default)]
@@ -64,7 +64,7 @@ impl Row for HealingRow {
 /// An action under way.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Acting {
-    /// What.
+    /// What is being done.
     pub rung: Rung,
     /// Number of the order.
     pub generation: u64,
@@ -144,7 +144,7 @@ impl Incident {
 /// Something that was done to a drone, or that it was tried.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Deed {
-    /// What.
+    /// What was done or tried.
     pub rung: Rung,
     /// By which way.
     pub route: RouteKind,
