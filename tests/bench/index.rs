@@ -12,10 +12,10 @@ use swarm_binhost::gpkg::Limits;
 use swarm_binhost::index::Index;
 use swarm_binhost::{durable, scan};
 use swarm_portage::{RootConfig, RootSpec, create, environment, inspect};
+use swarm_tests::figures::{Aim, Figure, median};
 use swarm_tests::packages::Package;
 use swarm_tests::tools;
 
-use crate::report::{Aim, Figure, median};
 use crate::{Scale, usage};
 
 /// The Portage whose index is kept up to date, not made anew each time, and so the fair opponent.

@@ -10,7 +10,6 @@ pub mod error;
 pub mod listen;
 pub mod openapi;
 pub mod ports;
-pub mod views;
 
 mod admin;
 mod attempts;
@@ -139,8 +138,8 @@ pub struct AppState {
     pub(crate) streams: Arc<Semaphore>,
     /// Held while a setting changes, so that two changes at one time add up.
     pub(crate) changing: Arc<tokio::sync::Mutex<()>>,
-    pub(crate) packages: Arc<cache::Aged<views::PackageStats>>,
-    pub(crate) stock: Arc<cache::Aged<views::BinhostStats>>,
+    pub(crate) packages: Arc<cache::Aged<swarm_api::PackageStats>>,
+    pub(crate) stock: Arc<cache::Aged<swarm_api::BinhostStats>>,
     pub(crate) uploads: Arc<Permits>,
     pub(crate) waiters: Arc<Semaphore>,
     walks: Arc<Semaphore>,

@@ -3,6 +3,8 @@
 //!
 //! Decides nothing, and logs no address, password or token. Started by `serve`.
 
+#[cfg(test)]
+mod channel_tests;
 mod command;
 mod mail;
 

@@ -8,8 +8,7 @@ use swarm_core::view::Counts;
 use utoipa::ToSchema;
 
 use super::fleet::DroneMetrics;
-use super::{percent, seconds};
-use crate::metrics::samples::{Point, Sample};
+use super::number::{percent, seconds};
 
 /// The last day as curves, and this moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -84,36 +83,6 @@ pub struct SampledDrone {
     pub ram_percent: f64,
     /// Load, one minute.
     pub load_1m: f64,
-}
-
-/// Two decimals.
-fn short(value: f32) -> f64 {
-    (f64::from(value) * 100.0).round() / 100.0
-}
-
-impl MetricsSample {
-    /// A sample with the drones `wanted` chooses.
-    pub fn new(sample: &Sample, wanted: impl Fn(&Point) -> bool) -> Self {
-        let [cpu, memory, load] = sample.means;
-        let drone = |point: &Point| {
-            let sampled = SampledDrone {
-                cpu_percent: short(point.cpu),
-                ram_percent: short(point.memory),
-                load_1m: short(point.load),
-            };
-            (point.drone.to_string(), sampled)
-        };
-        Self {
-            timestamp: seconds(sample.at),
-            queue: QueueCounts::from(&sample.counts),
-            nodes_online: sample.online,
-            building: sample.building,
-            cpu_percent: short(cpu),
-            ram_percent: short(memory),
-            load_1m: short(load),
-            drones: sample.drones.iter().filter(|point| wanted(point)).map(drone).collect(),
-        }
-    }
 }
 
 /// Attempts by package.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use swarm_core::rows::{NoticeRow, NoticeState};
 use utoipa::ToSchema;
 
-use super::seconds;
+use super::number::seconds;
 
 /// Notices to people.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]

@@ -1,6 +1,5 @@
 //! Notices against a real mail server (aiosmtpd), real HTTP servers with and without TLS, and real commands: what arrives, what
 //! is refused, and that a channel that has a notice does not get it twice.
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -9,11 +8,12 @@ use std::sync::{Arc, Mutex};
 
 use futures::future::BoxFuture;
 use serde_json::Value;
-use swarm_controller::engine::Outlet;
-use swarm_controller::notices::{MailSecurity, MailSettings, Notices, NotifySettings, UrlSource, WebhookSettings};
 use swarm_core::rows::{NoticeKind, NoticeRow, NoticeState};
 use swarm_core::tell::Stopped;
 use swarm_core::{Input, Tell};
+
+use super::{MailSecurity, MailSettings, Notices, NotifySettings, UrlSource, WebhookSettings};
+use crate::engine::Outlet;
 
 const PASSWORD: &str = "correct horse battery staple";
 
@@ -211,7 +211,7 @@ async fn hooks(statuses: &[u16]) -> (String, Arc<Mutex<Vec<Hook>>>) {
     let app = axum::Router::new().fallback(axum::routing::post(handler));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/hook/s3cret-path", listener.local_addr().unwrap());
-    drop(swarm_controller::watch::spawn("hooks", async move { axum::serve(listener, app).await.unwrap() }));
+    drop(crate::watch::spawn("hooks", async move { axum::serve(listener, app).await.unwrap() }));
     (url, heard)
 }
 

@@ -9,8 +9,8 @@ use swarm_core::view::{Counts, TaskView, View};
 use swarm_protocol::SessionId;
 use utoipa::ToSchema;
 
+use super::number::seconds;
 use super::queue::{drone_name, estimated_s, origin_name, reasons};
-use super::seconds;
 
 /// A session.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]

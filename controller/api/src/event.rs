@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use swarm_core::rows::EventRow;
 use utoipa::ToSchema;
 
-use super::seconds;
+use super::number::seconds;
 
 /// One event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]

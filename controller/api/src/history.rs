@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use swarm_core::rows::{HistoryRow, HistoryStatus, StatsRow};
 use utoipa::ToSchema;
 
-use super::{percent, seconds};
+use super::number::{percent, seconds};
 
 /// Answer to a question for the history.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]

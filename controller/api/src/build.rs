@@ -7,8 +7,8 @@ use swarm_core::view::View;
 use utoipa::ToSchema;
 
 use super::history::status_name;
+use super::number::seconds;
 use super::queue::{QueueEntry, drone_name};
-use super::seconds;
 
 /// A build with its attempts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]

@@ -1,10 +1,14 @@
-//! The beat between supervisor and worker: lines of JSON over a socket pair that is the worker's standard input.
+//! The bond between supervisor and worker: beats and their answers, as lines of JSON over a socket pair that is the worker's
+//! standard input.
 //!
-//! The socket is also the bond: the worker that reads its end has lost its supervisor and ends itself, so that no two
-//! workers ever run.
+//! The worker that reads the socket's end has lost its supervisor and ends itself, so that no two workers ever run. Called by
+//! both.
 
 use serde::{Deserialize, Serialize};
 use swarm_protocol::InstanceId;
+
+/// Environment variable that tells a worker whose it is: its supervisor's run.
+pub const SUPERVISOR: &str = "BUILD_SWARM_SUPERVISOR_INSTANCE";
 
 /// Longest line taken, bytes.
 pub const MAX_LINE: u64 = 4096;
@@ -16,9 +20,9 @@ pub struct Beat {
     pub beat: u64,
 }
 
-/// Worker → supervisor: the answer.
+/// Worker → supervisor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pulse {
+pub struct BeatAnswer {
     /// The beat answered.
     pub beat: u64,
     /// The worker's run.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use swarm_core::view::DroneView;
 use utoipa::ToSchema;
 
-use super::moment;
+use super::number::moment;
 
 /// What is wished for a drone.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]

@@ -3,19 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use swarm_core::input::PingLoss;
-use swarm_core::rows::ProbeRecord;
+use swarm_core::input::{PingLoss, Pong};
 use swarm_core::view::DroneView;
 use utoipa::ToSchema;
 
-use super::{moment, seconds};
-use crate::healing::Pinged;
-
-/// Microseconds as milliseconds.
-#[expect(clippy::cast_precision_loss, reason = "a round trip")]
-pub fn millis(micros: u64) -> f64 {
-    micros as f64 / 1000.0
-}
+use super::life::{last_pong, latency, presence, worker_name};
+use super::number::{millis, moment, number, percent, seconds};
 
 /// The last pings of all drones.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -51,7 +44,7 @@ impl LastPing {
             last_ping_at: moment(health.last_ping),
             last_pong_at: moment(last_pong(view)),
             ping_latency_ms: latency(view),
-            status: status(view),
+            status: presence(view),
             misses: health.misses,
             latency: Latency {
                 count: health.latency.count as u64,
@@ -75,27 +68,6 @@ pub struct Latency {
     pub median_ms: f64,
     /// 99 of 100 are not longer.
     pub p99_ms: f64,
-}
-
-/// The last answer to a ping, Unix milliseconds; after a restart the stored one.
-pub fn last_pong(view: &DroneView) -> u64 {
-    let stored = probe(view).map_or(0, |probe| probe.at);
-    view.health.last_pong.max(stored)
-}
-
-/// The last round trip, milliseconds; after a restart the stored one.
-pub fn latency(view: &DroneView) -> Option<f64> {
-    view.health.latency_us.or_else(|| probe(view).map(|probe| probe.latency_us)).map(millis)
-}
-
-/// The last stored answer.
-pub fn probe(view: &DroneView) -> Option<&ProbeRecord> {
-    view.health.row.as_ref()?.probe.as_ref()
-}
-
-/// `online` or `offline`, by heartbeats.
-pub fn status(view: &DroneView) -> String {
-    if super::fleet::is_online(view) { "online" } else { "offline" }.to_owned()
 }
 
 /// What became of a ping.
@@ -143,10 +115,11 @@ pub struct PingMetrics {
 }
 
 impl PingAnswer {
-    /// Of a ping of the drone called `name`, at the wall clock `now` (Unix milliseconds).
-    pub fn new(name: &str, pinged: &Pinged, now: u64) -> Self {
-        let base = Self { drone: name.to_owned(), seq: pinged.seq, timestamp: seconds(now), ..Self::default() };
-        let answered = match &pinged.outcome {
+    /// Of the ping number `seq` of the drone called `name`, at the wall clock `now` (Unix milliseconds); `outcome` is what the
+    /// drone said and the microseconds there and back.
+    pub fn new(name: &str, seq: u64, outcome: Result<(&Pong, u64), PingLoss>, now: u64) -> Self {
+        let base = Self { drone: name.to_owned(), seq, timestamp: seconds(now), ..Self::default() };
+        let (pong, latency_us) = match outcome {
             Ok(answered) => answered,
             Err(loss) => {
                 let (status, error) = match loss {
@@ -158,20 +131,20 @@ impl PingAnswer {
                 return Self { status: status.to_owned(), error: Some(error.to_owned()), ..base };
             }
         };
-        let (pong, vitals) = (&answered.pong, &answered.pong.vitals);
+        let vitals = &pong.vitals;
         let taken = vitals.disk_build_total.saturating_sub(vitals.disk_build_free);
         let metrics = PingMetrics {
-            load: super::fleet::number(vitals.load_1m),
-            disk_percent: super::percent(taken, vitals.disk_build_total),
-            mem_percent: super::fleet::number(vitals.mem_percent),
+            load: number(vitals.load_1m),
+            disk_percent: percent(taken, vitals.disk_build_total),
+            mem_percent: number(vitals.mem_percent),
             emerge_running: !pong.attempts.is_empty(),
             uptime_seconds: vitals.uptime_s,
-            worker: super::fleet::worker_name(pong.worker).to_owned(),
+            worker: worker_name(pong.worker).to_owned(),
             builds: pong.attempts.len() as u64,
         };
         Self {
             status: "ok".to_owned(),
-            latency_ms: Some(millis(answered.latency_us)),
+            latency_ms: Some(millis(latency_us)),
             load: Some(metrics.load),
             disk_percent: Some(metrics.disk_percent),
             clock_skew_ms: Some(pong.at.cast_signed() - pong.middle.cast_signed()),
@@ -192,4 +165,28 @@ pub struct PingAllAnswer {
     pub answered: u64,
     /// One by one, by name.
     pub drones: Vec<PingAnswer>,
+}
+
+/// A ping by an administrator: the answer, and what the drone said as `probe_result`, too.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct AdminPing {
+    /// `ok`, `timeout` or `error`.
+    pub status: String,
+    /// Name of the drone.
+    pub drone: String,
+    /// There and back.
+    pub latency_ms: Option<f64>,
+    /// The whole answer.
+    pub probe_result: PingAnswer,
+}
+
+impl From<PingAnswer> for AdminPing {
+    fn from(answer: PingAnswer) -> Self {
+        Self {
+            status: answer.status.clone(),
+            drone: answer.drone.clone(),
+            latency_ms: answer.latency_ms,
+            probe_result: answer,
+        }
+    }
 }

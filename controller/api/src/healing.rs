@@ -7,8 +7,9 @@ use swarm_core::rows::{Deed, HealingRow};
 use swarm_core::view::{DroneView, View};
 use utoipa::ToSchema;
 
-use super::ping::{LastPing, latency, probe, status};
-use super::{moment, seconds};
+use super::life::{latency, presence, probe, worker_name};
+use super::number::{moment, number, seconds};
+use super::ping::LastPing;
 
 /// Where all drones stand on the ladder.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -63,7 +64,7 @@ impl Escalation {
         Self {
             drone_id: view.row.id.0.clone(),
             name: view.row.name.clone(),
-            status: status(view),
+            status: presence(view),
             drone_type: view.row.drone_type().name().to_owned(),
             level: view.health.level(),
             escalation_level: view.health.level(),
@@ -221,11 +222,11 @@ fn probe_of(drone: &DroneView) -> Option<ProbeView> {
     let status = if drone.health.misses == 0 { "ok" } else { "missed" };
     Some(ProbeView {
         status: status.to_owned(),
-        load: super::fleet::number(probe.load_1m),
-        disk_percent: super::fleet::number(probe.disk_percent),
-        mem_percent: super::fleet::number(probe.mem_percent),
+        load: number(probe.load_1m),
+        disk_percent: number(probe.disk_percent),
+        mem_percent: number(probe.mem_percent),
         emerge_running: probe.builds > 0,
-        worker: super::fleet::worker_name(probe.worker).to_owned(),
+        worker: worker_name(probe.worker).to_owned(),
         uptime_seconds: probe.uptime_s,
     })
 }

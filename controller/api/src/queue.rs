@@ -7,7 +7,7 @@ use swarm_core::view::View;
 use swarm_protocol::SessionId;
 use utoipa::ToSchema;
 
-use super::seconds;
+use super::number::seconds;
 
 /// One entry of the queue.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use swarm_core::rows::{InviteRow, InviteState, MemberOrigin, MemberRow, Standing};
 use utoipa::ToSchema;
 
-use super::seconds;
+use super::number::seconds;
 
 /// What is wanted of an invitation.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

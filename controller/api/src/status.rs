@@ -7,7 +7,10 @@ use swarm_core::view::DroneView;
 use utoipa::ToSchema;
 
 use super::fleet::{self, BuildProgress, Capabilities, DroneMetrics};
-use super::{Session, Timing, moment};
+use super::history::Timing;
+use super::life::{last_seen, presence};
+use super::number::moment;
+use super::session::Session;
 
 /// Whether the controller lives.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -155,13 +158,13 @@ impl StatusDrone {
         Self {
             name: view.row.name.clone(),
             ip: view.row.address.clone(),
-            status: if fleet::is_online(view) { "online" } else { "offline" }.to_owned(),
+            status: presence(view),
             current_task: fleet::current_task(view),
             assigned_packages: fleet::assigned(view),
             build_progress: fleet::progress(view, now),
             capabilities: fleet::capabilities(view),
             metrics: fleet::metrics(view),
-            last_seen: moment(fleet::last_seen(view)),
+            last_seen: moment(last_seen(view)),
             paused: view.row.paused.is_some(),
         }
     }

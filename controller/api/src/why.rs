@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use swarm_core::placement::{DroneExplanation, Explanation};
 use utoipa::ToSchema;
 
-use super::seconds;
+use super::number::seconds;
 
 /// Every entry the question fits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]

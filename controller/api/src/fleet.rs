@@ -3,12 +3,13 @@
 use serde::{Deserialize, Serialize};
 use swarm_core::forecast::remaining_ms;
 use swarm_core::rows::Fact;
-use swarm_core::view::{DroneView, Presence, TaskView};
-use swarm_protocol::machine::{DroneType, RebootPolicy, WorkerState};
+use swarm_core::view::{DroneView, TaskView};
+use swarm_protocol::machine::{DroneType, RebootPolicy};
 use swarm_protocol::report::Phase;
 use utoipa::ToSchema;
 
-use super::{moment, seconds};
+use super::life::{is_online, last_pong, last_seen, latency, presence, worker_name};
+use super::number::{gib, moment, number, percent, seconds};
 
 /// A drone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -242,28 +243,6 @@ pub struct Version {
     pub online: bool,
 }
 
-const GIB: f64 = (1_u64 << 30) as f64;
-
-#[expect(clippy::cast_precision_loss, reason = "bytes of memory and disks, for people")]
-fn gib(bytes: u64) -> f64 {
-    (bytes as f64 / GIB * 10.0).round() / 10.0
-}
-
-/// Numbers of a drone are numbers: what is not finite is 0.
-pub fn number(value: f64) -> f64 {
-    if value.is_finite() { (value * 100.0).round() / 100.0 } else { 0.0 }
-}
-
-/// Whether the drone is there.
-pub fn is_online(view: &DroneView) -> bool {
-    view.presence == Presence::Online
-}
-
-/// Last sign of life, Unix milliseconds.
-pub fn last_seen(view: &DroneView) -> u64 {
-    view.last_heartbeat.max(view.row.last_seen)
-}
-
 /// Its condition.
 pub fn metrics(view: &DroneView) -> DroneMetrics {
     let vitals = &view.vitals;
@@ -272,7 +251,7 @@ pub fn metrics(view: &DroneView) -> DroneMetrics {
         cpu_percent: number(vitals.cpu_percent),
         ram_percent: number(vitals.mem_percent),
         load_1m: number(vitals.load_1m),
-        disk_percent: super::percent(used, vitals.disk_build_total),
+        disk_percent: percent(used, vitals.disk_build_total),
         disk_free_gb: gib(vitals.disk_build_free),
         psi_cpu: number(vitals.psi_cpu),
         psi_memory: number(vitals.psi_memory),
@@ -325,7 +304,7 @@ fn progress_of(task: &TaskView, now: u64) -> BuildProgress {
         building_since: task.begun_at.map(seconds),
         elapsed_s: seconds(elapsed),
         estimated_s: estimate.map(seconds),
-        progress_pct: estimate.map_or(0.0, |estimate| super::percent(elapsed, estimate).min(99.0)),
+        progress_pct: estimate.map_or(0.0, |estimate| percent(elapsed, estimate).min(99.0)),
         eta_s: estimate.map(|estimate| seconds(remaining_ms(task, estimate, now))),
         phase: phase_name(task.phase),
         build: task.fence.build.0,
@@ -335,18 +314,6 @@ fn progress_of(task: &TaskView, now: u64) -> BuildProgress {
 
 fn phase_name(phase: Phase) -> String {
     phase.name().to_owned()
-}
-
-/// One word for a worker's state.
-pub fn worker_name(worker: WorkerState) -> &'static str {
-    match worker {
-        WorkerState::Alive => "alive",
-        WorkerState::Starting => "starting",
-        WorkerState::Hung => "hung",
-        WorkerState::Down => "down",
-        WorkerState::Failing => "failing",
-        WorkerState::Unknown => "unknown",
-    }
 }
 
 impl Drone {
@@ -363,13 +330,13 @@ impl Drone {
             drone_type: row.drone_type().name().to_owned(),
             cores: row.cores,
             ram_gb: gib(row.ram_bytes),
-            status: if is_online(view) { "online" } else { "offline" }.to_owned(),
+            status: presence(view),
             online: is_online(view),
             paused: row.paused.is_some(),
             last_seen: moment(last_seen(view)),
             last_ping_at: moment(view.health.last_ping),
-            last_pong_at: moment(super::ping::last_pong(view)),
-            ping_latency_ms: super::ping::latency(view),
+            last_pong_at: moment(last_pong(view)),
+            ping_latency_ms: latency(view),
             escalation_level: view.health.level(),
             display_name: view.wishes.as_ref().and_then(|wishes| wishes.display_name.clone()),
             capabilities: capabilities(view),

@@ -141,10 +141,11 @@ fn every_test_a_page_names_is_there() -> Result<()> {
         });
         for (file, test) in named {
             let folder = tools::project().join("tests/tests");
-            let source = fs_err::read_to_string(folder.join(format!("{file}.rs")))
-                .or_else(|_| fs_err::read_to_string(folder.join(file.clone()).join("main.rs")));
+            let places =
+                [format!("end_to_end/{file}.rs"), format!("end_to_end/{file}/mod.rs"), format!("{file}/main.rs")];
+            let source = places.iter().find_map(|place| fs_err::read_to_string(folder.join(place)).ok());
             // other paths of Rust are not meant
-            let Ok(source) = source else { continue };
+            let Some(source) = source else { continue };
             ensure!(source.contains(&format!("#[test]\nfn {test}()")), "{}: no test {file}::{test}", page.display());
             checked += 1;
         }

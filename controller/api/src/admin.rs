@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{ControllerVersion, Event, HistoryEntry};
+use super::event::Event;
+use super::fleet::ControllerVersion;
+use super::history::HistoryEntry;
 
 /// The process and its places.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
