@@ -1,7 +1,7 @@
 //! Orders to the supervisor: pings and requests for logs are answered here, an order of the ladder is handed to `aid`.
 //!
-//! Decides whose an order is. One that is for another run is met with silence: who answers first is believed, and the run it
-//! is for answers, too. Called by the supervisor's loop.
+//! Decides whose an order is. One that is for another run, or may be, is met with silence: who answers first is believed, and
+//! the run it is for answers, too. Called by the supervisor's loop.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use swarm_protocol::log::{LogChunk, MAX_CHUNK};
 use swarm_protocol::machine::WorkerState;
 use swarm_protocol::order::{OrderAnswer, Task};
 use swarm_protocol::{Fence, InstanceId};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::aid::{AnswerTo, Order};
 use super::holding::Snapshot;
@@ -46,35 +46,16 @@ impl Orders {
 
     /// Carries out an order; one to a drone that does not work is given back. `latest` is the last look at the drone.
     pub(super) fn take(&self, message: Message, latest: &Snapshot, worker: WorkerState) -> Option<Order> {
-        let (task, store_id) = match read_order(&message) {
-            Ok(order) if !order.instance.0.is_empty() && order.instance != self.instance => {
-                debug!(instance = %order.instance, "an order for another run of this drone's supervisor");
-                return None;
-            }
-            Ok(order) => (order.task, order.store_id),
-            Err(answer) => {
-                self.reply(message, answer);
-                return None;
-            }
-        };
-        match task {
-            Task::Escalate { rung, reason, generation } => {
-                let asked = Asked { store_id, generation, rung, running: 0 };
-                return Some(Order { asked, reason, to: AnswerTo::Bus(message) });
-            }
-            Task::Ping { seq, .. } => {
+        match read_order(&message).map_err(Unwanted::Answered).and_then(|order| wanted(order, &self.instance)) {
+            Ok(Wanted::Rung { asked, reason }) => return Some(Order { asked, reason, to: AnswerTo::Bus(message) }),
+            Ok(Wanted::Pong { seq }) => {
                 let (instance, vitals) = (self.instance.clone(), latest.vitals.clone());
                 let attempts = latest.attempts.clone();
                 self.reply(message, OrderAnswer::Pong { seq, instance, at: wall_ms(), vitals, worker, attempts });
             }
-            Task::Logs { fence, offset, max } => self.log(message, fence, offset, max),
-            Task::Build { .. } | Task::Cancel { .. } | Task::Release { .. } | Task::Sync { .. } | Task::Plan { .. } => {
-                self.reply(message, OrderAnswer::Refused { reason: "an order for the worker".to_owned() });
-            }
-            Task::Unknown => {
-                let reason = "an order this version does not know".to_owned();
-                self.reply(message, OrderAnswer::NotUnderstood { reason });
-            }
+            Ok(Wanted::Log { fence, offset, max }) => self.log(message, fence, offset, max),
+            Err(Unwanted::Answered(answer)) => self.reply(message, answer),
+            Err(Unwanted::Silence) => {}
         }
         None
     }
@@ -93,6 +74,55 @@ impl Orders {
     }
 }
 
+/// What an order asks of this run.
+#[derive(Debug, PartialEq)]
+enum Wanted {
+    Pong { seq: u64 },
+    Log { fence: Fence, offset: u64, max: u32 },
+    Rung { asked: Asked, reason: String },
+}
+
+/// An order that is not carried out.
+#[derive(Debug, PartialEq)]
+enum Unwanted {
+    /// It may be another run's.
+    Silence,
+    /// It is no order for a supervisor.
+    Answered(OrderAnswer),
+}
+
+/// What follows from an order that reached the run `own`. One that names no run is for whoever hears it, as a broadcast ping
+/// is: it is answered if it changes nothing, and obeyed by nobody if it does.
+#[expect(clippy::result_large_err, reason = "the error is the answer that is sent")]
+fn wanted(order: swarm_protocol::order::Order, own: &InstanceId) -> Result<Wanted, Unwanted> {
+    let for_anybody = order.instance.0.is_empty();
+    if !for_anybody && order.instance != *own {
+        debug!(instance = %order.instance, "an order for another run of this drone's supervisor");
+        return Err(Unwanted::Silence);
+    }
+    match order.task {
+        Task::Escalate { rung, generation, .. } if for_anybody => {
+            warn!(
+                rung = rung.name(),
+                generation, "an order of the ladder names no run of a supervisor; it is not obeyed"
+            );
+            Err(Unwanted::Silence)
+        }
+        Task::Escalate { rung, reason, generation } => {
+            Ok(Wanted::Rung { asked: Asked { store_id: order.store_id, generation, rung, running: 0 }, reason })
+        }
+        Task::Ping { seq, .. } => Ok(Wanted::Pong { seq }),
+        Task::Logs { fence, offset, max } => Ok(Wanted::Log { fence, offset, max }),
+        Task::Build { .. } | Task::Cancel { .. } | Task::Release { .. } | Task::Sync { .. } | Task::Plan { .. } => {
+            Err(Unwanted::Answered(OrderAnswer::Refused { reason: "an order for the worker".to_owned() }))
+        }
+        Task::Unknown => {
+            let reason = "an order this version does not know".to_owned();
+            Err(Unwanted::Answered(OrderAnswer::NotUnderstood { reason }))
+        }
+    }
+}
+
 /// A piece of an attempt's log; blocking.
 fn piece_of_log(build_dir: &Path, fence: Fence, offset: u64, max: u32) -> OrderAnswer {
     let found = AttemptDir::open(&build_dir.join(fence.to_string()));
@@ -103,5 +133,59 @@ fn piece_of_log(build_dir: &Path, fence: Fence, offset: u64, max: u32) -> OrderA
     match piece {
         Ok(chunk) => OrderAnswer::Log { chunk },
         Err(reason) => OrderAnswer::Refused { reason },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use swarm_protocol::StoreId;
+    use swarm_protocol::order::{BuildJob, Order, Rung};
+
+    use super::*;
+
+    fn order(instance: &str, task: Task) -> Order {
+        Order { number: 0, store_id: StoreId::from("s"), instance: InstanceId::from(instance), task }
+    }
+
+    fn answer(instance: &str, task: Task) -> Result<Wanted, Unwanted> {
+        wanted(order(instance, task), &InstanceId::from("own"))
+    }
+
+    fn reading() -> [Task; 2] {
+        [Task::Ping { seq: 7, sent_at: 1 }, Task::Logs { fence: Fence::default(), offset: 5, max: 9 }]
+    }
+
+    fn escalate(rung: Rung) -> Task {
+        Task::Escalate { rung, reason: "3 pings in a row were not answered".to_owned(), generation: 4 }
+    }
+
+    #[test]
+    fn an_order_of_the_ladder_that_names_no_run_is_obeyed_and_answered_by_none() {
+        for rung in [Rung::RestartService, Rung::HardRestart, Rung::RebootContainer, Rung::Unknown] {
+            assert_eq!(answer("", escalate(rung)), Err(Unwanted::Silence), "{rung:?}");
+            assert_eq!(answer("other", escalate(rung)), Err(Unwanted::Silence), "{rung:?}");
+        }
+        let asked = Asked { store_id: StoreId::from("s"), generation: 4, rung: Rung::HardRestart, running: 0 };
+        let reason = "3 pings in a row were not answered".to_owned();
+        assert_eq!(answer("own", escalate(Rung::HardRestart)), Ok(Wanted::Rung { asked, reason }));
+    }
+
+    #[test]
+    fn who_only_asks_is_answered_without_naming_a_run_but_not_by_another_one() {
+        for name in ["", "own"] {
+            let [ping, logs] = reading();
+            assert_eq!(answer(name, ping), Ok(Wanted::Pong { seq: 7 }));
+            assert_eq!(answer(name, logs), Ok(Wanted::Log { fence: Fence::default(), offset: 5, max: 9 }));
+        }
+        for task in reading() {
+            assert_eq!(answer("other", task), Err(Unwanted::Silence));
+        }
+    }
+
+    #[test]
+    fn what_is_no_order_for_a_supervisor_is_refused_in_words() {
+        let build = Task::Build { job: BuildJob::default() };
+        assert!(matches!(answer("own", build), Err(Unwanted::Answered(OrderAnswer::Refused { .. }))));
+        assert!(matches!(answer("own", Task::Unknown), Err(Unwanted::Answered(OrderAnswer::NotUnderstood { .. }))));
     }
 }
