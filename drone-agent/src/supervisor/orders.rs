@@ -1,4 +1,4 @@
-//! Orders to the supervisor: pings and requests for logs are answered here, an order of the ladder is handed to `aid`.
+//! Orders to the supervisor: pings and requests for logs are answered here, an order of the ladder is handed to `rungs`.
 //!
 //! Decides whose an order is. One that is for another run, or may be, is met with silence: who answers first is believed, and
 //! the run it is for answers, too. Called by the supervisor's loop.
@@ -7,19 +7,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_nats::Message;
-use drone_core::rescue::Asked;
+use drone_core::healing::{Asked, Rung};
 use futures::Stream;
 use futures::stream::select_all;
 use swarm_common::clock::wall_ms;
 use swarm_common::watch::{blocking, spawn};
 use swarm_protocol::log::{LogChunk, MAX_CHUNK};
 use swarm_protocol::machine::WorkerState;
-use swarm_protocol::order::{OrderAnswer, Task};
+use swarm_protocol::order::{Order, OrderAnswer, Task};
 use swarm_protocol::{Fence, InstanceId};
 use tracing::{debug, warn};
 
-use super::aid::{AnswerTo, Order};
 use super::holding::Snapshot;
+use super::rungs::{AnswerTo, RungOrder};
 use crate::attempt::AttemptDir;
 use crate::bus::{Link, LinkError, read_order};
 
@@ -45,9 +45,9 @@ impl Orders {
     }
 
     /// Carries out an order; one to a drone that does not work is given back. `latest` is the last look at the drone.
-    pub(super) fn take(&self, message: Message, latest: &Snapshot, worker: WorkerState) -> Option<Order> {
+    pub(super) fn take(&self, message: Message, latest: &Snapshot, worker: WorkerState) -> Option<RungOrder> {
         match read_order(&message).map_err(Unwanted::Answered).and_then(|order| wanted(order, &self.instance)) {
-            Ok(Wanted::Rung { asked, reason }) => return Some(Order { asked, reason, to: AnswerTo::Bus(message) }),
+            Ok(Wanted::Rung { asked, reason }) => return Some(RungOrder { asked, reason, to: AnswerTo::Bus(message) }),
             Ok(Wanted::Pong { seq }) => {
                 let (instance, vitals) = (self.instance.clone(), latest.vitals.clone());
                 let attempts = latest.attempts.clone();
@@ -94,7 +94,7 @@ enum Unwanted {
 /// What follows from an order that reached the run `own`. One that names no run is for whoever hears it, as a broadcast ping
 /// is: it is answered if it changes nothing, and obeyed by nobody if it does.
 #[expect(clippy::result_large_err, reason = "the error is the answer that is sent")]
-fn wanted(order: swarm_protocol::order::Order, own: &InstanceId) -> Result<Wanted, Unwanted> {
+fn wanted(order: Order, own: &InstanceId) -> Result<Wanted, Unwanted> {
     let for_anybody = order.instance.0.is_empty();
     if !for_anybody && order.instance != *own {
         debug!(instance = %order.instance, "an order for another run of this drone's supervisor");
@@ -108,9 +108,12 @@ fn wanted(order: swarm_protocol::order::Order, own: &InstanceId) -> Result<Wante
             );
             Err(Unwanted::Silence)
         }
-        Task::Escalate { rung, reason, generation } => {
-            Ok(Wanted::Rung { asked: Asked { store_id: order.store_id, generation, rung, running: 0 }, reason })
-        }
+        Task::Escalate { rung, reason, generation } => match Rung::of(rung) {
+            Ok(rung) => {
+                Ok(Wanted::Rung { asked: Asked { store_id: order.store_id, generation, rung, running: 0 }, reason })
+            }
+            Err(outcome) => Err(Unwanted::Answered(OrderAnswer::Escalated { generation, outcome })),
+        },
         Task::Ping { seq, .. } => Ok(Wanted::Pong { seq }),
         Task::Logs { fence, offset, max } => Ok(Wanted::Log { fence, offset, max }),
         Task::Build { .. } | Task::Cancel { .. } | Task::Release { .. } | Task::Sync { .. } | Task::Plan { .. } => {
@@ -139,35 +142,35 @@ fn piece_of_log(build_dir: &Path, fence: Fence, offset: u64, max: u32) -> OrderA
 #[cfg(test)]
 mod tests {
     use swarm_protocol::StoreId;
-    use swarm_protocol::order::{BuildJob, Order, Rung};
+    use swarm_protocol::order::{self, BuildJob};
 
     use super::*;
 
-    fn order(instance: &str, task: Task) -> Order {
+    fn order_for(instance: &str, task: Task) -> Order {
         Order { number: 0, store_id: StoreId::from("s"), instance: InstanceId::from(instance), task }
     }
 
     fn answer(instance: &str, task: Task) -> Result<Wanted, Unwanted> {
-        wanted(order(instance, task), &InstanceId::from("own"))
+        wanted(order_for(instance, task), &InstanceId::from("own"))
     }
 
     fn reading() -> [Task; 2] {
         [Task::Ping { seq: 7, sent_at: 1 }, Task::Logs { fence: Fence::default(), offset: 5, max: 9 }]
     }
 
-    fn escalate(rung: Rung) -> Task {
+    fn escalate(rung: order::Rung) -> Task {
         Task::Escalate { rung, reason: "3 pings in a row were not answered".to_owned(), generation: 4 }
     }
 
     #[test]
     fn an_order_of_the_ladder_that_names_no_run_is_obeyed_and_answered_by_none() {
-        for rung in [Rung::RestartService, Rung::HardRestart, Rung::RebootContainer, Rung::Unknown] {
+        for rung in [Rung::RestartService.into(), Rung::RebootContainer.into(), order::Rung::Unknown] {
             assert_eq!(answer("", escalate(rung)), Err(Unwanted::Silence), "{rung:?}");
             assert_eq!(answer("other", escalate(rung)), Err(Unwanted::Silence), "{rung:?}");
         }
         let asked = Asked { store_id: StoreId::from("s"), generation: 4, rung: Rung::HardRestart, running: 0 };
         let reason = "3 pings in a row were not answered".to_owned();
-        assert_eq!(answer("own", escalate(Rung::HardRestart)), Ok(Wanted::Rung { asked, reason }));
+        assert_eq!(answer("own", escalate(Rung::HardRestart.into())), Ok(Wanted::Rung { asked, reason }));
     }
 
     #[test]
@@ -186,6 +189,8 @@ mod tests {
     fn what_is_no_order_for_a_supervisor_is_refused_in_words() {
         let build = Task::Build { job: BuildJob::default() };
         assert!(matches!(answer("own", build), Err(Unwanted::Answered(OrderAnswer::Refused { .. }))));
+        let later = answer("own", escalate(order::Rung::Unknown));
+        assert!(matches!(later, Err(Unwanted::Answered(OrderAnswer::Escalated { generation: 4, .. }))), "{later:?}");
         assert!(matches!(answer("own", Task::Unknown), Err(Unwanted::Answered(OrderAnswer::NotUnderstood { .. }))));
     }
 }
