@@ -10,8 +10,8 @@ use std::sync::Arc;
 use swarm_protocol::report::BuildResult;
 use swarm_protocol::{BuildId, Cpv, DroneId};
 
+use crate::core::Core;
 use crate::rows::{BuildRow, DroneRow, DurationRow, Run};
-use crate::state::Core;
 
 /// An ordinary drone's speed, in thousandths.
 pub(crate) const ORDINARY: u32 = 1_000;
@@ -28,7 +28,7 @@ impl Core {
         let duration_ms = result.duration_ms.min(LONGEST);
         let mut row = self.rows.durations.get(&cp).cloned().unwrap_or(DurationRow { cp: cp.clone(), runs: Vec::new() });
         self.compare_speed(drone, duration_ms, &row);
-        let known = self.rows.drones.get(&drone.0);
+        let known = self.rows.drones.get(drone);
         let speed = known.map_or(ORDINARY, speed);
         row.runs.push(Run {
             drone: drone.clone(),
@@ -58,12 +58,12 @@ impl Core {
             return;
         };
         let ratio = (usual.saturating_mul(u64::from(ORDINARY)) / duration_ms).clamp(BELIEVED.0, BELIEVED.1);
-        let Some(row) = self.rows.drones.change(&drone.0) else { return };
+        let Some(row) = self.rows.drones.change(drone) else { return };
         row.speeds.push(u32::try_from(ratio).unwrap_or(ORDINARY));
         if row.speeds.len() > DroneRow::KEEP_SPEEDS {
             row.speeds.remove(0);
         }
-        self.soft.touched.insert(drone.clone());
+        self.soft.view.touch(drone);
     }
 
     /// Milliseconds a package takes on an ordinary drone, if it was ever built.

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use swarm_protocol::{ArtifactId, BuildId, DroneId, PlanId, SessionId};
 
 /// A key of a row, with an encoding that sorts as the key does.
 pub trait RowKey: Ord + Clone + std::fmt::Debug {
@@ -24,6 +25,19 @@ impl RowKey for String {
         self.as_bytes().to_vec()
     }
 }
+
+/// Identities are stored as what they are made of.
+macro_rules! identities {
+    ($($id:ty),+) => {
+        $(impl RowKey for $id {
+            fn bytes(&self) -> Vec<u8> {
+                self.0.bytes()
+            }
+        })+
+    };
+}
+
+identities!(ArtifactId, BuildId, DroneId, PlanId, SessionId);
 
 /// A row: serialisable, and it knows its key and its table.
 pub trait Row: Serialize + DeserializeOwned + Clone {
@@ -153,9 +167,9 @@ impl<R: Row> Journal<R> {
         self.fresh.push(row);
     }
 
-    /// Rows appended since the last drain.
-    pub fn fresh(&self) -> &[R] {
-        &self.fresh
+    /// Whether anything was appended since the last drain.
+    pub fn is_changed(&self) -> bool {
+        !self.fresh.is_empty()
     }
 
     /// Hands the appended rows to the store.

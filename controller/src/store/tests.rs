@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
-use swarm_core::rows::{DroneRow, EventRow, MetaRow, StatsRow};
+use swarm_core::rows::{DroneRow, EventRow, MetaKey, MetaRow, StatsRow};
 use swarm_core::table::{Row, Sink, Source};
 use swarm_protocol::StoreId;
 
@@ -58,7 +58,7 @@ fn what_is_committed_comes_back_after_a_reopen_and_what_is_removed_does_not() {
         writer.commit().unwrap();
     }
     let read = Store::open(&path).unwrap().read().unwrap();
-    assert_eq!(read.get::<MetaRow>(&"meta".to_owned()).unwrap(), Some(meta));
+    assert_eq!(read.get::<MetaRow>(&MetaKey).unwrap(), Some(meta));
     assert_eq!(read.rows::<StatsRow>().unwrap(), vec![stats("a"), stats("b")]);
     assert_eq!(read.get::<StatsRow>(&"gone".to_owned()).unwrap(), None);
     assert_eq!(read.rows::<DroneRow>().unwrap(), Vec::new(), "a table nobody wrote to is empty, not an error");

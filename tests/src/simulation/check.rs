@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use swarm_core::rows::{BlockedBy, BuildRow, BuildState, Culprit, DroneRow, HealingRow, MetaRow, WishesRow};
+use swarm_core::rows::{BlockedBy, BuildRow, BuildState, Culprit, DroneRow, HealingRow, MetaKey, MetaRow, WishesRow};
 use swarm_protocol::machine::DroneType;
 use swarm_protocol::order::Rung;
 use swarm_protocol::{BuildId, DroneId, StoreId};
@@ -51,7 +51,7 @@ pub(super) fn step(controller: &mut Controller, machine: Option<&mut Machine>) -
 /// When an order of the ladder leaves: whom it must not reach.
 pub(super) fn escalation(controller: &Controller, machine: &mut Machine, rung: Rung, now: Millis) -> Checked {
     let store = &controller.store;
-    let id = machine.id.0.clone();
+    let id = machine.id.clone();
     let healing: HealingRow = store.get(&id).unwrap_or_default();
     let by_hand = healing.acting.as_ref().is_some_and(|acting| acting.by != "swarm");
     let row: DroneRow = store.get(&id).ok_or(("orders go to known drones", machine.name.clone()))?;
@@ -63,7 +63,7 @@ pub(super) fn escalation(controller: &Controller, machine: &mut Machine, rung: R
         if row.paused.is_some() || row.draining.is_some() {
             return Err(("what a person put aside is left alone", name.clone()));
         }
-        if store.get::<MetaRow>(&MetaRow::KEY.to_owned()).is_some_and(|meta| meta.cut_off.is_some()) {
+        if store.get::<MetaRow>(&MetaKey).is_some_and(|meta| meta.cut_off.is_some()) {
             return Err(("nothing is done while the controller is cut off", name.clone()));
         }
     }
@@ -89,7 +89,7 @@ pub(super) fn escalation(controller: &Controller, machine: &mut Machine, rung: R
     let rebooting = |other: &HealingRow| {
         let acts = other.acting.as_ref().is_some_and(|acting| acting.rung == Rung::RebootContainer);
         let waits = other.incident.as_ref().is_some_and(|i| i.level == 3 && core_now < i.wait_until);
-        other.drone.0 != id && (acts || waits)
+        other.drone != id && (acts || waits)
     };
     if let Some(other) = store.all::<HealingRow>().iter().find(|other| rebooting(other)) {
         return Err(("at most one reboot at a time", format!("{name} beside {}", other.drone)));

@@ -4,9 +4,9 @@
 use swarm_protocol::DroneId;
 use swarm_protocol::report::FailureClass;
 
+use crate::core::Core;
 use crate::queue::Place;
 use crate::rows::{Culprit, DroneRow, Fact};
-use crate::state::Core;
 
 /// Packages of a line looked at for one that only a certain drone can build; a drone is grounded seldom and for minutes.
 const LOOKED_AT: usize = 1_000;
@@ -14,8 +14,8 @@ const LOOKED_AT: usize = 1_000;
 impl Core {
     /// A success resets the streaks.
     pub(crate) fn succeeded_on(&mut self, drone: &DroneId) {
-        if self.rows.drones.get(&drone.0).is_some_and(|row| row.streaks.failures > 0 || row.streaks.uploads > 0)
-            && let Some(row) = self.rows.drones.change(&drone.0)
+        if self.rows.drones.get(drone).is_some_and(|row| row.streaks.failures > 0 || row.streaks.uploads > 0)
+            && let Some(row) = self.rows.drones.change(drone)
         {
             (row.streaks.failures, row.streaks.uploads) = (0, 0);
         }
@@ -23,7 +23,7 @@ impl Core {
 
     /// Counts a failure against the drone it happened on, if it is the drone's.
     pub(crate) fn blame_drone(&mut self, drone: &DroneId, class: FailureClass, culprit: Culprit) {
-        let Some(row) = self.rows.drones.change(&drone.0) else { return };
+        let Some(row) = self.rows.drones.change(drone) else { return };
         if culprit == Culprit::Drone {
             row.streaks.failures += 1;
         }
@@ -34,7 +34,7 @@ impl Core {
             row.streaks.last_at = Some(self.now.wall);
         }
         let row = row.clone();
-        self.soft.touched.insert(drone.clone());
+        self.soft.view.touch(drone);
         let settings = &self.settings;
         let (ground, impair) =
             (row.streaks.failures >= settings.failures_to_ground, row.streaks.uploads >= settings.uploads_to_impair);
@@ -68,12 +68,12 @@ impl Core {
     }
 
     fn keep_from_work(&mut self, drone: &DroneId, kind: &str, reason: &str, change: impl FnOnce(&mut DroneRow)) {
-        let Some(row) = self.rows.drones.change(&drone.0) else { return };
+        let Some(row) = self.rows.drones.change(drone) else { return };
         change(row);
         (row.streaks.failures, row.streaks.uploads) = (0, 0);
         let name = row.name.clone();
         // what waits in its line is asked back
-        self.soft.assign_due = true;
+        self.soft.placement.work_may_be_given();
         self.event(kind, format!("{name} gets no work for a while: {reason}"), |event| event.drone = Some(name));
     }
 
@@ -94,7 +94,7 @@ impl Core {
         let place = Place { profile: row.build_profile.clone(), base: row.base.clone(), tree: row.tree.clone() };
         let held = self.soft.held.get(&row.id).into_iter().flatten().copied();
         let builds = held.chain(self.soft.graph.line(&place).take(LOOKED_AT));
-        builds.filter_map(|id| self.rows.builds.get(&id.0)).any(|build| {
+        builds.filter_map(|id| self.rows.builds.get(&id)).any(|build| {
             self.has_what_it_asks(row, build) && !others.iter().any(|other| self.has_what_it_asks(other, build))
         })
     }

@@ -10,8 +10,8 @@ pub use retry::{Next, next};
 use swarm_protocol::report::{BuildResult, Failure, FailureClass};
 use swarm_protocol::{BuildId, DroneId, SessionId};
 
+use crate::core::Core;
 use crate::rows::{BlockedBy, BuildRow, BuildState, Cancelling, Culprit, FailureMark, HistoryStatus, Identity};
-use crate::state::Core;
 
 /// A failure without a log behind it.
 pub(crate) fn failed(class: FailureClass, message: String) -> Failure {
@@ -21,7 +21,7 @@ pub(crate) fn failed(class: FailureClass, message: String) -> Failure {
 impl Core {
     /// The current attempt of a delegated entry has failed.
     pub(crate) fn fail(&mut self, id: BuildId, failure: &Failure, result: Option<(&BuildResult, bool)>) {
-        let Some(build) = self.rows.builds.get(&id.0).cloned() else { return };
+        let Some(build) = self.rows.builds.get(&id).cloned() else { return };
         let Some(assignment) = build.assignment().cloned() else { return };
         let drone = assignment.drone.clone();
         let culprit = blame(failure.class);
@@ -74,7 +74,7 @@ impl Core {
         let (told, log_complete) = match result {
             Some((result, complete)) => (result.clone(), complete),
             None => {
-                let since = self.rows.builds.get(&id.0).and_then(|row| row.assignment()).and_then(|a| a.building_since);
+                let since = self.rows.builds.get(&id).and_then(|row| row.assignment()).and_then(|a| a.building_since);
                 let duration_ms = since.map_or(0, |since| self.now.wall.saturating_sub(since));
                 (BuildResult { duration_ms, ..BuildResult::default() }, false)
             }
@@ -84,7 +84,7 @@ impl Core {
         self.record(id, drone, status, Some((&told, log_complete)), Some(&failure.message));
         let name = self.drone_name(drone);
         let kind = if status == HistoryStatus::Returned { "return" } else { "fail" };
-        let atom = self.rows.builds.get(&id.0).map(BuildRow::atom).unwrap_or_default();
+        let atom = self.rows.builds.get(&id).map(BuildRow::atom).unwrap_or_default();
         let blamed = blame(failure.class).name();
         self.build_event(kind, id, format!("{atom} on {name}: {} ({blamed})", failure.message), Some(name));
     }
@@ -98,7 +98,7 @@ impl Core {
             .identities
             .range((first, SessionId(0))..)
             .take_while(|((identity, _), _)| identity.profile == build.profile && identity.cpv == *cpv)
-            .filter_map(|(_, id)| self.rows.builds.get(&id.0));
+            .filter_map(|(_, id)| self.rows.builds.get(id));
         let own = same.into_iter().find(|row| {
             row.session == build.session
                 && !matches!(row.state, BuildState::Received { .. } | BuildState::Planning { .. })
@@ -116,7 +116,7 @@ impl Core {
         disk_free: u64,
     ) {
         let had_bytes = match failure.class {
-            FailureClass::OutOfMemory => self.rows.drones.get(&drone.0).map_or(0, |row| row.ram_bytes),
+            FailureClass::OutOfMemory => self.rows.drones.get(drone).map_or(0, |row| row.ram_bytes),
             FailureClass::DiskFull => disk_free,
             _ => 0,
         };
@@ -133,7 +133,7 @@ impl Core {
             wall: self.now.wall,
             had_bytes,
         };
-        if let Some(row) = self.rows.builds.change(&id.0) {
+        if let Some(row) = self.rows.builds.change(&id) {
             row.marks.push(mark);
             if row.marks.len() > BuildRow::MAX_MARKS {
                 row.marks.remove(0);
@@ -142,7 +142,7 @@ impl Core {
     }
 
     fn decide(&mut self, id: BuildId, failure: &Failure, culprit: Culprit, own: bool) {
-        let Some(build) = self.rows.builds.get(&id.0).cloned() else { return };
+        let Some(build) = self.rows.builds.get(&id).cloned() else { return };
         match build.state {
             BuildState::Blocked { .. } | BuildState::Failed { .. } => return,
             // another drone has it as a dependency's own entry: how that ends decides
@@ -180,7 +180,7 @@ impl Core {
     /// Whoever could still build it is away or has failed it: it counts as failed everywhere, so that it does not wait
     /// for ever (decision 24).
     pub(crate) fn give_up_waiting(&mut self, id: BuildId) {
-        let Some(build) = self.rows.builds.get(&id.0) else { return };
+        let Some(build) = self.rows.builds.get(&id) else { return };
         let reasons = reasons(build, Culprit::Package);
         let message = format!("{} is blocked: it has failed on every drone that may build it", build.atom());
         let state = if build.auto_retries >= self.settings.max_auto_retries {
@@ -195,7 +195,7 @@ impl Core {
 
     /// When a blocked package is tried again by itself; never once its retries are used up.
     pub(crate) fn retry_moment(&self, id: BuildId) -> Option<u64> {
-        let used = self.rows.builds.get(&id.0).map_or(0, |row| row.auto_retries);
+        let used = self.rows.builds.get(&id).map_or(0, |row| row.auto_retries);
         (used < self.settings.max_auto_retries).then_some(self.now.at + self.settings.retry_blocked_after)
     }
 

@@ -3,16 +3,16 @@
 use std::collections::BTreeSet;
 
 use swarm_protocol::order::{BuildJob, Limits, Order, PlanJob, Task};
-use swarm_protocol::{BuildId, DroneId, Fence, InstanceId};
+use swarm_protocol::{BuildId, DroneId, Fence, InstanceId, PlanId};
 
+use crate::core::Core;
 use crate::effect::Effect;
 use crate::rows::{BuildRow, BuildState, Cancelling, PlanRow, PlanState};
-use crate::state::Core;
 
 impl Core {
     /// Takes the next order number of a drone.
     pub(crate) fn next_order(&mut self, drone: &DroneId) -> u64 {
-        self.rows.drones.change(&drone.0).map_or(0, |row| {
+        self.rows.drones.change(drone).map_or(0, |row| {
             row.last_order = row.last_order.saturating_add(1);
             row.last_order
         })
@@ -30,12 +30,12 @@ impl Core {
     }
 
     fn worker_of(&self, drone: &DroneId) -> Option<InstanceId> {
-        self.rows.drones.get(&drone.0).and_then(|row| row.worker.clone())
+        self.rows.drones.get(drone).and_then(|row| row.worker.clone())
     }
 
     /// Sends the order of a delegated build, or its cancellation.
     pub(crate) fn send_build(&mut self, id: BuildId) {
-        let Some(build) = self.rows.builds.get(&id.0) else { return };
+        let Some(build) = self.rows.builds.get(&id) else { return };
         let Some(assignment) = build.assignment().cloned() else { return };
         let task = match assignment.cancelling {
             Some(Cancelling::GiveBack {}) => {
@@ -92,7 +92,7 @@ impl Core {
         };
         let open: Vec<BuildId> = held
             .into_iter()
-            .filter_map(|id| self.rows.builds.get(&id.0))
+            .filter_map(|id| self.rows.builds.get(&id))
             .filter(|build| match &build.state {
                 BuildState::Delegated { assignment } => {
                     drone.is_none_or(|who| *who == assignment.drone)
@@ -105,7 +105,7 @@ impl Core {
         for id in open {
             self.send_build(id);
         }
-        let plans: Vec<u64> = match drone {
+        let plans: Vec<PlanId> = match drone {
             Some(drone) => self.soft.plans.sent_to(drone),
             None => self.rows.drones.iter().flat_map(|row| self.soft.plans.sent_to(&row.id)).collect(),
         };
@@ -130,7 +130,7 @@ impl Core {
     }
 
     /// Sends the order of a plan that has a planner.
-    pub(crate) fn send_plan(&mut self, id: u64) {
+    pub(crate) fn send_plan(&mut self, id: PlanId) {
         let Some(plan) = self.rows.plans.get(&id) else { return };
         let PlanState::Sent { drone, order, .. } = &plan.state else { return };
         let (drone, order) = (drone.clone(), *order);
@@ -140,7 +140,7 @@ impl Core {
 
     fn plan_job(&self, plan: &PlanRow) -> PlanJob {
         let atoms =
-            plan.builds.iter().filter_map(|id| self.rows.builds.get(&id.0)).map(|build| build.asked.clone()).collect();
+            plan.builds.iter().filter_map(|id| self.rows.builds.get(id)).map(|build| build.asked.clone()).collect();
         PlanJob { plan: plan.id, attempt: plan.attempt, atoms, package_use: plan.package_use.clone() }
     }
 }

@@ -9,9 +9,9 @@ use swarm_protocol::report::{AttemptStatus, FailureClass, Heartbeat, Phase};
 use swarm_protocol::{BuildId, DroneId, Fence};
 
 use super::sanity;
+use crate::core::Core;
 use crate::failure::failed;
 use crate::input::Now;
-use crate::state::Core;
 use crate::view::Presence;
 
 /// Signs of life of one drone since the controller's start.
@@ -80,7 +80,7 @@ impl Pulse {
 impl Core {
     pub(crate) fn heartbeat(&mut self, drone: &DroneId, mut beat: Heartbeat) {
         sanity::heartbeat(&mut beat);
-        let Some(row) = self.rows.drones.get(&drone.0) else { return };
+        let Some(row) = self.rows.drones.get(drone) else { return };
         if row.supervisor != beat.instance {
             return;
         }
@@ -90,12 +90,12 @@ impl Core {
             return;
         }
         let (name, tree_moved) = (row.name.clone(), row.tree != beat.tree.id && !beat.tree.id.is_empty());
-        if tree_moved && let Some(row) = self.rows.drones.change(&drone.0) {
+        if tree_moved && let Some(row) = self.rows.drones.change(drone) {
             row.tree.clone_from(&beat.tree.id);
             row.tree_timestamp = beat.tree.timestamp;
-            self.soft.moved_homes.insert(drone.clone());
+            self.soft.placement.moved(drone);
         }
-        let rules = |core: &Self| core.rows.drones.get(&drone.0).map(|row| core.rules_against(row));
+        let rules = |core: &Self| core.rows.drones.get(drone).map(|row| core.rules_against(row));
         let before = rules(self);
         let (now, worker) = (self.now, beat.worker);
         let gap = CLEAR_EVERY.min(self.settings.heartbeat / 2);
@@ -119,10 +119,12 @@ impl Core {
             self.event("register", format!("{name} is online"), |event| event.drone = Some(name));
             self.heard_again(drone);
         }
-        self.soft.touched.insert(drone.clone());
+        self.soft.view.touch(drone);
         self.worker_is(drone, worker);
         // a heartbeat that changes nothing must not walk the whole line
-        self.soft.assign_due |= tree_moved || before != rules(self);
+        if tree_moved || before != rules(self) {
+            self.soft.placement.work_may_be_given();
+        }
         self.compare(drone, clear);
     }
 
@@ -160,7 +162,7 @@ impl Core {
             }
         }
         for id in self.held_by(drone) {
-            let Some(build) = self.rows.builds.get(&id.0) else { continue };
+            let Some(build) = self.rows.builds.get(&id) else { continue };
             let (fence, order) = (build.fence(), build.assignment().map_or(0, |a| a.order));
             let cancelling = build.assignment().is_some_and(|a| a.cancelling.is_some());
             let taken = build.assignment().is_some_and(|a| a.taken);
@@ -189,7 +191,7 @@ impl Core {
         let began = status.phase != Phase::Queued && status.elapsed_ms > 0;
         let since = self.now.wall.saturating_sub(status.elapsed_ms);
         let id = status.fence.build;
-        let Some(assignment) = self.rows.builds.get(&id.0).and_then(|build| build.assignment()) else { return };
+        let Some(assignment) = self.rows.builds.get(&id).and_then(|build| build.assignment()) else { return };
         if assignment.taken && (assignment.building_since.is_some() || !began) {
             return;
         }
@@ -220,7 +222,7 @@ impl Core {
 
     /// An attempt is gone without a result: the drone's fault, at no cost to the package.
     pub(crate) fn lose(&mut self, id: BuildId, message: String) {
-        if self.rows.builds.get(&id.0).and_then(|row| row.assignment()).is_some_and(|a| a.cancelling.is_some()) {
+        if self.rows.builds.get(&id).and_then(|row| row.assignment()).is_some_and(|a| a.cancelling.is_some()) {
             return self.dropped(id, &message);
         }
         self.fail(id, &failed(FailureClass::AgentLost, message), None);
@@ -278,7 +280,7 @@ impl Core {
         let ended: Vec<BuildId> =
             self.soft.leases.iter().filter(|(_, until)| **until <= now).map(|(id, _)| *id).collect();
         for id in ended {
-            let Some(drone) = self.rows.builds.get(&id.0).and_then(|b| b.assignment()).map(|a| a.drone.clone()) else {
+            let Some(drone) = self.rows.builds.get(&id).and_then(|b| b.assignment()).map(|a| a.drone.clone()) else {
                 self.soft.leases.remove(&id);
                 continue;
             };
@@ -293,13 +295,13 @@ impl Core {
         if let Some(pulse) = self.soft.pulses.get_mut(drone) {
             pulse.presence = Presence::Offline;
         }
-        if let Some(row) = self.rows.drones.change(&drone.0) {
+        if let Some(row) = self.rows.drones.change(drone) {
             row.last_seen = row.last_seen.max(wall);
         }
-        self.soft.touched.insert(drone.clone());
+        self.soft.view.touch(drone);
         self.take_plans_from(drone);
         self.forget_sync(drone);
-        self.soft.assign_due = true;
+        self.soft.placement.work_may_be_given();
         let name = self.drone_name(drone);
         let held = self.held_by(drone).len();
         let message = format!("{name} is offline; it holds {held} build(s) until their lease ends");
@@ -312,12 +314,12 @@ impl Core {
         let due = |fact: &Option<crate::rows::Fact>| {
             fact.as_ref().and_then(|fact| fact.until).is_some_and(|until| until <= now)
         };
-        let ended: Vec<String> = self
+        let ended: Vec<DroneId> = self
             .rows
             .drones
             .iter()
             .filter(|row| due(&row.grounded) || due(&row.upload_impaired))
-            .map(|row| row.id.0.clone())
+            .map(|row| row.id.clone())
             .collect();
         for id in ended {
             let Some(row) = self.rows.drones.change(&id) else { continue };
@@ -328,8 +330,8 @@ impl Core {
                 row.upload_impaired = None;
             }
             let name = row.name.clone();
-            self.soft.touched.insert(DroneId(id));
-            self.soft.assign_due = true;
+            self.soft.view.touch(&id);
+            self.soft.placement.work_may_be_given();
             self.event("unblock", format!("{name} may work again"), |event| event.drone = Some(name));
         }
     }

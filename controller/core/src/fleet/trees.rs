@@ -8,10 +8,10 @@ use swarm_protocol::machine::TreeState;
 use swarm_protocol::order::{SyncJob, Task};
 use swarm_protocol::report::{SyncAnswer, SyncReport};
 
+use crate::core::Core;
 use crate::effect::Answer;
 use crate::input::ReplyTo;
 use crate::rows::{DroneRow, Syncing};
-use crate::state::Core;
 
 /// How much longer than the drone's own bound its word is waited for, milliseconds.
 const GRACE: u64 = 60_000;
@@ -66,10 +66,10 @@ impl Core {
         let (since, until) = (self.now.wall, self.now.at + self.settings.sync_timeout + GRACE);
         self.soft.sync_after.insert(drone.clone(), self.now.at + self.settings.sync_again);
         self.soft.sync_ends.insert(drone.clone(), until);
-        if let Some(row) = self.rows.drones.change(&drone.0) {
+        if let Some(row) = self.rows.drones.change(drone) {
             row.syncing = Some(Syncing { order, expected: expected.id.clone(), since, until });
         }
-        self.soft.touched.insert(drone.clone());
+        self.soft.view.touch(drone);
         let name = self.drone_name(drone);
         let message = format!("{name} brings its ebuild tree up to date: others of its base have a newer one");
         self.event("control", message, |event| event.drone = Some(name));
@@ -78,7 +78,7 @@ impl Core {
 
     /// Sends the order of a sync that is under way.
     pub(super) fn send_sync(&mut self, drone: &DroneId) {
-        let Some(syncing) = self.rows.drones.get(&drone.0).and_then(|row| row.syncing.clone()) else { return };
+        let Some(syncing) = self.rows.drones.get(drone).and_then(|row| row.syncing.clone()) else { return };
         let expected = TreeState { timestamp: None, id: syncing.expected };
         let job = SyncJob { expected, timeout_ms: self.settings.sync_timeout };
         self.emit(drone, syncing.order, Task::Sync { job });
@@ -87,14 +87,14 @@ impl Core {
     /// The drone has not seen the order yet.
     pub(super) fn resend_sync(&mut self, drone: &DroneId, orders_seen: u64) {
         let unseen = |row: &DroneRow| row.syncing.as_ref().is_some_and(|syncing| syncing.order > orders_seen);
-        if self.rows.drones.get(&drone.0).is_some_and(unseen) {
+        if self.rows.drones.get(drone).is_some_and(unseen) {
             self.send_sync(drone);
         }
     }
 
     pub(crate) fn synced(&mut self, drone: &DroneId, report: SyncReport, reply: ReplyTo) {
         let current = |row: &DroneRow| row.syncing.as_ref().is_some_and(|syncing| syncing.order == report.number);
-        let known = self.rows.drones.get(&drone.0).filter(|row| current(row));
+        let known = self.rows.drones.get(drone).filter(|row| current(row));
         let answer = match known.and_then(|row| row.syncing.clone()) {
             Some(syncing) if report.store_id == *self.store_id() => {
                 self.end_sync(drone, &syncing, &report);
@@ -130,12 +130,12 @@ impl Core {
     /// No sync is under way on a drone any more.
     pub(super) fn forget_sync(&mut self, drone: &DroneId) {
         self.soft.sync_ends.remove(drone);
-        if self.rows.drones.get(&drone.0).is_some_and(|row| row.syncing.is_some())
-            && let Some(row) = self.rows.drones.change(&drone.0)
+        if self.rows.drones.get(drone).is_some_and(|row| row.syncing.is_some())
+            && let Some(row) = self.rows.drones.change(drone)
         {
             row.syncing = None;
-            self.soft.touched.insert(drone.clone());
-            self.soft.assign_due = true;
+            self.soft.view.touch(drone);
+            self.soft.placement.work_may_be_given();
         }
     }
 
@@ -153,7 +153,7 @@ impl Core {
         // who may be told again
         if self.soft.sync_after.values().any(|at| *at <= now) {
             self.soft.sync_after.retain(|_, at| *at > now);
-            self.soft.assign_due = true;
+            self.soft.placement.work_may_be_given();
         }
     }
 

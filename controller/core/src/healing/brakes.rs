@@ -4,8 +4,8 @@ use swarm_protocol::DroneId;
 use swarm_protocol::machine::{DroneType, RebootPolicy};
 use swarm_protocol::order::Rung;
 
+use crate::core::Core;
 use crate::rows::{DroneRow, Incident, NoticeKind};
-use crate::state::Core;
 
 /// Milliseconds.
 pub(super) const DAY: u64 = 24 * 3_600_000;
@@ -30,7 +30,7 @@ pub(super) enum Verdict {
 
 impl Core {
     pub(super) fn verdict(&self, drone: &DroneId, rung: Rung) -> Verdict {
-        let Some(row) = self.rows.drones.get(&drone.0) else { return Verdict::Hold("it is not known".to_owned()) };
+        let Some(row) = self.rows.drones.get(drone) else { return Verdict::Hold("it is not known".to_owned()) };
         if let Some(reason) = self.held_back(row) {
             return Verdict::Hold(reason);
         }
@@ -42,7 +42,7 @@ impl Core {
 
     /// What has come up against an act since it began; a person's own act is held back by the rules for reboots alone.
     pub(super) fn against_going_on(&self, drone: &DroneId, rung: Rung, by_swarm: bool) -> Option<String> {
-        let row = self.rows.drones.get(&drone.0)?;
+        let row = self.rows.drones.get(drone)?;
         let held = by_swarm.then(|| self.held_back(row)).flatten();
         let reboot = || match rung {
             Rung::RebootContainer => self.never_rebooted(row).or_else(|| self.reboot_harms(row)),
@@ -53,7 +53,7 @@ impl Core {
 
     /// A person is told whatever builds and whoever is rebooted, but not of drones a person put aside.
     pub(super) fn alert_verdict(&self, drone: &DroneId) -> Verdict {
-        let held = self.rows.drones.get(&drone.0).and_then(|row| self.held_back(row));
+        let held = self.rows.drones.get(drone).and_then(|row| self.held_back(row));
         held.map_or(Verdict::Go, Verdict::Hold)
     }
 
@@ -83,7 +83,7 @@ impl Core {
         let since = self.now.at.saturating_sub(DAY);
         let limit = self.settings.healing.reboots_per_day;
         let rebooted =
-            self.rows.healing.get(&row.id.0).map_or(0, |row| row.reboots.iter().filter(|at| **at >= since).count());
+            self.rows.healing.get(&row.id).map_or(0, |row| row.reboots.iter().filter(|at| **at >= since).count());
         if rebooted >= limit {
             return Verdict::Never(format!("it was rebooted {rebooted} times within a day, {limit} are allowed"));
         }
@@ -113,7 +113,7 @@ impl Core {
         if row.own_reboot == RebootPolicy::Never {
             return Some("its own configuration forbids it".to_owned());
         }
-        let wishes = self.rows.wishes.get(&row.id.0)?;
+        let wishes = self.rows.wishes.get(&row.id)?;
         if wishes.protected {
             return Some("it is protected".to_owned());
         }
@@ -127,7 +127,7 @@ impl Core {
     }
 
     fn is_rebooting(&self, drone: &DroneId) -> bool {
-        let Some(row) = self.rows.healing.get(&drone.0) else { return false };
+        let Some(row) = self.rows.healing.get(drone) else { return false };
         let waits = |incident: &Incident| incident.level == 3 && self.now.at < incident.wait_until;
         row.is_rebooted() || row.incident.as_ref().is_some_and(waits)
     }
@@ -174,7 +174,7 @@ impl Core {
             return counted;
         }
         for row in self.rows.drones.iter().filter(|row| row.paused.is_none() && row.drained.is_none()) {
-            let handled = self.rows.healing.get(&row.id.0).is_some_and(|healing| healing.level() > 0);
+            let handled = self.rows.healing.get(&row.id).is_some_and(|healing| healing.level() > 0);
             let Some(probe) = self.soft.probes.get(&row.id).filter(|_| !handled) else { continue };
             counted.1 += 1;
             counted.0 += usize::from(probe.misses >= SILENT);

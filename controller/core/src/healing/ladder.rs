@@ -6,10 +6,10 @@ use swarm_protocol::machine::WorkerState;
 use swarm_protocol::order::{EscalationRefusal, Rung};
 
 use super::brakes::Verdict;
-use crate::effect::Effect;
+use crate::core::Core;
+use crate::effect::{Effect, Escalation};
 use crate::input::{PingLoss, RouteOutcome};
 use crate::rows::{Acting, Deed, DeedOutcome, HealingRow, Incident, NoticeKind, Recovered, RouteKind};
-use crate::state::Core;
 
 /// On top of a route's own bound, before an act without an answer is given up; milliseconds.
 const OURS_AFTER: u64 = 5_000;
@@ -27,10 +27,10 @@ impl Core {
     /// Looks at a drone that gave a sign of trouble: opens an incident, goes on with one, or lets it be.
     pub(super) fn look_at(&mut self, drone: &DroneId) {
         self.soft.looked_at += 1;
-        if self.rows.drones.get(&drone.0).is_none() {
+        if self.rows.drones.get(drone).is_none() {
             return;
         }
-        let row = self.rows.healing.get(&drone.0);
+        let row = self.rows.healing.get(drone);
         if let Some(acting) = row.and_then(|row| row.acting.as_ref()) {
             // whoever should have told us what became of it has not
             let (until, generation) = (acting.until, acting.generation);
@@ -46,9 +46,9 @@ impl Core {
 
     /// `None`: nothing is wrong with it. Inside: when it is looked at, should no sign come before.
     pub(super) fn next_look_at(&self, drone: &DroneId) -> Option<Option<u64>> {
-        self.rows.drones.get(&drone.0)?;
+        self.rows.drones.get(drone)?;
         let (probe, rules) = (self.soft.probes.get(drone), &self.settings.healing);
-        let row = self.rows.healing.get(&drone.0);
+        let row = self.rows.healing.get(drone);
         if let Some(acting) = row.and_then(|row| row.acting.as_ref()) {
             return Some(Some(acting.until));
         }
@@ -111,13 +111,13 @@ impl Core {
         });
         let name = self.drone_name(drone);
         self.drone_event("warn", drone, format!("{name} is unhealthy: {why}{flapping}"));
-        self.soft.touched.insert(drone.clone());
+        self.soft.view.touch(drone);
         self.climb(drone);
     }
 
     /// The next rung, if it is time and nothing holds it back.
     fn climb(&mut self, drone: &DroneId) {
-        let Some(row) = self.rows.healing.get(&drone.0).cloned() else { return };
+        let Some(row) = self.rows.healing.get(drone).cloned() else { return };
         let Some(incident) = &row.incident else { return };
         if incident.level >= ALERTED {
             return self.repeat_alert(drone, &row);
@@ -151,7 +151,7 @@ impl Core {
 
     /// Says once why nothing is done.
     fn hold(&mut self, drone: &DroneId, reason: &str) {
-        let said = self.rows.healing.get(&drone.0).and_then(|row| row.incident.as_ref()?.held.as_deref());
+        let said = self.rows.healing.get(drone).and_then(|row| row.incident.as_ref()?.held.as_deref());
         if said == Some(reason) {
             return;
         }
@@ -161,8 +161,7 @@ impl Core {
     }
 
     fn unhold(&mut self, drone: &DroneId) {
-        let held =
-            self.rows.healing.get(&drone.0).and_then(|row| row.incident.as_ref()).is_some_and(|i| i.held.is_some());
+        let held = self.rows.healing.get(drone).and_then(|row| row.incident.as_ref()).is_some_and(|i| i.held.is_some());
         if held {
             self.change_incident(drone, |incident| incident.held = None);
         }
@@ -204,17 +203,20 @@ impl Core {
         let generation = row.generation;
         (acting.generation, acting.until) = (generation, self.now.at + within + OURS_AFTER);
         self.rows.healing.put(row);
-        self.soft.touched.insert(drone.clone());
+        self.soft.view.touch(drone);
         let reason = reason.to_owned();
-        self.effects.push(Effect::Escalate { drone: drone.clone(), generation, rung, reason, route, within });
+        let drone = drone.clone();
+        self.effects.push(Effect::Escalate(Escalation { drone, generation, rung, reason, route, within }));
     }
 
     pub(crate) fn escalated(&mut self, drone: &DroneId, generation: u64, outcome: RouteOutcome) {
-        let rebooting = |core: &Self| core.rows.healing.get(&drone.0).is_some_and(HealingRow::is_rebooted);
+        let rebooting = |core: &Self| core.rows.healing.get(drone).is_some_and(HealingRow::is_rebooted);
         let before = rebooting(self);
         self.take_outcome(drone, generation, outcome);
         // it gets work again
-        self.soft.assign_due |= before && !rebooting(self);
+        if before && !rebooting(self) {
+            self.soft.placement.work_may_be_given();
+        }
         self.look_again(drone);
     }
 
@@ -280,7 +282,7 @@ impl Core {
 
     /// An act is not tried by its further routes. Its level is not reached: it comes again when nothing holds it back.
     fn broken_off(&mut self, drone: &DroneId, rung: Rung, reason: &str) {
-        self.soft.touched.insert(drone.clone());
+        self.soft.view.touch(drone);
         if self.healing_row(drone).incident.is_some() {
             return self.hold(drone, reason);
         }
@@ -306,7 +308,7 @@ impl Core {
             }
         }
         self.rows.healing.put(row);
-        self.soft.touched.insert(drone.clone());
+        self.soft.view.touch(drone);
         self.drone_event("escalate", drone, text);
     }
 
@@ -325,7 +327,7 @@ impl Core {
             incident.wait_until = self.now.at + wait;
         }
         self.rows.healing.put(row);
-        self.soft.touched.insert(drone.clone());
+        self.soft.view.touch(drone);
         if !done {
             let name = self.drone_name(drone);
             let text = format!("{} of {name} could not be done by any route", acting.rung.name());
@@ -393,8 +395,8 @@ impl Core {
         row.recovered = Some(Recovered { at: self.now.at, level: incident.level, took_ms });
         let number = row.incidents;
         self.rows.healing.put(row);
-        self.soft.touched.insert(drone.clone());
-        self.soft.assign_due = true;
+        self.soft.view.touch(drone);
+        self.soft.placement.work_may_be_given();
         let name = self.drone_name(drone);
         let by = match incident.deeds.iter().rev().find(|deed| deed.outcome == DeedOutcome::Done) {
             Some(deed) => format!("after {} by {}", deed.rung.name(), deed.route.name()),
@@ -458,15 +460,15 @@ impl Core {
     }
 
     pub(super) fn change_incident(&mut self, drone: &DroneId, change: impl FnOnce(&mut Incident)) {
-        if let Some(incident) = self.rows.healing.change(&drone.0).and_then(|row| row.incident.as_mut()) {
+        if let Some(incident) = self.rows.healing.change(drone).and_then(|row| row.incident.as_mut()) {
             change(incident);
         }
-        self.soft.touched.insert(drone.clone());
+        self.soft.view.touch(drone);
     }
 
     pub(super) fn healing_row(&self, drone: &DroneId) -> HealingRow {
         let fresh = || HealingRow { drone: drone.clone(), ..HealingRow::default() };
-        self.rows.healing.get(&drone.0).cloned().unwrap_or_else(fresh)
+        self.rows.healing.get(drone).cloned().unwrap_or_else(fresh)
     }
 
     pub(super) fn drone_event(&mut self, kind: &str, drone: &DroneId, message: String) {

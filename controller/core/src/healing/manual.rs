@@ -5,10 +5,10 @@ use swarm_protocol::machine::DroneType;
 use swarm_protocol::order::Rung;
 
 use super::brakes::Verdict;
+use crate::core::Core;
 use crate::effect::{Done, Healed, Refusal, RefusalKind};
 use crate::input::{DroneWishes, HealAction};
 use crate::rows::WishesRow;
-use crate::state::Core;
 
 /// Longest text of a wish.
 const MAX_WISH: usize = 1_000;
@@ -49,17 +49,17 @@ impl Core {
             (probe.misses, probe.good, probe.worker_bad) = (0, 0, None);
         }
         self.look_again(drone);
-        self.soft.assign_due = true;
-        self.soft.touched.insert(drone.clone());
+        self.soft.placement.work_may_be_given();
+        self.soft.view.touch(drone);
         let name = self.drone_name(drone);
         self.drone_event("control", drone, format!("{actor} reset {name} from level {level} to 0"));
     }
 
     fn set_type(&mut self, actor: &str, drone: &DroneId, kind: Option<DroneType>) {
-        if let Some(row) = self.rows.drones.change(&drone.0) {
+        if let Some(row) = self.rows.drones.change(drone) {
             row.type_override = kind;
         }
-        self.soft.touched.insert(drone.clone());
+        self.soft.view.touch(drone);
         let name = self.drone_name(drone);
         let word = kind.map_or("what it says itself", DroneType::name);
         self.drone_event("control", drone, format!("{actor} set the type of {name} to {word}"));
@@ -74,7 +74,7 @@ impl Core {
             return Err(conflict(format!("{doing} of {name} is under way"), "wait for it to end"));
         }
         if rung == Rung::RebootContainer
-            && let Some(row) = self.rows.drones.get(&drone.0)
+            && let Some(row) = self.rows.drones.get(drone)
         {
             match self.reboot_verdict(row) {
                 Verdict::Go => {}
@@ -93,7 +93,7 @@ impl Core {
     pub(crate) fn wish(&mut self, actor: &str, drone: &str, wishes: DroneWishes) -> Result<Done, Refusal> {
         let id = self.find_drone(drone)?;
         let fresh = || WishesRow { drone: id.clone(), ..WishesRow::default() };
-        let mut row = self.rows.wishes.get(&id.0).cloned().unwrap_or_else(fresh);
+        let mut row = self.rows.wishes.get(&id).cloned().unwrap_or_else(fresh);
         let before = row.clone();
         row.protected = wishes.protected.unwrap_or(row.protected);
         row.auto_reboot = wishes.auto_reboot.unwrap_or(row.auto_reboot);
@@ -124,7 +124,7 @@ impl Core {
         if row != before {
             row.updated_at = self.now.wall;
             self.rows.wishes.put(row);
-            self.soft.touched.insert(id.clone());
+            self.soft.view.touch(&id);
             self.drone_event("control", &id, format!("{actor} changed what is wished for {name}"));
         }
         if keys_given {

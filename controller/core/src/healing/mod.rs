@@ -19,7 +19,7 @@ pub use probe::Latency;
 pub(crate) use probe::Probe;
 use swarm_protocol::DroneId;
 
-use crate::state::Core;
+use crate::core::Core;
 
 /// How often a held or open incident is looked at again, milliseconds.
 const LOOK: u64 = 1_000;
@@ -104,8 +104,8 @@ impl Core {
         if let Some(probe) = self.soft.probes.remove(drone) {
             self.soft.pings_due.remove(&(probe.next_at, drone.clone()));
         }
-        self.rows.healing.remove(&drone.0);
-        self.rows.wishes.remove(&drone.0);
+        self.rows.healing.remove(drone);
+        self.rows.wishes.remove(drone);
         self.soft.rebooting.remove(drone);
         self.look_again(drone);
     }

@@ -4,14 +4,14 @@ use swarm_protocol::DroneId;
 use swarm_protocol::machine::RebootPolicy;
 use swarm_protocol::order::Rung;
 
+use crate::core::Core;
 use crate::effect::Route;
-use crate::state::Core;
 
 impl Core {
     /// Every way that is open for a rung.
     pub(super) fn routes(&self, drone: &DroneId, rung: Rung) -> Vec<Route> {
-        let Some(row) = self.rows.drones.get(&drone.0) else { return Vec::new() };
-        let wishes = self.rows.wishes.get(&drone.0);
+        let Some(row) = self.rows.drones.get(drone) else { return Vec::new() };
+        let wishes = self.rows.wishes.get(drone);
         let mut routes = vec![Route::Bus {}];
         if let Some((wishes, user)) = wishes.and_then(|wishes| Some((wishes, wishes.ssh_user.clone()?))) {
             routes.push(Route::Ssh {

@@ -3,8 +3,8 @@
 
 use swarm_protocol::DroneId;
 
+use crate::core::Core;
 use crate::rows::NoticeKind;
-use crate::state::Core;
 
 /// Keys kept of one drone; an SSH server has three or four.
 const MAX_KEYS: usize = 8;
@@ -14,8 +14,8 @@ const MAX_KEY: usize = 4_096;
 impl Core {
     /// The keys that count: the operator's, else those it joined with.
     pub(super) fn host_keys(&self, drone: &DroneId) -> Vec<String> {
-        let given = self.rows.wishes.get(&drone.0).and_then(|wishes| wishes.ssh_host_keys.clone());
-        given.unwrap_or_else(|| self.rows.drones.get(&drone.0).map(|row| row.ssh_host_keys.clone()).unwrap_or_default())
+        let given = self.rows.wishes.get(drone).and_then(|wishes| wishes.ssh_host_keys.clone());
+        given.unwrap_or_else(|| self.rows.drones.get(drone).map(|row| row.ssh_host_keys.clone()).unwrap_or_default())
     }
 
     /// What a drone says of its keys in a hello. The first ones are pinned.
@@ -25,11 +25,11 @@ impl Core {
         let name = self.drone_name(drone);
         let offered =
             if !named.is_empty() && !known.is_empty() && !fit(&known, &named) { named.clone() } else { Vec::new() };
-        let Some(row) = self.rows.drones.get(&drone.0) else { return };
+        let Some(row) = self.rows.drones.get(drone) else { return };
         if known.is_empty() && !named.is_empty() {
             let types: Vec<&str> = named.iter().filter_map(|key| key.split(' ').next()).collect();
             let text = format!("the SSH host keys of {name} are known from now on: {}", types.join(", "));
-            if let Some(row) = self.rows.drones.change(&drone.0) {
+            if let Some(row) = self.rows.drones.change(drone) {
                 row.ssh_host_keys = named;
             }
             return self.drone_event("audit", drone, text);
@@ -38,7 +38,7 @@ impl Core {
             return;
         }
         let changed = !offered.is_empty();
-        if let Some(row) = self.rows.drones.change(&drone.0) {
+        if let Some(row) = self.rows.drones.change(drone) {
             row.ssh_host_keys_offered = offered;
         }
         if changed {
@@ -50,7 +50,7 @@ impl Core {
 
     /// The operator gave keys, or took theirs back.
     pub(super) fn given_host_keys(&mut self, actor: &str, drone: &DroneId) {
-        if let Some(row) = self.rows.drones.change(&drone.0) {
+        if let Some(row) = self.rows.drones.change(drone) {
             row.ssh_host_keys_offered.clear();
         }
         self.trust(drone, &format!("{actor} gave the keys it is known by"));
@@ -63,7 +63,7 @@ impl Core {
             return;
         }
         self.rows.healing.put(row);
-        self.soft.touched.insert(drone.clone());
+        self.soft.view.touch(drone);
         let name = self.drone_name(drone);
         let subject = format!("the SSH host key of {name} is another than the one it is known by");
         self.drone_event("alert", drone, format!("{subject}: {what}"));
@@ -82,7 +82,7 @@ impl Core {
             return;
         }
         self.rows.healing.put(row);
-        self.soft.touched.insert(drone.clone());
+        self.soft.view.touch(drone);
         let subject = format!("the SSH host key of {} is known again: {why}", self.drone_name(drone));
         self.drone_event("heal", drone, subject.clone());
         self.notify(&host_key(drone), NoticeKind::Resolved, subject, String::new());

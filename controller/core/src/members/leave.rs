@@ -3,9 +3,9 @@
 
 use swarm_protocol::DroneId;
 
+use crate::core::Core;
 use crate::effect::{Done, Refusal, RefusalKind};
 use crate::rows::{Cancelling, MemberOrigin, MemberRole, MemberRow, Standing};
-use crate::state::Core;
 use crate::view::Presence;
 
 impl Core {
@@ -23,7 +23,7 @@ impl Core {
     /// Forgets a drone that is offline. Its key is let in no more, until it is invited or the configuration names it anew.
     pub(crate) fn forget_drone(&mut self, actor: &str, name: &str) -> Result<Done, Refusal> {
         let (id, name) = self.find_member(name)?;
-        let seen = self.rows.drones.get(&id.0).is_some();
+        let seen = self.rows.drones.get(&id).is_some();
         if seen && self.in_grace() && !self.soft.pulses.contains_key(&id) {
             return Err(Refusal {
                 kind: RefusalKind::Conflict,
@@ -90,21 +90,19 @@ impl Core {
         for build in self.held_by(id) {
             self.build_event("reclaim", build, format!("{actor} {verb} {name}, which had it"), Some(name.to_owned()));
             // what a person wanted of it meanwhile still holds
-            let wanted = self.rows.builds.get(&build.0).and_then(|row| row.assignment()?.cancelling.clone());
+            let wanted = self.rows.builds.get(&build).and_then(|row| row.assignment()?.cancelling.clone());
             self.after_cancel(build, wanted.unwrap_or(Cancelling::Return {}));
         }
-        self.rows.drones.remove(&id.0);
+        self.rows.drones.remove(id);
         self.soft.pulses.remove(id);
         self.soft.complaints.remove(id);
-        self.soft.vain.remove(id);
         self.soft.sync_after.remove(id);
         self.soft.sync_ends.remove(id);
-        self.soft.with_lines.remove(id);
         self.soft.held.remove(id);
-        self.soft.views.remove(id);
-        self.soft.touched.remove(id);
+        self.soft.placement.forget(id);
+        self.soft.view.forget(id);
         self.forget_healing(id);
-        self.soft.assign_due = true;
+        self.soft.placement.work_may_be_given();
     }
 
     fn strike(&mut self, id: &DroneId, name: &str, standing: Standing) {

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use swarm_protocol::{Attempt, BuildId, DroneId};
 
 use super::score::{Standing, total};
+use crate::core::Core;
 use crate::queue::Place;
 use crate::rows::{Assignment, BlockedBy, BuildRow, BuildState, DroneRow, Sweep};
-use crate::state::Core;
 
 /// A drone with room for so many orders.
 #[derive(Debug, Clone)]
@@ -31,7 +31,7 @@ impl Core {
             return;
         }
         // most inputs come when there is nothing to give, and the fleet may be large
-        if self.soft.graph.has_ready() || !self.soft.with_lines.is_empty() {
+        if self.soft.graph.has_ready() || self.soft.placement.has_lines() {
             for (place, drones) in self.able_drones(false) {
                 let idle = self.give_out(&place, self.seats(&drones, |core, row| core.free_slots(row)));
                 self.give_out(&place, self.seats(&drones, |core, row| core.free_places(row)));
@@ -67,7 +67,7 @@ impl Core {
 
     /// Seats, the highest score first.
     fn seats(&self, drones: &[DroneId], room: impl Fn(&Self, &DroneRow) -> usize) -> Vec<Seat> {
-        let rows = drones.iter().filter_map(|drone| self.rows.drones.get(&drone.0));
+        let rows = drones.iter().filter_map(|drone| self.rows.drones.get(drone));
         let free = rows.map(|row| (row, room(self, row))).filter(|(_, room)| *room > 0);
         let seat = |(row, room): (&DroneRow, usize)| Seat { drone: row.id.clone(), room, standing: self.standing(row) };
         let mut seats: Vec<Seat> = free.map(seat).collect();
@@ -92,7 +92,7 @@ impl Core {
     /// Gives out the line of a place to these seats; returns those that have room left, since nothing in the line is for them.
     fn give_out(&mut self, place: &Place, seats: Vec<Seat>) -> Vec<Seat> {
         let grown = self.soft.graph.grown(place);
-        let in_vain = |seat: &Seat| self.soft.vain.get(&seat.drone).is_some_and(|seen| *seen >= grown);
+        let in_vain = |seat: &Seat| self.soft.placement.is_in_vain(&seat.drone, grown);
         let (vain, mut seats): (Vec<Seat>, Vec<Seat>) = seats.into_iter().partition(in_vain);
         let mut last = None;
         while !seats.is_empty() {
@@ -103,7 +103,7 @@ impl Core {
             self.renew_seat(&mut seats, at);
         }
         for seat in &seats {
-            self.soft.vain.insert(seat.drone.clone(), grown);
+            self.soft.placement.asked_in_vain(&seat.drone, grown);
         }
         seats.extend(vain);
         seats
@@ -113,7 +113,7 @@ impl Core {
     fn renew_seat(&self, seats: &mut Vec<Seat>, at: usize) {
         let mut seat = seats.remove(at);
         seat.room -= 1;
-        let Some(row) = self.rows.drones.get(&seat.drone.0) else { return };
+        let Some(row) = self.rows.drones.get(&seat.drone) else { return };
         if seat.room == 0 || self.free_slots(row) + self.free_places(row) == 0 {
             return;
         }
@@ -124,12 +124,12 @@ impl Core {
 
     /// The best of the seats for an entry, if any may build it.
     fn best(&mut self, id: BuildId, seats: &[Seat]) -> Option<usize> {
-        let build = self.rows.builds.get(&id.0)?;
+        let build = self.rows.builds.get(&id)?;
         let want = self.want(build);
         let steps = std::cell::Cell::new(0);
         let fits = |at: &usize| {
             steps.set(steps.get() + 1);
-            self.rows.drones.get(&seats[*at].drone.0).is_some_and(|row| self.is_fit(row, &want))
+            self.rows.drones.get(&seats[*at].drone).is_some_and(|row| self.is_fit(row, &want))
         };
         let mut able: Vec<usize> = (0..seats.len()).filter(fits).take(COMPARED).collect();
         if let Some(rest) = able.last().filter(|_| able.len() == COMPARED).map(|last| last + 1..seats.len()) {
@@ -138,18 +138,18 @@ impl Core {
             able.extend(rest.filter(built).filter(fits));
         }
         let total = |at: &usize| {
-            let row = self.rows.drones.get(&seats[*at].drone.0)?;
+            let row = self.rows.drones.get(&seats[*at].drone)?;
             Some((total(row, seats[*at].standing, &want), std::cmp::Reverse(&row.name)))
         };
         let best = able.into_iter().max_by_key(total);
-        self.soft.candidates += steps.get();
+        self.soft.placement.looked_at(steps.get());
         best
     }
 
     pub(super) fn give(&mut self, id: BuildId, drone: &DroneId) {
         let order = self.next_order(drone);
         let disk_free = self.soft.pulses.get(drone).map_or(0, |pulse| pulse.vitals.disk_build_free);
-        let Some(row) = self.rows.builds.change(&id.0) else { return };
+        let Some(row) = self.rows.builds.change(&id) else { return };
         row.attempt = Attempt(row.attempt.0 + 1);
         let atom = row.atom();
         let sweep = match &row.state {

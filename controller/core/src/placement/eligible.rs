@@ -5,9 +5,9 @@ use swarm_protocol::machine::WorkerState;
 use swarm_protocol::report::FailureClass;
 
 use super::score::Want;
+use crate::core::Core;
 use crate::fleet::Pulse;
 use crate::rows::{BlockedBy, BuildRow, BuildState, Culprit, DroneRow, Fact, FailureMark, HealingRow};
-use crate::state::Core;
 use crate::view::Presence;
 
 /// A named condition.
@@ -126,7 +126,7 @@ type Say<'a> = dyn FnMut(Rule, &dyn Fn() -> String) + 'a;
 impl Core {
     /// Everything that speaks against giving a drone any work at all.
     pub(crate) fn against_drone(&self, drone: &DroneId) -> Vec<Reason> {
-        let Some(row) = self.rows.drones.get(&drone.0) else { return Vec::new() };
+        let Some(row) = self.rows.drones.get(drone) else { return Vec::new() };
         let mut against = Vec::new();
         self.check_drone(row, &mut |rule, text| against.push(Reason { rule, text: text() }));
         against
@@ -168,7 +168,7 @@ impl Core {
         if let Some(trouble) = worker_trouble(row, pulse) {
             say(Rule::WorkerReady, &|| trouble.to_owned());
         }
-        let healing = self.rows.healing.get(&row.id.0);
+        let healing = self.rows.healing.get(&row.id);
         if let Some(incident) = healing.and_then(|row| row.incident.as_ref()) {
             say(Rule::Healthy, &|| format!("unhealthy: {}", incident.why));
         }

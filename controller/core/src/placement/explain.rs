@@ -4,9 +4,9 @@ use swarm_protocol::{BuildId, DroneId, SessionId};
 
 use super::eligible::Reason;
 use super::score::Points;
+use crate::core::Core;
 use crate::effect::Refusal;
 use crate::rows::{BlockedBy, BuildRow, BuildState, Cancelling, Outcome, PlanState};
-use crate::state::Core;
 
 /// Why a package stands where it stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,13 +75,13 @@ impl Core {
     }
 
     fn explain(&self, id: BuildId) -> Option<Explanation> {
-        let build = self.rows.builds.get(&id.0)?;
+        let build = self.rows.builds.get(&id)?;
         let planning = matches!(build.state, BuildState::Planning { .. });
         let waiting_for: Vec<WaitingFor> = self
             .soft
             .graph
             .unmet(id)
-            .filter_map(|need| self.rows.builds.get(&need.0))
+            .filter_map(|need| self.rows.builds.get(&need))
             .map(|need| WaitingFor { build: need.id, package: need.atom(), state: need.state.name() })
             .collect();
         let drones: Vec<DroneExplanation> = self
@@ -124,7 +124,7 @@ impl Core {
     fn summary(&self, build: &BuildRow, waiting_for: &[WaitingFor], drones: &[DroneExplanation]) -> String {
         let able = drones.iter().filter(|drone| drone.against.is_empty()).count();
         match &build.state {
-            BuildState::Planning { plan } => match self.rows.plans.get(&plan.0).map(|plan| &plan.state) {
+            BuildState::Planning { plan } => match self.rows.plans.get(plan).map(|plan| &plan.state) {
                 Some(PlanState::Sent { drone, .. }) => format!("{} is planning it", self.drone_name(drone)),
                 _ if able == 0 => "waiting for a planner: no drone of its build profile is online".to_owned(),
                 _ => "waiting for a planner".to_owned(),

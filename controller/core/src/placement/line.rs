@@ -8,8 +8,8 @@ use swarm_protocol::{BuildId, DroneId};
 
 use super::assign::Seat;
 use super::eligible::facts;
+use crate::core::Core;
 use crate::rows::{Assignment, BuildRow, Cancelling, DroneRow};
-use crate::state::Core;
 
 /// Idle drones for which nothing was found at a time, before the others are left for the next time.
 const TRIES: usize = 32;
@@ -19,10 +19,10 @@ impl Core {
     /// upload, while the swarm is paused, or with a tree or base that moved since.
     pub(super) fn recall(&mut self) {
         let paused = self.meta().paused.is_some();
-        let moved = std::mem::take(&mut self.soft.moved_homes);
+        let moved = self.soft.placement.take_moved();
         let mut recalled = Vec::new();
         let held = self.soft.held.iter().filter(|(_, builds)| !builds.is_empty());
-        for row in held.filter_map(|(drone, _)| self.rows.drones.get(&drone.0)) {
+        for row in held.filter_map(|(drone, _)| self.rows.drones.get(drone)) {
             let kept = paused || facts(row).next().is_some();
             if !kept && !moved.contains(&row.id) {
                 continue;
@@ -43,7 +43,7 @@ impl Core {
             .get(drone)
             .into_iter()
             .flatten()
-            .filter_map(|id| self.rows.builds.get(&id.0))
+            .filter_map(|id| self.rows.builds.get(id))
             .filter(|build| build.assignment().is_some_and(|a| !a.has_begun()))
             .collect();
         waiting.sort_by_key(|build| build.assignment().map(|a| a.order));
@@ -79,7 +79,7 @@ impl Core {
     }
 
     fn move_to(&mut self, id: BuildId, idle: &DroneId) {
-        let Some(row) = self.rows.builds.change(&id.0) else { return };
+        let Some(row) = self.rows.builds.change(&id) else { return };
         row.moved = true;
         let holder = row.assignment().map(|assignment| assignment.drone.clone());
         let from = holder.map_or_else(String::new, |drone| self.drone_name(&drone));
@@ -91,7 +91,7 @@ impl Core {
     /// Drones from whose lines something may be taken, the longest line first.
     fn holders(&self, drones: &[DroneId], idle: &DroneId) -> Vec<DroneId> {
         let others = drones.iter().filter(|drone| *drone != idle);
-        let rows = others.filter(|drone| self.held_count(drone) > 0).filter_map(|drone| self.rows.drones.get(&drone.0));
+        let rows = others.filter(|drone| self.held_count(drone) > 0).filter_map(|drone| self.rows.drones.get(drone));
         let lines = rows.map(|row| (self.in_line(row), row));
         let long = |(count, row): &(usize, &DroneRow)| *count > 1 || (*count == 1 && self.is_stuck(row));
         let mut holders: Vec<(Reverse<usize>, DroneId)> =
@@ -102,9 +102,9 @@ impl Core {
 
     /// What a drone that has nothing to do may be given of what waits with these.
     fn movable(&mut self, idle: &DroneId, holders: &[DroneId]) -> Option<BuildId> {
-        let row = self.rows.drones.get(&idle.0)?;
+        let row = self.rows.drones.get(idle)?;
         let mut steps = 0;
-        let found = holders.iter().filter_map(|holder| self.rows.drones.get(&holder.0)).find_map(|holder| {
+        let found = holders.iter().filter_map(|holder| self.rows.drones.get(holder)).find_map(|holder| {
             let mut waiting: Vec<&BuildRow> = self.unbegun(&holder.id).collect();
             steps += waiting.len() as u64;
             // what is about to fill a slot of its own drone stays
@@ -118,7 +118,7 @@ impl Core {
             };
             waiting.into_iter().rev().find(fits).map(|build| build.id)
         });
-        self.soft.candidates += steps;
+        self.soft.placement.looked_at(steps);
         found
     }
 
@@ -147,7 +147,7 @@ impl Core {
 
     /// What runs on a drone, and for how long, milliseconds.
     fn begun(&self, drone: &DroneId) -> Vec<(&BuildRow, u64)> {
-        let held = self.soft.held.get(drone).into_iter().flatten().filter_map(|id| self.rows.builds.get(&id.0));
+        let held = self.soft.held.get(drone).into_iter().flatten().filter_map(|id| self.rows.builds.get(id));
         held.filter_map(|build| Some((build, self.elapsed_ms(build, build.assignment()?)?))).collect()
     }
 

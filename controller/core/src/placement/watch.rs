@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use swarm_protocol::BuildId;
+use swarm_protocol::{BuildId, PlanId};
 
 /// What waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,7 +11,7 @@ pub(crate) enum Subject {
     /// An entry, for a drone to build it.
     Entry(BuildId),
     /// A plan, for a drone to make it.
-    Plan(u64),
+    Plan(PlanId),
 }
 
 /// What the last look found.

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use swarm_protocol::{BuildId, DroneId};
 
+use crate::core::Core;
 use crate::effect::{Done, Effect, Refusal, RefusalKind};
 use crate::input::{ConfigChange, Control, DroneAction};
 use crate::rows::{Assignment, BlockedBy, BuildState, Cancelling, ConfigRow, Fact};
-use crate::state::Core;
 use crate::view::Presence;
 
 impl Core {
@@ -42,7 +42,7 @@ impl Core {
         if news {
             self.meta_mut().paused = Some(fact);
             // what waits in drones' lines is asked back
-            self.soft.assign_due = true;
+            self.soft.placement.work_may_be_given();
             self.event("control", format!("{actor} paused the swarm"), |_| {});
         }
         Done { touched: u64::from(news), what: Vec::new() }
@@ -52,7 +52,7 @@ impl Core {
         let news = self.meta().paused.is_some();
         if news {
             self.meta_mut().paused = None;
-            self.soft.assign_due = true;
+            self.soft.placement.work_may_be_given();
             self.event("control", format!("{actor} resumed the swarm"), |_| {});
         }
         Done { touched: u64::from(news), what: Vec::new() }
@@ -75,7 +75,7 @@ impl Core {
         };
         let mut done = Done { touched: 0, what: Vec::new() };
         for id in self.named(package)? {
-            let Some(row) = self.rows.builds.get(&id.0) else { continue };
+            let Some(row) = self.rows.builds.get(&id) else { continue };
             let atom = row.atom();
             match &row.state {
                 BuildState::Received { .. } | BuildState::Blocked { by: BlockedBy::Person { .. }, .. } => continue,
@@ -93,8 +93,8 @@ impl Core {
     }
 
     pub(crate) fn block_by_person(&mut self, id: BuildId, actor: &str) {
-        if let Some(BuildState::Planning { plan }) = self.rows.builds.get(&id.0).map(|row| &row.state) {
-            let plan = plan.0;
+        if let Some(BuildState::Planning { plan }) = self.rows.builds.get(&id).map(|row| &row.state) {
+            let plan = *plan;
             self.drop_from_plan(plan, id);
         }
         self.build_event("blocked", id, format!("{actor} blocked it"), None);
@@ -116,7 +116,7 @@ impl Core {
         let ids = self.scope(package)?;
         let mut done = self.renew(&ids, |state| if package.is_some() { picked(state) } else { blocked_only(state) });
         for id in ids {
-            let Some(row) = self.rows.builds.get(&id.0) else { continue };
+            let Some(row) = self.rows.builds.get(&id) else { continue };
             let Some(assignment) = row.assignment() else { continue };
             let blocking = matches!(assignment.cancelling, Some(Cancelling::Block { .. }));
             if !blocking && assignment.sweep.is_none() {
@@ -140,7 +140,7 @@ impl Core {
     fn renew(&mut self, ids: &[BuildId], picked: impl Fn(&BuildState) -> bool) -> Done {
         let mut done = Done { touched: 0, what: Vec::new() };
         for id in ids {
-            let Some(row) = self.rows.builds.get(&id.0).filter(|row| picked(&row.state)) else { continue };
+            let Some(row) = self.rows.builds.get(id).filter(|row| picked(&row.state)) else { continue };
             done.touched += 1;
             done.what.push(row.atom());
             self.start_anew(*id);
@@ -155,7 +155,7 @@ impl Core {
     }
 
     fn clear_marks(&mut self, id: BuildId) {
-        if let Some(row) = self.rows.builds.change(&id.0) {
+        if let Some(row) = self.rows.builds.change(&id) {
             row.marks.clear();
             row.auto_retries = 0;
         }
@@ -183,7 +183,7 @@ impl Core {
     fn reclaim(&mut self, actor: &str, package: Option<&str>, drone: Option<DroneId>) -> Result<Done, Refusal> {
         let mut done = Done { touched: 0, what: Vec::new() };
         for (who, id) in self.held_of(package, drone.as_ref())? {
-            let Some(row) = self.rows.builds.get(&id.0) else { continue };
+            let Some(row) = self.rows.builds.get(&id) else { continue };
             let offline = self.soft.pulses.get(&who).is_none_or(|pulse| pulse.presence == Presence::Offline);
             let chosen = offline || drone.is_some() || package.is_some();
             if !chosen || row.assignment().is_some_and(Assignment::is_ending) {
@@ -208,7 +208,7 @@ impl Core {
     fn rebalance(&mut self, actor: &str, package: Option<&str>, drone: Option<DroneId>) -> Result<Done, Refusal> {
         let mut done = Done { touched: 0, what: Vec::new() };
         for (_, id) in self.held_of(package, drone.as_ref())? {
-            let Some(row) = self.rows.builds.get(&id.0) else { continue };
+            let Some(row) = self.rows.builds.get(&id) else { continue };
             if row.assignment().is_some_and(|a| a.has_begun() || a.cancelling.is_some()) {
                 continue;
             }
@@ -231,12 +231,12 @@ impl Core {
             .filter(|id| drone.as_ref().is_none_or(|d| d == id))
             .collect();
         for id in ids {
-            let Some(row) = self.rows.drones.get(&id.0) else { continue };
+            let Some(row) = self.rows.drones.get(&id) else { continue };
             if (row.grounded.is_none() || !grounded) && row.upload_impaired.is_none() {
                 continue;
             }
             let name = row.name.clone();
-            if let Some(row) = self.rows.drones.change(&id.0) {
+            if let Some(row) = self.rows.drones.change(&id) {
                 row.upload_impaired = None;
                 row.streaks.uploads = 0;
                 if grounded {
@@ -244,8 +244,8 @@ impl Core {
                     row.streaks.failures = 0;
                 }
             }
-            self.soft.touched.insert(id);
-            self.soft.assign_due = true;
+            self.soft.view.touch(&id);
+            self.soft.placement.work_may_be_given();
             self.event("control", format!("{actor} released {name}"), |event| event.drone = Some(name.clone()));
             done.touched += 1;
             done.what.push(name);
@@ -260,7 +260,7 @@ impl Core {
             self.renew(&ids, |state| matches!(state, BuildState::Blocked { .. } | BuildState::Failed { .. }));
         if all {
             for id in &ids {
-                let Some(row) = self.rows.builds.get(&id.0) else { continue };
+                let Some(row) = self.rows.builds.get(id) else { continue };
                 let atom = row.atom();
                 match &row.state {
                     // what a person is blocking or removing stays so
@@ -286,13 +286,13 @@ impl Core {
         let ids: BTreeSet<BuildId> = self.scope(package)?.into_iter().collect();
         let mut done = Done { touched: 0, what: Vec::new() };
         for id in ids {
-            let Some(row) = self.rows.builds.get(&id.0).filter(|row| !row.marks.is_empty()) else { continue };
+            let Some(row) = self.rows.builds.get(&id).filter(|row| !row.marks.is_empty()) else { continue };
             done.touched += 1;
             done.what.push(row.atom());
             self.clear_marks(id);
         }
-        self.soft.assign_due = true;
-        self.soft.vain.clear();
+        self.soft.placement.work_may_be_given();
+        self.soft.placement.ask_all_again();
         self.say(actor, "control", "cleared the failures of", &done);
         Ok(done)
     }
@@ -304,7 +304,7 @@ impl Core {
         for name in names {
             self.rows.stats.remove(&name);
         }
-        self.soft.touched = self.rows.drones.iter().map(|row| row.id.clone()).collect();
+        self.soft.view.touch_all(self.rows.drones.iter().map(|row| row.id.clone()));
         self.effects.push(Effect::TrimHistory { up_to });
         self.event("control", format!("{actor} cleared the history"), |_| {});
         Done { touched, what: Vec::new() }
@@ -325,7 +325,7 @@ impl Core {
         self.settings = settings;
         self.look_ahead();
         // what was too little or too late a moment ago may be enough now
-        self.soft.assign_due = true;
+        self.soft.placement.work_may_be_given();
         self.event("audit", format!("{actor} changed {key} from {before} to {after}"), |event| {
             for (name, value) in [("actor", actor), ("key", &key), ("before", &before), ("after", &after)] {
                 event.details.insert(name.to_owned(), value.to_owned());
@@ -356,7 +356,7 @@ impl Core {
             Some(Fact { by: actor.to_owned(), reason: reason.to_owned(), since: self.now.wall, until: None })
         };
         let (paused, draining) = (fact("paused by a person"), fact("drained by a person"));
-        let Some(row) = self.rows.drones.change(&id.0) else { return Ok(Done { touched: 0, what: Vec::new() }) };
+        let Some(row) = self.rows.drones.change(&id) else { return Ok(Done { touched: 0, what: Vec::new() }) };
         let verb = match action {
             DroneAction::Pause => {
                 row.paused = paused;
@@ -374,8 +374,8 @@ impl Core {
             }
             DroneAction::Forget | DroneAction::Revoke => unreachable!("handled above"),
         };
-        self.soft.touched.insert(id);
-        self.soft.assign_due = true;
+        self.soft.view.touch(&id);
+        self.soft.placement.work_may_be_given();
         self.event("control", format!("{actor} {verb} {name}"), |event| event.drone = Some(name.clone()));
         Ok(Done { touched: 1, what: vec![name] })
     }

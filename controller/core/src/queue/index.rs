@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use swarm_protocol::{Atom, BuildId, Cpv, DroneId, SessionId};
+use swarm_protocol::{Atom, BuildId, Cpv, DroneId, PlanId, SessionId};
 
 use crate::rows::{BuildRow, PlanRow, PlanState};
 
@@ -67,9 +67,9 @@ pub(crate) fn cp_of(word: &str) -> Option<String> {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct PlanLine {
     /// Per build profile: not before when, and which.
-    waiting: BTreeMap<String, BTreeSet<(u64, u64)>>,
-    sent: BTreeMap<DroneId, BTreeSet<u64>>,
-    ends: BTreeSet<(u64, u64)>,
+    waiting: BTreeMap<String, BTreeSet<(u64, PlanId)>>,
+    sent: BTreeMap<DroneId, BTreeSet<PlanId>>,
+    ends: BTreeSet<(u64, PlanId)>,
     sessions: BTreeMap<SessionId, usize>,
 }
 
@@ -78,11 +78,11 @@ impl PlanLine {
     pub(crate) fn note(&mut self, plan: &PlanRow) {
         match &plan.state {
             PlanState::Waiting {} => {
-                self.waiting.entry(plan.profile.clone()).or_default().insert((plan.not_before, plan.id.0));
+                self.waiting.entry(plan.profile.clone()).or_default().insert((plan.not_before, plan.id));
             }
             PlanState::Sent { drone, until, .. } => {
-                self.sent.entry(drone.clone()).or_default().insert(plan.id.0);
-                self.ends.insert((*until, plan.id.0));
+                self.sent.entry(drone.clone()).or_default().insert(plan.id);
+                self.ends.insert((*until, plan.id));
             }
         }
         *self.sessions.entry(plan.session).or_default() += 1;
@@ -93,7 +93,7 @@ impl PlanLine {
         match &plan.state {
             PlanState::Waiting {} => {
                 if let Some(line) = self.waiting.get_mut(&plan.profile) {
-                    line.remove(&(plan.not_before, plan.id.0));
+                    line.remove(&(plan.not_before, plan.id));
                     if line.is_empty() {
                         self.waiting.remove(&plan.profile);
                     }
@@ -101,12 +101,12 @@ impl PlanLine {
             }
             PlanState::Sent { drone, until, .. } => {
                 if let Some(sent) = self.sent.get_mut(drone) {
-                    sent.remove(&plan.id.0);
+                    sent.remove(&plan.id);
                     if sent.is_empty() {
                         self.sent.remove(drone);
                     }
                 }
-                self.ends.remove(&(*until, plan.id.0));
+                self.ends.remove(&(*until, plan.id));
             }
         }
         if let Some(count) = self.sessions.get_mut(&plan.session) {
@@ -123,12 +123,12 @@ impl PlanLine {
     }
 
     /// The next plan of a profile that waits and may be sent at `now`.
-    pub(crate) fn due(&self, profile: &str, now: u64) -> Option<u64> {
+    pub(crate) fn due(&self, profile: &str, now: u64) -> Option<PlanId> {
         self.waiting.get(profile)?.first().filter(|(at, _)| *at <= now).map(|(_, id)| *id)
     }
 
     /// Plans a drone has.
-    pub(crate) fn sent_to(&self, drone: &DroneId) -> Vec<u64> {
+    pub(crate) fn sent_to(&self, drone: &DroneId) -> Vec<PlanId> {
         self.sent.get(drone).into_iter().flatten().copied().collect()
     }
 
@@ -138,7 +138,7 @@ impl PlanLine {
     }
 
     /// Plans whose planner has had its time at `now`.
-    pub(crate) fn late(&self, now: u64) -> Vec<u64> {
+    pub(crate) fn late(&self, now: u64) -> Vec<PlanId> {
         self.ends.iter().take_while(|(until, _)| *until <= now).map(|(_, id)| *id).collect()
     }
 
@@ -149,7 +149,7 @@ impl PlanLine {
 
     /// When the next backoff or the next planner's time ends.
     pub(crate) fn next(&self, now: u64) -> Option<u64> {
-        let backoffs = self.waiting.values().filter_map(|line| line.range((now + 1, 0)..).next());
+        let backoffs = self.waiting.values().filter_map(|line| line.range((now + 1, PlanId(0))..).next());
         backoffs.chain(self.ends.first()).map(|(at, _)| *at).min()
     }
 }

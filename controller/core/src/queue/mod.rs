@@ -23,9 +23,9 @@ pub(crate) use request::{done, invalid, is_label};
 pub(crate) use result::Finishing;
 use swarm_protocol::BuildId;
 
+use crate::core::Core;
 use crate::placement::Subject;
-use crate::rows::{ArtifactState, Assignment, BlockedBy, BuildRow, BuildState};
-use crate::state::Core;
+use crate::rows::{Assignment, BlockedBy, BuildRow, BuildState};
 
 /// Answers remembered for callers' keys; beyond, the oldest are forgotten early.
 const MAX_KEYS: usize = 10_000;
@@ -33,14 +33,14 @@ const MAX_KEYS: usize = 10_000;
 impl Core {
     /// Moves an entry to another state.
     pub(crate) fn set_state(&mut self, id: BuildId, state: BuildState) {
-        let Some(row) = self.rows.builds.change(&id.0) else { return };
+        let Some(row) = self.rows.builds.change(&id) else { return };
         let old = std::mem::replace(&mut row.state, state);
         let row = row.clone();
         *self.soft.counts.entry(row.session).or_default().of(&old) -= 1;
         self.leave(id, &old);
         self.enter(&row);
         self.soft.sessions_due.insert(row.session);
-        self.soft.assign_due = true;
+        self.soft.placement.work_may_be_given();
     }
 
     /// Adds a new entry.
@@ -49,7 +49,7 @@ impl Core {
         self.know(&row);
         self.enter(&row);
         self.soft.sessions_due.insert(row.session);
-        self.soft.assign_due = true;
+        self.soft.placement.work_may_be_given();
     }
 
     /// What finds an entry and gives it its weight, as its row says now.
@@ -68,7 +68,7 @@ impl Core {
 
     /// An entry's row changes in what it is found by or what its weight comes from.
     pub(crate) fn rewrite(&mut self, row: BuildRow) {
-        if let Some(old) = self.rows.builds.get(&row.id.0) {
+        if let Some(old) = self.rows.builds.get(&row.id) {
             self.soft.names.forget(old);
         }
         self.know(&row);
@@ -78,7 +78,7 @@ impl Core {
     fn leave(&mut self, id: BuildId, old: &BuildState) {
         self.soft.graph.withdraw(id);
         self.count_waiting(id, false);
-        self.soft.watch.forget(Subject::Entry(id));
+        self.soft.placement.waits_no_more(Subject::Entry(id));
         match old {
             BuildState::Delegated { assignment } => {
                 if let Some(held) = self.soft.held.get_mut(&assignment.drone) {
@@ -89,7 +89,7 @@ impl Core {
                 self.soft.sent.remove(&id);
                 self.end_finishing(id);
                 self.note_line(&assignment.drone);
-                self.soft.touched.insert(assignment.drone.clone());
+                self.soft.view.touch(&assignment.drone);
             }
             BuildState::Blocked { retry_at: Some(at), .. } => {
                 self.soft.retries.remove(&(*at, id));
@@ -114,7 +114,7 @@ impl Core {
                 self.soft.held.entry(assignment.drone.clone()).or_default().insert(id);
                 self.soft.leases.insert(id, self.now.at + self.settings.lease);
                 self.note_line(&assignment.drone);
-                self.soft.touched.insert(assignment.drone.clone());
+                self.soft.view.touch(&assignment.drone);
             }
             BuildState::Received { .. } => self.met(id),
             BuildState::Blocked { by, retry_at, .. } => {
@@ -132,7 +132,7 @@ impl Core {
     /// An entry is in the binhost, or gone: whoever waited only for it is ready.
     fn met(&mut self, id: BuildId) {
         for dependent in self.soft.graph.met(id) {
-            let Some(row) = self.rows.builds.get(&dependent.0) else { continue };
+            let Some(row) = self.rows.builds.get(&dependent) else { continue };
             if let BuildState::Needed { not_before } = row.state {
                 let place = place_of(row);
                 self.count_waiting(dependent, false);
@@ -143,12 +143,12 @@ impl Core {
 
     fn line_up(&mut self, id: BuildId, place: Place, not_before: u64) {
         self.soft.graph.line_up(id, place, not_before, self.now.at);
-        self.soft.watch.add(Subject::Entry(id), self.now.at);
+        self.soft.placement.waits(Subject::Entry(id), self.now.at);
     }
 
     fn count_waiting(&mut self, id: BuildId, waits: bool) {
         if self.soft.graph.mark_waiting(id, waits)
-            && let Some(session) = self.rows.builds.get(&id.0).map(|row| row.session)
+            && let Some(session) = self.rows.builds.get(&id).map(|row| row.session)
         {
             let counter = &mut self.soft.counts.entry(session).or_default().waiting;
             *counter = if waits { *counter + 1 } else { counter.saturating_sub(1) };
@@ -160,7 +160,7 @@ impl Core {
         let open: Vec<BuildId> = after.iter().copied().filter(|need| self.is_open(*need)).collect();
         let taken = self.soft.graph.set_needs(id, open.iter().copied());
         let refused = |need: &BuildId| *need == id || (!taken.contains(need) && open.contains(need));
-        if let Some(row) = self.rows.builds.change(&id.0) {
+        if let Some(row) = self.rows.builds.change(&id) {
             row.after = if taken.len() == open.len() {
                 after
             } else {
@@ -171,7 +171,7 @@ impl Core {
 
     /// An entry waits for another one instead of the one it waited for.
     pub(crate) fn wait_for_instead(&mut self, id: BuildId, old: BuildId, new: BuildId) {
-        let Some(row) = self.rows.builds.get(&id.0) else { return };
+        let Some(row) = self.rows.builds.get(&id) else { return };
         let mut after: Vec<BuildId> = row.after.iter().copied().filter(|need| *need != old && *need != new).collect();
         after.push(new);
         self.wait_for(id, after);
@@ -180,7 +180,7 @@ impl Core {
     /// What an entry waits for is another thing now, and so may be where it stands.
     pub(crate) fn wait_for(&mut self, id: BuildId, after: Vec<BuildId>) {
         self.set_after(id, after);
-        let Some(row) = self.rows.builds.get(&id.0) else { return };
+        let Some(row) = self.rows.builds.get(&id) else { return };
         if matches!(row.state, BuildState::Needed { .. }) {
             let state = row.state.clone();
             self.set_state(id, state);
@@ -189,16 +189,16 @@ impl Core {
 
     /// An entry that exists and is not in the binhost.
     pub(crate) fn is_open(&self, id: BuildId) -> bool {
-        self.rows.builds.get(&id.0).is_some_and(|row| !matches!(row.state, BuildState::Received { .. }))
+        self.rows.builds.get(&id).is_some_and(|row| !matches!(row.state, BuildState::Received { .. }))
     }
 
     /// Changes the assignment of a delegated entry.
     pub(crate) fn change_assignment(&mut self, id: BuildId, change: impl FnOnce(&mut Assignment)) {
-        let Some(row) = self.rows.builds.change(&id.0) else { return };
+        let Some(row) = self.rows.builds.change(&id) else { return };
         if let BuildState::Delegated { assignment } = &mut row.state {
             change(assignment);
             let drone = assignment.drone.clone();
-            self.soft.touched.insert(drone);
+            self.soft.view.touch(&drone);
         }
     }
 
@@ -227,9 +227,11 @@ impl Core {
         for row in self.rows.idempotency.iter() {
             self.soft.forget_keys.insert((row.until, row.key.clone()));
         }
-        self.rebuild_stock();
-        self.soft.touched = self.rows.drones.iter().map(|row| row.id.clone()).collect();
-        self.soft.moved_homes = self.soft.touched.clone();
+        self.rebuild_publishing();
+        for row in self.rows.drones.iter() {
+            self.soft.view.touch(&row.id);
+            self.soft.placement.moved(&row.id);
+        }
         let ends = self.rows.drones.iter().filter_map(|row| Some((row.id.clone(), row.syncing.as_ref()?.until)));
         self.soft.sync_ends = ends.collect();
         self.soft.sessions_due =
@@ -237,20 +239,10 @@ impl Core {
         self.soft.plans_due = true;
     }
 
-    fn rebuild_stock(&mut self) {
-        for artifact in self.rows.artifacts.iter() {
-            if !matches!(artifact.state, ArtifactState::Retired { .. } | ArtifactState::Gone { .. }) {
-                self.soft.uploads.insert((artifact.index.to_string(), artifact.sha_in.clone()), artifact.id);
-            }
-            self.soft.stock.add(artifact);
-        }
-        self.rebuild_generations();
-    }
-
     /// Backoffs end, blocked packages are tried again, waits for an answer end.
     pub(crate) fn wake_queue(&mut self) {
         if self.soft.graph.promote(self.now.at) {
-            self.soft.assign_due = true;
+            self.soft.placement.work_may_be_given();
         }
         self.soft.plans_due = true;
         self.retry_blocked();
@@ -262,10 +254,16 @@ impl Core {
 
     pub(crate) fn next_queue(&self) -> Option<u64> {
         let retry = self.soft.retries.first().map(|(at, _)| *at);
-        [self.soft.graph.next(), retry, self.next_plan(), self.next_report(), self.next_look()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.soft.graph.next(),
+            retry,
+            self.next_plan(),
+            self.next_report(),
+            self.soft.placement.next(self.grace_end()),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     fn retry_blocked(&mut self) {
@@ -274,7 +272,7 @@ impl Core {
                 return;
             }
             self.soft.retries.pop_first();
-            let Some(row) = self.rows.builds.change(&id.0) else { continue };
+            let Some(row) = self.rows.builds.change(&id) else { continue };
             row.auto_retries += 1;
             row.marks.clear();
             let count = row.auto_retries;
@@ -290,7 +288,7 @@ impl Core {
 
     /// Back to be built: through a planner if it never was resolved.
     pub(crate) fn back_to_needed(&mut self, id: BuildId, not_before: u64) {
-        let Some(row) = self.rows.builds.get(&id.0) else { return };
+        let Some(row) = self.rows.builds.get(&id) else { return };
         let session = row.session;
         if row.base.is_empty() {
             self.plan_again(id, not_before);

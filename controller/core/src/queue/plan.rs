@@ -7,12 +7,12 @@ use swarm_protocol::plan::{Complaint, ComplaintKind, Plan, PlanAnswer, PlannedPa
 use swarm_protocol::{BuildId, Cpv, DroneId, PlanId};
 
 use super::request::blank;
+use crate::core::Core;
 use crate::effect::Answer;
 use crate::input::ReplyTo;
 use crate::rows::{
     BlockedBy, BuildRow, BuildState, Identity, IndexKey, Origin, Outcome, PlanRow, PlanState, Received, Wishes,
 };
-use crate::state::Core;
 
 /// Wait before a plan whose planner failed is tried elsewhere, milliseconds.
 const PLANNER_BACKOFF: u64 = 30_000;
@@ -21,7 +21,7 @@ const MAX_COMPLAINT: usize = 4_000;
 
 impl Core {
     pub(crate) fn planned(&mut self, drone: &DroneId, id: PlanId, attempt: u32, plan: Plan, reply: ReplyTo) {
-        let answer = match self.rows.plans.get(&id.0).cloned() {
+        let answer = match self.rows.plans.get(&id).cloned() {
             Some(row)
                 if row.attempt == attempt
                     && matches!(&row.state, PlanState::Sent { drone: who, .. } if who == drone) =>
@@ -44,15 +44,15 @@ impl Core {
             self.event("warn", format!("{name} sent a plan that cannot be used: {reason}"), |event| {
                 event.drone = Some(name)
             });
-            self.plan_later(row.id.0, drone);
+            self.plan_later(row.id, drone);
             return PlanAnswer::Refused { reason };
         }
-        self.forget_plan(row.id.0);
+        self.forget_plan(row.id);
         self.apply(drone, row, &plan);
         PlanAnswer::Durable {}
     }
 
-    fn plan_later(&mut self, id: u64, failed: &DroneId) {
+    fn plan_later(&mut self, id: PlanId, failed: &DroneId) {
         self.soft.gave_up.insert(id, failed.clone());
         let not_before = self.now.at + PLANNER_BACKOFF;
         self.change_plan(id, |plan| {
@@ -68,12 +68,12 @@ impl Core {
             let name = self.drone_name(drone);
             let message = format!("{name} could not plan: {}", first_line(&complaint.text));
             self.event("warn", message, |event| event.drone = Some(name));
-            self.plan_later(row.id.0, drone);
+            self.plan_later(row.id, drone);
             return;
         }
-        self.forget_plan(row.id.0);
+        self.forget_plan(row.id);
         if let [only] = row.builds[..] {
-            if self.rows.builds.get(&only.0).is_some_and(|row| row.origin == Origin::Dependency) {
+            if self.rows.builds.get(&only).is_some_and(|row| row.origin == Origin::Dependency) {
                 return self.drop_unknown(only, first_line(&complaint.text));
             }
             let text: String = complaint.text.chars().take(MAX_COMPLAINT).collect();
@@ -92,7 +92,7 @@ impl Core {
     }
 
     fn apply(&mut self, drone: &DroneId, row: &PlanRow, plan: &Plan) {
-        let Some(planner) = self.rows.drones.get(&drone.0) else { return };
+        let Some(planner) = self.rows.drones.get(drone) else { return };
         let place = Place {
             index: IndexKey {
                 arch: planner.arch.clone(),
@@ -134,7 +134,7 @@ impl Core {
             let after = needs.filter_map(|need| entries.get(need).copied()).collect();
             let entry = entries[&index];
             self.set_after(entry, after);
-            match self.rows.builds.get(&entry.0).map(|row| &row.state) {
+            match self.rows.builds.get(&entry).map(|row| &row.state) {
                 Some(BuildState::Planning { .. }) => self.set_state(entry, BuildState::Needed { not_before: 0 }),
                 // it stood in the line of another place
                 Some(&BuildState::Needed { not_before }) => self.set_state(entry, BuildState::Needed { not_before }),
@@ -146,7 +146,7 @@ impl Core {
 
     /// What the entries of a plan were asked for with; they come from one request. Dependencies get the same.
     fn wishes_of(&self, builds: &[BuildId]) -> Wishes {
-        let first = builds.iter().find_map(|id| self.rows.builds.get(&id.0));
+        let first = builds.iter().find_map(|id| self.rows.builds.get(id));
         // how long the packages asked for may take says nothing of what they need
         first.map_or_else(Wishes::default, |row| Wishes {
             memory_bytes: 0,
@@ -173,7 +173,7 @@ impl Core {
             use_flags: package.use_flags.clone(),
         };
         let key = (identity, row.session);
-        let rebuild = askers.iter().any(|id| self.rows.builds.get(&id.0).is_some_and(|build| build.rebuild));
+        let rebuild = askers.iter().any(|id| self.rows.builds.get(id).is_some_and(|build| build.rebuild));
         let known = self.soft.identities.get(&key).copied().filter(|id| !askers.contains(id));
         let moved = known.filter(|id| self.is_left_elsewhere(*id, place));
         let askers: Vec<BuildId> = moved.into_iter().chain(askers.iter().copied()).collect();
@@ -221,7 +221,7 @@ impl Core {
         place: &Place,
         origin: Origin,
     ) {
-        let known_row = self.rows.builds.get(&entry.0).cloned();
+        let known_row = self.rows.builds.get(&entry).cloned();
         self.forget_identity(entry);
         let born = || BuildRow {
             package_use: row.package_use.clone(),
@@ -245,7 +245,7 @@ impl Core {
 
     /// A dependency that was planned for another base or tree and waits there: it is built where those are built who need it.
     fn is_left_elsewhere(&self, id: BuildId, place: &Place) -> bool {
-        self.rows.builds.get(&id.0).is_some_and(|row| {
+        self.rows.builds.get(&id).is_some_and(|row| {
             row.origin == Origin::Dependency
                 && matches!(row.state, BuildState::Needed { .. })
                 && (row.base != place.base || row.tree != place.tree)
@@ -254,7 +254,7 @@ impl Core {
 
     /// A plan makes another package of an entry: by its old identity it is not found any more.
     pub(crate) fn forget_identity(&mut self, id: BuildId) {
-        let Some(row) = self.rows.builds.get(&id.0) else { return };
+        let Some(row) = self.rows.builds.get(&id) else { return };
         let Some(key) = row.identity().map(|identity| (identity, row.session)) else { return };
         if self.soft.identities.get(&key) == Some(&id) {
             self.soft.identities.remove(&key);
@@ -263,7 +263,7 @@ impl Core {
 
     /// Somebody with a higher priority needs an entry, too.
     fn raise(&mut self, entry: BuildId, priority: i32) {
-        let Some(row) = self.rows.builds.get(&entry.0).filter(|row| row.wishes.priority < priority) else { return };
+        let Some(row) = self.rows.builds.get(&entry).filter(|row| row.wishes.priority < priority) else { return };
         let mut row = row.clone();
         row.wishes.priority = priority;
         self.soft.graph.set_lead(entry, self.lead(&row));
@@ -273,12 +273,12 @@ impl Core {
     /// An entry turned out to be the same package as another: the other stands for both. What was asked for once more is
     /// tried once more, unless a person blocked it.
     fn join(&mut self, duplicate: BuildId, entry: BuildId) {
-        let Some(row) = self.rows.builds.get(&duplicate.0) else { return };
+        let Some(row) = self.rows.builds.get(&duplicate) else { return };
         let asked = row.asked.clone();
-        if let Some(kept) = self.rows.builds.change(&entry.0) {
+        if let Some(kept) = self.rows.builds.change(&entry) {
             kept.origin = Origin::Asked;
         }
-        let atom = self.rows.builds.get(&entry.0).map(BuildRow::atom).unwrap_or_default();
+        let atom = self.rows.builds.get(&entry).map(BuildRow::atom).unwrap_or_default();
         self.build_event("control", entry, format!("{asked} is {atom}, which is in the queue already"), None);
         let waiting: Vec<BuildId> = self.soft.graph.dependents(duplicate).collect();
         for dependent in waiting {
@@ -289,7 +289,7 @@ impl Core {
             BuildState::Blocked { by, .. } => !matches!(by, BlockedBy::Person { .. }),
             other => matches!(other, BuildState::Failed { .. }),
         };
-        if self.rows.builds.get(&entry.0).is_some_and(|row| given_up(&row.state)) {
+        if self.rows.builds.get(&entry).is_some_and(|row| given_up(&row.state)) {
             self.start_anew(entry);
         }
     }

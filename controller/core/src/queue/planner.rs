@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use swarm_protocol::{BuildId, DroneId, PlanId, SessionId};
 
 use super::request::ATOMS_PER_PLAN;
+use crate::core::Core;
 use crate::placement::{Reason, Rule, Subject};
 use crate::rows::{BuildRow, BuildState, Origin, PlanRow, PlanState, Wishes};
-use crate::state::Core;
 
 impl Core {
     /// Sends waiting plans to drones that can plan them; one plan at a time per drone.
@@ -38,13 +38,13 @@ impl Core {
     pub(super) fn note_plan(&mut self, plan: &PlanRow) {
         self.soft.plans.note(plan);
         match plan.state {
-            PlanState::Waiting {} => self.soft.watch.add(Subject::Plan(plan.id.0), self.now.at),
-            PlanState::Sent { .. } => self.soft.watch.forget(Subject::Plan(plan.id.0)),
+            PlanState::Waiting {} => self.soft.placement.waits(Subject::Plan(plan.id), self.now.at),
+            PlanState::Sent { .. } => self.soft.placement.waits_no_more(Subject::Plan(plan.id)),
         }
     }
 
     /// Changes a plan.
-    pub(crate) fn change_plan(&mut self, id: u64, change: impl FnOnce(&mut PlanRow)) {
+    pub(crate) fn change_plan(&mut self, id: PlanId, change: impl FnOnce(&mut PlanRow)) {
         let Some(plan) = self.rows.plans.change(&id) else { return };
         self.soft.plans.forget(plan);
         change(plan);
@@ -54,17 +54,17 @@ impl Core {
     }
 
     /// A plan is settled.
-    pub(crate) fn forget_plan(&mut self, id: u64) {
+    pub(crate) fn forget_plan(&mut self, id: PlanId) {
         if let Some(plan) = self.rows.plans.remove(&id) {
             self.soft.plans.forget(&plan);
-            self.soft.watch.forget(Subject::Plan(id));
+            self.soft.placement.waits_no_more(Subject::Plan(id));
             self.soft.plans_due = true;
         }
         self.soft.gave_up.remove(&id);
     }
 
     /// An idle drone plans before a building one; one that did not manage this plan comes last.
-    fn planner(&self, plan: u64, profile: &str) -> Option<DroneId> {
+    fn planner(&self, plan: PlanId, profile: &str) -> Option<DroneId> {
         let gave_up = self.soft.gave_up.get(&plan);
         self.rows
             .drones
@@ -81,7 +81,7 @@ impl Core {
             [Rule::Online, Rule::WorkerReady, Rule::Healthy, Rule::NotPaused, Rule::NotDraining, Rule::NotSyncing];
         let mut against: Vec<Reason> =
             self.against_drone(drone).into_iter().filter(|reason| matters.contains(&reason.rule)).collect();
-        let Some(row) = self.rows.drones.get(&drone.0) else { return against };
+        let Some(row) = self.rows.drones.get(drone) else { return against };
         if row.is_sweeper() {
             against.push(Reason { rule: Rule::NotSweeper, text: "a sweeper takes blocked packages only".to_owned() });
         }
@@ -115,7 +115,7 @@ impl Core {
 
     /// An entry goes through a planner (again).
     pub(crate) fn plan_again(&mut self, id: BuildId, not_before: u64) {
-        let Some(row) = self.rows.builds.get(&id.0).cloned() else { return };
+        let Some(row) = self.rows.builds.get(&id).cloned() else { return };
         self.plan_together(PlanRow {
             id: PlanId(0),
             attempt: 0,
@@ -137,7 +137,7 @@ impl Core {
         all.extend(self.soft.graph.behind(ids.iter().copied()));
         let mut groups: BTreeMap<(SessionId, String, Vec<String>, Wishes), Vec<BuildId>> = BTreeMap::new();
         for id in all {
-            let Some(row) = self.rows.builds.get(&id.0) else { continue };
+            let Some(row) = self.rows.builds.get(&id) else { continue };
             let is_named = row.origin == Origin::Dependency && self.is_planned_for(id);
             if matches!(row.state, BuildState::Needed { .. }) && !is_named {
                 let key = (row.session, row.profile.clone(), row.package_use.clone(), row.wishes.clone());
@@ -168,7 +168,7 @@ impl Core {
     /// Somebody waits for an entry and is, or is about to be, planned.
     fn is_planned_for(&self, id: BuildId) -> bool {
         let planned = |row: &BuildRow| matches!(row.state, BuildState::Needed { .. } | BuildState::Planning { .. });
-        self.soft.graph.dependents(id).filter_map(|id| self.rows.builds.get(&id.0)).any(planned)
+        self.soft.graph.dependents(id).filter_map(|id| self.rows.builds.get(&id)).any(planned)
     }
 
     /// Entries go through a planner together, as a new request.

@@ -1,17 +1,17 @@
 //! Entries leave the queue.
 
-use swarm_protocol::BuildId;
+use swarm_protocol::{BuildId, PlanId};
 
+use crate::core::Core;
 use crate::effect::{Done, Refusal};
 use crate::rows::{BuildState, Cancelling, PlanState};
-use crate::state::Core;
 
 impl Core {
     /// Takes entries out of the queue; one that a drone has is ended there first.
     pub(crate) fn remove(&mut self, actor: &str, package: &str) -> Result<Done, Refusal> {
         let mut done = Done { touched: 0, what: Vec::new() };
         for id in self.named(package)? {
-            let Some(row) = self.rows.builds.get(&id.0) else { continue };
+            let Some(row) = self.rows.builds.get(&id) else { continue };
             let (atom, delegated) = (row.atom(), row.assignment().is_some());
             done.touched += 1;
             done.what.push(atom.clone());
@@ -34,20 +34,20 @@ impl Core {
     /// Removes an entry's row and everything soft about it. Whoever waited for it waits for what it waited for: they would
     /// have to build that on the side, too.
     pub(crate) fn drop_build(&mut self, id: BuildId) {
-        let Some(row) = self.rows.builds.get(&id.0).cloned() else { return };
+        let Some(row) = self.rows.builds.get(&id).cloned() else { return };
         self.inherit_needs(id);
         self.leave(id, &row.state);
         *self.soft.counts.entry(row.session).or_default().of(&row.state) -= 1;
         self.met(id);
         if let BuildState::Planning { plan } = row.state {
-            self.drop_from_plan(plan.0, id);
+            self.drop_from_plan(plan, id);
         }
         self.forget_identity(id);
         self.soft.names.forget(&row);
-        self.rows.builds.remove(&id.0);
+        self.rows.builds.remove(&id);
         self.soft.sessions_due.insert(row.session);
         // its drone has a free slot, or its dependents wait for nothing else
-        self.soft.assign_due = true;
+        self.soft.placement.work_may_be_given();
     }
 
     fn inherit_needs(&mut self, id: BuildId) {
@@ -57,7 +57,7 @@ impl Core {
         }
         let heirs: Vec<BuildId> = self.soft.graph.dependents(id).collect();
         for heir in heirs {
-            let Some(row) = self.rows.builds.get(&heir.0) else { continue };
+            let Some(row) = self.rows.builds.get(&heir) else { continue };
             let mut after: Vec<BuildId> = row.after.iter().copied().filter(|need| *need != id).collect();
             after.extend(needs.iter().copied().filter(|need| !row.after.contains(need)));
             self.wait_for(heir, after);
@@ -65,7 +65,7 @@ impl Core {
     }
 
     /// A plan loses one of its atoms: the planner's answer would not fit any more, so it is asked again.
-    pub(crate) fn drop_from_plan(&mut self, plan: u64, id: BuildId) {
+    pub(crate) fn drop_from_plan(&mut self, plan: PlanId, id: BuildId) {
         self.change_plan(plan, |row| {
             row.builds.retain(|build| *build != id);
             row.state = PlanState::Waiting {};

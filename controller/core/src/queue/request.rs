@@ -6,11 +6,11 @@ use swarm_protocol::atom::{AtomError, is_package_use_line};
 use swarm_protocol::{Atom, Attempt, BuildId, PlanId, SessionId};
 
 use super::index::cp_of;
+use crate::core::Core;
 use crate::effect::{Answer, Done, Queued, Refusal, RefusalKind};
 use crate::fleet::DEFAULT_PROFILE;
 use crate::input::{Now, QueueRequest, ReplyTo, Request};
 use crate::rows::{BuildRow, BuildState, IdempotencyRow, Origin, PlanRow, PlanState, Wishes};
-use crate::state::Core;
 
 /// Atoms resolved together; keeps a plan's order far below the bus's bound.
 pub(super) const ATOMS_PER_PLAN: usize = 500;
@@ -183,7 +183,7 @@ impl Core {
             row.session == session && row.profile == profile && row.package_use == package_use && waits(&row.state)
         };
         let asked: BTreeSet<String> = atoms.iter().map(Atom::cp).collect();
-        let known = asked.iter().flat_map(|cp| self.soft.names.of(cp)).filter_map(|id| self.rows.builds.get(&id.0));
+        let known = asked.iter().flat_map(|cp| self.soft.names.of(cp)).filter_map(|id| self.rows.builds.get(&id));
         known.filter(same).map(|row| row.asked.clone()).collect()
     }
 
@@ -255,7 +255,7 @@ impl Core {
         };
         let near = cp_of(wanted).into_iter().flat_map(|cp| self.soft.names.of(&cp).collect::<Vec<_>>());
         let hits: Vec<BuildId> = near
-            .filter_map(|id| self.rows.builds.get(&id.0))
+            .filter_map(|id| self.rows.builds.get(&id))
             .filter(|row| session.is_none_or(|id| id == row.session))
             .filter(means)
             .map(|row| row.id)

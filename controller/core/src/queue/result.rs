@@ -5,12 +5,12 @@ use swarm_protocol::artifact::ArtifactRef;
 use swarm_protocol::report::{BuildAnswer, BuildNews, BuildReport, BuildResult, Failure, FailureClass};
 use swarm_protocol::{BuildId, DroneId, Fence};
 
-use crate::effect::{Answer, Effect};
+use crate::core::Core;
+use crate::effect::{Answer, Effect, WantedLog};
 use crate::failure::failed;
 use crate::fleet::sanity;
 use crate::input::ReplyTo;
 use crate::rows::{BuildState, Cancelling, HistoryRow, HistoryStatus, Outcome, Received};
-use crate::state::Core;
 
 /// How long a report may wait for its answer before it is told to ask again, milliseconds; below the drone's timeout.
 const HOLD: u64 = 4_000;
@@ -88,7 +88,7 @@ impl Core {
 
     /// A result that was counted and whose answer got lost, or came after it was told to ask again.
     fn is_settled(&self, drone: &DroneId, report: &BuildReport) -> bool {
-        let Some(build) = self.rows.builds.get(&report.fence.build.0) else { return false };
+        let Some(build) = self.rows.builds.get(&report.fence.build) else { return false };
         if build.fence() != report.fence || !matches!(report.news, BuildNews::Finished { .. }) {
             return false;
         }
@@ -110,7 +110,7 @@ impl Core {
             return;
         }
         let (name, fence) = (self.drone_name(drone), report.fence);
-        let package = self.rows.builds.get(&fence.build.0).map(|row| row.atom());
+        let package = self.rows.builds.get(&fence.build).map(|row| row.atom());
         let message = format!("{name} reported attempt {fence} late; it changes nothing");
         self.event("stale", message, |event| {
             event.drone = Some(name);
@@ -133,7 +133,7 @@ impl Core {
                 if known.log.is_none() && now >= known.log_asked + lost {
                     known.log_asked = now;
                     let (drone, bytes) = (known.drone.clone(), known.result.log_bytes);
-                    self.effects.push(Effect::CompleteLog { fence, drone, bytes });
+                    self.effects.push(Effect::CompleteLog(WantedLog { fence, drone, bytes }));
                 }
                 let old = known.reply.replace((reply, until));
                 if let Some((to, _)) = old {
@@ -145,7 +145,7 @@ impl Core {
                 let reply = Some((reply, until));
                 let entry = Finishing { fence, drone: drone.clone(), result, reply, log: None, log_asked: now };
                 self.soft.finishing.insert(fence.build, entry);
-                self.effects.push(Effect::CompleteLog { fence, drone: drone.clone(), bytes });
+                self.effects.push(Effect::CompleteLog(WantedLog { fence, drone: drone.clone(), bytes }));
             }
         }
         self.try_accept(fence.build);
@@ -170,7 +170,7 @@ impl Core {
         let Some(entry) = self.soft.finishing.get(&id) else { return };
         let Some(index) = self.index_of(&entry.drone) else { return };
         // what is rebuilt is in the binhost already; only the new file counts
-        let again = self.rows.builds.get(&id.0).filter(|build| build.rebuild).and_then(|build| build.cpv.clone());
+        let again = self.rows.builds.get(&id).filter(|build| build.rebuild).and_then(|build| build.cpv.clone());
         let older = |artifact: &ArtifactRef| Some(&artifact.cpv) != again.as_ref();
         let missing: Vec<String> = entry
             .result
@@ -228,7 +228,7 @@ impl Core {
     }
 
     fn accept(&mut self, id: BuildId, entry: &Finishing, log_complete: bool) {
-        let Some(build) = self.rows.builds.get(&id.0).cloned() else { return };
+        let Some(build) = self.rows.builds.get(&id).cloned() else { return };
         match &entry.result.failure {
             Some(failure) if failure.class == FailureClass::Cancelled => return self.dropped(id, &failure.message),
             Some(failure) => return self.fail(id, failure, Some((&entry.result, log_complete))),
@@ -267,7 +267,7 @@ impl Core {
 
     /// An attempt ended without a result, as ordered.
     pub(crate) fn dropped(&mut self, id: BuildId, reason: &str) {
-        let Some(assignment) = self.rows.builds.get(&id.0).and_then(|row| row.assignment()).cloned() else { return };
+        let Some(assignment) = self.rows.builds.get(&id).and_then(|row| row.assignment()).cloned() else { return };
         let name = self.drone_name(&assignment.drone);
         self.record(id, &assignment.drone, HistoryStatus::Returned, None, Some(reason));
         self.build_event("return", id, format!("{name} gave it back: {reason}"), Some(name));
@@ -281,7 +281,7 @@ impl Core {
 
     /// What becomes of an entry whose attempt has ended by order.
     pub(crate) fn after_cancel(&mut self, id: BuildId, then: Cancelling) {
-        let sweep = self.rows.builds.get(&id.0).and_then(|row| row.assignment()).and_then(|a| a.sweep.clone());
+        let sweep = self.rows.builds.get(&id).and_then(|row| row.assignment()).and_then(|a| a.sweep.clone());
         match then {
             Cancelling::Return {} | Cancelling::GiveBack {} => match sweep {
                 Some(sweep) => self.end_sweep(id, sweep, None),
@@ -301,7 +301,7 @@ impl Core {
         result: Option<(&BuildResult, bool)>,
         error: Option<&str>,
     ) {
-        let Some(build) = self.rows.builds.get(&id.0) else { return };
+        let Some(build) = self.rows.builds.get(&id) else { return };
         let (fence, session, package) = (build.fence(), build.session, build.atom());
         let since = build.assignment().map_or(self.now.wall, |a| a.building_since.unwrap_or(a.assigned_at));
         let failure: Option<&Failure> = result.and_then(|(result, _)| result.failure.as_ref());

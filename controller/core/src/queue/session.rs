@@ -2,9 +2,9 @@
 
 use swarm_protocol::{BuildId, SessionId};
 
+use crate::core::Core;
 use crate::input::QueueRequest;
 use crate::rows::{BuildRow, BuildState, SessionRow};
-use crate::state::Core;
 
 impl Core {
     /// The newest open session.
@@ -13,7 +13,7 @@ impl Core {
     }
 
     pub(crate) fn session_name(&self, id: SessionId) -> String {
-        self.rows.sessions.get(&id.0).map(|row| row.name.clone()).unwrap_or_default()
+        self.rows.sessions.get(&id).map(|row| row.name.clone()).unwrap_or_default()
     }
 
     /// The same name joins the open session; no name joins the active one or opens one; fresh ones always open one.
@@ -51,8 +51,8 @@ impl Core {
 
     /// An entry of an ended session is to be built again.
     pub(crate) fn reopen(&mut self, id: SessionId) {
-        if self.rows.sessions.get(&id.0).is_some_and(|row| row.ended_at.is_some())
-            && let Some(row) = self.rows.sessions.change(&id.0)
+        if self.rows.sessions.get(&id).is_some_and(|row| row.ended_at.is_some())
+            && let Some(row) = self.rows.sessions.change(&id)
         {
             row.ended_at = None;
         }
@@ -62,15 +62,15 @@ impl Core {
     /// Ends the sessions in which nothing moves any more: what is left waits only on blocked packages (decision 24).
     pub(crate) fn end_sessions(&mut self) {
         for id in std::mem::take(&mut self.soft.sessions_due) {
-            let open = self.rows.sessions.get(&id.0).is_some_and(|row| row.ended_at.is_none());
+            let open = self.rows.sessions.get(&id).is_some_and(|row| row.ended_at.is_none());
             if !open || self.moves(id) {
                 continue;
             }
             let counts = self.soft.counts.get(&id).copied().unwrap_or_default();
-            if let Some(row) = self.rows.sessions.change(&id.0) {
+            if let Some(row) = self.rows.sessions.change(&id) {
                 row.ended_at = Some(self.now.wall);
             }
-            self.soft.collect_due = true;
+            self.soft.publishing.collect_soon();
             let name = self.session_name(id);
             let stuck = counts.blocked + counts.failed + counts.waiting;
             let message = match stuck {
@@ -99,7 +99,7 @@ impl Core {
     /// Entries are looked through only when nothing of the session is delegated, planned or in line: once, at its end.
     fn waits_for_more_than_blocked(&mut self, id: SessionId) -> bool {
         let given_up = |row: &BuildRow| matches!(row.state, BuildState::Blocked { .. } | BuildState::Failed { .. });
-        let rows = || self.soft.names.in_session(id).filter_map(|build| self.rows.builds.get(&build.0));
+        let rows = || self.soft.names.in_session(id).filter_map(|build| self.rows.builds.get(&build));
         let stuck = self.soft.graph.behind(rows().filter(|row| given_up(row)).map(|row| row.id));
         let moves = rows().any(|row| matches!(row.state, BuildState::Needed { .. }) && !stuck.contains(&row.id));
         self.soft.looked_through += rows().count() as u64;
@@ -116,7 +116,7 @@ impl Core {
             for build in builds {
                 self.drop_build(build);
             }
-            self.rows.sessions.remove(&id.0);
+            self.rows.sessions.remove(&id);
             self.soft.counts.remove(&id);
         }
     }

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use swarm_protocol::plan::{Plan, PlannedPackage};
 use swarm_protocol::{BuildId, Cpv};
 
+use crate::core::Core;
 use crate::rows::{BlockedBy, BuildRow, BuildState, Origin};
-use crate::state::Core;
 
 impl Core {
     /// A plan took the place of older ones, by which its entries waited for `former`: what it does not keep, and what nobody
@@ -21,7 +21,7 @@ impl Core {
             }
             // what it waited for may have been for it alone
             open.extend(self.soft.graph.unmet(id));
-            let Some(row) = self.rows.builds.get(&id.0) else { continue };
+            let Some(row) = self.rows.builds.get(&id) else { continue };
             let message = format!("{} is superseded: {}", row.atom(), successor(row, plan));
             self.build_event("control", id, message, None);
             self.drop_build(id);
@@ -30,7 +30,7 @@ impl Core {
 
     /// A dependency that is not under way, and that nobody waits for any more.
     fn is_left_over(&self, id: BuildId) -> bool {
-        let Some(row) = self.rows.builds.get(&id.0).filter(|row| row.origin == Origin::Dependency) else {
+        let Some(row) = self.rows.builds.get(&id).filter(|row| row.origin == Origin::Dependency) else {
             return false;
         };
         let idle = match &row.state {
@@ -45,7 +45,7 @@ impl Core {
     /// any more. Nobody asked for this version: whoever waited for it, and is tried again, has emerge build what it needs on the
     /// side.
     pub(super) fn drop_unknown(&mut self, id: BuildId, complaint: &str) {
-        let Some(row) = self.rows.builds.get(&id.0) else { return };
+        let Some(row) = self.rows.builds.get(&id) else { return };
         let message = format!("{} is superseded: it cannot be resolved any more: {complaint}", row.atom());
         self.build_event("control", id, message, None);
         self.drop_build(id);

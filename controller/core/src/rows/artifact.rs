@@ -1,16 +1,17 @@
 //! Binary packages and the indexes that list them.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use swarm_protocol::{ArtifactId, DroneId, Fence};
+use swarm_protocol::{ArtifactId, Cpv, DroneId, Fence};
 
 use super::Fact;
-use crate::table::Row;
+use crate::table::{Row, RowKey};
 
 /// Which index a package belongs to: one per (arch, build profile, CHOST) (decision 6).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct IndexKey {
     /// Gentoo's ARCH.
     pub arch: String,
@@ -24,6 +25,31 @@ impl fmt::Display for IndexKey {
     /// `arch/profile/chost`: the folder below the binhost's root.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}/{}", self.arch, self.profile, self.chost)
+    }
+}
+
+impl IndexKey {
+    fn text(&self) -> impl Iterator<Item = u8> {
+        [self.arch.as_str(), "/", &self.profile, "/", &self.chost].into_iter().flat_map(str::bytes)
+    }
+}
+
+/// As its text, which is its key in the store.
+impl Ord for IndexKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.text().cmp(other.text())
+    }
+}
+
+impl PartialOrd for IndexKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl RowKey for IndexKey {
+    fn bytes(&self) -> Vec<u8> {
+        self.text().collect()
     }
 }
 
@@ -73,6 +99,19 @@ impl ArtifactRow {
             ArtifactState::Uploaded { restrict, .. } => is_restricted(restrict),
             ArtifactState::Published { stanza, .. } => stanza.get("RESTRICT").is_some_and(|value| is_restricted(value)),
             ArtifactState::Retired { restricted, .. } => *restricted,
+        }
+    }
+
+    /// Where its file is below its index's folder: where it will be put while it waits for its signature, then where it lies.
+    /// `None` while or after it has none.
+    pub fn path(&self) -> Option<String> {
+        match &self.state {
+            ArtifactState::Ticketed {} | ArtifactState::Gone { .. } => None,
+            ArtifactState::Uploaded { build_id, .. } => {
+                let cpv: Cpv = self.cpv.parse().ok()?;
+                Some(format!("{}/{}-{build_id}.gpkg.tar", cpv.cp(), cpv.pf()))
+            }
+            ArtifactState::Published { path, .. } | ArtifactState::Retired { path, .. } => Some(path.clone()),
         }
     }
 
@@ -138,10 +177,10 @@ pub enum ArtifactState {
 }
 
 impl Row for ArtifactRow {
-    type Key = u64;
+    type Key = ArtifactId;
     const TABLE: &'static str = "artifacts";
-    fn key(&self) -> u64 {
-        self.id.0
+    fn key(&self) -> ArtifactId {
+        self.id
     }
 }
 
@@ -157,9 +196,9 @@ pub struct IndexRow {
 }
 
 impl Row for IndexRow {
-    type Key = String;
+    type Key = IndexKey;
     const TABLE: &'static str = "indexes";
-    fn key(&self) -> String {
-        self.index.to_string()
+    fn key(&self) -> IndexKey {
+        self.index.clone()
     }
 }

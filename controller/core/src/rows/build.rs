@@ -142,10 +142,10 @@ impl BuildRow {
 }
 
 impl Row for BuildRow {
-    type Key = u64;
+    type Key = BuildId;
     const TABLE: &'static str = "builds";
-    fn key(&self) -> u64 {
-        self.id.0
+    fn key(&self) -> BuildId {
+        self.id
     }
 }
 

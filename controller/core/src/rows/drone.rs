@@ -135,10 +135,10 @@ impl DroneRow {
 }
 
 impl Row for DroneRow {
-    type Key = String;
+    type Key = DroneId;
     const TABLE: &'static str = "drones";
-    fn key(&self) -> String {
-        self.id.0.clone()
+    fn key(&self) -> DroneId {
+        self.id.clone()
     }
 }
 

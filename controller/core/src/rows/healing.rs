@@ -53,10 +53,10 @@ impl HealingRow {
 }
 
 impl Row for HealingRow {
-    type Key = String;
+    type Key = DroneId;
     const TABLE: &'static str = "healing";
-    fn key(&self) -> String {
-        self.drone.0.clone()
+    fn key(&self) -> DroneId {
+        self.drone.clone()
     }
 }
 

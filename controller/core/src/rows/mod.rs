@@ -7,6 +7,7 @@ mod build;
 mod drone;
 mod healing;
 mod journal;
+mod list;
 mod member;
 mod notice;
 mod session;
@@ -20,7 +21,11 @@ pub use build::{
 pub use drone::{DroneRow, Fact, Streaks, Syncing};
 pub use healing::{Acting, Deed, DeedOutcome, HealingRow, Incident, ProbeRecord, Recovered, RouteKind};
 pub use journal::{EventRow, HistoryRow, HistoryStatus};
+pub(crate) use list::Rows;
+pub use list::{Visitor, visit};
 pub use member::{InviteRow, InviteState, MemberOrigin, MemberRole, MemberRow, Standing};
 pub use notice::{NoticeKind, NoticeRow, NoticeState};
-pub use session::{ConfigRow, DurationRow, IdempotencyRow, MetaRow, PlanRow, PlanState, Run, SessionRow, StatsRow};
+pub use session::{
+    ConfigRow, DurationRow, IdempotencyRow, MetaKey, MetaRow, PlanRow, PlanState, Run, SessionRow, StatsRow,
+};
 pub use wishes::WishesRow;

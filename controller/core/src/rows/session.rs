@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use swarm_protocol::{ArtifactId, BuildId, DroneId, PlanId, SessionId, StoreId};
 
-use crate::table::Row;
+use crate::table::{Row, RowKey};
 
 /// What one person asked for together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,10 +26,10 @@ pub struct SessionRow {
 }
 
 impl Row for SessionRow {
-    type Key = u64;
+    type Key = SessionId;
     const TABLE: &'static str = "sessions";
-    fn key(&self) -> u64 {
-        self.id.0
+    fn key(&self) -> SessionId {
+        self.id
     }
 }
 
@@ -74,10 +74,10 @@ pub enum PlanState {
 }
 
 impl Row for PlanRow {
-    type Key = u64;
+    type Key = PlanId;
     const TABLE: &'static str = "plans";
-    fn key(&self) -> u64 {
-        self.id.0
+    fn key(&self) -> PlanId {
+        self.id
     }
 }
 
@@ -207,16 +207,21 @@ pub struct MetaRow {
     pub cut_off: Option<u64>,
 }
 
-impl MetaRow {
-    /// The only key of its table.
-    pub const KEY: &'static str = "meta";
+/// The key of the only row of its table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MetaKey;
+
+impl RowKey for MetaKey {
+    fn bytes(&self) -> Vec<u8> {
+        b"meta".to_vec()
+    }
 }
 
 impl Row for MetaRow {
-    type Key = String;
+    type Key = MetaKey;
     const TABLE: &'static str = "meta";
-    fn key(&self) -> String {
-        Self::KEY.to_owned()
+    fn key(&self) -> MetaKey {
+        MetaKey
     }
 }
 

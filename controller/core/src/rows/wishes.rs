@@ -46,9 +46,9 @@ pub struct WishesRow {
 }
 
 impl Row for WishesRow {
-    type Key = String;
+    type Key = DroneId;
     const TABLE: &'static str = "wishes";
-    fn key(&self) -> String {
-        self.drone.0.clone()
+    fn key(&self) -> DroneId {
+        self.drone.clone()
     }
 }

@@ -44,7 +44,7 @@ fn leap(farm: &mut Farm, length: u64) {
 }
 
 fn state(farm: &Farm, id: u64) -> Option<ArtifactState> {
-    farm.store.get::<ArtifactRow>(&id).map(|row| row.state)
+    farm.store.get::<ArtifactRow>(&ArtifactId(id)).map(|row| row.state)
 }
 
 fn refused(answer: Answer) -> (RefusalKind, String) {
@@ -314,7 +314,7 @@ fn a_brought_package_is_published_once_and_found_in_every_disguise() {
     let other = ask("app-misc/other-2", "7");
     let id = import_whole(&mut farm, &other);
     assert_eq!(farm.disk.blocks(), [format!("{HELLO}-1"), "app-misc/other-2-1".to_owned()]);
-    let row: ArtifactRow = farm.store.get(&id.0).unwrap();
+    let row: ArtifactRow = farm.store.get(&id).unwrap();
     assert_eq!(row.imported.unwrap().by, "kim");
     let ArtifactState::Published { sha_out, .. } = row.state else { panic!() };
     farm.restart();

@@ -65,7 +65,7 @@ fn readers_see_the_head_of_the_line_in_its_order() {
     let waiting: Vec<BuildId> = farm.view().next;
     assert!(!waiting.is_empty());
     for id in &waiting {
-        let name = farm.store.get::<swarm_core::rows::BuildRow>(&id.0).unwrap().state.name();
+        let name = farm.store.get::<swarm_core::rows::BuildRow>(id).unwrap().state.name();
         assert_eq!(name, "needed", "only what waits for nothing but a drone stands in line");
     }
     farm.control(Control::Resume, None);

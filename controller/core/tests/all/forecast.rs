@@ -193,7 +193,7 @@ fn fast_drones_are_expected_to_take_more() {
     for (name, speed) in [("anna", 2_000), ("ben", 500)] {
         farm.join(Drone::new(name));
         let id = farm.drones[name].id.clone();
-        let mut row = farm.store.get::<swarm_core::rows::DroneRow>(&id.0).unwrap();
+        let mut row = farm.store.get::<swarm_core::rows::DroneRow>(&id).unwrap();
         row.speeds = vec![speed];
         swarm_core::Sink::put(&mut farm.store, &row);
     }

@@ -358,7 +358,7 @@ proptest! {
             let farm = &mut journey.farm;
             let after = received(farm);
             let gone = |id: &&swarm_protocol::BuildId| {
-                !after.contains(id) && farm.store.get::<BuildRow>(&id.0).is_some()
+                !after.contains(id) && farm.store.get::<BuildRow>(id).is_some()
             };
             prop_assert_eq!(before.iter().find(gone), None, "what was received stays so");
             farm.wake();

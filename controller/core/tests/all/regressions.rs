@@ -392,7 +392,7 @@ fn whoever_waited_for_a_duplicate_waits_for_what_stands_for_it() {
         let mut both = plan(&farm.tree, &["app-misc/calc".to_owned()], &[]);
         both.packages[0].use_flags = vec!["ssl".to_owned()];
         let place = |id: &swarm_protocol::BuildId| {
-            let row = farm.store.get::<swarm_core::rows::BuildRow>(&id.0).unwrap();
+            let row = farm.store.get::<swarm_core::rows::BuildRow>(id).unwrap();
             Some(u32::from(row.cpv.as_deref() == Some("app-misc/calc-3.1")))
         };
         both.targets = request.builds.iter().map(place).collect();
@@ -678,7 +678,7 @@ fn a_sync_that_another_store_ordered_does_not_end_ours() {
         let report = SyncReport { instance, store_id, number, failure: None, tree: anna.tree_state(), duration_ms: 1 };
         farm.input(Input::Synced { drone: anna.id, report: Box::new(report), reply });
         assert_eq!(farm.answers[&reply.0] == Answer::Sync(SyncAnswer::Durable {}), over);
-        assert_eq!(farm.store.get::<DroneRow>(&"U-anna".to_owned()).unwrap().syncing.is_none(), over);
+        assert_eq!(farm.store.get::<DroneRow>(&"U-anna".into()).unwrap().syncing.is_none(), over);
     }
 }
 

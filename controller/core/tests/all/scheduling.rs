@@ -219,7 +219,7 @@ fn an_idle_drone_that_would_take_longer_than_the_wait_gets_nothing() {
         for (cpv, minutes) in [("app-misc/hello-1.0", 2), ("app-misc/other-2", 1), ("app-misc/fancy-1", 1)] {
             farm.teach(cpv, minutes * MINUTE);
         }
-        let ben = farm.store.get::<DroneRow>(&"U-ben".to_owned()).unwrap();
+        let ben = farm.store.get::<DroneRow>(&"U-ben".into()).unwrap();
         farm.store.put(&DroneRow { speeds: vec![speed], ..ben });
         farm.restart();
         farm.beats();

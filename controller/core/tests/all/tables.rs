@@ -48,7 +48,7 @@ fn each_rule_speaks_against_a_drone_by_its_name() {
     fn fact(farm: &mut Farm, change: fn(&mut DroneRow, Option<Fact>)) {
         let until = Some(farm.now.at + 60 * MINUTE);
         let fact = Fact { by: "swarm".to_owned(), reason: "8 failures in a row".to_owned(), since: 0, until };
-        let mut row = farm.store.get::<DroneRow>(&"U-ben".to_owned()).unwrap();
+        let mut row = farm.store.get::<DroneRow>(&"U-ben".into()).unwrap();
         change(&mut row, Some(fact));
         farm.store.put(&row);
         farm.restart();
@@ -287,7 +287,7 @@ fn preferred(package: &str, seconds: Option<u64>, change: fn(&mut Drone, &mut Dr
     for name in ["anna", "ben"] {
         farm.join(Drone { ram_gib: 64, ..Drone::new(name) });
     }
-    let mut row = farm.store.get::<DroneRow>(&"U-ben".to_owned()).expect("the row of a drone that has joined");
+    let mut row = farm.store.get::<DroneRow>(&"U-ben".into()).expect("the row of a drone that has joined");
     change(farm.drones.get_mut("ben").expect("a drone of the farm"), &mut row);
     farm.store.put(&row);
     farm.restart();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use swarm_core::rows::{
-    ArtifactRow, ArtifactState, BuildRow, BuildState, EventRow, HistoryRow, HistoryStatus, MetaRow,
+    ArtifactRow, ArtifactState, BuildRow, BuildState, EventRow, HistoryRow, HistoryStatus, MetaKey, MetaRow,
 };
 use swarm_core::view::Counts;
 use swarm_protocol::{BuildId, Fence, SessionId};
@@ -16,7 +16,7 @@ impl Farm {
         self.check_counts();
         self.check_held();
         let seqs: Vec<u64> = self.store.all::<EventRow>().iter().map(|event| event.seq).collect();
-        let last = self.store.get::<MetaRow>(&"meta".to_owned()).map_or(0, |meta| meta.last_event);
+        let last = self.store.get::<MetaRow>(&MetaKey).map_or(0, |meta| meta.last_event);
         assert_eq!(seqs, (1..=last).collect::<Vec<_>>(), "events have no gaps");
         let mut accepted = BTreeSet::new();
         for row in self.store.all::<HistoryRow>().iter().filter(|row| row.status == HistoryStatus::Success) {
@@ -67,8 +67,9 @@ impl Farm {
             shown.filter(|(_, tasks): &(_, BTreeSet<_>)| !tasks.is_empty()).collect();
         assert_eq!(shown, delegated, "what is delegated is what drones hold\n{}", self.tail());
         for drone in view.drones.values() {
-            let most = drone.row.slots + self.settings.prefetch;
-            assert!(drone.tasks.len() <= most as usize, "{} has more than {most}\n{}", drone.row.name, self.tail());
+            let had = self.had.insert(drone.row.name.clone(), drone.tasks.len()).unwrap_or_default();
+            let most = had.max((drone.row.slots + self.settings.prefetch) as usize);
+            assert!(drone.tasks.len() <= most, "{} has more than {most}\n{}", drone.row.name, self.tail());
             let swept = drone.tasks.iter().all(|task| !task.sweep) || drone.row.is_sweeper();
             assert!(swept, "only sweepers sweep\n{}", self.tail());
         }
