@@ -46,16 +46,20 @@ impl Orders {
 
     /// Carries out an order; one to a drone that does not work is given back. `latest` is the last look at the drone.
     pub(super) fn take(&self, message: Message, latest: &Snapshot, worker: WorkerState) -> Option<RungOrder> {
-        match read_order(&message).map_err(Unwanted::Answered).and_then(|order| wanted(order, &self.instance)) {
-            Ok(Wanted::Rung { asked, reason }) => return Some(RungOrder { asked, reason, to: AnswerTo::Bus(message) }),
-            Ok(Wanted::Pong { seq }) => {
+        let reaction = match read_order(&message) {
+            Ok(order) => reaction(order, &self.instance),
+            Err(answer) => Reaction::Answer(answer),
+        };
+        match reaction {
+            Reaction::Rung { asked, reason } => return Some(RungOrder { asked, reason, to: AnswerTo::Bus(message) }),
+            Reaction::Pong { seq } => {
                 let (instance, vitals) = (self.instance.clone(), latest.vitals.clone());
                 let attempts = latest.attempts.clone();
                 self.reply(message, OrderAnswer::Pong { seq, instance, at: wall_ms(), vitals, worker, attempts });
             }
-            Ok(Wanted::Log { fence, offset, max }) => self.log(message, fence, offset, max),
-            Err(Unwanted::Answered(answer)) => self.reply(message, answer),
-            Err(Unwanted::Silence) => {}
+            Reaction::Log { fence, offset, max } => self.log(message, fence, offset, max),
+            Reaction::Answer(answer) => self.reply(message, answer),
+            Reaction::Silence => {}
         }
         None
     }
@@ -74,31 +78,28 @@ impl Orders {
     }
 }
 
-/// What an order asks of this run.
+/// What follows from an order.
 #[derive(Debug, PartialEq)]
-enum Wanted {
+enum Reaction {
+    /// The ping is answered.
     Pong { seq: u64 },
+    /// A piece of a log is answered.
     Log { fence: Fence, offset: u64, max: u32 },
+    /// It is carried through.
     Rung { asked: Asked, reason: String },
-}
-
-/// An order that is not carried out.
-#[derive(Debug, PartialEq)]
-enum Unwanted {
-    /// It may be another run's.
+    /// It is no order for a supervisor, which is said.
+    Answer(OrderAnswer),
+    /// It is another run's, or may be.
     Silence,
-    /// It is no order for a supervisor.
-    Answered(OrderAnswer),
 }
 
-/// What follows from an order that reached the run `own`. One that names no run is for whoever hears it, as a broadcast ping
-/// is: it is answered if it changes nothing, and obeyed by nobody if it does.
-#[expect(clippy::result_large_err, reason = "the error is the answer that is sent")]
-fn wanted(order: Order, own: &InstanceId) -> Result<Wanted, Unwanted> {
+/// What the run `own` does about an order. One that names no run is for whoever hears it, as a broadcast ping is: it is answered
+/// if it changes nothing, and obeyed by nobody if it does.
+fn reaction(order: Order, own: &InstanceId) -> Reaction {
     let for_anybody = order.instance.0.is_empty();
     if !for_anybody && order.instance != *own {
         debug!(instance = %order.instance, "an order for another run of this drone's supervisor");
-        return Err(Unwanted::Silence);
+        return Reaction::Silence;
     }
     match order.task {
         Task::Escalate { rung, generation, .. } if for_anybody => {
@@ -106,22 +107,22 @@ fn wanted(order: Order, own: &InstanceId) -> Result<Wanted, Unwanted> {
                 rung = rung.name(),
                 generation, "an order of the ladder names no run of a supervisor; it is not obeyed"
             );
-            Err(Unwanted::Silence)
+            Reaction::Silence
         }
         Task::Escalate { rung, reason, generation } => match Rung::of(rung) {
             Ok(rung) => {
-                Ok(Wanted::Rung { asked: Asked { store_id: order.store_id, generation, rung, running: 0 }, reason })
+                Reaction::Rung { asked: Asked { store_id: order.store_id, generation, rung, running: 0 }, reason }
             }
-            Err(outcome) => Err(Unwanted::Answered(OrderAnswer::Escalated { generation, outcome })),
+            Err(outcome) => Reaction::Answer(OrderAnswer::Escalated { generation, outcome }),
         },
-        Task::Ping { seq, .. } => Ok(Wanted::Pong { seq }),
-        Task::Logs { fence, offset, max } => Ok(Wanted::Log { fence, offset, max }),
+        Task::Ping { seq, .. } => Reaction::Pong { seq },
+        Task::Logs { fence, offset, max } => Reaction::Log { fence, offset, max },
         Task::Build { .. } | Task::Cancel { .. } | Task::Release { .. } | Task::Sync { .. } | Task::Plan { .. } => {
-            Err(Unwanted::Answered(OrderAnswer::Refused { reason: "an order for the worker".to_owned() }))
+            Reaction::Answer(OrderAnswer::Refused { reason: "an order for the worker".to_owned() })
         }
         Task::Unknown => {
             let reason = "an order this version does not know".to_owned();
-            Err(Unwanted::Answered(OrderAnswer::NotUnderstood { reason }))
+            Reaction::Answer(OrderAnswer::NotUnderstood { reason })
         }
     }
 }
@@ -150,8 +151,8 @@ mod tests {
         Order { number: 0, store_id: StoreId::from("s"), instance: InstanceId::from(instance), task }
     }
 
-    fn answer(instance: &str, task: Task) -> Result<Wanted, Unwanted> {
-        wanted(order_for(instance, task), &InstanceId::from("own"))
+    fn answer(instance: &str, task: Task) -> Reaction {
+        reaction(order_for(instance, task), &InstanceId::from("own"))
     }
 
     fn reading() -> [Task; 2] {
@@ -165,32 +166,32 @@ mod tests {
     #[test]
     fn an_order_of_the_ladder_that_names_no_run_is_obeyed_and_answered_by_none() {
         for rung in [Rung::RestartService.into(), Rung::RebootContainer.into(), order::Rung::Unknown] {
-            assert_eq!(answer("", escalate(rung)), Err(Unwanted::Silence), "{rung:?}");
-            assert_eq!(answer("other", escalate(rung)), Err(Unwanted::Silence), "{rung:?}");
+            assert_eq!(answer("", escalate(rung)), Reaction::Silence, "{rung:?}");
+            assert_eq!(answer("other", escalate(rung)), Reaction::Silence, "{rung:?}");
         }
         let asked = Asked { store_id: StoreId::from("s"), generation: 4, rung: Rung::HardRestart, running: 0 };
         let reason = "3 pings in a row were not answered".to_owned();
-        assert_eq!(answer("own", escalate(Rung::HardRestart.into())), Ok(Wanted::Rung { asked, reason }));
+        assert_eq!(answer("own", escalate(Rung::HardRestart.into())), Reaction::Rung { asked, reason });
     }
 
     #[test]
     fn who_only_asks_is_answered_without_naming_a_run_but_not_by_another_one() {
         for name in ["", "own"] {
             let [ping, logs] = reading();
-            assert_eq!(answer(name, ping), Ok(Wanted::Pong { seq: 7 }));
-            assert_eq!(answer(name, logs), Ok(Wanted::Log { fence: Fence::default(), offset: 5, max: 9 }));
+            assert_eq!(answer(name, ping), Reaction::Pong { seq: 7 });
+            assert_eq!(answer(name, logs), Reaction::Log { fence: Fence::default(), offset: 5, max: 9 });
         }
         for task in reading() {
-            assert_eq!(answer("other", task), Err(Unwanted::Silence));
+            assert_eq!(answer("other", task), Reaction::Silence);
         }
     }
 
     #[test]
     fn what_is_no_order_for_a_supervisor_is_refused_in_words() {
         let build = Task::Build { job: BuildJob::default() };
-        assert!(matches!(answer("own", build), Err(Unwanted::Answered(OrderAnswer::Refused { .. }))));
+        assert!(matches!(answer("own", build), Reaction::Answer(OrderAnswer::Refused { .. })));
         let later = answer("own", escalate(order::Rung::Unknown));
-        assert!(matches!(later, Err(Unwanted::Answered(OrderAnswer::Escalated { generation: 4, .. }))), "{later:?}");
-        assert!(matches!(answer("own", Task::Unknown), Err(Unwanted::Answered(OrderAnswer::NotUnderstood { .. }))));
+        assert!(matches!(later, Reaction::Answer(OrderAnswer::Escalated { generation: 4, .. })), "{later:?}");
+        assert!(matches!(answer("own", Task::Unknown), Reaction::Answer(OrderAnswer::NotUnderstood { .. })));
     }
 }
