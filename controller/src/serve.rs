@@ -9,13 +9,15 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use swarm_common::clock::wall_ms;
+use swarm_common::notify::Manager;
+use swarm_common::stop::Stop;
 use swarm_core::effect::BinhostWork;
 use swarm_core::rows::{ConfigRow, NoticeRow};
 use swarm_core::table::Source as _;
 use swarm_core::{Answer, Input, Membership, Request, Settings, Tell as _};
 use swarm_protocol::order::Order;
 use swarm_protocol::{DroneId, Secret, Subjects};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
@@ -36,7 +38,7 @@ use crate::http::{AdminKey, AppState, Parts, Place, admin_router, router};
 use crate::logs::{LogBounds, LogCollector};
 use crate::metrics::{Counted, Samples, samples};
 use crate::notices::Notices;
-use crate::notify::Manager;
+use crate::notify;
 use crate::own_log::{LevelSwitch, Logging, OwnLog};
 use crate::store::outbox::{Outbox, OutboxSettings};
 use crate::store::{Snapshot, Store};
@@ -77,7 +79,7 @@ pub async fn serve(config: Config, logging: Logging) -> Result<()> {
     if let Err(error) = logging.own.keep_in(&data.join("log/controller.log")) {
         warn!(%error, "the controller's own log is kept in memory alone");
     }
-    let mut signals = Signals::listen()?;
+    let mut signals = Stop::listen()?;
     let listener = listen(config.http.listen, config.http.port, "http.port chooses another port").await?;
     let admin_address = config.http.admin_listen.unwrap_or(config.http.listen);
     let admin_listener = match config.http.admin_port {
@@ -98,23 +100,23 @@ pub async fn serve(config: Config, logging: Logging) -> Result<()> {
         info!(address = %SocketAddr::new(admin_address, config.http.admin_port), "administrators' port");
         let ended = serve_until("admin http", listener, admin_router(state), &stop);
         let public_too = done.clone();
-        drop(crate::watch::spawn("admin http end", async move {
+        drop(swarm_common::watch::spawn("admin http end", async move {
             ended.cancelled().await;
             public_too.cancel();
         }));
     }
     info!(address = %SocketAddr::new(config.http.listen, config.http.port), url = config.public_url(), "the controller is up");
     let manager = Arc::new(Manager::from_environment());
-    manager.say("READY=1");
+    notify::say(&manager, "READY=1");
     let (feeder, fed, until) = (manager.clone(), running.engine.clone(), stop.clone());
-    drop(crate::watch::spawn("watchdog", async move { feeder.feed(&fed, &until).await }));
+    drop(swarm_common::watch::spawn("watchdog", async move { notify::feed(&feeder, &fed, &until).await }));
     let engine_ended = running.thread.ended();
     tokio::select! {
         () = signals.next() => info!("ending: open requests, then the engine, then the bus"),
         () = engine_ended.cancelled() => anyhow::bail!("the engine ended"),
         () = done.cancelled() => anyhow::bail!("the façade ended"),
     }
-    manager.say("STOPPING=1");
+    notify::say(&manager, "STOPPING=1");
     let goodbye = async {
         stop.cancel();
         drop(tokio::time::timeout(GOODBYE, done.cancelled()).await);
@@ -142,12 +144,12 @@ fn parts(
     let (store, published) = (running.store.clone(), running.published.clone());
     let samples = Arc::new(Samples::default());
     let (fed, view) = (samples.clone(), engine.clone());
-    drop(crate::watch::spawn("samples", async move {
+    drop(swarm_common::watch::spawn("samples", async move {
         let mut every = tokio::time::interval(samples::EVERY);
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
             every.tick().await;
-            fed.take(&view.view(), crate::http::wall());
+            fed.take(&view.view(), wall_ms());
         }
     }));
     Parts {
@@ -240,7 +242,7 @@ async fn start(config: &Config, data: &Path, level: LevelSwitch) -> Result<Runni
     let signing = engine.clone();
     std::thread::Builder::new()
         .name("binhost".to_owned())
-        .spawn(move || crate::watch::watched("binhost", || service.run(&work_queue, &signing)))?;
+        .spawn(move || swarm_common::watch::watched("binhost", || service.run(&work_queue, &signing)))?;
 
     let bounds = LogBounds {
         stored: config.logs.keep,
@@ -262,21 +264,21 @@ async fn start(config: &Config, data: &Path, level: LevelSwitch) -> Result<Runni
     })
     .await?;
     let (done, mut done_queue) = tokio::sync::mpsc::channel(LOGS);
-    drop(crate::watch::spawn("logs", log_work.run(Arc::new(link.clone()), done)));
+    drop(swarm_common::watch::spawn("logs", log_work.run(Arc::new(link.clone()), done)));
     let (collector, told) = (logs.clone(), engine.clone());
-    drop(crate::watch::spawn("log orders", async move {
+    drop(swarm_common::watch::spawn("log orders", async move {
         while let Some(log) = log_queue.recv().await {
             collector.complete(log.fence, log.drone, log.bytes).await;
         }
     }));
-    drop(crate::watch::spawn("log news", async move {
+    drop(swarm_common::watch::spawn("log news", async move {
         while let Some(log) = done_queue.recv().await {
             // waits as long as the engine is busy: a result whose log is never told of is never accepted
             told.tell(Input::LogStored { fence: log.fence, complete: log.complete }).await;
         }
     }));
     let sender = link.clone();
-    drop(crate::watch::spawn("order queue", async move {
+    drop(swarm_common::watch::spawn("order queue", async move {
         while let Some((drone, order)) = order_queue.recv().await {
             sender.send(drone, order);
         }
@@ -285,17 +287,17 @@ async fn start(config: &Config, data: &Path, level: LevelSwitch) -> Result<Runni
     link.listen(Arc::new(engine.clone()), Arc::new(move |drone, chunk| chunks.offer(drone, chunk))).await?;
     let healing = Pings::new(Arc::new(link.clone()), Arc::new(engine.clone()));
     let pings = healing.clone();
-    drop(crate::watch::spawn("pings", async move { pings.run(ping_queue).await }));
+    drop(swarm_common::watch::spawn("pings", async move { pings.run(ping_queue).await }));
     let ssh = SshSettings {
         data: data.to_owned(),
         store_id: store_id.clone(),
         ssh_command: config.healing.ssh_command.clone(),
     };
     let healing_orders = Escalations::new(Arc::new(link.clone()), Arc::new(engine.clone()), ssh);
-    drop(crate::watch::spawn("escalations", healing_orders.run(escalation_queue)));
+    drop(swarm_common::watch::spawn("escalations", healing_orders.run(escalation_queue)));
     let notices = Arc::new(Notices::new(&config.notify.settings(), &config.name, store_id.as_str()));
     let (postman, told) = (notices.clone(), engine.clone());
-    drop(crate::watch::spawn("notices", async move { postman.run(notice_queue, &told).await }));
+    drop(swarm_common::watch::spawn("notices", async move { postman.run(notice_queue, &told).await }));
     let outbox = OutboxSettings {
         max_age: Duration::from_millis(config.events.stream_age),
         max_bytes: i64::try_from(config.events.stream_size).unwrap_or(i64::MAX),
@@ -305,7 +307,7 @@ async fn start(config: &Config, data: &Path, level: LevelSwitch) -> Result<Runni
     };
     let outbox = Outbox::new(link.client(), outbox, Arc::new(store.clone()), engine.events());
     let published = outbox.published();
-    drop(crate::watch::spawn("outbox", outbox.run()));
+    drop(swarm_common::watch::spawn("outbox", outbox.run()));
     let gateway = Arc::new(Gateway::new(config, bus.clone(), gate, link.clone(), logs.clone())?);
     let door = Arc::new(door);
     let pings = Arc::new(healing);
@@ -499,25 +501,6 @@ impl Outlets for Doors {
     fn notify(&self, notice: Box<NoticeRow>) {
         if self.notices.try_send(notice).is_err() {
             warn!("a notice found no room; it comes again");
-        }
-    }
-}
-
-/// TERM and INT.
-struct Signals {
-    term: Signal,
-    int: Signal,
-}
-
-impl Signals {
-    fn listen() -> Result<Self> {
-        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.term.recv() => {}
-            _ = self.int.recv() => {}
         }
     }
 }

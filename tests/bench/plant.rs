@@ -15,7 +15,7 @@ use swarm_controller::engine::{
 };
 use swarm_controller::store::Store;
 use swarm_controller::store::outbox::{Outbox, OutboxSettings};
-use swarm_controller::watch::spawn;
+use swarm_common::watch::spawn;
 use swarm_core::effect::BinhostWork;
 use swarm_core::input::{Control, Pong, QueueRequest, Request, RouteOutcome, SignedFile, UploadedFile};
 use swarm_core::rows::NoticeRow;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use redb::{Database, Durability, TableDefinition};
 use swarm_controller::store::Change;
-use swarm_controller::watch::spawn;
+use swarm_common::watch::spawn;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::plant::runtime;

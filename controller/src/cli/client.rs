@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use swarm_common::errors::chain_once;
 use ureq::http::{Response, StatusCode};
 use ureq::{Agent, Body};
 
-use super::problem::{Exit, Problem, chain};
+use super::problem::{Exit, Problem};
 use super::sse::Stream;
 use super::up::state::UpState;
 use crate::http::error::ErrorBody;
@@ -369,7 +370,7 @@ impl Client {
         let answer = self.accepted(answer.map_err(|error| self.unreachable(&error))?)?;
         answer.into_body().with_config().limit(MAX_ANSWER).read_json().map_err(|error| {
             Problem::new("the controller's answer is not understood")
-                .with(format!("{} ({})", self.base, chain(&error)))
+                .with(format!("{} ({})", self.base, chain_once(&error)))
                 .next("compare `swarm --version` with the controller's, in `swarm status`")
         })
     }
@@ -404,7 +405,7 @@ impl Client {
 
     fn unreachable(&self, error: &ureq::Error) -> Problem {
         Problem::new("the controller can't be reached")
-            .with(format!("{} ({})", self.base, chain(error)))
+            .with(format!("{} ({})", self.base, chain_once(error)))
             .next("start one with `swarm up` or `swarm serve`, or say where it is with --url or --data")
             .exit(Exit::Unreachable)
     }
