@@ -41,7 +41,7 @@ mod tests {
     use swarm_core::{Input, Settings};
 
     use super::*;
-    use crate::engine::{Discard, Loaded, OnFailure, Options};
+    use crate::engine::{Loaded, OnFailure, Options, Outlets};
     use crate::store::Store;
 
     /// A manager, and where its words arrive.
@@ -61,7 +61,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("s")).unwrap();
         let (engine, thread) =
-            Loaded::load(&store, Settings::default()).unwrap().start(Discard, Options::default()).unwrap();
+            Loaded::load(&store, Settings::default()).unwrap().start(Outlets::discard(), Options::default()).unwrap();
         let never = CancellationToken::new();
         feed(&Manager::new(None, Some("20000000")), &engine, &never).await;
         feed(&Manager::new(Some("/nowhere"), None), &engine, &never).await;
@@ -90,7 +90,8 @@ mod tests {
             ..Options::default()
         };
         let store = Store::open(&dir.path().join("s")).unwrap();
-        let (engine, thread) = Loaded::load(&store, Settings::default()).unwrap().start(Discard, options).unwrap();
+        let (engine, thread) =
+            Loaded::load(&store, Settings::default()).unwrap().start(Outlets::discard(), options).unwrap();
 
         let (asked, stop) = (engine.clone(), CancellationToken::new());
         let stopped = stop.clone();

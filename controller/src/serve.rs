@@ -4,22 +4,20 @@
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use swarm_common::clock::wall_ms;
 use swarm_common::notify::Manager;
 use swarm_common::stop::Stop;
-use swarm_core::effect::BinhostWork;
-use swarm_core::rows::{ConfigRow, NoticeRow};
+use swarm_core::rows::ConfigRow;
 use swarm_core::table::Source as _;
 use swarm_core::{Answer, Input, Membership, Request, Settings, Tell as _};
-use swarm_protocol::order::Order;
 use swarm_protocol::{DroneId, Secret, Subjects};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{info, warn};
 
 use crate::books::Books;
 use crate::bus::gate::{self, Gate};
@@ -29,7 +27,7 @@ use crate::bus::permissions;
 use crate::bus::server::{BusServer, ManagedServer, ServerSettings, find_server};
 use crate::config::Config;
 use crate::config::runtime::{Feel, Runtime};
-use crate::engine::{EngineHandle, EngineThread, Escalation, Loaded, Options, Outlets, WantedLog};
+use crate::engine::{EngineHandle, EngineThread, Loaded, Options, Outlets, Works};
 use crate::healing::{Escalations, Pings, SshSettings};
 use crate::http::adapters::{Door, Gateway};
 use crate::http::listen::{allow_files, listen, serve_until};
@@ -49,16 +47,8 @@ use swarm_binhost::sign::SigningKey;
 use swarm_binhost::verifying::Verifying;
 use swarm_binhost::{durable, serve as files};
 
-/// Orders that may wait for the bus; what does not fit is sent again by the core.
-const ORDERS: usize = 16 * 1024;
-/// Logs that may wait for the collector; one that does not fit is asked for again with its result.
-const LOGS: usize = 4096;
-/// Pings that may wait for the bus: three for each of 10,000 drones' ticks; one that does not fit is sent later by the core.
-const PINGS: usize = 32 * 1024;
-/// Orders of the ladder that may wait; a drone has at most one, and the core gives up one that is lost.
-const ESCALATIONS: usize = 4096;
-/// Notices that may wait; the core sends again what is not answered.
-const NOTICES: usize = 256;
+/// Logs that are whole and wait to be told of.
+const LOGS_DONE: usize = 4096;
 /// How long open requests may take when the controller ends.
 const GOODBYE: Duration = Duration::from_secs(5);
 
@@ -227,15 +217,11 @@ async fn start(config: &Config, data: &Path, level: LevelSwitch) -> Result<Runni
     let bus = Arc::new(start_bus(config, data, &store_id, &loaded.membership()).await?);
     let subjects = Subjects::new(config.bus.prefix.clone());
 
-    let (orders, mut order_queue) = tokio::sync::mpsc::channel(ORDERS);
-    let (wanted, mut log_queue) = tokio::sync::mpsc::channel::<WantedLog>(LOGS);
-    let (pings, ping_queue) = tokio::sync::mpsc::channel(PINGS);
-    let (escalations, escalation_queue) = tokio::sync::mpsc::channel(ESCALATIONS);
-    let (notices, notice_queue) = tokio::sync::mpsc::channel(NOTICES);
-    let (work, work_queue) = mpsc::channel();
+    let (outlets, works) = Outlets::new();
+    let Works { orders, binhost: work_queue, logs: mut wanted, pings: due, escalations, notices: told } = works;
     let options = Options { keep_events: config.events.keep, keep_history: config.history.keep, ..Options::default() };
     let rows = store.read()?;
-    let (engine, thread) = loaded.start(Doors { orders, work, wanted, pings, escalations, notices }, options)?;
+    let (engine, thread) = loaded.start(outlets, options)?;
     let lock = Lock::new(&shelves.secret);
     let (door, service) = shelves.take_up(config, &store, &rows, &engine)?;
     drop(rows);
@@ -263,41 +249,36 @@ async fn start(config: &Config, data: &Path, level: LevelSwitch) -> Result<Runni
         store_id: store_id.clone(),
     })
     .await?;
-    let (done, mut done_queue) = tokio::sync::mpsc::channel(LOGS);
+    let (done, mut done_queue) = tokio::sync::mpsc::channel(LOGS_DONE);
     drop(swarm_common::watch::spawn("logs", log_work.run(Arc::new(link.clone()), done)));
-    let (collector, told) = (logs.clone(), engine.clone());
+    let (collector, news) = (logs.clone(), engine.clone());
     drop(swarm_common::watch::spawn("log orders", async move {
-        while let Some(log) = log_queue.recv().await {
+        while let Some(log) = wanted.next().await {
             collector.complete(log.fence, log.drone, log.bytes).await;
         }
     }));
     drop(swarm_common::watch::spawn("log news", async move {
         while let Some(log) = done_queue.recv().await {
             // waits as long as the engine is busy: a result whose log is never told of is never accepted
-            told.tell(Input::LogStored { fence: log.fence, complete: log.complete }).await;
+            news.tell(Input::LogStored { fence: log.fence, complete: log.complete }).await;
         }
     }));
-    let sender = link.clone();
-    drop(swarm_common::watch::spawn("order queue", async move {
-        while let Some((drone, order)) = order_queue.recv().await {
-            sender.send(drone, order);
-        }
-    }));
+    link.carry_out(orders);
     let chunks = logs.clone();
     link.listen(Arc::new(engine.clone()), Arc::new(move |drone, chunk| chunks.offer(drone, chunk))).await?;
     let healing = Pings::new(Arc::new(link.clone()), Arc::new(engine.clone()));
     let pings = healing.clone();
-    drop(swarm_common::watch::spawn("pings", async move { pings.run(ping_queue).await }));
+    drop(swarm_common::watch::spawn("pings", async move { pings.run(due).await }));
     let ssh = SshSettings {
         data: data.to_owned(),
         store_id: store_id.clone(),
         ssh_command: config.healing.ssh_command.clone(),
     };
     let healing_orders = Escalations::new(Arc::new(link.clone()), Arc::new(engine.clone()), ssh);
-    drop(swarm_common::watch::spawn("escalations", healing_orders.run(escalation_queue)));
+    drop(swarm_common::watch::spawn("escalations", healing_orders.run(escalations)));
     let notices = Arc::new(Notices::new(&config.notify.settings(), &config.name, store_id.as_str()));
-    let (postman, told) = (notices.clone(), engine.clone());
-    drop(swarm_common::watch::spawn("notices", async move { postman.run(notice_queue, &told).await }));
+    let (postman, answers) = (notices.clone(), engine.clone());
+    drop(swarm_common::watch::spawn("notices", async move { postman.run(told, &answers).await }));
     let outbox = OutboxSettings {
         max_age: Duration::from_millis(config.events.stream_age),
         max_bytes: i64::try_from(config.events.stream_size).unwrap_or(i64::MAX),
@@ -454,55 +435,6 @@ async fn admit(config: &Config, data: &Path, bus: &Arc<BusServer>, engine: &Engi
     // Drones of this machine find the bus by this file; `swarm up` writes it into their configuration.
     fs_err::write(data.join("bus.url"), bus.url())?;
     Ok(gate)
-}
-
-/// The engine's way out.
-struct Doors {
-    orders: tokio::sync::mpsc::Sender<(DroneId, Box<Order>)>,
-    work: mpsc::Sender<BinhostWork>,
-    wanted: tokio::sync::mpsc::Sender<WantedLog>,
-    pings: tokio::sync::mpsc::Sender<(DroneId, u64, u64)>,
-    escalations: tokio::sync::mpsc::Sender<Escalation>,
-    notices: tokio::sync::mpsc::Sender<Box<NoticeRow>>,
-}
-
-impl Outlets for Doors {
-    fn order(&self, drone: DroneId, order: Box<Order>) {
-        if self.orders.try_send((drone, order)).is_err() {
-            warn!("an order waits for the bus; the core sends it again");
-        }
-    }
-
-    fn binhost(&self, work: BinhostWork) {
-        if self.work.send(work).is_err() {
-            error!("the binhost's thread is gone; the process ends so that its supervisor starts it anew");
-            std::process::exit(70);
-        }
-    }
-
-    fn complete_log(&self, work: WantedLog) {
-        if self.wanted.try_send(work).is_err() {
-            warn!("a log's completion waits for its result to be reported again");
-        }
-    }
-
-    fn ping(&self, drone: DroneId, seq: u64, within: u64) {
-        if self.pings.try_send((drone, seq, within)).is_err() {
-            debug!("a ping waits for the bus; the next one comes later");
-        }
-    }
-
-    fn escalate(&self, work: Escalation) {
-        if self.escalations.try_send(work).is_err() {
-            warn!("an order of the ladder found no room; the core gives it up and goes on");
-        }
-    }
-
-    fn notify(&self, notice: Box<NoticeRow>) {
-        if self.notices.try_send(notice).is_err() {
-            warn!("a notice found no room; it comes again");
-        }
-    }
 }
 
 fn folder(path: &Path, mode: u32) -> Result<()> {

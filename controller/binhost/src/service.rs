@@ -197,9 +197,9 @@ impl Service {
 
 fn move_to(stray: &Path, file: &Path) {
     let moved = match file.parent() {
-        Some(folder) => create_folders(folder)
-            .and_then(|()| fs_err::rename(stray, file))
-            .and_then(|()| sync_folder(folder)),
+        Some(folder) => {
+            create_folders(folder).and_then(|()| fs_err::rename(stray, file)).and_then(|()| sync_folder(folder))
+        }
         None => Ok(()),
     };
     match moved {

@@ -17,7 +17,6 @@ use rand_core::OsRng;
 use swarm_common::files::{create_folders, write_new};
 use thiserror::Error;
 
-
 /// File of the secret key in its folder.
 const SECRET: &str = "binhost.secret.asc";
 /// No real key of ours is near this.

@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use swarm_api::{BinhostAnswer, PrivateAnswer};
 
 use super::screen::{self, Screen};
 use super::{Context, Problem};
-use crate::http::views::{BinhostAnswer, PrivateAnswer};
 
 /// `swarm binhost …`
 #[derive(Debug, Subcommand)]
@@ -182,7 +182,7 @@ fn indented(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::views::{BinhostIndex, NewestPackage};
+    use swarm_api::{BinhostIndex, NewestPackage};
 
     #[test]
     fn what_is_in_it_is_shown_with_how_to_use_it() {

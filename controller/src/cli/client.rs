@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use swarm_api::{ErrorBody, Orchestrator};
 use swarm_common::errors::chain_once;
 use ureq::http::{Response, StatusCode};
 use ureq::{Agent, Body};
@@ -13,8 +14,6 @@ use ureq::{Agent, Body};
 use super::problem::{Exit, Problem};
 use super::sse::Stream;
 use super::up::state::UpState;
-use crate::http::error::ErrorBody;
-use crate::http::views::Orchestrator;
 
 /// Where the controller is if nothing else is said.
 pub const DEFAULT_URL: &str = "http://127.0.0.1:8100";

@@ -2,6 +2,7 @@
 
 use clap::Subcommand;
 use serde_json::Value;
+use swarm_api::{ControlBody, Drone, DroneDone};
 
 use super::client::{Client, segment};
 use super::drone::DroneHealing;
@@ -10,7 +11,6 @@ use super::problem::Exit;
 use super::progress::Steps;
 use super::wait::{LOOK, MAX_SILENT};
 use super::{Context, Problem, similar};
-use crate::http::views::{ControlBody, Drone, DroneDone};
 
 /// `swarm control …`
 #[derive(Debug, Subcommand)]

@@ -18,7 +18,7 @@ use super::client::{Client, segment};
 use super::problem::Exit;
 use super::screen::Screen;
 use super::{Context, Problem};
-use crate::http::views::{ActOrdered, DroneEscalation, LastPings, PingAllAnswer, ResetDone, TypeDone};
+use swarm_api::{ActOrdered, DroneEscalation, LastPings, PingAllAnswer, ResetDone, TypeDone};
 
 pub(super) use self::show::deed_line;
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use swarm_common::clock::wall_ms;
 
 use super::problem::Problem;
-use crate::http::views::seconds;
+use swarm_api::seconds;
 
 /// What is wrong when the reader of standard output went away: nothing worth a word.
 pub const CLOSED: &str = "standard output was closed";

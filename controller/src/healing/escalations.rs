@@ -5,18 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use swarm_core::effect::Route;
+use swarm_core::effect::{Escalation, Route};
 use swarm_core::input::RouteOutcome;
 use swarm_core::{Input, Tell};
 use swarm_protocol::order::{OrderAnswer, Task};
-use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::Bus;
 use super::outcome::outcome_of;
 use super::ssh::{Login, Ssh, SshSettings};
 use crate::bus::link::OrderError;
-use crate::engine::Escalation;
+use crate::engine::Work;
 use crate::program::{self, ProgramError};
 
 /// Orders under way at one time; a drone has at most one.
@@ -36,8 +35,8 @@ impl Escalations {
     }
 
     /// Carries out orders until no more can come.
-    pub async fn run(self, queue: mpsc::Receiver<Escalation>) {
-        let orders = futures::stream::unfold(queue, async |mut queue| queue.recv().await.map(|order| (order, queue)));
+    pub async fn run(self, queue: Work<Escalation>) {
+        let orders = futures::stream::unfold(queue, async |mut queue| queue.next().await.map(|order| (order, queue)));
         orders
             .for_each_concurrent(Some(UNDER_WAY), |order| async {
                 let (drone, generation) = (order.drone.clone(), order.generation);

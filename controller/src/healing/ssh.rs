@@ -12,8 +12,8 @@ use swarm_protocol::order::Escalated;
 use swarm_protocol::{DroneId, StoreId};
 
 use super::outcome::outcome_of;
-use crate::engine::Escalation;
 use crate::program::{self, ProgramError, Ran};
+use swarm_core::effect::Escalation;
 
 /// What the way by SSH needs to know.
 #[derive(Debug, Clone)]

@@ -13,11 +13,12 @@ use swarm_core::view::View;
 use swarm_core::{Input, Tell};
 use swarm_protocol::order::{Escalated, EscalationRefusal, OrderAnswer, Rung, Task};
 use swarm_protocol::{DroneId, InstanceId, StoreId};
-use tokio::sync::mpsc;
 
 use super::*;
 use crate::bus::link::{Answered, OrderError};
-use crate::engine::Escalation;
+use swarm_core::effect::{Escalation, Ping};
+
+use crate::engine::Outlet;
 
 #[derive(Default)]
 struct Told(Mutex<Vec<Input>>);
@@ -97,10 +98,10 @@ impl Bus for Wire {
 async fn every_ping_of_the_core_is_answered_and_they_go_beside_each_other() {
     let (wire, told) = (Arc::new(Wire::default()), Arc::new(Told::default()));
     let pings = Pings::new(wire.clone(), told.clone());
-    let (queue, waiting) = mpsc::channel(64);
+    let (queue, waiting) = Outlet::new(64, "a ping waits");
     let names = ["well", "absent", "silent", "nobus"];
     for (seq, name) in names.iter().cycle().take(40).enumerate() {
-        queue.send((DroneId::from(*name), seq as u64, 1_000)).await.unwrap();
+        queue.put(Ping { drone: DroneId::from(*name), seq: seq as u64, within: 1_000 });
     }
     drop(queue);
     pings.run(waiting).await;
@@ -162,7 +163,7 @@ async fn outcome(drone: &str, route: Route) -> RouteOutcome {
     };
     let (wire, told) = (Arc::new(Wire::default()), Arc::new(Told::default()));
     let escalations = Escalations::new(wire, told.clone(), settings);
-    let (queue, waiting) = mpsc::channel(4);
+    let (queue, waiting) = Outlet::new(4, "an order waits");
     let order = Escalation {
         drone: DroneId::from(drone),
         generation: 9,
@@ -171,7 +172,7 @@ async fn outcome(drone: &str, route: Route) -> RouteOutcome {
         route,
         within: 1_500,
     };
-    queue.send(order).await.unwrap();
+    queue.put(order);
     drop(queue);
     escalations.run(waiting).await;
     let told = told.0.lock().unwrap();

@@ -10,7 +10,6 @@ pub mod error;
 pub mod listen;
 pub mod openapi;
 pub mod ports;
-pub mod views;
 
 mod admin;
 mod attempts;
@@ -28,7 +27,7 @@ pub(crate) mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::State;
@@ -139,8 +138,8 @@ pub struct AppState {
     pub(crate) streams: Arc<Semaphore>,
     /// Held while a setting changes, so that two changes at one time add up.
     pub(crate) changing: Arc<tokio::sync::Mutex<()>>,
-    pub(crate) packages: Arc<cache::Aged<views::PackageStats>>,
-    pub(crate) stock: Arc<cache::Aged<views::BinhostStats>>,
+    pub(crate) packages: Arc<cache::Aged<swarm_api::PackageStats>>,
+    pub(crate) stock: Arc<cache::Aged<swarm_api::BinhostStats>>,
     pub(crate) uploads: Arc<Permits>,
     pub(crate) waiters: Arc<Semaphore>,
     walks: Arc<Semaphore>,
@@ -259,11 +258,6 @@ impl AppState {
     pub(crate) fn view(&self) -> Arc<View> {
         self.engine.view()
     }
-}
-
-/// Wall clock, Unix milliseconds.
-pub(crate) fn wall() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// An answer of a kind that does not belong to the question.

@@ -23,6 +23,8 @@ use nix::sys::signal::Signal;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use swarm_common::files::{remove_tree, sync_folder, write_whole};
+use swarm_portage::RootConfig;
+use swarm_portage::processes;
 use swarm_protocol::artifact::ArtifactRef;
 use swarm_protocol::ids::{Fence, InstanceId, StoreId};
 use swarm_protocol::log::{LogChunk, MAX_CHUNK};
@@ -31,8 +33,7 @@ use swarm_protocol::report::{AttemptStatus, BinhostAccess, BuildResult, Phase};
 use thiserror::Error;
 
 use super::identity::Identity;
-use super::{log, tree};
-use crate::portage::root::RootConfig;
+use super::log;
 
 const JOB: &str = "job.msgpack";
 const IDENTITY: &str = "identity";
@@ -263,7 +264,7 @@ impl AttemptDir {
         let mut child = Command::new(exe)
             .arg("attempt")
             .arg(&self.path)
-            .env(tree::MARK, &self.path)
+            .env(processes::MARK, &self.path)
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -288,19 +289,19 @@ impl AttemptDir {
     pub fn end(&self, grace: Duration) -> Result<(), DirError> {
         fs::write(self.path.join(CANCEL), b"")?;
         if let AttemptState::Running { pid, .. } = self.state() {
-            tree::signal(pid, Signal::SIGTERM);
+            processes::signal(pid, Signal::SIGTERM);
             let end = Instant::now() + grace;
             while matches!(self.state(), AttemptState::Running { .. }) && Instant::now() < end {
                 std::thread::sleep(Duration::from_millis(20));
             }
             if matches!(self.state(), AttemptState::Running { .. }) {
                 // Stopped, it can start nothing new while what it started is killed.
-                tree::signal(pid, Signal::SIGSTOP);
-                tree::kill_descendants(pid);
-                tree::signal(pid, Signal::SIGKILL);
+                processes::signal(pid, Signal::SIGSTOP);
+                processes::kill_descendants(pid);
+                processes::signal(pid, Signal::SIGKILL);
             }
         }
-        let left = tree::kill_belonging(&self.path);
+        let left = processes::kill_belonging(&self.path);
         if left.is_empty() {
             return Ok(());
         }

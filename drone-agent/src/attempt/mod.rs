@@ -1,14 +1,13 @@
 //! The process `drone-agent attempt DIR`: parent of one emerge, from the order on disk to the result on disk.
 //!
 //! It has a session of its own and is its descendants' subreaper, so worker and supervisor may come and go while it
-//! works. It decides only when to end emerge (order, time, silence); what its end means is `portage::classify`'s to say,
+//! works. It decides only when to end emerge (order, time, silence); what its end means is `swarm_portage::classify`'s to say,
 //! and whose fault it is, the controller's. Ended by SIGTERM. It blocks and uses threads: a build's parent must be small.
 
 pub mod dir;
 pub mod identity;
 pub mod log;
 pub mod memory;
-pub mod tree;
 
 mod build;
 mod watch;

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use nkeys::KeyPair;
 use swarm_common::files::write_whole;
+use swarm_portage::RootConfig;
 use swarm_protocol::invite::Invitation;
 
 use super::JoinError;
-use crate::portage::RootConfig;
 
 /// Every file a join writes.
 const FILES: [&str; 3] = ["drone.toml", "drone.nk", "bus-ca.pem"];

@@ -17,12 +17,12 @@ use std::time::Duration;
 use clap::Args;
 use nkeys::KeyPair;
 use swarm_common::errors::chain;
+use swarm_portage::{RootConfig, RootSpec, create};
 use swarm_protocol::invite::{EnrolRequest, Invitation, TokenError, signature_text, statement};
 use thiserror::Error;
 
 use self::files::Place;
 use crate::bus::servers;
-use crate::portage::{RootConfig, RootSpec, create};
 
 /// How long the bus may take to answer a drone that was let in.
 const BUS_WITHIN: Duration = Duration::from_secs(10);

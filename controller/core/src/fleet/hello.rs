@@ -6,12 +6,12 @@ use swarm_protocol::{BuildId, DroneId, Fence, InstanceId};
 
 use super::presence::Pulse;
 use super::sanity;
+use crate::core::Core;
 use crate::effect::Answer;
 use crate::input::ReplyTo;
 use crate::names::{MAX_NAME, NAME_RULE, is_drone_name};
 use crate::queue::is_label;
 use crate::rows::{DroneRow, IndexKey, IndexRow, PlanState, Streaks};
-use crate::state::Core;
 
 /// The build profile of who names none, drones and requests alike.
 pub(crate) const DEFAULT_PROFILE: &str = "default";
@@ -37,9 +37,7 @@ impl Core {
         self.reply(reply, Answer::Hello(answer));
         if welcome {
             self.resend_untaken(Some(&drone));
-            self.soft.vain.remove(&drone);
-            self.soft.moved_homes.insert(drone.clone());
-            self.soft.assign_due = true;
+            self.soft.placement.came_anew(&drone);
         }
     }
 
@@ -131,7 +129,7 @@ impl Core {
         }
         self.rows.drones.put(row);
         self.note_line(drone);
-        self.soft.touched.insert(drone.clone());
+        self.soft.view.touch(drone);
         self.welcome_to_healing(drone);
         self.learn_host_keys(drone, &hello.machine.ssh_host_keys);
         if hello.role == Role::Supervisor {
@@ -212,7 +210,7 @@ impl Core {
         }
         let timestamp = known.map_or(0, |known| known.timestamp);
         self.rows.indexes.put(IndexRow { index: index.clone(), header: row.index_header.clone(), timestamp });
-        self.soft.generations.entry(index.clone()).or_default().dirty = true;
+        self.soft.publishing.header_changed(index);
     }
 
     /// Builds this drone is to have.

@@ -1,11 +1,11 @@
 //! Invitations: made, taken back, ended. One is for one drone, once, and for a while.
 
+use crate::core::Core;
 use crate::effect::{Done, Refusal, RefusalKind};
 use crate::names::{NAME_RULE, is_drone_name};
 use crate::queue::{invalid, is_label};
 use crate::rows::{InviteRow, InviteState, MemberRole};
 use crate::settings::Millis;
-use crate::state::Core;
 
 use super::conflict;
 

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use swarm_protocol::DroneId;
 
+use crate::core::Core;
 use crate::effect::{Done, Enrolled, Refusal, RefusalKind};
 use crate::names::{NAME_RULE, is_drone_name};
 use crate::queue::invalid;
 use crate::rows::{InviteState, MemberOrigin, MemberRole, MemberRow, Standing};
-use crate::state::Core;
 
 use super::invite::unknown_invitation;
 use super::{conflict, full};

@@ -11,11 +11,11 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use swarm_api::{ArtifactAnswer, BinhostPackage, ImportAnswer, ImportBody};
 
 use super::super::client::Client;
 use super::super::problem::Exit;
 use super::super::{Context, Problem};
-use crate::http::views::{ArtifactAnswer, BinhostPackage, ImportAnswer, ImportBody};
 use swarm_binhost::gpkg::{Inspected, Limits, inspect};
 use swarm_binhost::index;
 use swarm_common::errors::chain_once;

@@ -5,7 +5,7 @@ use comfy_table::Cell;
 use crate::cli::client::{Client, segment};
 use crate::cli::problem::Problem;
 use crate::cli::screen::{self, Screen};
-use crate::http::views::{LastPings, PingAllAnswer, PingAnswer};
+use swarm_api::{LastPings, PingAllAnswer, PingAnswer};
 
 /// Pings one drone.
 pub(super) fn ping(client: &Client, screen: &Screen, name: &str) -> Result<(), Problem> {
@@ -91,7 +91,7 @@ mod tests {
             ..PingAnswer::default()
         };
         assert_eq!(render_ping(&silent), "d1: it does not answer");
-        let metrics = crate::http::views::PingMetrics { worker: "alive".to_owned(), ..Default::default() };
+        let metrics = swarm_api::PingMetrics { worker: "alive".to_owned(), ..Default::default() };
         let answered = PingAnswer {
             drone: "d1".to_owned(),
             latency_ms: Some(0.42),

@@ -6,7 +6,7 @@ use super::wish::wishes_of;
 use crate::cli::client::{Client, segment};
 use crate::cli::problem::Problem;
 use crate::cli::screen;
-use crate::http::views::{DeedView, Drone, DroneEscalation, DroneFact, DroneWishes, LastPing};
+use swarm_api::{DeedView, Drone, DroneEscalation, DroneFact, DroneWishes, LastPing};
 
 /// Everything about a drone.
 #[derive(Debug, Serialize)]
@@ -144,7 +144,7 @@ fn next_of(escalation: &DroneEscalation) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::views::Latency;
+    use swarm_api::Latency;
 
     #[test]
     fn what_was_tried_and_what_comes_next_is_shown() {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::cli::client::{Client, segment};
 use crate::cli::problem::Problem;
 use crate::cli::screen::Screen;
-use crate::http::views::DroneWishes;
+use swarm_api::DroneWishes;
 
 /// `swarm drone wish`
 #[derive(Debug, Default, Args)]

@@ -1,11 +1,11 @@
 //! What each key does. What the help says of the keys stands in `help`: change both together.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use swarm_api::{ControlBody, Event};
 
 use super::log::Which;
 use super::reason::why_rows;
 use super::screen::{LogView, Over, Panel, Screen, Wish, building};
-use crate::http::views::{ControlBody, Event};
 
 /// Rows a page moves.
 const PAGE: usize = 10;

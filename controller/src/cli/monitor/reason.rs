@@ -5,7 +5,7 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use crate::cli::screen::Screen as Plain;
 use crate::cli::why;
-use crate::http::views::WhyAnswer;
+use swarm_api::WhyAnswer;
 
 /// Columns of the answer, at most.
 pub const WHY_WIDTH: u16 = 114;

@@ -14,13 +14,13 @@ use clap::Args;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
+use swarm_api::{Event, Events};
 
 use super::client::{Address, Client, UP_DATA};
 use super::monitor::{self, Left};
 use super::problem::Problem;
 use super::progress::Steps;
 use super::{Context, events};
-use crate::http::views::{Event, Events};
 use crate::program::keep_ours;
 use state::{Started, UpState, attempts_below};
 use stop::Stop;

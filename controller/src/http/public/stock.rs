@@ -4,6 +4,10 @@ use axum::Json as JsonAnswer;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
+use swarm_api::{
+    BinhostDone, BinhostPackage, BinhostPackages, CollectAnswer, CollectBody, CollectedPackage, ErrorBody,
+    ImportAnswer, ImportBody, PinBody, RemoveBody, VerifyAnswer, VerifyBody, VerifyFinding, moment, seconds,
+};
 use swarm_core::input::{BinhostRequest, ImportAsk, UploadedFile};
 use swarm_core::rows::{ArtifactRow, ArtifactState};
 use swarm_core::{Answer, Request, effect};
@@ -13,12 +17,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::super::auth::Admin;
-use super::super::error::{ApiError, ErrorBody};
+use super::super::error::ApiError;
 use super::super::extract::{Json, Path, Query};
-use super::super::views::{
-    BinhostDone, BinhostPackage, BinhostPackages, CollectAnswer, CollectBody, CollectedPackage, ImportAnswer,
-    ImportBody, PinBody, RemoveBody, VerifyAnswer, VerifyBody, VerifyFinding, moment, seconds,
-};
 use super::super::{AppState, unexpected};
 use swarm_binhost::verify::Report;
 

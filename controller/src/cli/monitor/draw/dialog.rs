@@ -4,13 +4,13 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Clear, Paragraph, Widget, Wrap};
+use swarm_api::Event;
 
 use super::overview::clock;
 use super::{Pen, more_below, short};
 use crate::cli::monitor::help::{HELP, LOG_HELP};
 use crate::cli::monitor::reason::{WHY_WIDTH, why_rows};
 use crate::cli::monitor::screen::Over;
-use crate::http::views::Event;
 
 /// Draws it in the middle.
 pub fn draw(pen: Pen<'_>, over: &Over, area: Rect, buffer: &mut Buffer) {
