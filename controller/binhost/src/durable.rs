@@ -1,5 +1,5 @@
 //! Files that appear whole or not at all, and stay after a power cut. Temporary files have one prefix, so that
-//! [`tidy`] finds what a crash left and [`super::serve`] never shows one.
+//! [`tidy`] finds what a crash left and `serve` never shows one.
 
 use std::io;
 use std::path::Path;

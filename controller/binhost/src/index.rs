@@ -36,7 +36,7 @@ pub enum IndexError {
     Write {
         /// The folder.
         dir: PathBuf,
-        /// Why.
+        /// What the disk said.
         #[source]
         source: io::Error,
     },

@@ -36,7 +36,7 @@ pub enum PublishError {
     Write {
         /// The signed file.
         path: PathBuf,
-        /// Why.
+        /// What the disk said.
         #[source]
         source: io::Error,
     },
@@ -45,7 +45,7 @@ pub enum PublishError {
     Metadata {
         /// The upload.
         path: PathBuf,
-        /// Why.
+        /// What can not be packed.
         #[source]
         source: MetadataError,
     },
@@ -54,7 +54,7 @@ pub enum PublishError {
     Sign {
         /// The upload.
         path: PathBuf,
-        /// Why.
+        /// What the signing said.
         #[source]
         source: SignError,
     },

@@ -30,7 +30,7 @@ pub enum SignError {
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// What the disk said.
         #[source]
         source: io::Error,
     },
@@ -47,7 +47,7 @@ pub enum SignError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// What the library said.
         #[source]
         source: Box<pgp::errors::Error>,
     },
@@ -56,7 +56,7 @@ pub enum SignError {
     OpenPgp {
         /// What was attempted.
         what: &'static str,
-        /// Why.
+        /// What the library said.
         #[source]
         source: Box<pgp::errors::Error>,
     },

@@ -71,7 +71,7 @@ pub enum UploadError {
     Write {
         /// The folder.
         dir: PathBuf,
-        /// Why.
+        /// What the disk said.
         #[source]
         source: io::Error,
     },

@@ -21,7 +21,7 @@ pub enum KeyError {
     File {
         /// The seed file or its folder.
         path: PathBuf,
-        /// Why.
+        /// What the system said.
         source: std::io::Error,
     },
     /// The file holds something else.
@@ -47,7 +47,7 @@ pub enum KeyError {
     /// The random source failed.
     #[error("can't make a bus key")]
     Generate {
-        /// Why.
+        /// What the library said.
         source: nkeys::error::Error,
     },
 }

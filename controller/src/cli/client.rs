@@ -13,7 +13,7 @@ use ureq::{Agent, Body};
 
 use super::problem::{Exit, Problem};
 use super::sse::Stream;
-use super::up::state::UpState;
+use super::started::UpState;
 
 /// Where the controller is if nothing else is said.
 pub const DEFAULT_URL: &str = "http://127.0.0.1:8100";
@@ -89,7 +89,7 @@ impl Address {
 /// An upload that was not taken.
 #[derive(Debug)]
 pub struct UploadFailed {
-    /// Why.
+    /// What the person reads.
     pub problem: Problem,
     /// Trying again may help.
     pub again: bool,

@@ -77,7 +77,7 @@ pub enum MailSecurity {
 /// A webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookSettings {
-    /// Where.
+    /// The address, or the file that has it: an address can be a secret.
     pub url: UrlSource,
     /// File with a token, sent as `Authorization: Bearer`.
     pub token: Option<PathBuf>,
