@@ -16,7 +16,7 @@ use swarm_controller::engine::{
 };
 use swarm_controller::store::Store;
 use swarm_controller::store::outbox::{Outbox, OutboxSettings};
-use swarm_controller::watch::spawn;
+use swarm_common::watch::spawn;
 use swarm_core::answer::UploadAnswer;
 use swarm_core::ask::Uploaded;
 use swarm_core::effect::BinhostWork;

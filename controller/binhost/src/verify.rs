@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
+use swarm_common::files::create_folders;
 
 use swarm_core::request::{DamagedRequest, ReindexRequest};
 use swarm_core::rows::{ArtifactRow, ArtifactState, IndexKey, IndexRow};
@@ -216,7 +217,7 @@ impl Verifier<'_> {
         let moved = if file.exists() {
             fs_err::remove_file(&stray)
         } else {
-            durable::create_folders(&parent).and_then(|()| fs_err::rename(&stray, &file))
+            create_folders(&parent).and_then(|()| fs_err::rename(&stray, &file))
         };
         let tree = if one.restricted { "public" } else { "restricted" };
         let mended = moved.map(|()| "moved to where it belongs".to_owned()).ok();

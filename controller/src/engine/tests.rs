@@ -156,7 +156,7 @@ async fn what_waits_together_is_committed_together() {
     for number in 0..100 {
         let handle = handle.clone();
         let package = format!("=app-misc/hello-{number}");
-        asked.push(crate::watch::spawn("asker", async move {
+        asked.push(swarm_common::watch::spawn("asker", async move {
             handle.ask(me(), queue(package)).await.unwrap();
         }));
     }

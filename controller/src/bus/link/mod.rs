@@ -11,7 +11,6 @@ mod plans;
 mod rates;
 mod reports;
 mod room;
-mod throttle;
 
 #[cfg(test)]
 mod tests;
@@ -21,6 +20,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
+use swarm_common::clock::wall_ms;
+use swarm_common::throttle::Throttle;
 use swarm_protocol::{DroneId, InstanceId, StoreId, Subjects};
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
@@ -32,7 +33,6 @@ pub use pings::Answered;
 
 use super::keys::{KeyError, UserCredentials, read_seed};
 use crate::engine::Engine;
-use throttle::Throttle;
 
 /// How long the first connect is tried; a managed server answers at once.
 const CONNECT_WITHIN: Duration = Duration::from_secs(30);
@@ -202,8 +202,8 @@ impl Link {
         let logs = self.subscribe(self.inner.subjects.all_build_logs()).await?;
         self.settled().await;
         let work = reports::Reports::new(self.client.clone(), self.inner.clone(), engine.clone());
-        drop(crate::watch::spawn("reports", work.run(reports)));
-        drop(crate::watch::spawn("live logs", reports::live_logs(self.inner.clone(), logs, engine, chunks)));
+        drop(swarm_common::watch::spawn("reports", work.run(reports)));
+        drop(swarm_common::watch::spawn("live logs", reports::live_logs(self.inner.clone(), logs, engine, chunks)));
         Ok(())
     }
 
@@ -264,11 +264,6 @@ impl Inner {
     fn seal<B: serde::Serialize>(&self, kind: &str, body: B) -> Result<Vec<u8>, swarm_protocol::CodecError> {
         swarm_protocol::encode(&swarm_protocol::Envelope::new(kind, self.next_number(), wall_ms(), body))
     }
-}
-
-/// Wall clock, Unix milliseconds.
-fn wall_ms() -> u64 {
-    jiff::Timestamp::now().as_millisecond().try_into().unwrap_or_default()
 }
 
 async fn connect(settings: &LinkSettings, counters: &Arc<LinkCounters>) -> Result<Client, LinkError> {

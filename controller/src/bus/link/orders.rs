@@ -54,7 +54,7 @@ impl Link {
         let _ = self.inner.counters.lost_orders.set(orders.lost());
         let all_out = self.inner.orders_out.clone().drop_guard();
         let (client, inner) = (self.client.clone(), self.inner.clone());
-        drop(crate::watch::spawn("orders", async move {
+        drop(swarm_common::watch::spawn("orders", async move {
             run(client, inner, orders).await;
             drop(all_out);
         }));

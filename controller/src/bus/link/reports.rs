@@ -103,7 +103,7 @@ impl Reports {
         let asked = Asked { drone, kind, reply: message.reply.clone(), subject: message.subject.clone() };
         let payload = Unread { message, _room: room };
         let this = self.clone();
-        drop(crate::watch::spawn("request", async move {
+        drop(swarm_common::watch::spawn("request", async move {
             this.serve(asked, payload).await;
             drop(place);
         }));

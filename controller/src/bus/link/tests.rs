@@ -459,7 +459,7 @@ async fn a_log_whose_live_chunks_were_lost_is_had_whole_over_the_bus() {
     let mut orders = alpha.client().subscribe(bench.subjects.orders_of(&alpha.id)).await.unwrap();
     settled(alpha.client(), format!("{PREFIX}.log.{}.unserved", alpha.id)).await;
     let (client, text) = (alpha.client().clone(), log.clone());
-    let supervisor = crate::watch::spawn("supervisor", async move {
+    let supervisor = swarm_common::watch::spawn("supervisor", async move {
         while let Some(message) = orders.next().await {
             let order = open::<Order>(&message.payload).unwrap().body;
             let Task::Logs { fence, offset, max } = order.task else { panic!("not a request for logs: {order:?}") };
@@ -473,7 +473,7 @@ async fn a_log_whose_live_chunks_were_lost_is_had_whole_over_the_bus() {
     let holds: Holds = Arc::new(|_, _| true);
     let (logs, work) = LogCollector::open(&bench.bus.dir.path().join("logs"), LogBounds::default(), holds).unwrap();
     let (done_to, mut done) = tokio::sync::mpsc::channel(1);
-    drop(crate::watch::spawn("logs", work.run(Arc::new(bench.link.clone()), done_to)));
+    drop(swarm_common::watch::spawn("logs", work.run(Arc::new(bench.link.clone()), done_to)));
     let fence = Fence { build: BuildId(7), attempt: Attempt(1) };
     logs.complete(fence, alpha.id.clone(), log.len() as u64).await;
     assert!(timeout(SOON, done.recv()).await.unwrap().unwrap().complete);

@@ -10,6 +10,7 @@ mod wishes;
 use std::sync::Arc;
 
 use swarm_api::PingAnswer;
+use swarm_common::clock::wall_ms;
 use swarm_core::Answer;
 use swarm_core::Request;
 use swarm_core::answer::Healed;
@@ -18,7 +19,7 @@ use swarm_core::view::DroneView;
 
 use super::auth::Admin;
 use super::error::ApiError;
-use super::{AppState, unexpected, wall};
+use super::{AppState, unexpected};
 use crate::healing::Pinged;
 
 /// A drone by name or identity, as the view knows it.
@@ -38,7 +39,7 @@ async fn ping(state: &AppState, name: &str) -> Result<PingAnswer, ApiError> {
     let pinged = pinged.ok_or_else(|| {
         ApiError::busy("too many pings are asked for at one time").hint("GET /api/v1/ping shows the last ones")
     })?;
-    Ok(answered(&drone.row.name, &pinged, wall()))
+    Ok(answered(&drone.row.name, &pinged, wall_ms()))
 }
 
 /// What became of a ping of the drone called `name`, at the wall clock `now`.

@@ -12,6 +12,7 @@ use swarm_api::{
     BusAnswer, DroneDone, EnrolAnswer, EnrolBody, ErrorBody, Invite, InviteAnswer, InviteBody, Invites, Member,
     MembersAnswer, TapperAnswer, TapperBody,
 };
+use swarm_common::clock::wall_ms;
 use swarm_core::answer::Done;
 use swarm_core::request::{
     DroneAction, DroneRequest, EnrolRequest, InvitationRequest, InviteRequest, RevokeTapperRequest, TapperRequest,
@@ -26,7 +27,7 @@ use super::super::auth::Admin;
 use super::super::error::ApiError;
 use super::super::extract::{Json, Path};
 use super::super::ports::Addresses;
-use super::super::{AppState, unexpected, wall};
+use super::super::{AppState, unexpected};
 use crate::bus::keys;
 
 /// Where a request comes from, as far as the server knows.
@@ -87,7 +88,7 @@ pub async fn invite(
         secret: secret.expose().to_owned(),
         expires: row.expires_at,
     };
-    let answer = InviteAnswer { token: invitation.token(), invitation: Invite::new(&row, wall()) };
+    let answer = InviteAnswer { token: invitation.token(), invitation: Invite::new(&row, wall_ms()) };
     Ok((StatusCode::CREATED, JsonAnswer(answer)))
 }
 
@@ -110,7 +111,7 @@ fn life(text: &str) -> Result<u64, ApiError> {
     security(("admin_key" = []))
 )]
 pub async fn invites(_: Admin, State(state): State<AppState>) -> Result<JsonAnswer<Invites>, ApiError> {
-    let now = wall();
+    let now = wall_ms();
     let mut rows = state.read(|rows| Ok(rows.invites()?)).await?;
     rows.sort_by(|one, other| (other.created_at, &other.id).cmp(&(one.created_at, &one.id)));
     Ok(JsonAnswer(Invites { invites: rows.iter().map(|row| Invite::new(row, now)).collect() }))
