@@ -11,12 +11,12 @@ use anyhow::{Context, Result};
 use futures::future::BoxFuture;
 use swarm_common::watch::spawn;
 use swarm_controller::bus::link::{Link, LinkSettings};
+use swarm_controller::bus::outbox::{Outbox, OutboxSettings};
 use swarm_controller::engine::{
     AskError, CommitHook, Engine, EngineHandle, EngineThread, Loaded, OnFailure, Options, Outlets, SentOrder, Work,
     Works,
 };
 use swarm_controller::store::Store;
-use swarm_controller::store::outbox::{Outbox, OutboxSettings};
 use swarm_core::answer::UploadAnswer;
 use swarm_core::ask::Uploaded;
 use swarm_core::effect::BinhostWork;

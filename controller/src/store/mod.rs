@@ -1,11 +1,9 @@
 //! The store: every row of the core in one redb file. It decides nothing; the engine writes through a [`Writer`], everyone
 //! else reads short [`Snapshot`]s, which never wait for a commit. Nothing here knows what a row means.
 //!
-//! `schema`: rows as bytes · `snapshot`: reading · `writer`: writing, and forgetting old journal rows · `migrate`: older files ·
-//! `outbox`: events on their way to the bus.
+//! `schema`: rows as bytes · `snapshot`: reading · `writer`: writing, and forgetting old journal rows · `migrate`: older files.
 
 pub mod migrate;
-pub mod outbox;
 mod schema;
 mod snapshot;
 #[cfg(test)]

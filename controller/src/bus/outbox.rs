@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
-use super::Store;
+use crate::store::Store;
 
 /// Events read and published in one go; each waits for its own answer, all answers together.
 const BATCH: usize = 256;
