@@ -3,12 +3,13 @@
 
 use swarm_protocol::{BuildId, DroneId, StoreId};
 
-use crate::effect::{Answer, Effect};
+use crate::answer::{Answer, ReplyTo};
+use crate::effect::Effect;
 use crate::fleet::FleetState;
 use crate::healing::HealingState;
-use crate::input::{Now, ReplyTo};
 use crate::learned::Medians;
 use crate::members::MembersState;
+use crate::now::Now;
 use crate::placement::PlacementState;
 use crate::publishing::PublishingState;
 use crate::queue::QueueState;

@@ -25,12 +25,15 @@
 //! what next · `check` and `mend`: invariants, as notes with severity · `forecast`: when what will be built. At the top `turn`
 //! takes inputs to their rooms, lets time pass, and says when the next rule is due.
 
+pub mod answer;
+pub mod ask;
 pub mod check;
 pub mod effect;
 pub mod forecast;
 pub mod healing;
 pub mod input;
 pub mod placement;
+pub mod request;
 pub mod rows;
 pub mod settings;
 pub mod table;
@@ -38,22 +41,28 @@ pub mod tell;
 pub mod view;
 
 mod core;
+mod dispatch;
 mod failure;
 mod fleet;
 mod learned;
 mod members;
 mod mend;
 mod names;
+mod now;
 mod publishing;
 mod queue;
 mod timers;
 mod turn;
 
 pub use self::core::Core;
-pub use effect::{Answer, Effect};
-pub use input::{Input, Now, ReplyTo, Request};
-pub use members::{InviteRequest, Membership};
+pub use answer::{Answer, ReplyTo};
+pub use ask::Ask;
+pub use effect::Effect;
+pub use input::Input;
+pub use members::Membership;
 pub use names::{NAME_RULE, is_drone_name};
+pub use now::Now;
+pub use request::Request;
 pub use settings::Settings;
 pub use table::{Sink, Source};
 pub use tell::Tell;

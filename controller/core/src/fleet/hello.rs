@@ -5,11 +5,9 @@ use swarm_protocol::report::{BinhostAccess, Hello, HelloAnswer, Role};
 use swarm_protocol::{BuildId, DroneId, Fence, InstanceId};
 
 use super::sanity;
+use crate::answer::{Answer, ReplyTo};
 use crate::core::Core;
-use crate::effect::Answer;
-use crate::input::ReplyTo;
-use crate::names::{MAX_NAME, NAME_RULE, is_drone_name};
-use crate::queue::is_label;
+use crate::names::{MAX_NAME, NAME_RULE, is_drone_name, is_label};
 use crate::rows::{DroneRow, EventKind, IndexKey, IndexRow, Streaks};
 
 /// The build profile of who names none, drones and requests alike.

@@ -6,7 +6,7 @@ use swarm_protocol::Fence;
 use swarm_protocol::machine::{Vitals, WorkerState};
 use swarm_protocol::report::{AttemptStatus, Heartbeat};
 
-use crate::input::Now;
+use crate::now::Now;
 
 /// A drone's presence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -9,7 +9,7 @@ use swarm_protocol::report::Heartbeat;
 use super::hands::Hands;
 use super::pulse::{Presence, Pulse};
 use super::syncs::Syncs;
-use crate::input::Now;
+use crate::now::Now;
 use crate::settings::Settings;
 
 /// A fleet smaller than this says nothing about us.

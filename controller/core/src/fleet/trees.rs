@@ -8,9 +8,8 @@ use swarm_protocol::machine::TreeState;
 use swarm_protocol::order::{SyncJob, Task};
 use swarm_protocol::report::{SyncAnswer, SyncReport};
 
+use crate::answer::{Answer, ReplyTo};
 use crate::core::Core;
-use crate::effect::Answer;
-use crate::input::ReplyTo;
 use crate::rows::{DroneRow, EventKind, Syncing};
 
 /// Characters kept of why a sync failed.

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, VecDeque};
 use swarm_protocol::DroneId;
 use swarm_protocol::machine::WorkerState;
 
-use crate::input::{Now, PingLoss, Pong};
+use crate::input::{PingLoss, Pong};
+use crate::now::Now;
 use crate::timers::Timers;
 
 /// Pings go out in ticks of this, so that a large fleet does not wake the engine for each; milliseconds.

@@ -12,6 +12,5 @@ mod leave;
 mod roll;
 mod state;
 
-pub use invite::InviteRequest;
 pub(crate) use state::MembersState;
 pub use state::Membership;

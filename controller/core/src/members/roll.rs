@@ -1,7 +1,7 @@
 //! The roll of members: rows that are written, what readers see of them, bounds on how many there are.
 
+use crate::answer::{Refusal, RefusalKind};
 use crate::core::Core;
-use crate::effect::{Refusal, RefusalKind};
 use crate::rows::{MemberRole, MemberRow, Standing};
 
 use super::Membership;

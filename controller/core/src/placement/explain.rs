@@ -3,8 +3,8 @@
 use swarm_protocol::BuildId;
 
 use super::explanation::{DroneExplanation, Explanation, WaitingFor};
+use crate::answer::Refusal;
 use crate::core::Core;
-use crate::effect::Refusal;
 use crate::rows::{BlockedBy, BuildRow, BuildState, Cancelling, Outcome, PlanState};
 
 /// Entries explained in one answer.

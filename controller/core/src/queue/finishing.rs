@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use swarm_protocol::report::BuildResult;
 use swarm_protocol::{BuildId, DroneId, Fence};
 
-use crate::input::ReplyTo;
+use crate::answer::ReplyTo;
 use crate::timers::Timers;
 
 /// How long a report may wait for its answer before it is told to ask again, milliseconds; below the drone's timeout.

@@ -29,6 +29,5 @@ mod waits;
 pub(crate) use graph::{Place, lead};
 #[cfg(test)]
 pub(crate) use request::blank;
-pub(crate) use request::{done, invalid, is_label};
 pub(crate) use state::QueueState;
 pub use tally::Counts;

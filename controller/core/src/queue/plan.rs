@@ -8,9 +8,8 @@ use swarm_protocol::{BuildId, DroneId, PlanId};
 
 use super::request::blank;
 use super::waits::{waits, well_formed};
+use crate::answer::{Answer, ReplyTo};
 use crate::core::Core;
-use crate::effect::Answer;
-use crate::input::ReplyTo;
 use crate::rows::{
     BlockedBy, BuildRow, BuildState, BuildWishes, EventKind, Identity, IndexKey, Origin, Outcome, PlanRow, PlanState,
     Received,

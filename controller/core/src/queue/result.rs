@@ -6,11 +6,11 @@ use swarm_protocol::report::{BuildAnswer, BuildNews, BuildReport, BuildResult, F
 use swarm_protocol::{BuildId, DroneId, Fence};
 
 use super::finishing::{Finishing, Reported};
+use crate::answer::{Answer, ReplyTo};
 use crate::core::Core;
-use crate::effect::{Answer, Effect, WantedLog};
+use crate::effect::{Effect, WantedLog};
 use crate::failure::failed;
 use crate::fleet::sanity;
-use crate::input::ReplyTo;
 use crate::rows::{BuildState, Cancelling, EventKind, HistoryRow, HistoryStatus, Outcome, Received};
 
 /// What it is told to wait, milliseconds.

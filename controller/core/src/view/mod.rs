@@ -17,8 +17,8 @@ use swarm_protocol::{BuildId, Fence, SessionId};
 
 pub use crate::fleet::Presence;
 pub use crate::healing::Latency;
-use crate::input::Now;
 use crate::members::Membership;
+use crate::now::Now;
 pub use crate::queue::Counts;
 use crate::rows::{DroneRow, DroneWishesRow, Fact, HealingRow};
 pub use roster::Roster;
