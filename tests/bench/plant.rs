@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use futures::future::BoxFuture;
+use swarm_common::watch::spawn;
 use swarm_controller::bus::link::{Link, LinkSettings};
 use swarm_controller::engine::{
     AskError, CommitHook, Engine, EngineHandle, EngineThread, Loaded, OnFailure, Options, Outlets, SentOrder, Work,
@@ -16,7 +17,6 @@ use swarm_controller::engine::{
 };
 use swarm_controller::store::Store;
 use swarm_controller::store::outbox::{Outbox, OutboxSettings};
-use swarm_common::watch::spawn;
 use swarm_core::answer::UploadAnswer;
 use swarm_core::ask::Uploaded;
 use swarm_core::effect::BinhostWork;

@@ -69,7 +69,7 @@ impl Probe {
         if self.history.len() > HISTORY {
             self.history.pop_front();
         }
-        if self.answers % LATENCY_EVERY == 0 {
+        if self.answers.is_multiple_of(LATENCY_EVERY) {
             self.latency = Latency::of(&self.history);
         }
         self.answers = self.answers.wrapping_add(1);
