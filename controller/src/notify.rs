@@ -102,7 +102,8 @@ mod tests {
         let held = gate.lock().unwrap();
         let pause = ControlRequest { action: Control::Pause, package: None, drone: None };
         let pausing = engine.clone();
-        let paused = swarm_common::watch::spawn("pause", async move { drop(pausing.ask("test".to_owned(), pause).await) });
+        let paused =
+            swarm_common::watch::spawn("pause", async move { drop(pausing.ask("test".to_owned(), pause).await) });
         // What was fed before the hang arrives; then there is silence for ten times the period.
         socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
         let mut fed = 0;

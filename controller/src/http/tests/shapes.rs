@@ -4,6 +4,7 @@ use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use swarm_core::answer::{Answer, Done, Queued};
 use swarm_core::placement::{DroneExplanation, Explanation, Points, Reason, Rule, ScoreRule, WaitingFor};
+use swarm_core::request::{Control, ControlRequest, DroneAction, DroneRequest};
 use swarm_core::rows::{BuildWishes, IndexKey, IndexRow};
 use swarm_core::{Input, Request, View};
 use swarm_protocol::{BuildId, DroneId, SessionId};
