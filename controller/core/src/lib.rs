@@ -13,8 +13,9 @@
 //!
 //! # Map
 //!
-//! From below: `settings`, `names`, `timers` (what is due when) · `table`: tables that remember what changed · `rows`: what is stored
-//! · `input` and `effect`: all that can happen, all we can do · `tell`: how the rooms around the core answer.
+//! From below: `settings`, `names`, `now`, `timers` (what is due when) · `table`: tables that remember what changed · `rows`: what is
+//! stored · `input` and `effect`: all that can happen, all we can do · `request`, `answer` and `ask`: what people ask, and the answer
+//! to each · `tell`: how the rooms around the core hand it inputs.
 //!
 //! Rooms, each with a `state` of its own that only it touches: `fleet`: who is there, leases, orders, trees · `members`: who is let
 //! onto the bus · `queue`: requests, plans, graph, sessions, results · `publishing`: the way of a binary into an index, packages
@@ -23,7 +24,7 @@
 //!
 //! `core` holds rows and states and knows no room's rules; those stand above it. Rooms without a state: `failure`: whose fault,
 //! what next · `check` and `mend`: invariants, as notes with severity · `forecast`: when what will be built. At the top `turn`
-//! takes inputs to their rooms, lets time pass, and says when the next rule is due.
+//! takes inputs to their rooms (`dispatch`: requests), lets time pass, and says when the next rule is due.
 
 pub mod answer;
 pub mod ask;

@@ -246,7 +246,7 @@ fn described(drone: &DroneId, hello: &Hello, known: Option<DroneRow>, wall: u64)
     row
 }
 
-/// A drone of which nothing is known yet but that it is there.
+/// A drone that was never here before.
 pub(crate) fn newcomer(drone: &DroneId, hello: &Hello, wall: u64) -> DroneRow {
     DroneRow {
         id: drone.clone(),

@@ -72,3 +72,20 @@ impl Syncs {
         self.ends.is_empty() && self.again.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drone_is_waited_for_and_not_told_again_for_a_while() {
+        let settings = Settings { sync_timeout: 1_000, sync_again: 90_000, ..Settings::default() };
+        let (mut syncs, drone) = (Syncs::default(), DroneId::from("a"));
+        assert_eq!(syncs.begin(&drone, 0, &settings), 1_000 + GRACE);
+        assert!(!syncs.may_begin(&drone, 89_999) && syncs.may_begin(&drone, 90_000));
+        assert_eq!((syncs.take_late(60_999), syncs.take_late(61_000)), (vec![], vec![drone.clone()]));
+        assert_eq!((syncs.next(), syncs.take_ready(89_999), syncs.take_ready(90_000)), (Some(90_000), false, true));
+        assert!(syncs.is_empty() && syncs.may_begin(&drone, 90_000));
+        assert_eq!(Syncs::least(&settings), 61_000);
+    }
+}

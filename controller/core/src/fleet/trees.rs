@@ -135,7 +135,7 @@ impl Core {
         }
     }
 
-    /// Syncs whose time is over are not waited for.
+    /// Syncs that took too long are not waited for any more.
     pub(super) fn end_late_syncs(&mut self) {
         for drone in self.soft.fleet.syncs.take_late(self.now.at) {
             self.forget_sync(&drone);

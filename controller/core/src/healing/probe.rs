@@ -69,7 +69,7 @@ impl Probe {
         if self.history.len() > HISTORY {
             self.history.pop_front();
         }
-        if self.answers % LATENCY_EVERY == 0 {
+        if self.answers.is_multiple_of(LATENCY_EVERY) {
             self.latency = Latency::of(&self.history);
         }
         self.answers = self.answers.wrapping_add(1);
@@ -119,7 +119,7 @@ impl Probes {
         self.due.next()
     }
 
-    /// The next drone that is to be pinged now, with the ping's number. One whose last ping is still out is left out.
+    /// The next drone to ping now, with the ping's number. A drone that still owes the last answer is left out.
     pub(super) fn ping(&mut self, now: Now, every: u64, within: u64) -> Option<(DroneId, u64)> {
         while let Some(drone) = self.due.pop(now.at) {
             let Some(probe) = self.drones.get_mut(&drone) else { continue };

@@ -6,7 +6,7 @@ use swarm_protocol::DroneId;
 use crate::core::Core;
 
 impl Core {
-    /// Everything that is soft about healing, after a start: who is pinged when, whose trouble goes on.
+    /// After a start: pings begin, and trouble that was open goes on.
     pub(crate) fn rebuild_healing(&mut self) {
         let every = self.settings.healing.ping_every;
         for row in self.rows.drones.iter() {

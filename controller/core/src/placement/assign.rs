@@ -79,8 +79,8 @@ impl Core {
         (row.slots as usize).saturating_sub(self.held_count(&row.id))
     }
 
-    /// Places in a drone's line that are to be filled now: none behind a build that is known to take long, since another
-    /// drone may be free first.
+    /// How many orders beyond its slots a drone is to get now. None behind a build that is known to take long: another drone
+    /// may be free first.
     fn free_beyond_slots(&self, row: &DroneRow) -> usize {
         let slots = row.slots as usize;
         let beyond = self.held_count(&row.id).saturating_sub(slots);
@@ -89,7 +89,7 @@ impl Core {
         if far { 0 } else { room }
     }
 
-    /// Gives out the line of a place to these seats; returns those that have room left, since nothing in the line is for them.
+    /// Gives out the line of a place to these seats. Returns the seats that have room left: they may build nothing of it.
     fn give_out(&mut self, place: &Place, seats: Vec<Seat>) -> Vec<Seat> {
         let grown = self.soft.queue.graph().grown(place);
         let in_vain = |seat: &Seat| self.soft.placement.is_in_vain(&seat.drone, grown);
@@ -109,7 +109,7 @@ impl Core {
         seats
     }
 
-    /// A seat has been given an order, which may be a long one: whether it is to have more is looked at anew.
+    /// A drone got an order, which may be a long one. Looks whether it is to have more.
     fn renew_seat(&self, seats: &mut Vec<Seat>, at: usize) {
         let mut seat = seats.remove(at);
         seat.room -= 1;

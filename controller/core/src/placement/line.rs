@@ -11,7 +11,7 @@ use super::eligible::facts;
 use crate::core::Core;
 use crate::rows::{Assignment, BuildRow, Cancelling, DroneRow, EventKind};
 
-/// Idle drones for which nothing was found at a time, before the others are left for the next time.
+/// After so many idle drones for which nothing was found, the others wait for the next time.
 const TRIES: usize = 32;
 
 impl Core {
@@ -34,7 +34,7 @@ impl Core {
         }
     }
 
-    /// What a drone has and has not begun, as far as is known, in the order it will.
+    /// What a drone has and has not begun, in the order in which it will begin it.
     fn unbegun(&self, drone: &DroneId) -> impl Iterator<Item = &BuildRow> {
         let mut waiting: Vec<&BuildRow> = self
             .soft
@@ -86,7 +86,7 @@ impl Core {
         self.cancel(id, Cancelling::GiveBack {});
     }
 
-    /// Drones from whose lines something may be taken, the longest line first.
+    /// Drones that have something to spare, the longest line first.
     fn holders(&self, drones: &[DroneId], idle: &DroneId) -> Vec<DroneId> {
         let others = drones.iter().filter(|drone| *drone != idle);
         let rows = others.filter(|drone| self.held_count(drone) > 0).filter_map(|drone| self.rows.drones.get(drone));
@@ -135,7 +135,7 @@ impl Core {
             && begun.iter().all(|(_, elapsed)| *elapsed > after)
     }
 
-    /// The idle drone would have it built before its holder has, as far as that can be told.
+    /// The idle drone would probably be done with it before its holder is.
     fn is_sooner(&self, build: &BuildRow, holder: &DroneRow, idle: &DroneRow) -> bool {
         match (self.estimate_ms(build, idle), self.estimate_ms(build, holder)) {
             (Some(there), Some(here)) => there <= here.saturating_add(self.wait_ms(holder)),

@@ -30,7 +30,7 @@ const NAMED: usize = 5;
 /// The fleet as a round finds it.
 struct Fleet {
     able: BTreeMap<Place, Vec<DroneId>>,
-    /// Places that no drone is at any more.
+    /// Places with packages but without drones.
     outdated: BTreeSet<Place>,
     /// Build profiles that somebody may plan for.
     planned: BTreeSet<String>,
@@ -50,7 +50,7 @@ impl Core {
         self.soft.placement.round_ended(is_done, now);
     }
 
-    /// Lines whose place is gone are planned anew, a part of each at a time.
+    /// When no drone has the base or tree of a line any more, its packages are planned anew, a part of the line at a time.
     fn plan_outdated(&mut self) {
         if !self.soft.queue.graph().has_ready() {
             return;
@@ -106,7 +106,7 @@ impl Core {
         Fleet { outdated, planned: planners.map(|row| row.build_profile.clone()).collect(), able }
     }
 
-    /// Places with a line at which no drone is any more, though some are there that would be if they were not ahead of it.
+    /// Places with packages but without drones, because the drones of that build profile have a newer base or tree by now.
     fn outdated(&self, able: &BTreeMap<Place, Vec<DroneId>>) -> BTreeSet<Place> {
         let is_outdated = |(place, first): &(&Place, BuildId)| {
             let Some(build) = self.rows.builds.get(first) else { return false };

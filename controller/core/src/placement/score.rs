@@ -16,7 +16,7 @@ const ORDINARY_CORES: u32 = 8;
 /// Packages that take longer than this on an ordinary drone are long, milliseconds.
 const LONG: u64 = 10 * 60_000;
 
-/// A drone's score as far as it does not depend on the package.
+/// The part of a drone's score that is the same for every package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct DroneScore {
     speed: i64,

@@ -17,12 +17,12 @@ const LOOK_ON: u64 = 1_000;
 pub(crate) struct PlacementState {
     /// Something changed that may let work be given out.
     due: bool,
-    /// Drones with nothing to do: no package waits for their base that they may build. With each how far the line of its
-    /// place had grown when that was seen.
+    /// Drones with nothing to do: no package that they may build waits for their place. The number says how far the line had
+    /// grown when that was seen; a longer line may have something for them.
     vain: BTreeMap<DroneId, u64>,
     /// Drones that have more than their slots hold.
     with_lines: BTreeSet<DroneId>,
-    /// Drones whose base or tree may have moved since what they have was given out.
+    /// Drones that may have another base or tree than when they got what they have.
     moved: BTreeSet<DroneId>,
     /// Blocked entries a sweeper did not manage: no other try before this moment.
     rests: BTreeMap<BuildId, u64>,
@@ -52,12 +52,12 @@ impl PlacementState {
         std::mem::take(&mut self.due)
     }
 
-    /// Nothing in the line of its place is for this drone, as far as the line has grown.
+    /// This drone may build nothing of what waits for its place. The line has grown to `grown` by now.
     pub(super) fn asked_in_vain(&mut self, drone: &DroneId, grown: u64) {
         self.vain.insert(drone.clone(), grown);
     }
 
-    /// Whether the line has not grown since nothing in it was for this drone.
+    /// Whether it is no use to ask this drone: the line has not grown since.
     pub(super) fn is_in_vain(&self, drone: &DroneId, grown: u64) -> bool {
         self.vain.get(drone).is_some_and(|seen| *seen >= grown)
     }

@@ -168,7 +168,7 @@ impl Core {
         }
     }
 
-    /// What drones hold, as far as it is meant: of a package, of a drone, of all.
+    /// What drones have: all of it, or only that of a package or a drone.
     fn held_of(&self, package: Option<&str>, drone: Option<&DroneId>) -> Result<Vec<(DroneId, BuildId)>, Refusal> {
         let named: Option<BTreeSet<BuildId>> =
             package.map(|name| self.named(name)).transpose()?.map(BTreeSet::from_iter);

@@ -99,7 +99,7 @@ impl Core {
         }
     }
 
-    /// An entry is in the binhost, or gone: whoever waited only for it is ready.
+    /// An entry is in the binhost, or gone. Entries that waited for nothing else are ready now.
     pub(super) fn met(&mut self, id: BuildId) {
         for dependent in self.soft.queue.graph.met(id) {
             let Some(row) = self.rows.builds.get(&dependent) else { continue };

@@ -20,7 +20,7 @@ pub(super) struct Finishing {
     pub fence: Fence,
     pub drone: DroneId,
     pub result: BuildResult,
-    /// Whether its log is stored as far as it can be had, and then whether it has its tail.
+    /// `None` until its log is stored; then whether the log is whole.
     pub log: Option<bool>,
     reply: Option<ReplyTo>,
     /// When its log was asked for, on the core's clock.
@@ -72,7 +72,7 @@ impl Finishings {
         Reported { ask_log: true, before: None }
     }
 
-    /// An attempt's log is stored as far as it can be had. False if nothing waits for it.
+    /// An attempt's log is stored, whole or not. False if nothing waits for it.
     pub(super) fn log_stored(&mut self, fence: Fence, complete: bool) -> bool {
         let entry = self.results.get_mut(&fence.build).filter(|entry| entry.fence == fence);
         entry.map(|entry| entry.log = Some(complete)).is_some()

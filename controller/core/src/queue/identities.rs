@@ -45,3 +45,32 @@ impl Identities {
         from.take_while(move |((identity, _), _)| same(identity)).map(|(_, id)| *id)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_found_by_package_and_by_version() {
+        let package = |cpv: &str, flags: &[&str]| Identity {
+            profile: "default".to_owned(),
+            cpv: cpv.to_owned(),
+            use_flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
+            ..Identity::default()
+        };
+        let (plain, doc) = (package("a/b-1", &[]), package("a/b-1", &["doc"]));
+        let mut identities = Identities::default();
+        for (identity, session, id) in [(&plain, 1, 1), (&plain, 2, 2), (&doc, 1, 3), (&package("a/b-2", &[]), 1, 4)] {
+            identities.note(identity.clone(), SessionId(session), BuildId(id));
+        }
+        let ids = |found: &mut dyn Iterator<Item = BuildId>| found.map(|id| id.0).collect::<Vec<_>>();
+        assert_eq!(ids(&mut identities.same(&plain)), [1, 2]);
+        assert_eq!(ids(&mut identities.of_version("default", "a/b-1")), [1, 2, 3]);
+        assert_eq!(ids(&mut identities.of_version("other", "a/b-1")), [0; 0]);
+        // another entry stands for it by now
+        identities.forget(plain.clone(), SessionId(1), BuildId(9));
+        assert_eq!(identities.get(&(plain.clone(), SessionId(1))), Some(BuildId(1)));
+        identities.forget(plain.clone(), SessionId(1), BuildId(1));
+        assert_eq!(identities.get(&(plain, SessionId(1))), None);
+    }
+}

@@ -165,7 +165,7 @@ impl Plans {
         self.sent.contains_key(drone)
     }
 
-    /// Plans whose planner has had its time at `now`.
+    /// Plans that took their planner too long.
     pub(super) fn late(&self, now: u64) -> Vec<PlanId> {
         self.ends.iter().take_while(|(until, _)| *until <= now).map(|(_, id)| *id).collect()
     }

@@ -77,7 +77,7 @@ impl Core {
             .map(|row| row.id.clone())
     }
 
-    /// Everything that speaks against a drone as planner.
+    /// Why a drone can't be a planner now; empty if it can.
     pub(crate) fn against_planning(&self, drone: &DroneId, profile: &str) -> Vec<Reason> {
         let matters =
             [Rule::Online, Rule::WorkerReady, Rule::Healthy, Rule::NotPaused, Rule::NotDraining, Rule::NotSyncing];

@@ -70,7 +70,7 @@ impl Core {
         });
     }
 
-    /// A result that was counted and whose answer got lost, or came after it was told to ask again.
+    /// This result was counted already: its answer got lost, or the drone was told to ask again.
     fn is_settled(&self, drone: &DroneId, report: &BuildReport) -> bool {
         let Some(build) = self.rows.builds.get(&report.fence.build) else { return false };
         if build.fence() != report.fence || !matches!(report.news, BuildNews::Finished { .. }) {
@@ -233,7 +233,7 @@ impl Core {
         }
     }
 
-    /// What becomes of an entry whose attempt has ended by order.
+    /// An attempt has ended because we ordered it: what its entry is from now on.
     pub(crate) fn after_cancel(&mut self, id: BuildId, then: Cancelling) {
         let sweep = self.rows.builds.get(&id).and_then(|row| row.assignment()).and_then(|a| a.sweep.clone());
         match then {

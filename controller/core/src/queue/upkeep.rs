@@ -6,7 +6,7 @@ use crate::core::Core;
 use crate::rows::{BuildRow, BuildState, EventKind};
 
 impl Core {
-    /// What finds entries and plans, who waits for whom, what is due when, after a start.
+    /// After a start: indexes, graph and timers are made of the rows.
     pub(crate) fn rebuild_queue(&mut self) {
         let rows: Vec<BuildRow> = self.rows.builds.iter().cloned().collect();
         let open = |row: &&BuildRow| !matches!(row.state, BuildState::Received { .. });

@@ -11,8 +11,8 @@ use swarm_protocol::{BuildId, SessionId};
 use super::Graph;
 use crate::rows::{BuildRow, DroneRow};
 
-/// Where an entry can be built: drones of one place have the same build profile, base and tree, so every entry planned for
-/// it can be built on each of them, as far as these go.
+/// Where an entry can be built: build profile, base and tree together. Drones of one place have the same ones; an entry that
+/// was planned on one of them can be built on each.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct Place {
     pub profile: String,
