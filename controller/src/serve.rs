@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use swarm_core::rows::{ConfigRow, NoticeRow};
-use swarm_core::table::Source as _;
 use swarm_core::{Answer, Input, Membership, Request, Settings};
 use swarm_protocol::order::Order;
 use swarm_protocol::{DroneId, Secret, Subjects};
@@ -150,7 +149,7 @@ fn parts(
     }));
     Parts {
         engine: Arc::new(running.engine.clone()),
-        store: Arc::new(running.store.clone()),
+        store: running.store.clone(),
         logs: Arc::new(running.logs.clone()),
         binhost: running.door.clone(),
         ready: Arc::new(running.link.clone()),

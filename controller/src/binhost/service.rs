@@ -8,7 +8,6 @@ use std::sync::mpsc;
 use swarm_core::Input;
 use swarm_core::input::SignedFile;
 use swarm_core::rows::{ArtifactRow, ArtifactState, IndexKey, IndexRow};
-use swarm_core::table::Source;
 use swarm_protocol::ArtifactId;
 use tracing::{error, info, warn};
 

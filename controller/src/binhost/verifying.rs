@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use swarm_core::input::BinhostRequest;
 use swarm_core::rows::{ArtifactRow, IndexRow};
-use swarm_core::table::Source;
 use swarm_core::{Answer, Input, Request};
 use tokio::runtime::Handle;
 use tracing::{error, info, warn};

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use swarm_core::input::{Control, QueueRequest, Request};
 use swarm_core::rows::{BuildRow, EventRow, HistoryRow, MetaKey, MetaRow};
-use swarm_core::table::{Row, Sink, Source};
+use swarm_core::table::{Row, Sink};
 use swarm_core::{Answer, Input, ReplyTo};
 use swarm_protocol::DroneId;
 use swarm_protocol::machine::{Machine, PortageState};

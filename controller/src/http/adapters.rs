@@ -1,4 +1,4 @@
-//! The real engine, store, logs and binhost as the façade's ports.
+//! The real engine, logs and binhost as the façade's ports.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,18 +7,13 @@ use std::time::Duration;
 use axum::body::BodyDataStream;
 use futures::future::BoxFuture;
 use swarm_core::input::UploadedFile;
-use swarm_core::rows::{
-    ArtifactRow, BuildRow, ConfigRow, EventRow, HistoryRow, IndexKey, IndexRow, InviteRow, MemberRow, NoticeRow,
-    SessionRow, StatsRow,
-};
-use swarm_core::table::Source;
+use swarm_core::rows::IndexKey;
 use swarm_core::{Answer, Membership, View};
-use swarm_protocol::{ArtifactId, BuildId, Fence, Secret, SessionId};
+use swarm_protocol::{ArtifactId, Fence, Secret};
 use tokio::sync::watch;
 
 use super::ports::{
-    Addresses, Binhost, Bus, BusState, ClientHelp, Engine, LogPiece, Logs, MakeInput, NoAnswer, ReadError, Readiness,
-    Rows, Store, UploadError,
+    Addresses, Binhost, Bus, BusState, ClientHelp, Engine, LogPiece, Logs, MakeInput, NoAnswer, Readiness, UploadError,
 };
 use crate::binhost::gpkg::{Limits, inspect};
 use crate::binhost::room::{self, RoomError};
@@ -33,7 +28,6 @@ use crate::bus::{permissions, tls};
 use crate::config::{Config, host_of};
 use crate::engine::{AskError, EngineHandle};
 use crate::logs::LogCollector;
-use crate::store::Snapshot;
 
 impl Engine for EngineHandle {
     fn ask(&self, make: MakeInput) -> BoxFuture<'_, Result<Answer, NoAnswer>> {
@@ -56,78 +50,6 @@ impl Engine for EngineHandle {
 
     fn pulse(&self, patience: Duration) -> BoxFuture<'_, bool> {
         Box::pin(EngineHandle::pulse(self, patience))
-    }
-}
-
-impl Store for crate::store::Store {
-    fn snapshot(&self) -> Result<Box<dyn Rows>, ReadError> {
-        Ok(Box::new(self.read().map_err(unreadable)?))
-    }
-}
-
-fn unreadable(error: crate::store::ReadError) -> ReadError {
-    ReadError(Box::new(error))
-}
-
-impl Rows for Snapshot {
-    fn builds(&self) -> Result<Vec<BuildRow>, ReadError> {
-        self.rows().map_err(unreadable)
-    }
-
-    fn build(&self, id: u64) -> Result<Option<BuildRow>, ReadError> {
-        self.get(&BuildId(id)).map_err(unreadable)
-    }
-
-    fn sessions(&self) -> Result<Vec<SessionRow>, ReadError> {
-        self.rows().map_err(unreadable)
-    }
-
-    fn session(&self, id: u64) -> Result<Option<SessionRow>, ReadError> {
-        self.get(&SessionId(id)).map_err(unreadable)
-    }
-
-    fn history(&self, before: Option<u64>, limit: usize) -> Result<Vec<HistoryRow>, ReadError> {
-        self.newest(before, limit).map_err(unreadable)
-    }
-
-    fn events_after(&self, after: u64, limit: usize) -> Result<Vec<EventRow>, ReadError> {
-        self.after(after, limit).map_err(unreadable)
-    }
-
-    fn events_newest(&self, before: Option<u64>, limit: usize) -> Result<Vec<EventRow>, ReadError> {
-        self.newest(before, limit).map_err(unreadable)
-    }
-
-    fn stats(&self) -> Result<Vec<StatsRow>, ReadError> {
-        self.rows().map_err(unreadable)
-    }
-
-    fn artifacts(&self) -> Result<Vec<ArtifactRow>, ReadError> {
-        self.rows().map_err(unreadable)
-    }
-
-    fn artifact(&self, id: u64) -> Result<Option<ArtifactRow>, ReadError> {
-        self.get(&ArtifactId(id)).map_err(unreadable)
-    }
-
-    fn indexes(&self) -> Result<Vec<IndexRow>, ReadError> {
-        self.rows().map_err(unreadable)
-    }
-
-    fn notices(&self) -> Result<Vec<NoticeRow>, ReadError> {
-        self.rows().map_err(unreadable)
-    }
-
-    fn config(&self) -> Result<Vec<ConfigRow>, ReadError> {
-        self.rows().map_err(unreadable)
-    }
-
-    fn members(&self) -> Result<Vec<MemberRow>, ReadError> {
-        self.rows().map_err(unreadable)
-    }
-
-    fn invites(&self) -> Result<Vec<InviteRow>, ReadError> {
-        self.rows().map_err(unreadable)
     }
 }
 

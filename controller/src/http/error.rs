@@ -5,9 +5,11 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use swarm_api::ErrorBody;
 use swarm_core::effect::{Refusal, RefusalKind};
+use thiserror::Error;
 use tracing::error;
 
-use super::ports::{NoAnswer, ReadError};
+use super::ports::NoAnswer;
+use crate::store::ReadError;
 
 /// An answer that is an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,9 +93,14 @@ impl From<NoAnswer> for ApiError {
     }
 }
 
+/// What of the store can't be read is for the log, not for whoever asks.
+#[derive(Debug, Error)]
+#[error("can't read the store")]
+struct Unreadable(#[source] ReadError);
+
 impl From<ReadError> for ApiError {
     fn from(error: ReadError) -> Self {
-        Self::internal(&error)
+        Self::internal(&Unreadable(error))
     }
 }
 

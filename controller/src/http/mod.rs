@@ -44,9 +44,10 @@ use crate::config::runtime::Runtime;
 use crate::metrics::{Counted, Requests, Samples};
 use crate::own_log::OwnLog;
 use crate::places::Places;
+use crate::store::{Snapshot, Store};
 pub use auth::AdminKey;
 use error::ApiError;
-use ports::{Binhost, Bus, Care, Engine, Logs, Readiness, Rows, Store};
+use ports::{Binhost, Bus, Care, Engine, Logs, Readiness};
 
 /// Readers that follow a build log at one time.
 const MAX_FOLLOWERS: usize = 128;
@@ -64,7 +65,7 @@ pub struct Parts {
     /// The engine.
     pub engine: Arc<dyn Engine>,
     /// Committed rows.
-    pub store: Arc<dyn Store>,
+    pub store: Store,
     /// Build logs.
     pub logs: Arc<dyn Logs>,
     /// The built-in binhost.
@@ -116,7 +117,7 @@ pub struct Place {
 #[derive(Clone)]
 pub struct AppState {
     pub(crate) engine: Arc<dyn Engine>,
-    store: Arc<dyn Store>,
+    store: Store,
     pub(crate) logs: Arc<dyn Logs>,
     pub(crate) binhost: Arc<dyn Binhost>,
     pub(crate) ready: Arc<dyn Readiness>,
@@ -147,6 +148,9 @@ pub struct AppState {
     pub(crate) overviewing: Arc<Semaphore>,
     pub(crate) explaining: Arc<Semaphore>,
     pub(crate) overview: Arc<reads::OverviewCache>,
+    /// Snapshots taken.
+    #[cfg(test)]
+    pub(crate) reads: Arc<std::sync::atomic::AtomicUsize>,
 }
 
 impl AppState {
@@ -183,6 +187,8 @@ impl AppState {
             overviewing: Arc::new(Semaphore::new(1)),
             explaining: Arc::new(Semaphore::new(1)),
             overview: Arc::default(),
+            #[cfg(test)]
+            reads: Arc::default(),
         }
     }
 
@@ -200,19 +206,19 @@ impl AppState {
     pub(crate) async fn read<T, F>(&self, read: F) -> Result<T, ApiError>
     where
         T: Send + 'static,
-        F: FnOnce(&dyn Rows) -> Result<T, ApiError> + Send + 'static,
+        F: FnOnce(&Snapshot) -> Result<T, ApiError> + Send + 'static,
     {
+        #[cfg(test)]
+        self.reads.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         let store = self.store.clone();
-        tokio::task::spawn_blocking(move || read(store.snapshot()?.as_ref()))
-            .await
-            .map_err(|error| ApiError::internal(&error))?
+        tokio::task::spawn_blocking(move || read(&store.read()?)).await.map_err(|error| ApiError::internal(&error))?
     }
 
     /// Reads all rows of a kind, when it is this one's turn: few do so at one time, however many ask.
     pub(crate) async fn walk<T, F>(&self, read: F) -> Result<T, ApiError>
     where
         T: Send + 'static,
-        F: FnOnce(&dyn Rows) -> Result<T, ApiError> + Send + 'static,
+        F: FnOnce(&Snapshot) -> Result<T, ApiError> + Send + 'static,
     {
         self.read_in_turn(&self.walks, read).await
     }
@@ -221,13 +227,13 @@ impl AppState {
     pub(crate) async fn read_in_turn<T, F>(&self, turns: &Arc<Semaphore>, read: F) -> Result<T, ApiError>
     where
         T: Send + 'static,
-        F: FnOnce(&dyn Rows) -> Result<T, ApiError> + Send + 'static,
+        F: FnOnce(&Snapshot) -> Result<T, ApiError> + Send + 'static,
     {
         // never closed
         let turn = turns.clone().acquire_owned().await.ok();
-        let read = move |rows: &dyn Rows| {
+        let read = move |snapshot: &Snapshot| {
             let _turn = turn;
-            read(rows)
+            read(snapshot)
         };
         self.read(read).await
     }

@@ -1,5 +1,5 @@
-//! What the façade needs of the rest of the controller, as small traits: the engine, the store's rows, the build logs, the
-//! bus and the binhost. `adapters` implements them for the real ones; tests for their own.
+//! What the façade needs of the rest of the controller, as small traits: the engine, the build logs, the bus and the
+//! binhost. `adapters` implements them for the real ones; tests for their own.
 //!
 //! Nothing is decided here.
 
@@ -9,10 +9,7 @@ use std::time::Duration;
 use axum::body::BodyDataStream;
 use futures::future::BoxFuture;
 use swarm_core::input::UploadedFile;
-use swarm_core::rows::{
-    ArtifactRow, BuildRow, ConfigRow, EventRow, HistoryRow, IndexKey, IndexRow, InviteRow, MemberRow, NoticeRow,
-    SessionRow, StatsRow,
-};
+use swarm_core::rows::IndexKey;
 use swarm_core::{Answer, Input, Membership, ReplyTo, View};
 use swarm_protocol::{ArtifactId, Fence, Secret};
 use thiserror::Error;
@@ -48,58 +45,6 @@ pub trait Engine: Send + Sync {
     fn events(&self) -> watch::Receiver<u64>;
     /// Whether it answers within `patience`.
     fn pulse(&self, patience: Duration) -> BoxFuture<'_, bool>;
-}
-
-/// The store could not be read.
-#[derive(Debug, Error)]
-#[error("can't read the store")]
-pub struct ReadError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
-
-/// Opens short snapshots of what is committed.
-pub trait Store: Send + Sync {
-    /// A snapshot. Hold it for one answer only: a long one makes the file grow.
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    fn snapshot(&self) -> Result<Box<dyn Rows>, ReadError>;
-}
-
-/// Rows of one snapshot. All methods block; call them off the async threads.
-///
-/// # Errors
-/// Each of them fails when the store can't be read.
-#[expect(clippy::missing_errors_doc, reason = "said once for all of them")]
-pub trait Rows {
-    /// All entries of the queue, by number.
-    fn builds(&self) -> Result<Vec<BuildRow>, ReadError>;
-    /// One entry.
-    fn build(&self, id: u64) -> Result<Option<BuildRow>, ReadError>;
-    /// All sessions, by number.
-    fn sessions(&self) -> Result<Vec<SessionRow>, ReadError>;
-    /// One session.
-    fn session(&self, id: u64) -> Result<Option<SessionRow>, ReadError>;
-    /// At most `limit` attempts that ended, newest first, with numbers below `before`.
-    fn history(&self, before: Option<u64>, limit: usize) -> Result<Vec<HistoryRow>, ReadError>;
-    /// At most `limit` events with numbers above `after`, oldest first.
-    fn events_after(&self, after: u64, limit: usize) -> Result<Vec<EventRow>, ReadError>;
-    /// At most `limit` events with numbers below `before`, newest first.
-    fn events_newest(&self, before: Option<u64>, limit: usize) -> Result<Vec<EventRow>, ReadError>;
-    /// Sums of the history, per drone.
-    fn stats(&self) -> Result<Vec<StatsRow>, ReadError>;
-    /// All artifacts, by number.
-    fn artifacts(&self) -> Result<Vec<ArtifactRow>, ReadError>;
-    /// One artifact.
-    fn artifact(&self, id: u64) -> Result<Option<ArtifactRow>, ReadError>;
-    /// All indexes, by name.
-    fn indexes(&self) -> Result<Vec<IndexRow>, ReadError>;
-    /// Settings that were changed at run time, by key.
-    fn config(&self) -> Result<Vec<ConfigRow>, ReadError>;
-    /// All notices, by number.
-    fn notices(&self) -> Result<Vec<NoticeRow>, ReadError>;
-    /// Everyone who is or was let onto the bus, by identity.
-    fn members(&self) -> Result<Vec<MemberRow>, ReadError>;
-    /// All invitations, by number.
-    fn invites(&self) -> Result<Vec<InviteRow>, ReadError>;
 }
 
 /// A piece of a build log.

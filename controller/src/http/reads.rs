@@ -13,8 +13,8 @@ use swarm_core::view::Counts;
 use swarm_protocol::{BuildId, SessionId};
 
 use super::error::ApiError;
-use super::ports::{ReadError, Rows};
 use super::{AppState, wall};
+use crate::store::{ReadError, Snapshot};
 
 /// Rows of a journal one question looks at.
 const MAX_SCANNED: usize = 50_000;
@@ -33,14 +33,14 @@ const OVERVIEW_TROUBLES: usize = 50;
 
 /// Newest first: at most `limit` attempts that fit, among the newest 50,000; `done` ends the search early.
 pub fn history(
-    rows: &dyn Rows,
+    snapshot: &Snapshot,
     limit: usize,
     fits: impl Fn(&HistoryRow) -> bool,
     done: impl Fn(&HistoryRow) -> bool,
 ) -> Result<Vec<HistoryRow>, ReadError> {
     let (mut found, mut before, mut scanned) = (Vec::new(), None, 0);
     while found.len() < limit && scanned < MAX_SCANNED {
-        let page = rows.history(before, PAGE)?;
+        let page: Vec<HistoryRow> = snapshot.newest(before, PAGE)?;
         scanned += page.len();
         before = page.last().map(|row| row.id);
         let (last, ended) = (page.len() < PAGE, page.iter().any(&done));
@@ -54,11 +54,11 @@ pub fn history(
 }
 
 /// The attempts of one build that ended, newest first.
-pub fn attempts(rows: &dyn Rows, build: u64) -> Result<(Option<BuildRow>, Vec<HistoryRow>), ReadError> {
-    let row = rows.build(build)?;
+pub fn attempts(snapshot: &Snapshot, build: BuildId) -> Result<(Option<BuildRow>, Vec<HistoryRow>), ReadError> {
+    let row: Option<BuildRow> = snapshot.get(&build)?;
     // nothing of this build is older than the build itself; without its row only the bound ends the search
     let since = row.as_ref().map_or(0, |row| row.created_at);
-    let found = history(rows, MAX_SCANNED, |row| row.fence.build.0 == build, |row| row.built_at < since)?;
+    let found = history(snapshot, MAX_SCANNED, |row| row.fence.build == build, |row| row.built_at < since)?;
     Ok((row, found))
 }
 
@@ -72,14 +72,14 @@ pub struct FoundEvents {
 
 /// At most `limit` events above `since` that fit, beginning with the oldest.
 pub fn events_after(
-    rows: &dyn Rows,
+    snapshot: &Snapshot,
     since: u64,
     limit: usize,
     fits: impl Fn(&EventRow) -> bool,
 ) -> Result<FoundEvents, ReadError> {
     let (mut events, mut seen, mut scanned) = (Vec::new(), since, 0);
     while scanned < MAX_SCANNED {
-        let page = rows.events_after(seen, PAGE)?;
+        let page: Vec<EventRow> = snapshot.after(seen, PAGE)?;
         scanned += page.len();
         let last = page.len() < PAGE;
         for row in page {
@@ -100,13 +100,13 @@ pub fn events_after(
 
 /// The newest `limit` events that fit, oldest first.
 pub fn events_newest(
-    rows: &dyn Rows,
+    snapshot: &Snapshot,
     limit: usize,
     fits: impl Fn(&EventRow) -> bool,
 ) -> Result<FoundEvents, ReadError> {
     let (mut events, mut before, mut scanned, mut seen) = (Vec::new(), None, 0, 0);
     while events.len() < limit && scanned < MAX_SCANNED {
-        let page = rows.events_newest(before, PAGE)?;
+        let page: Vec<EventRow> = snapshot.newest(before, PAGE)?;
         scanned += page.len();
         seen = seen.max(page.first().map_or(0, |row| row.seq));
         before = page.last().map(|row| row.seq);
@@ -121,13 +121,17 @@ pub fn events_newest(
     Ok(FoundEvents { events, seen })
 }
 
+/// Number of the newest event; 0 if there is none.
+pub fn newest_event(snapshot: &Snapshot) -> Result<u64, ReadError> {
+    Ok(snapshot.newest::<EventRow>(None, 1)?.first().map_or(0, |row| row.seq))
+}
+
 /// Number of the last event before the wall clock `at` (Unix milliseconds): what `events_after` takes to begin there.
-pub fn last_event_before(rows: &dyn Rows, at: u64) -> Result<u64, ReadError> {
-    let newest = rows.events_newest(None, 1)?.first().map_or(0, |row| row.seq);
-    let (mut low, mut high) = (0, newest);
+pub fn last_event_before(snapshot: &Snapshot, at: u64) -> Result<u64, ReadError> {
+    let (mut low, mut high) = (0, newest_event(snapshot)?);
     while low < high {
         let middle = low + (high - low) / 2;
-        match rows.events_after(middle, 1)?.first() {
+        match snapshot.after::<EventRow>(middle, 1)?.first() {
             Some(row) if row.at < at => low = row.seq,
             _ => high = middle,
         }
@@ -189,8 +193,9 @@ pub async fn overview(state: &AppState, view: &View) -> Result<Arc<Overview>, Ap
         return Ok(known.overview.clone());
     }
     let (view, began) = (view.clone(), Instant::now());
-    let read =
-        state.read_in_turn(&state.overviewing, move |rows| Ok(Overview::of(&rows.builds()?, &view, wall()))).await?;
+    let read = state
+        .read_in_turn(&state.overviewing, move |snapshot| Ok(Overview::of(&snapshot.rows()?, &view, wall())))
+        .await?;
     let overview = Arc::new(read);
     *kept = Some(Known { key, at: Instant::now(), cost: began.elapsed(), overview: overview.clone() });
     Ok(overview)

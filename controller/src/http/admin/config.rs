@@ -20,7 +20,7 @@ use crate::config::runtime::ChangeError;
 const PAUSED: &str = "paused";
 
 async fn kept(state: &AppState) -> Result<Vec<ConfigRow>, ApiError> {
-    state.read(|rows| Ok(rows.config()?)).await
+    state.read(|snapshot| Ok(snapshot.rows()?)).await
 }
 
 /// Settings that may change while the controller runs

@@ -56,10 +56,10 @@ pub async fn log(
     let drone = known(&state, &name)?;
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
     let answer = state
-        .read(move |rows| {
+        .read(move |snapshot| {
             let name = &drone.row.name;
-            let events = reads::events_newest(rows, limit, |row| row.drone.as_ref() == Some(name))?.events;
-            let builds = reads::history(rows, limit, |row| row.drone == drone.row.id, |_| false)?;
+            let events = reads::events_newest(snapshot, limit, |row| row.drone.as_ref() == Some(name))?.events;
+            let builds = reads::history(snapshot, limit, |row| row.drone == drone.row.id, |_| false)?;
             Ok(DroneLog {
                 drone: name.clone(),
                 events: events.iter().map(Event::from).collect(),
@@ -110,7 +110,7 @@ pub async fn build_log(
 async fn past(state: &AppState, drone: &DroneView, wanted: String) -> Result<Fence, ApiError> {
     let (id, name, shown) = (drone.row.id.clone(), drone.row.name.clone(), wanted.clone());
     let fits = move |row: &swarm_core::rows::HistoryRow| row.drone == id && means(&wanted, &row.package);
-    let found = state.read(move |rows| Ok(reads::history(rows, 1, fits, |_| false)?)).await?;
+    let found = state.read(move |snapshot| Ok(reads::history(snapshot, 1, fits, |_| false)?)).await?;
     found.first().map(|row| row.fence).ok_or_else(|| {
         ApiError::not_found(format!("{name} has not tried {shown}, as far as is known"))
             .hint(format!("see /admin/api/drones/{name}/log for what it did"))

@@ -11,6 +11,7 @@ use swarm_api::{
 use swarm_core::Answer;
 use swarm_core::Request;
 use swarm_core::input::HealAction;
+use swarm_core::rows::NoticeRow;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -340,7 +341,10 @@ pub async fn notices(
 ) -> Result<Json<NoticeList>, ApiError> {
     let limit = query.limit.unwrap_or(50).min(MAX_NOTICES);
     let notices = state
-        .read(move |rows| Ok(rows.notices()?.iter().rev().take(limit).map(NoticeView::from).collect::<Vec<_>>()))
+        .read(move |snapshot| {
+            let rows: Vec<NoticeRow> = snapshot.rows()?;
+            Ok(rows.iter().rev().take(limit).map(NoticeView::from).collect())
+        })
         .await?;
     Ok(Json(NoticeList { channels: state.care.channels.clone(), notices }))
 }

@@ -108,7 +108,7 @@ fn refusal(error: UploadError) -> ApiError {
 /// Removes what was sent and is not taken; not in the place of the same file sent before, which waits to be signed.
 async fn discard(state: &AppState, artifact: ArtifactId) {
     let uploaded = |row: ArtifactRow| matches!(row.state, ArtifactState::Uploaded { .. });
-    let waits = state.read(move |rows| Ok(rows.artifact(artifact.0)?.is_some_and(uploaded))).await;
+    let waits = state.read(move |snapshot| Ok(snapshot.get(&artifact)?.is_some_and(uploaded))).await;
     // what can't be read stays: the next start removes it if nobody needs it
     if matches!(waits, Ok(false)) {
         state.binhost.discard(artifact);

@@ -79,12 +79,12 @@ impl Sums {
 
 async fn read(state: &AppState) -> Result<(Vec<IndexRow>, Sums), ApiError> {
     state
-        .walk(|rows| {
+        .walk(|snapshot| {
             let mut sums = Sums::default();
-            for artifact in rows.artifacts()? {
+            for artifact in snapshot.rows()? {
                 sums.add(artifact);
             }
-            Ok((rows.indexes()?, sums))
+            Ok((snapshot.rows()?, sums))
         })
         .await
 }
@@ -158,7 +158,7 @@ pub async fn key(State(state): State<AppState>) -> impl IntoResponse {
     security(("admin_key" = []))
 )]
 pub async fn private(_admin: Admin, State(state): State<AppState>) -> Result<Json<PrivateAnswer>, ApiError> {
-    let rows = state.read(|rows| Ok(rows.indexes()?)).await?;
+    let rows = state.read(|snapshot| Ok(snapshot.rows()?)).await?;
     let secret = state.binhost.secret();
     let entry = |row: &IndexRow| {
         let url = format!("{}/binhost-private/{}", state.base_url, row.index);

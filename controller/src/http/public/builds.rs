@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use swarm_api::{BuildAnswer, ErrorBody};
+use swarm_protocol::BuildId;
 
 use super::super::error::ApiError;
 use super::super::extract::Path;
@@ -20,8 +21,8 @@ use super::super::{AppState, reads};
 pub async fn show(State(state): State<AppState>, Path(build): Path<u64>) -> Result<Json<BuildAnswer>, ApiError> {
     let view = state.view();
     let answer = state
-        .read(move |rows| {
-            let (row, history) = reads::attempts(rows, build)?;
+        .read(move |snapshot| {
+            let (row, history) = reads::attempts(snapshot, BuildId(build))?;
             Ok(BuildAnswer::new(build, row.as_ref(), &history, &view))
         })
         .await?;

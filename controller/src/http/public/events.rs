@@ -16,6 +16,7 @@ use utoipa::IntoParams;
 use super::super::error::ApiError;
 use super::super::extract::Query;
 use super::super::{AppState, reads, stream};
+use crate::store::Snapshot;
 
 /// Events in one answer of `/events`.
 const RECENT: usize = 200;
@@ -63,11 +64,11 @@ pub async fn events(State(state): State<AppState>, Query(query): Query<EventsQue
     let limit = query.limit.unwrap_or(RECENT).clamp(1, MAX_EVENTS);
     let fits = fits(query.r#type, query.drone);
     let found = state
-        .read(move |rows| {
+        .read(move |snapshot| {
             Ok(if since == 0 {
-                reads::events_newest(rows, limit, fits)?
+                reads::events_newest(snapshot, limit, fits)?
             } else {
-                reads::events_after(rows, since, limit, fits)?
+                reads::events_after(snapshot, since, limit, fits)?
             })
         })
         .await?;
@@ -85,7 +86,7 @@ async fn known(state: &AppState, since: u64) -> Result<u64, ApiError> {
 }
 
 async fn newest(state: &AppState) -> Result<u64, ApiError> {
-    state.read(|rows| Ok(rows.events_newest(None, 1)?.first().map_or(0, |row| row.seq))).await
+    state.read(|snapshot| Ok(reads::newest_event(snapshot)?)).await
 }
 
 /// Whether an event is of that kind and of that drone; empty and missing words choose nothing.
@@ -169,7 +170,8 @@ impl Teller {
             }
             let (since, fits) = (self.seen, fits.clone());
             // a store that can't be read ends the stream; its reader comes again
-            let found = self.state.read(move |rows| Ok(reads::events_after(rows, since, RECENT, fits)?)).await.ok()?;
+            let found =
+                self.state.read(move |snapshot| Ok(reads::events_after(snapshot, since, RECENT, fits)?)).await.ok()?;
             self.seen = found.seen;
             for row in &found.events {
                 let event = sse::Event::default().id(row.seq.to_string());
@@ -218,10 +220,10 @@ pub async fn past(
         since => since,
     };
     let found = state
-        .read(move |rows| {
+        .read(move |snapshot| {
             Ok(match since {
-                None => reads::events_newest(rows, limit, fits)?,
-                Some(since) => reads::events_after(rows, begin(rows, since)?, limit, fits)?,
+                None => reads::events_newest(snapshot, limit, fits)?,
+                Some(since) => reads::events_after(snapshot, begin(snapshot, since)?, limit, fits)?,
             })
         })
         .await?;
@@ -230,9 +232,9 @@ pub async fn past(
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number of milliseconds")]
-fn begin(rows: &dyn super::super::ports::Rows, since: f64) -> Result<u64, ApiError> {
+fn begin(snapshot: &Snapshot, since: f64) -> Result<u64, ApiError> {
     if since < FIRST_MOMENT {
         return Ok(since as u64);
     }
-    Ok(reads::last_event_before(rows, (since * 1000.0) as u64)?)
+    Ok(reads::last_event_before(snapshot, (since * 1000.0) as u64)?)
 }

@@ -52,10 +52,10 @@ pub async fn history(
             && query.drone.as_ref().is_none_or(|drone| row.drone_name == *drone || row.drone.0 == *drone)
     };
     let answer = state
-        .read(move |rows| {
-            let found = reads::history(rows, limit, fits, |_| false)?;
+        .read(move |snapshot| {
+            let found = reads::history(snapshot, limit, fits, |_| false)?;
             let history: Vec<HistoryEntry> = found.iter().map(HistoryEntry::from).collect();
-            Ok(History { builds: history.clone(), history, stats: Timing::new(&rows.stats()?) })
+            Ok(History { builds: history.clone(), history, stats: Timing::new(&snapshot.rows()?) })
         })
         .await?;
     Ok(Json(answer))

@@ -14,6 +14,7 @@ use swarm_api::{
 };
 use swarm_core::effect::Done;
 use swarm_core::input::DroneAction;
+use swarm_core::rows::{InviteRow, MemberRow};
 use swarm_core::{Answer, InviteRequest, Request};
 use swarm_protocol::invite::{Invitation, signature, statement};
 use swarm_protocol::{DroneId, Subjects};
@@ -108,7 +109,7 @@ fn life(text: &str) -> Result<u64, ApiError> {
 )]
 pub async fn invites(_: Admin, State(state): State<AppState>) -> Result<JsonAnswer<Invites>, ApiError> {
     let now = wall();
-    let mut rows = state.read(|rows| Ok(rows.invites()?)).await?;
+    let mut rows = state.read(|snapshot| Ok(snapshot.rows::<InviteRow>()?)).await?;
     rows.sort_by(|one, other| (other.created_at, &other.id).cmp(&(one.created_at, &one.id)));
     Ok(JsonAnswer(Invites { invites: rows.iter().map(|row| Invite::new(row, now)).collect() }))
 }
@@ -266,9 +267,9 @@ pub async fn bus(_: Admin, State(state): State<AppState>) -> JsonAnswer<BusAnswe
     security(("admin_key" = []))
 )]
 pub async fn members(_: Admin, State(state): State<AppState>) -> Result<JsonAnswer<MembersAnswer>, ApiError> {
-    let mut rows = state.read(|rows| Ok(rows.members()?)).await?;
+    let mut rows = state.read(|snapshot| Ok(snapshot.rows::<MemberRow>()?)).await?;
     rows.sort_by(|one, other| {
-        let order = |row: &swarm_core::rows::MemberRow| (row.role, !row.is_in(), row.name.clone(), row.since);
+        let order = |row: &MemberRow| (row.role, !row.is_in(), row.name.clone(), row.since);
         order(one).cmp(&order(other))
     });
     Ok(JsonAnswer(MembersAnswer { members: rows.iter().map(Member::from).collect() }))

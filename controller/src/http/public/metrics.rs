@@ -108,7 +108,9 @@ fn shown(sample: &Sample, wanted: impl Fn(&Point) -> bool) -> MetricsSample {
 )]
 pub async fn by_package(State(state): State<AppState>) -> Result<Json<PackageStats>, ApiError> {
     let read = async || {
-        state.read(|rows| Ok(PackageStats::new(&reads::history(rows, STATS_ATTEMPTS, |_| true, |_| false)?))).await
+        state
+            .read(|snapshot| Ok(PackageStats::new(&reads::history(snapshot, STATS_ATTEMPTS, |_| true, |_| false)?)))
+            .await
     };
     let stats = state.packages.get(STATS_AGE, read).await?;
     Ok(Json(PackageStats::clone(&stats)))

@@ -21,7 +21,8 @@ const MAX_KEY: usize = 200;
 #[utoipa::path(get, path = "/api/v1/queue", operation_id = "queue_list", tag = "queue", responses((status = 200, body = Vec<QueueEntry>)))]
 pub async fn list(State(state): State<AppState>) -> Result<JsonAnswer<Vec<QueueEntry>>, ApiError> {
     let view = state.view();
-    let entries = state.walk(move |rows| Ok(QueueEntry::list(&rows.builds()?, view.session, &view, wall()))).await?;
+    let entries =
+        state.walk(move |snapshot| Ok(QueueEntry::list(&snapshot.rows()?, view.session, &view, wall()))).await?;
     Ok(JsonAnswer(entries))
 }
 

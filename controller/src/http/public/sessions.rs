@@ -3,6 +3,8 @@
 use axum::Json;
 use axum::extract::State;
 use swarm_api::{ErrorBody, Session, SessionDetail, Sessions};
+use swarm_core::rows::SessionRow;
+use swarm_protocol::SessionId;
 
 use super::super::error::ApiError;
 use super::super::extract::Path;
@@ -12,7 +14,7 @@ use super::super::{AppState, wall};
 #[utoipa::path(get, path = "/api/v1/sessions", operation_id = "session_list", tag = "sessions", responses((status = 200, body = Sessions)))]
 pub async fn list(State(state): State<AppState>) -> Result<Json<Sessions>, ApiError> {
     let view = state.view();
-    let rows = state.read(|rows| Ok(rows.sessions()?)).await?;
+    let rows = state.read(|snapshot| Ok(snapshot.rows::<SessionRow>()?)).await?;
     let counts = |id| view.sessions.get(id).copied().unwrap_or_default();
     Ok(Json(Sessions { sessions: rows.iter().rev().map(|row| Session::new(row, &counts(&row.id))).collect() }))
 }
@@ -29,13 +31,13 @@ pub async fn list(State(state): State<AppState>) -> Result<Json<Sessions>, ApiEr
 pub async fn show(State(state): State<AppState>, Path(id): Path<u64>) -> Result<Json<SessionDetail>, ApiError> {
     let view = state.view();
     let detail = state
-        .walk(move |rows| {
-            let row = rows.session(id)?.ok_or_else(|| {
+        .walk(move |snapshot| {
+            let row = snapshot.get::<SessionRow>(&SessionId(id))?.ok_or_else(|| {
                 ApiError::not_found(format!("there is no session {id}"))
                     .hint("see /api/v1/sessions for those there are")
             })?;
             let counts = view.sessions.get(&row.id).copied().unwrap_or_default();
-            Ok(SessionDetail::new(Session::new(&row, &counts), &rows.builds()?, &view, wall()))
+            Ok(SessionDetail::new(Session::new(&row, &counts), &snapshot.rows()?, &view, wall()))
         })
         .await?;
     Ok(Json(detail))

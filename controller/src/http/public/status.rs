@@ -12,6 +12,7 @@ use swarm_api::{
 
 use super::super::{AppState, error::ApiError, reads, wall};
 use swarm_core::View;
+use swarm_core::rows::{SessionRow, StatsRow};
 use swarm_core::view::Presence;
 
 /// How long the engine may take to answer before it counts as hung; it takes milliseconds.
@@ -47,7 +48,7 @@ pub async fn readyz(State(state): State<AppState>) -> Response {
     if !state.engine.pulse(PULSE_WITHIN).await {
         reasons.push("the engine does not answer".to_owned());
     }
-    if state.read(|rows| Ok(rows.stats()?)).await.is_err() {
+    if state.read(|snapshot| Ok(snapshot.rows::<StatsRow>()?)).await.is_err() {
         reasons.push("the store can't be read".to_owned());
     }
     let ready = reasons.is_empty();
@@ -65,9 +66,9 @@ pub async fn status(State(state): State<AppState>) -> Result<Json<Status>, ApiEr
     let overview = reads::overview(&state, &view).await?;
     let active = view.session;
     let (stats, session) = state
-        .read(move |rows| {
-            let session = active.map(|id| rows.session(id.0)).transpose()?.flatten();
-            Ok((rows.stats()?, session))
+        .read(move |snapshot| {
+            let session = active.map(|id| snapshot.get::<SessionRow>(&id)).transpose()?.flatten();
+            Ok((snapshot.rows()?, session))
         })
         .await?;
     let session = session.map(|row| {

@@ -11,7 +11,7 @@ use swarm_api::{
 use swarm_core::input::{BinhostRequest, ImportAsk, UploadedFile};
 use swarm_core::rows::{ArtifactRow, ArtifactState};
 use swarm_core::{Answer, Request, effect};
-use swarm_protocol::{Cpv, Secret};
+use swarm_protocol::{ArtifactId, Cpv, Secret};
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -71,7 +71,7 @@ pub async fn list(
     State(state): State<AppState>,
     Query(query): Query<ListQuery>,
 ) -> Result<JsonAnswer<BinhostPackages>, ApiError> {
-    let rows = state.walk(|rows| Ok(rows.artifacts()?)).await?;
+    let rows: Vec<ArtifactRow> = state.walk(|snapshot| Ok(snapshot.rows()?)).await?;
     let fits: Vec<ArtifactRow> = rows.into_iter().filter(|row| fits(row, &query)).collect();
     let total = fits.len() as u64;
     let limit = query.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1);
@@ -108,7 +108,7 @@ fn fits(row: &ArtifactRow, query: &ListQuery) -> bool {
     responses((status = 200, body = BinhostPackage), (status = 404, body = ErrorBody))
 )]
 pub async fn one(State(state): State<AppState>, Path(id): Path<u64>) -> Result<JsonAnswer<BinhostPackage>, ApiError> {
-    let row = state.read(move |rows| Ok(rows.artifact(id)?)).await?;
+    let row = state.read(move |snapshot| Ok(snapshot.get(&ArtifactId(id))?)).await?;
     let row = row.ok_or_else(|| {
         ApiError::not_found(format!("the binhost knows no package {id}")).hint("`swarm binhost list` shows what it has")
     })?;

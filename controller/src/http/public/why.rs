@@ -5,12 +5,14 @@ use axum::extract::State;
 use serde::Deserialize;
 use swarm_api::{ErrorBody, WhyAnswer, WhyEntry};
 use swarm_core::placement::Explanation;
+use swarm_core::rows::BuildRow;
 use swarm_core::{Answer, Request};
 use utoipa::IntoParams;
 
 use super::super::error::ApiError;
 use super::super::extract::{Path, Query};
 use super::super::{AppState, unexpected};
+use crate::store::Snapshot;
 
 /// Which of several entries.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -52,7 +54,7 @@ pub async fn why(
     drop(turn);
     found.retain(|entry| query.build.is_none_or(|build| entry.build.0 == build));
     if query.slot.is_some() || query.repo.is_some() {
-        found = state.read(move |rows| narrow(rows, found, &query)).await?;
+        found = state.read(move |snapshot| narrow(snapshot, found, &query)).await?;
     }
     if found.is_empty() {
         return Err(ApiError::not_found(format!("{package} is not in the queue"))
@@ -61,14 +63,10 @@ pub async fn why(
     Ok(Json(WhyAnswer { package, entries: found.iter().map(WhyEntry::from).collect() }))
 }
 
-fn narrow(
-    rows: &dyn super::super::ports::Rows,
-    found: Vec<Explanation>,
-    query: &WhyQuery,
-) -> Result<Vec<Explanation>, ApiError> {
+fn narrow(snapshot: &Snapshot, found: Vec<Explanation>, query: &WhyQuery) -> Result<Vec<Explanation>, ApiError> {
     let mut kept = Vec::new();
     for entry in found {
-        let fits = rows.build(entry.build.0)?.is_some_and(|row| {
+        let fits = snapshot.get::<BuildRow>(&entry.build)?.is_some_and(|row| {
             query.slot.as_ref().is_none_or(|slot| row.slot == *slot)
                 && query.repo.as_ref().is_none_or(|repo| row.repository == *repo)
         });

@@ -91,9 +91,8 @@ async fn the_process_and_its_places() {
 
 #[tokio::test]
 async fn settings_have_a_value_and_when_it_was_changed() {
-    let store = Store::default();
     let row = ConfigRow { key: "rules.ground_for".to_owned(), value: "1m".to_owned(), at: NOW, by: "ada".to_owned() };
-    store.config.lock().unwrap().push(row);
+    let store = Store::default().with([row]);
     let fact = Fact { by: "eve".to_owned(), reason: String::new(), since: NOW + 500, until: None };
     let view = View { paused: Some(fact), ..View::default() };
     let settings = World::new(store, view).admin(Method::GET, "/admin/api/config", "").await.json();

@@ -1,6 +1,7 @@
 //! A controller of which every answer is known.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,14 +11,17 @@ use axum::body::{Body, BodyDataStream};
 use axum::http::{Method, Request, StatusCode};
 use futures::StreamExt;
 use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use swarm_core::input::{PingLoss, Pong, UploadedFile};
 use swarm_core::rows::*;
+use swarm_core::table::{Row, RowKey, Sink};
 use swarm_core::view::{Counts, DroneView, Health, Presence, TaskView};
 use swarm_core::{Answer, Input, Membership, ReplyTo, View};
 use swarm_protocol::machine::{DroneType, RebootPolicy, Vitals, WorkerState};
 use swarm_protocol::report::{FailureClass, Phase};
 use swarm_protocol::*;
+use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -35,86 +39,61 @@ use crate::own_log::OwnLog;
 pub const KEY: &str = "right-key";
 pub const NOW: u64 = 1_700_000_000_000;
 
-#[derive(Clone, Default)]
+/// A store of the test's own: a real file, which goes with it.
 pub struct Store {
-    pub builds: Vec<BuildRow>,
-    pub sessions: Vec<SessionRow>,
-    pub history: Vec<HistoryRow>,
-    pub events: Vec<EventRow>,
-    /// Events that come while the test runs.
-    pub later: Arc<Mutex<Vec<EventRow>>>,
-    pub stats: Vec<StatsRow>,
-    pub artifacts: Vec<ArtifactRow>,
-    pub indexes: Vec<IndexRow>,
-    pub config: Arc<Mutex<Vec<ConfigRow>>>,
-    /// How often it was read.
-    pub reads: Arc<std::sync::atomic::AtomicUsize>,
-    pub notices: Vec<NoticeRow>,
-    pub members: Vec<MemberRow>,
-    pub invites: Vec<InviteRow>,
-    pub broken: bool,
+    pub store: crate::store::Store,
+    _directory: TempDir,
 }
 
-impl crate::http::ports::Store for Store {
-    fn snapshot(&self) -> Result<Box<dyn Rows>, ReadError> {
-        self.reads.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-        if self.broken { Err(ReadError("the disk is gone".into())) } else { Ok(Box::new(self.clone())) }
+impl Default for Store {
+    fn default() -> Self {
+        let directory = TempDir::new().unwrap();
+        let store = crate::store::Store::open(&directory.path().join("state.redb")).unwrap();
+        Self { store, _directory: directory }
     }
 }
 
 impl Store {
-    fn all_events(&self) -> Vec<EventRow> {
-        self.events.iter().chain(self.later.lock().unwrap().iter()).cloned().collect()
+    /// The same with these rows, too.
+    pub fn with<R: Row>(self, rows: impl IntoIterator<Item = R>) -> Self {
+        self.put(rows);
+        self
+    }
+
+    /// Writes rows as the engine would.
+    pub fn put<R: Row>(&self, rows: impl IntoIterator<Item = R>) {
+        let mut writer = self.store.writer();
+        for row in rows {
+            writer.put(&row);
+        }
+        writer.commit().unwrap();
+    }
+
+    /// Removes all rows of a table.
+    pub fn clear<R: Row>(&self) {
+        let mut writer = self.store.writer();
+        for row in self.store.read().unwrap().rows::<R>().unwrap() {
+            writer.delete(R::TABLE, &row.key().bytes());
+        }
+        writer.commit().unwrap();
+    }
+
+    /// From here on the table of `R` can't be read.
+    pub fn damage<R: Row>(&self) {
+        self.put([Damaged::<R>(PhantomData)]);
     }
 }
 
-impl Rows for Store {
-    fn builds(&self) -> Result<Vec<BuildRow>, ReadError> {
-        Ok(self.builds.clone())
-    }
-    fn build(&self, id: u64) -> Result<Option<BuildRow>, ReadError> {
-        Ok(self.builds.iter().find(|row| row.id.0 == id).cloned())
-    }
-    fn sessions(&self) -> Result<Vec<SessionRow>, ReadError> {
-        Ok(self.sessions.clone())
-    }
-    fn session(&self, id: u64) -> Result<Option<SessionRow>, ReadError> {
-        Ok(self.sessions.iter().find(|row| row.id.0 == id).cloned())
-    }
-    fn history(&self, before: Option<u64>, limit: usize) -> Result<Vec<HistoryRow>, ReadError> {
-        let fits = |row: &&HistoryRow| before.is_none_or(|before| row.id < before);
-        Ok(self.history.iter().rev().filter(fits).take(limit).cloned().collect())
-    }
-    fn events_after(&self, after: u64, limit: usize) -> Result<Vec<EventRow>, ReadError> {
-        Ok(self.all_events().into_iter().filter(|row| row.seq > after).take(limit).collect())
-    }
-    fn events_newest(&self, before: Option<u64>, limit: usize) -> Result<Vec<EventRow>, ReadError> {
-        let fits = |row: &EventRow| before.is_none_or(|before| row.seq < before);
-        Ok(self.all_events().into_iter().rev().filter(fits).take(limit).collect())
-    }
-    fn stats(&self) -> Result<Vec<StatsRow>, ReadError> {
-        Ok(self.stats.clone())
-    }
-    fn artifacts(&self) -> Result<Vec<ArtifactRow>, ReadError> {
-        Ok(self.artifacts.clone())
-    }
-    fn artifact(&self, id: u64) -> Result<Option<ArtifactRow>, ReadError> {
-        Ok(self.artifacts.iter().find(|row| row.id.0 == id).cloned())
-    }
-    fn indexes(&self) -> Result<Vec<IndexRow>, ReadError> {
-        Ok(self.indexes.clone())
-    }
-    fn notices(&self) -> Result<Vec<NoticeRow>, ReadError> {
-        Ok(self.notices.clone())
-    }
-    fn config(&self) -> Result<Vec<ConfigRow>, ReadError> {
-        Ok(self.config.lock().unwrap().clone())
-    }
-    fn members(&self) -> Result<Vec<MemberRow>, ReadError> {
-        Ok(self.members.clone())
-    }
-    fn invites(&self) -> Result<Vec<InviteRow>, ReadError> {
-        Ok(self.invites.clone())
+/// What stands in the table of `R` and is no such row.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(bound = "")]
+struct Damaged<R>(PhantomData<R>);
+
+impl<R: Row> Row for Damaged<R> {
+    type Key = String;
+    const TABLE: &'static str = R::TABLE;
+    fn key(&self) -> String {
+        "disk-is-gone".to_owned()
     }
 }
 
@@ -316,6 +295,7 @@ pub struct World {
     /// The administrators' port.
     pub admin: Router,
     pub state: AppState,
+    pub store: Store,
 }
 
 pub struct Reply {
@@ -356,7 +336,7 @@ impl World {
         let configured = Config { name: "hive".to_owned(), ..Config::default() };
         let state = AppState::new(Parts {
             engine: engine.clone(),
-            store: Arc::new(store),
+            store: store.store.clone(),
             logs: logs.clone(),
             binhost: binhost.clone(),
             ready: Arc::new(Ready(missing)),
@@ -373,7 +353,12 @@ impl World {
             stop: CancellationToken::new(),
         });
         let (router, admin) = (router(state.clone(), Router::new(), Router::new()), admin_router(state.clone()));
-        Self { engine, logs, binhost, bus, router, admin, state }
+        Self { engine, logs, binhost, bus, router, admin, state, store }
+    }
+
+    /// How often the store was read so far.
+    pub fn reads(&self) -> usize {
+        self.state.reads.load(SeqCst)
     }
 
     pub fn will_answer(&self, answer: Answer) {
@@ -588,26 +573,23 @@ pub fn busy() -> (Store, View) {
     trap.after = vec![BuildId(3)];
     let mut wasp = build(3, "app-misc/wasp-1.0", blocked("alpha: compile failed"));
     wasp.marks = vec![mark(1)];
-    let store = Store {
-        builds: vec![
-            build(1, "app-misc/waggle-1.1", delegated()),
-            build(2, "dev-libs/libpollen-2.0", received()),
-            wasp,
-            trap,
-        ],
-        sessions: vec![SessionRow {
-            id: SessionId(1),
-            name: "bees".to_owned(),
-            opened_by: "ada".to_owned(),
-            started_at: NOW,
-            ended_at: None,
-            builds_on: Default::default(),
-        }],
-        history: vec![attempt(1, fence(1, 1), HistoryStatus::Failed), attempt(2, fence(2, 2), HistoryStatus::Success)],
-        events: (1..=5).map(|seq| event(seq, if seq % 2 == 0 { "assign" } else { "queue" })).collect(),
-        stats: vec![StatsRow { drone: "alpha".to_owned(), total: 4, success: 3, duration_ms: 10_000 }],
-        ..Store::default()
+    let session = SessionRow {
+        id: SessionId(1),
+        name: "bees".to_owned(),
+        opened_by: "ada".to_owned(),
+        started_at: NOW,
+        ended_at: None,
+        builds_on: Default::default(),
     };
+    let builds =
+        [build(1, "app-misc/waggle-1.1", delegated()), build(2, "dev-libs/libpollen-2.0", received()), wasp, trap];
+    let history = [attempt(1, fence(1, 1), HistoryStatus::Failed), attempt(2, fence(2, 2), HistoryStatus::Success)];
+    let store = Store::default()
+        .with(builds)
+        .with([session])
+        .with(history)
+        .with((1..=5).map(|seq| event(seq, if seq % 2 == 0 { "assign" } else { "queue" })))
+        .with([StatsRow { drone: "alpha".to_owned(), total: 4, success: 3, duration_ms: 10_000 }]);
     let mut alpha = Arc::unwrap_or_clone(drone("UALPHA", "alpha", Presence::Online));
     alpha.tasks = vec![TaskView {
         fence: fence(1, 2),
