@@ -77,7 +77,7 @@ mod tests {
     use swarm_core::{Input, Settings};
 
     use super::*;
-    use crate::engine::{Discard, Loaded, OnFailure, Options};
+    use crate::engine::{Loaded, OnFailure, Options, Outlets};
     use crate::store::Store;
 
     /// A manager, and where its words arrive.
@@ -114,7 +114,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("s")).unwrap();
         let (engine, thread) =
-            Loaded::load(&store, Settings::default()).unwrap().start(Discard, Options::default()).unwrap();
+            Loaded::load(&store, Settings::default()).unwrap().start(Outlets::discard(), Options::default()).unwrap();
         let never = CancellationToken::new();
         Manager::new(None, Some("20000000")).feed(&engine, &never).await;
         Manager::new(Some("/nowhere"), None).feed(&engine, &never).await;
@@ -143,7 +143,8 @@ mod tests {
             ..Options::default()
         };
         let store = Store::open(&dir.path().join("s")).unwrap();
-        let (engine, thread) = Loaded::load(&store, Settings::default()).unwrap().start(Discard, options).unwrap();
+        let (engine, thread) =
+            Loaded::load(&store, Settings::default()).unwrap().start(Outlets::discard(), options).unwrap();
 
         let (asked, stop) = (engine.clone(), CancellationToken::new());
         let stopped = stop.clone();

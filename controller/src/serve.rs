@@ -4,25 +4,19 @@
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use swarm_core::rows::{ConfigRow, NoticeRow};
-use swarm_core::{Answer, Input, Membership, Request, Settings};
-use swarm_protocol::order::Order;
+use swarm_core::rows::ConfigRow;
+use swarm_core::{Answer, Input, Membership, Request, Settings, Tell as _};
 use swarm_protocol::{DroneId, Secret, Subjects};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{info, warn};
 
-use crate::binhost::gpkg::Limits;
-use crate::binhost::secret::{self, Lock};
-use crate::binhost::service::{Places, Service};
-use crate::binhost::sign::SigningKey;
-use crate::binhost::verifying::Verifying;
-use crate::binhost::{durable, serve as files};
+use crate::books::Books;
 use crate::bus::gate::{self, Gate};
 use crate::bus::keys;
 use crate::bus::link::{Link, LinkSettings};
@@ -30,8 +24,8 @@ use crate::bus::permissions;
 use crate::bus::server::{BusServer, ManagedServer, ServerSettings, find_server};
 use crate::config::Config;
 use crate::config::runtime::{Feel, Runtime};
-use crate::engine::{BinhostWork, EngineHandle, EngineThread, Escalation, Loaded, Options, Outlets, WantedLog};
-use crate::healing::{Medic, MedicSettings, Pings, Tell as _};
+use crate::engine::{EngineHandle, EngineThread, Loaded, Options, Outlets, Works};
+use crate::healing::{Escalations, Pings, SshSettings};
 use crate::http::adapters::{Door, Gateway};
 use crate::http::listen::{allow_files, listen, serve_until};
 use crate::http::ports::Care;
@@ -43,17 +37,15 @@ use crate::notify::Manager;
 use crate::own_log::{LevelSwitch, Logging, OwnLog};
 use crate::store::outbox::{Outbox, OutboxSettings};
 use crate::store::{Snapshot, Store};
+use swarm_binhost::gpkg::Limits;
+use swarm_binhost::secret::{self, Lock};
+use swarm_binhost::service::{Folders, Service};
+use swarm_binhost::sign::SigningKey;
+use swarm_binhost::verifying::Verifying;
+use swarm_binhost::{durable, serve as files};
 
-/// Orders that may wait for the bus; what does not fit is sent again by the core.
-const ORDERS: usize = 16 * 1024;
-/// Logs that may wait for the collector; one that does not fit is asked for again with its result.
-const LOGS: usize = 4096;
-/// Pings that may wait for the bus: three for each of 10,000 drones' ticks; one that does not fit is sent later by the core.
-const PINGS: usize = 32 * 1024;
-/// Orders of the ladder that may wait; a drone has at most one, and the core gives up one that is lost.
-const ESCALATIONS: usize = 4096;
-/// Notices that may wait; the core sends again what is not answered.
-const NOTICES: usize = 256;
+/// Logs that are whole and wait to be told of.
+const LOGS_DONE: usize = 4096;
 /// How long open requests may take when the controller ends.
 const GOODBYE: Duration = Duration::from_secs(5);
 
@@ -87,9 +79,9 @@ pub async fn serve(config: Config, logging: Logging) -> Result<()> {
     let running = start(&config, &data, logging.level).await?;
     let stop = CancellationToken::new();
     let state = AppState::new(parts(&config, &data, &running, admin_key, own_log, &stop));
-    let (places, lock) = (running.places.clone(), running.lock.clone());
-    let private = files::private_router(places.private, places.root.clone(), lock);
-    let app = router(state.clone(), files::router(places.root), private);
+    let (folders, lock) = (running.folders.clone(), running.lock.clone());
+    let private = files::private_router(folders.private, folders.root.clone(), lock);
+    let app = router(state.clone(), files::router(folders.root), private);
     let done = serve_until("http", listener, app, &stop);
     if let Some(listener) = admin_listener {
         info!(address = %SocketAddr::new(admin_address, config.http.admin_port), "administrators' port");
@@ -199,14 +191,14 @@ struct Running {
     door: Arc<Door>,
     pings: Arc<Pings>,
     notices: Arc<Notices>,
-    places: Places,
+    folders: Folders,
     lock: Lock,
 }
 
 async fn start(config: &Config, data: &Path, level: LevelSwitch) -> Result<Running> {
     let store = Store::open(&data.join("state.redb"))?;
     let shelves = Shelves::open(config, data)?;
-    let places = shelves.places.clone();
+    let folders = shelves.folders.clone();
     let settings = Settings {
         binhost_secret: shelves.secret.clone(),
         http_url: config.public_url(),
@@ -222,15 +214,11 @@ async fn start(config: &Config, data: &Path, level: LevelSwitch) -> Result<Runni
     let bus = Arc::new(start_bus(config, data, &store_id, &loaded.membership()).await?);
     let subjects = Subjects::new(config.bus.prefix.clone());
 
-    let (orders, mut order_queue) = tokio::sync::mpsc::channel(ORDERS);
-    let (wanted, mut log_queue) = tokio::sync::mpsc::channel::<WantedLog>(LOGS);
-    let (pings, ping_queue) = tokio::sync::mpsc::channel(PINGS);
-    let (escalations, escalation_queue) = tokio::sync::mpsc::channel(ESCALATIONS);
-    let (notices, notice_queue) = tokio::sync::mpsc::channel(NOTICES);
-    let (work, work_queue) = mpsc::channel();
+    let (outlets, works) = Outlets::new();
+    let Works { orders, binhost: work_queue, logs: mut wanted, pings: due, escalations, notices: told } = works;
     let options = Options { keep_events: config.events.keep, keep_history: config.history.keep, ..Options::default() };
     let rows = store.read()?;
-    let (engine, thread) = loaded.start(Doors { orders, work, wanted, pings, escalations, notices }, options)?;
+    let (engine, thread) = loaded.start(outlets, options)?;
     let lock = Lock::new(&shelves.secret);
     let (door, service) = shelves.take_up(config, &store, &rows, &engine)?;
     drop(rows);
@@ -258,41 +246,36 @@ async fn start(config: &Config, data: &Path, level: LevelSwitch) -> Result<Runni
         store_id: store_id.clone(),
     })
     .await?;
-    let (done, mut done_queue) = tokio::sync::mpsc::channel(LOGS);
+    let (done, mut done_queue) = tokio::sync::mpsc::channel(LOGS_DONE);
     drop(crate::watch::spawn("logs", log_work.run(Arc::new(link.clone()), done)));
-    let (collector, told) = (logs.clone(), engine.clone());
+    let (collector, news) = (logs.clone(), engine.clone());
     drop(crate::watch::spawn("log orders", async move {
-        while let Some(log) = log_queue.recv().await {
+        while let Some(log) = wanted.next().await {
             collector.complete(log.fence, log.drone, log.bytes).await;
         }
     }));
     drop(crate::watch::spawn("log news", async move {
         while let Some(log) = done_queue.recv().await {
             // waits as long as the engine is busy: a result whose log is never told of is never accepted
-            told.tell(Input::LogStored { fence: log.fence, complete: log.complete }).await;
+            news.tell(Input::LogStored { fence: log.fence, complete: log.complete }).await;
         }
     }));
-    let sender = link.clone();
-    drop(crate::watch::spawn("order queue", async move {
-        while let Some((drone, order)) = order_queue.recv().await {
-            sender.send(drone, order);
-        }
-    }));
+    link.carry_out(orders);
     let chunks = logs.clone();
     link.listen(Arc::new(engine.clone()), Arc::new(move |drone, chunk| chunks.offer(drone, chunk))).await?;
     let healing = Pings::new(Arc::new(link.clone()), Arc::new(engine.clone()));
     let pings = healing.clone();
-    drop(crate::watch::spawn("pings", async move { pings.run(ping_queue).await }));
-    let medic = MedicSettings {
+    drop(crate::watch::spawn("pings", async move { pings.run(due).await }));
+    let ssh = SshSettings {
         data: data.to_owned(),
         store_id: store_id.clone(),
         ssh_command: config.healing.ssh_command.clone(),
     };
-    let medic = Medic::new(Arc::new(link.clone()), Arc::new(engine.clone()), medic);
-    drop(crate::watch::spawn("medic", medic.run(escalation_queue)));
+    let healing_orders = Escalations::new(Arc::new(link.clone()), Arc::new(engine.clone()), ssh);
+    drop(crate::watch::spawn("escalations", healing_orders.run(escalations)));
     let notices = Arc::new(Notices::new(&config.notify.settings(), &config.name, store_id.as_str()));
-    let (postman, told) = (notices.clone(), engine.clone());
-    drop(crate::watch::spawn("notices", async move { postman.run(notice_queue, &told).await }));
+    let (postman, answers) = (notices.clone(), engine.clone());
+    drop(crate::watch::spawn("notices", async move { postman.run(told, &answers).await }));
     let outbox = OutboxSettings {
         max_age: Duration::from_millis(config.events.stream_age),
         max_bytes: i64::try_from(config.events.stream_size).unwrap_or(i64::MAX),
@@ -319,7 +302,7 @@ async fn start(config: &Config, data: &Path, level: LevelSwitch) -> Result<Runni
         door,
         pings,
         notices,
-        places,
+        folders,
         lock,
     })
 }
@@ -340,7 +323,7 @@ fn runtime(configured: Config, store: &Store, level: LevelSwitch, json: Arc<Atom
 
 /// What the binhost has to begin with.
 struct Shelves {
-    places: Places,
+    folders: Folders,
     key: SigningKey,
     public_key: String,
     secret: Secret,
@@ -353,15 +336,15 @@ impl Shelves {
         let secret = secret::load_or_create(&data.join("keys/binhost-private.secret"))
             .context("keep the secret of the binhost's restricted part")?;
         let at = |name: &str| data.join(name);
-        let places = Places { root: at("binhost"), private: at("binhost-private"), incoming: at("incoming") };
-        fs_err::create_dir_all(&places.root)?;
-        folder(&places.private, 0o700)?;
-        fs_err::create_dir_all(&places.incoming)?;
-        durable::tidy(&places.root, &places.incoming)?;
-        durable::tidy(&places.private, &places.incoming)?;
+        let folders = Folders { root: at("binhost"), private: at("binhost-private"), incoming: at("incoming") };
+        fs_err::create_dir_all(&folders.root)?;
+        folder(&folders.private, 0o700)?;
+        fs_err::create_dir_all(&folders.incoming)?;
+        durable::tidy(&folders.root, &folders.incoming)?;
+        durable::tidy(&folders.private, &folders.incoming)?;
         let public_key = key.public_armored()?;
-        fs_err::write(places.root.join("binhost.asc"), &public_key)?;
-        Ok(Self { places, key, public_key, secret })
+        fs_err::write(folders.root.join("binhost.asc"), &public_key)?;
+        Ok(Self { folders, key, public_key, secret })
     }
 
     /// The façade's door and the writer; the rows are those the engine began with.
@@ -372,20 +355,20 @@ impl Shelves {
         rows: &Snapshot,
         engine: &EngineHandle,
     ) -> Result<(Door, Service)> {
-        let Self { places, key, public_key, secret } = self;
+        let Self { folders, key, public_key, secret } = self;
         let limits = Limits { package: config.binhost.max_upload, ..Limits::default() };
         let rate = config.binhost.verify_rate;
         let door = Door {
-            places: places.clone(),
+            folders: folders.clone(),
             fingerprint: key.fingerprint().to_owned(),
             public_key,
             secret,
-            verifying: Verifying::new(places.clone(), rate, store.clone(), engine.clone()),
+            verifying: Verifying::new(folders.clone(), rate, Arc::new(Books::new(store.clone(), engine.clone()))),
             max_upload: config.binhost.max_upload,
             min_free_percent: config.binhost.min_free_percent,
             limits: limits.clone(),
         };
-        Ok((door, Service::load(places, key, limits, rows)?))
+        Ok((door, Service::load(folders, key, limits, rows)?))
     }
 }
 
@@ -449,55 +432,6 @@ async fn admit(config: &Config, data: &Path, bus: &Arc<BusServer>, engine: &Engi
     // Drones of this machine find the bus by this file; `swarm up` writes it into their configuration.
     fs_err::write(data.join("bus.url"), bus.url())?;
     Ok(gate)
-}
-
-/// The engine's way out.
-struct Doors {
-    orders: tokio::sync::mpsc::Sender<(DroneId, Box<Order>)>,
-    work: mpsc::Sender<BinhostWork>,
-    wanted: tokio::sync::mpsc::Sender<WantedLog>,
-    pings: tokio::sync::mpsc::Sender<(DroneId, u64, u64)>,
-    escalations: tokio::sync::mpsc::Sender<Escalation>,
-    notices: tokio::sync::mpsc::Sender<Box<NoticeRow>>,
-}
-
-impl Outlets for Doors {
-    fn order(&self, drone: DroneId, order: Box<Order>) {
-        if self.orders.try_send((drone, order)).is_err() {
-            warn!("an order waits for the bus; the core sends it again");
-        }
-    }
-
-    fn binhost(&self, work: BinhostWork) {
-        if self.work.send(work).is_err() {
-            error!("the binhost's thread is gone; the process ends so that its supervisor starts it anew");
-            std::process::exit(70);
-        }
-    }
-
-    fn complete_log(&self, work: WantedLog) {
-        if self.wanted.try_send(work).is_err() {
-            warn!("a log's completion waits for its result to be reported again");
-        }
-    }
-
-    fn ping(&self, drone: DroneId, seq: u64, within: u64) {
-        if self.pings.try_send((drone, seq, within)).is_err() {
-            debug!("a ping waits for the bus; the next one comes later");
-        }
-    }
-
-    fn escalate(&self, work: Escalation) {
-        if self.escalations.try_send(work).is_err() {
-            warn!("an order of the ladder found no room; the core gives it up and goes on");
-        }
-    }
-
-    fn notify(&self, notice: Box<NoticeRow>) {
-        if self.notices.try_send(notice).is_err() {
-            warn!("a notice found no room; it comes again");
-        }
-    }
 }
 
 /// TERM and INT.

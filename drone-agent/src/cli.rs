@@ -8,11 +8,12 @@ use anyhow::Context;
 use clap::{Args, Command, Subcommand};
 use clap_complete::Shell;
 use fs_err as fs;
+use swarm_portage::setup::check;
+use swarm_portage::{RootConfig, RootKind, RootSpec, create, fingerprint_of};
 use swarm_protocol::report::BinhostAccess;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, EXAMPLE};
-use crate::portage::{RootConfig, RootKind, RootSpec, create, fingerprint_of};
 
 /// `drone-agent config …`
 #[derive(Debug, Subcommand)]
@@ -113,7 +114,7 @@ where
 /// When a root's kind is not for this machine.
 pub fn checked(config: Config) -> anyhow::Result<Config> {
     for root in &config.roots {
-        root.check().with_context(|| format!("use root {}", root.path.display()))?;
+        check(root).with_context(|| format!("use root {}", root.path.display()))?;
     }
     Ok(config)
 }

@@ -12,6 +12,7 @@ use drone_core::tombs::{MAX_TOMBS, TOMB_MS};
 use drone_core::{Saved, Tomb};
 use fs_err as fs;
 use nix::fcntl::{Flock, FlockArg};
+use swarm_common::files::{TEMPORARY, remove_tree, write_whole};
 use swarm_protocol::{Fence, StoreId};
 use thiserror::Error;
 
@@ -77,7 +78,7 @@ impl Spool {
 
     /// Remembers the highest order number seen of a store.
     pub fn remember_seen(&self, number: u64, store_id: &StoreId) -> Result<(), SpoolError> {
-        let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
+        let mut file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(&self.dir)?;
         writeln!(file, "{number} {store_id}")?;
         file.persist(self.dir.join("orders_seen")).map_err(|e| e.error)?;
         Ok(())
@@ -109,23 +110,16 @@ impl Spool {
         let mut tombs: Vec<Tomb> =
             text.lines().filter_map(parse).filter(|tomb| tomb.at.saturating_add(TOMB_MS) > now).collect();
         tombs.drain(..tombs.len().saturating_sub(MAX_TOMBS));
-        let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
-        for tomb in &tombs {
-            file.write_all(line(tomb).as_bytes())?;
-        }
-        file.as_file().sync_data()?;
-        file.persist(self.tombs()).map_err(|e| e.error)?;
+        let text: String = tombs.iter().map(line).collect();
+        write_whole(&self.tombs(), text.as_bytes(), 0o600)?;
         let (orders_seen, store_id) = self.seen().map_or((0, None), |(number, id)| (number, Some(id)));
         Ok(Saved { store_id, orders_seen, tombs })
     }
 
     /// Remembers the last order to a drone that does not work, durably.
     pub fn remember_rescue(&self, done: &Done) -> Result<(), SpoolError> {
-        let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
-        serde_json::to_writer(&mut file, done).map_err(io::Error::from)?;
-        file.as_file().sync_data()?;
-        file.persist(self.dir.join("escalation")).map_err(|e| e.error)?;
-        Ok(crate::attempt::dir::sync_dir(&self.dir)?)
+        let bytes = serde_json::to_vec(done).map_err(io::Error::from)?;
+        Ok(write_whole(&self.dir.join("escalation"), &bytes, 0o600)?)
     }
 
     /// The last such order; none before the first, or if what stands there makes no sense.
@@ -140,11 +134,11 @@ impl Spool {
 
     /// Removes what a killed worker left half-made: the planner's directory, files that never got their name.
     pub fn sweep(&self) -> io::Result<()> {
-        crate::attempt::dir::remove_tree(&self.dir.join("plan"))?;
+        remove_tree(&self.dir.join("plan"))?;
         for entry in fs::read_dir(&self.dir)? {
             let entry = entry?;
-            // tempfile's names; whoever made one has no further use for it once its process is gone
-            if entry.file_name().to_string_lossy().starts_with(".tmp") && entry.file_type()?.is_file() {
+            // whoever made one has no further use for it once its process is gone
+            if entry.file_name().to_string_lossy().starts_with(TEMPORARY) && entry.file_type()?.is_file() {
                 fs::remove_file(entry.path())?;
             }
         }

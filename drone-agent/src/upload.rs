@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use drone_core::Uploaded;
 use fs_err as fs;
+use swarm_common::errors::chain;
 use swarm_protocol::artifact::{ArtifactAnswer, ArtifactAsk};
 use swarm_protocol::subject::ReportKind;
 use thiserror::Error;
@@ -80,7 +81,7 @@ pub async fn upload(
                     None => return gone(),
                 };
                 let file = file.clone();
-                match crate::watch::blocking("upload", move || put(&url, &token, &file)).await {
+                match swarm_common::watch::blocking("upload", move || put(&url, &token, &file)).await {
                     Ok(()) => {
                         info!(package = ask.artifact.cpv, attempt = %ask.fence, bytes = ask.artifact.size, "uploaded");
                         return Uploaded::Done;
@@ -151,11 +152,6 @@ fn put(url: &str, token: &str, file: &Path) -> Result<(), PutError> {
     }
     let text = answer.body_mut().with_config().limit(512).read_to_string().unwrap_or_default();
     Err(PutError::Status { url: url.to_owned(), status: answer.status().as_u16(), text })
-}
-
-/// An error with its sources, on one line.
-pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 #[cfg(test)]

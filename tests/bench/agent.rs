@@ -6,14 +6,14 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use drone_agent::portage::emerge::{Prepared, prepare};
-use drone_agent::portage::{RootConfig, fingerprint_of};
 use serde_json::{Value, json};
+use swarm_portage::emerge::{Prepared, prepare};
+use swarm_portage::{RootConfig, fingerprint_of};
 use swarm_protocol::order::BuildJob;
 use swarm_protocol::report::BinhostAccess;
+use swarm_tests::figures::{Aim, Figure, quantile};
 use swarm_tests::{Swarm, tools, until};
 
-use crate::report::{Aim, Figure, quantile};
 use crate::{Scale, usage};
 
 /// Portage profile of the demo repository for this machine.

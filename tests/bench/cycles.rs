@@ -12,11 +12,11 @@ use swarm_controller::engine::{CommitHook, StatsNow};
 use swarm_controller::store::Change;
 use swarm_core::input::Control;
 use swarm_protocol::Subjects;
+use swarm_tests::figures::{Aim, Figure, median, quantile};
 use swarm_tests::fleet::{Done, Fleet, FleetSettings, Identity, Standing};
 use swarm_tests::server::Bus;
 
 use crate::plant::{self, Plant, Spoken};
-use crate::report::{Aim, Figure, quantile};
 use crate::{Scale, redb_alone, usage};
 
 /// How long a fleet may take to join.
@@ -74,7 +74,7 @@ struct Seen {
 
 fn figures(size: &Size, synced: &[Seen], unsynced: &[Seen], callers: Vec<f64>) -> Vec<Figure> {
     let of = |seen: &[Seen], value: fn(&Seen) -> f64| seen.iter().map(value).collect::<Vec<f64>>();
-    let middle = |value: fn(&Seen) -> f64| crate::report::median(&of(synced, value));
+    let middle = |value: fn(&Seen) -> f64| median(&of(synced, value));
     let drones = size.drones;
     let cycles = Figure::new(
         "cycles/durable",
@@ -103,7 +103,7 @@ fn figures(size: &Size, synced: &[Seen], unsynced: &[Seen], callers: Vec<f64>) -
             "1/s",
             of(unsynced, |seen| seen.cycles),
         )
-        .note("events not yet published at the end", crate::report::median(&of(unsynced, |seen| seen.events_behind))),
+        .note("events not yet published at the end", median(&of(unsynced, |seen| seen.events_behind))),
         Figure::new("cycles/rows", "redb rows per second written by these cycles", "1/s", of(synced, |seen| seen.rows)),
         Figure::new(
             "cycles/callers",

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use swarm_protocol::Subjects;
+use swarm_tests::figures::{Aim, Figure, median};
 use swarm_tests::fleet::{Fleet, FleetSettings, Identity, Standing};
 use swarm_tests::server::Bus;
 
 use crate::plant::{self, Plant, Spoken};
-use crate::report::{Aim, Figure, median};
 use crate::{Scale, usage};
 
 /// How long a fleet may take to join.

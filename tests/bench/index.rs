@@ -8,14 +8,14 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, ensure};
-use drone_agent::portage::{self, RootConfig, RootSpec};
-use swarm_controller::binhost::gpkg::Limits;
-use swarm_controller::binhost::index::Index;
-use swarm_controller::binhost::{durable, scan};
+use swarm_binhost::gpkg::Limits;
+use swarm_binhost::index::Index;
+use swarm_binhost::{durable, scan};
+use swarm_portage::{RootConfig, RootSpec, create, environment, inspect};
+use swarm_tests::figures::{Aim, Figure, median};
 use swarm_tests::packages::Package;
 use swarm_tests::tools;
 
-use crate::report::{Aim, Figure, median};
 use crate::{Scale, usage};
 
 /// The Portage whose index is kept up to date, not made anew each time, and so the fair opponent.
@@ -136,7 +136,7 @@ impl Emaint {
             profile: PROFILE.to_owned(),
             ..RootConfig::default()
         };
-        portage::create(&RootSpec { config: root.clone(), ..RootSpec::default() })?;
+        create(&RootSpec { config: root.clone(), ..RootSpec::default() })?;
         Ok(Self { root, packages: copy(packages, &scale.dir.join(format!("emaint-{version}")))? })
     }
 
@@ -147,7 +147,7 @@ impl Emaint {
     /// Runs it once; seconds.
     fn run(&self) -> Result<f64> {
         let mut command = Command::new(self.root.venv.join("bin/emaint"));
-        command.args(["binhost", "--fix"]).env_clear().envs(portage::environment(&self.root));
+        command.args(["binhost", "--fix"]).env_clear().envs(environment(&self.root));
         command.env("PKGDIR", &self.packages).stdin(Stdio::null());
         let began = Instant::now();
         let output = command.output().context("run emaint")?;
@@ -209,8 +209,8 @@ fn equal(fair: &Emaint, newest: &Emaint, native: &Path) -> Result<()> {
         }
     }
     // and the builder's header is the one a drone reports
-    let reported = portage::inspect(&newest.root)?.index_header;
-    let ours = swarm_controller::binhost::index::header_of(&ours)?;
+    let reported = inspect(&newest.root)?.index_header;
+    let ours = swarm_binhost::index::header_of(&ours)?;
     let own = ["PACKAGES", "TIMESTAMP", "VERSION"];
     let ours: BTreeMap<&String, &String> = ours.iter().filter(|(key, _)| !own.contains(&key.as_str())).collect();
     let reported: BTreeMap<&String, &String> =
@@ -241,7 +241,7 @@ fn one_more(scale: &Scale, folder: &Path) -> Result<Vec<f64>> {
         block.insert("BUILD_ID".to_owned(), (round + 2).to_string());
         timestamp += 1;
         let began = Instant::now();
-        index.insert(swarm_controller::binhost::stanza::Stanza::from_map(block)?);
+        index.insert(swarm_binhost::stanza::Stanza::from_map(block)?);
         index.write(&place, timestamp)?;
         seen.push(began.elapsed().as_secs_f64());
     }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use serde::Serialize;
+use swarm_tests::figures::quantile;
 
-use crate::report::quantile;
 use crate::usage;
 
 /// Appends with fdatasync that are timed.

@@ -23,7 +23,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use report::{Figure, Report};
+use report::Report;
+use swarm_tests::figures::Figure;
 use swarm_tests::tools;
 
 /// Measures Build Swarm.

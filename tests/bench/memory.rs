@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 use swarm_protocol::Subjects;
+use swarm_tests::figures::Figure;
 use swarm_tests::fleet::{Fleet, FleetSettings, HttpUploads, Standing};
 use swarm_tests::serve::Serve;
 use swarm_tests::until;
 
-use crate::report::Figure;
 use crate::{Scale, plant, usage};
 
 /// Ten thousand keys are made and ten thousand users read before the controller answers for the first time.

@@ -10,13 +10,13 @@ use swarm_controller::healing::{PingNow, Pings};
 use swarm_controller::watch::spawn;
 use swarm_core::view::Presence;
 use swarm_protocol::Subjects;
+use swarm_tests::figures::{Aim, Figure, median, quantile};
 use swarm_tests::fleet::{Fleet, FleetSettings, Identity, Standing};
 use swarm_tests::server::Bus;
 use swarm_tests::until;
 
 use crate::Scale;
 use crate::plant::{self, Plant, Spoken};
-use crate::report::{Aim, Figure, median, quantile};
 
 /// How long a fleet may take to join.
 const JOIN: Duration = Duration::from_secs(120);

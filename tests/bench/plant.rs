@@ -3,26 +3,25 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use futures::future::BoxFuture;
 use swarm_controller::bus::link::{Intake, Link, LinkSettings};
 use swarm_controller::engine::{
-    BinhostWork, CommitHook, EngineHandle, EngineThread, Escalation, Loaded, OnFailure, Options, Outlets, WantedLog,
+    AskError, CommitHook, EngineHandle, EngineThread, Loaded, OnFailure, Options, Outlets, SentOrder, Work, Works,
 };
 use swarm_controller::store::Store;
 use swarm_controller::store::outbox::{Outbox, OutboxSettings};
 use swarm_controller::watch::spawn;
+use swarm_core::effect::BinhostWork;
 use swarm_core::input::{Control, Pong, QueueRequest, Request, RouteOutcome, SignedFile, UploadedFile};
-use swarm_core::rows::NoticeRow;
-use swarm_core::{Answer, Input, Settings};
+use swarm_core::{Answer, Input, Settings, Tell as _};
+use swarm_protocol::Subjects;
 use swarm_protocol::artifact::ArtifactRef;
 use swarm_protocol::machine::WorkerState;
-use swarm_protocol::order::Order;
-use swarm_protocol::{DroneId, Subjects};
 use swarm_tests::fleet::{Ticket, Uploads};
 use swarm_tests::packages::CHOST;
 use swarm_tests::server::Bus;
@@ -61,18 +60,9 @@ impl Plant {
         let store = Store::open(&dir.join("state.redb"))?;
         let loaded = Loaded::load(&store, Settings { min_free_disk: 0, start_grace: 0, ..Settings::default() })?;
         let store_id = loaded.store_id().clone();
-        let (orders, mut order_queue) = tokio::sync::mpsc::channel(16 * 1024);
-        let (news, to_engine) = mpsc::channel();
+        let (outlets, works) = Outlets::new();
         let options = Options { commit_hook: hook, on_failure: OnFailure::EndThread, ..Options::default() };
-        let (engine, thread) = loaded.start(StandIn { orders, news }, options)?;
-        let told = engine.clone();
-        std::thread::Builder::new().name("stand-in".to_owned()).spawn(move || {
-            while let Ok(input) = to_engine.recv() {
-                if told.send_blocking(input).is_err() {
-                    return;
-                }
-            }
-        })?;
+        let (engine, thread) = loaded.start(outlets, options)?;
         let settings = LinkSettings {
             url: bus.url.clone(),
             ca: None,
@@ -84,12 +74,7 @@ impl Plant {
         let (link, published) = runtime.block_on(async {
             let link = Link::connect(settings).await?;
             link.listen(ears, Arc::new(|_, _| {})).await?;
-            let sender = link.clone();
-            drop(spawn("orders", async move {
-                while let Some((drone, order)) = order_queue.recv().await {
-                    sender.send(drone, order);
-                }
-            }));
+            link.carry_out(stand_in(works, &engine));
             let source = Arc::new(store.clone());
             let settings = OutboxSettings::new(Subjects::default(), store_id);
             let outbox = Outbox::new(link.client(), settings, source, engine.events());
@@ -148,50 +133,50 @@ impl Plant {
     }
 }
 
-/// Orders go to the bus; the rest is done as soon as it is asked for.
-struct StandIn {
-    orders: tokio::sync::mpsc::Sender<(DroneId, Box<Order>)>,
-    news: mpsc::Sender<Input>,
+/// Carries out everything but orders as soon as it is asked for. Ends with the engine.
+fn stand_in(works: Works, engine: &EngineHandle) -> Work<SentOrder> {
+    let Works { orders, binhost, mut logs, mut pings, mut escalations, mut notices } = works;
+    let told = engine.clone();
+    std::thread::spawn(move || {
+        // until the engine has ended
+        let _ = binhost.iter().filter_map(done).try_for_each(|news| told.tell_blocking(news));
+    });
+    let told = engine.clone();
+    drop(spawn("stand-in", async move {
+        loop {
+            let news = tokio::select! {
+                Some(log) = logs.next() => Input::LogStored { fence: log.fence, complete: true },
+                Some(ping) = pings.next() => {
+                    // the way there and back is measured elsewhere; here it is what the core does with an answer
+                    let pong = Box::new(Pong { worker: WorkerState::Alive, ..Pong::default() });
+                    Input::Pong { drone: ping.drone, seq: ping.seq, latency_us: 300, pong }
+                }
+                Some(order) = escalations.next() => {
+                    let outcome = RouteOutcome::Failed { detail: "there is nobody to help here".to_owned() };
+                    Input::Escalated { drone: order.drone, generation: order.generation, outcome }
+                }
+                Some(notice) = notices.next() => {
+                    Input::Notified { notice: notice.id, delivered: Vec::new(), failed: Vec::new() }
+                }
+                else => return,
+            };
+            while let Err(AskError::Busy) = told.send(news.clone()).await {}
+        }
+    }));
+    orders
 }
 
-impl Outlets for StandIn {
-    fn order(&self, drone: DroneId, order: Box<Order>) {
-        // one that does not fit is sent again by the core
-        let _ = self.orders.try_send((drone, order));
-    }
-
-    fn binhost(&self, work: BinhostWork) {
-        let news = match work {
-            BinhostWork::Sign { artifact, build_id, path, .. } => {
-                let stanza = stanza(artifact.0, build_id, &path);
-                let file = SignedFile { path, sha256: "0".repeat(64), size: 200_000, stanza };
-                Input::Signed { artifact, file }
-            }
-            BinhostWork::WriteIndex { index, timestamp, .. } => Input::IndexWritten { index, timestamp },
-            BinhostWork::RemovePackage { artifact, .. } => Input::PackageRemoved { artifact },
-            BinhostWork::DropUpload { .. } => return,
-        };
-        let _ = self.news.send(news);
-    }
-
-    fn complete_log(&self, work: WantedLog) {
-        let _ = self.news.send(Input::LogStored { fence: work.fence, complete: true });
-    }
-
-    fn ping(&self, drone: DroneId, seq: u64, _: u64) {
-        // the way there and back is measured elsewhere; here it is what the core does with an answer
-        let pong = Box::new(Pong { worker: WorkerState::Alive, ..Pong::default() });
-        let _ = self.news.send(Input::Pong { drone, seq, latency_us: 300, pong });
-    }
-
-    fn escalate(&self, work: Escalation) {
-        let outcome = RouteOutcome::Failed { detail: "there is nobody to help here".to_owned() };
-        let _ = self.news.send(Input::Escalated { drone: work.drone, generation: work.generation, outcome });
-    }
-
-    fn notify(&self, notice: Box<NoticeRow>) {
-        let _ = self.news.send(Input::Notified { notice: notice.id, delivered: Vec::new(), failed: Vec::new() });
-    }
+fn done(work: BinhostWork) -> Option<Input> {
+    Some(match work {
+        BinhostWork::Sign { artifact, build_id, path, .. } => {
+            let stanza = stanza(artifact.0, build_id, &path);
+            let file = SignedFile { path, sha256: "0".repeat(64), size: 200_000, stanza };
+            Input::Signed { artifact, file }
+        }
+        BinhostWork::WriteIndex { index, timestamp, .. } => Input::IndexWritten { index, timestamp },
+        BinhostWork::RemovePackage { artifact, .. } => Input::PackageRemoved { artifact },
+        BinhostWork::DropUpload { .. } => return None,
+    })
 }
 
 /// A block of an index as long as real ones.

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
+use swarm_tests::figures::{Aim, Figure};
 use swarm_tests::{Setup, Swarm, processes, until};
 
 use crate::Scale;
-use crate::report::{Aim, Figure};
 
 /// Longer than any recovery.
 const SOON: Duration = Duration::from_secs(120);

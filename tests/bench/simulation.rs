@@ -3,10 +3,10 @@
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
+use swarm_tests::figures::Figure;
 use swarm_tests::simulation::{self, HOUR, MINUTE, Plan, Weather};
 
 use crate::Scale;
-use crate::report::Figure;
 
 /// Measures.
 ///

@@ -9,10 +9,10 @@ use swarm_core::rows::MetaRow;
 use swarm_core::rows::{EventRow, HistoryRow, HistoryStatus, StatsRow};
 use swarm_core::table::{Sink, Source};
 use swarm_protocol::{Attempt, BuildId, DroneId, Fence, SessionId};
+use swarm_tests::figures::{Aim, Figure};
 use swarm_tests::serve::Serve;
 
 use crate::Scale;
-use crate::report::{Aim, Figure};
 
 /// Longer than any start.
 const START: Duration = Duration::from_secs(60);

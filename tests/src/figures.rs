@@ -1,7 +1,11 @@
-//! Measured times, and how they are told: count, min, median, p99, max.
+//! What is measured, and how it is told: times by count, min, median, p99 and max; figures of the bench by their rounds and
+//! whether the median is as aimed. For the rounds of kills and for `bench/`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
+
+use serde::Serialize;
 
 /// Times of one kind.
 #[derive(Debug, Clone, Default)]
@@ -36,6 +40,86 @@ impl fmt::Display for Times {
     }
 }
 
+/// What a figure should be.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Aim {
+    /// At least this.
+    AtLeast(f64),
+    /// At most this.
+    AtMost(f64),
+}
+
+/// One figure: its rounds, and what they should come to.
+#[derive(Debug, Clone, Serialize)]
+pub struct Figure {
+    /// Its name, unique within a run.
+    pub name: String,
+    /// What it is, in a sentence.
+    pub what: String,
+    /// Unit of every value.
+    pub unit: &'static str,
+    /// One value per round, in their order.
+    pub rounds: Vec<f64>,
+    /// Of the median.
+    pub aim: Option<Aim>,
+    /// What else was seen, for whoever wants to understand it.
+    pub notes: BTreeMap<String, f64>,
+}
+
+impl Figure {
+    /// A figure without an aim.
+    pub fn new(name: impl Into<String>, what: impl Into<String>, unit: &'static str, rounds: Vec<f64>) -> Self {
+        Self { name: name.into(), what: what.into(), unit, rounds, aim: None, notes: BTreeMap::new() }
+    }
+
+    /// With an aim.
+    #[must_use]
+    pub fn aim(mut self, aim: Aim) -> Self {
+        self.aim = Some(aim);
+        self
+    }
+
+    /// With something else that was seen.
+    #[must_use]
+    pub fn note(mut self, name: &str, value: f64) -> Self {
+        self.notes.insert(name.to_owned(), value);
+        self
+    }
+
+    /// The middle one of the rounds.
+    pub fn median(&self) -> f64 {
+        median(&self.rounds)
+    }
+
+    /// Whether the median is as aimed; `None` without an aim.
+    pub fn met(&self) -> Option<bool> {
+        self.aim.map(|aim| match aim {
+            Aim::AtLeast(bound) => self.median() >= bound,
+            Aim::AtMost(bound) => self.median() <= bound,
+        })
+    }
+}
+
+/// The middle value, the mean of the two middle ones of an even number, 0 of none.
+pub fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    match sorted.len() {
+        0 => 0.0,
+        len if len % 2 == 1 => sorted[len / 2],
+        len => f64::midpoint(sorted[len / 2 - 1], sorted[len / 2]),
+    }
+}
+
+/// The value `share` (0 to 1) of all are at or below; 0 of none.
+pub fn quantile(values: &[f64], share: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let at = (share * sorted.len() as f64).ceil() as usize;
+    sorted.get(at.clamp(1, sorted.len().max(1)) - 1).copied().unwrap_or(0.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,5 +133,22 @@ mod tests {
         }
         let at = |percent| times.percentile(percent).map(|time| time.as_millis());
         assert_eq!((at(0), at(50), at(99), at(100)), (Some(10), Some(20), Some(30), Some(30)));
+    }
+
+    #[test]
+    fn an_aim_is_of_the_median() {
+        let figure = Figure::new("x", "y", "ms", vec![30.0, 10.0, 20.0]);
+        assert_eq!((figure.median(), figure.met()), (20.0, None));
+        assert_eq!(figure.clone().aim(Aim::AtMost(20.0)).met(), Some(true));
+        assert_eq!(figure.clone().aim(Aim::AtMost(19.0)).met(), Some(false));
+        assert_eq!(figure.clone().aim(Aim::AtLeast(20.0)).met(), Some(true));
+        assert_eq!(figure.aim(Aim::AtLeast(21.0)).met(), Some(false));
+    }
+
+    #[test]
+    fn quantiles_are_values_that_were_measured() {
+        let values: Vec<f64> = (1..=100).map(f64::from).collect();
+        assert_eq!((quantile(&values, 0.5), quantile(&values, 0.99), quantile(&[], 0.5)), (50.0, 99.0, 0.0));
+        assert_eq!(median(&[1.0, 2.0, 3.0, 10.0]), 2.5);
     }
 }

@@ -12,29 +12,50 @@ use crate::input::ReplyTo;
 use crate::placement::Explanation;
 use crate::rows::{IndexKey, InviteRow, NoticeRow, RouteKind};
 
-/// Something to be done. Effects keep their order.
+/// Something to be done. Effects keep their order. Each kind of work is one type, which the room that does it is handed as
+/// it is.
 #[must_use]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
     /// Answer whoever asked.
     Reply {
-        /// Who.
+        /// Who waits for it.
         to: ReplyTo,
-        /// What.
+        /// What is said.
         answer: Answer,
     },
-    /// Send an order.
+    /// Send an order to a drone. The core sends it again until the drone has seen it.
     Order {
-        /// To whom.
+        /// The receiver.
         drone: DroneId,
-        /// What.
+        /// The order.
         order: Box<Order>,
     },
+    /// Work on the binhost's files.
+    Binhost(BinhostWork),
+    /// Get an attempt's log whole; report [`crate::input::Input::LogStored`].
+    CompleteLog(WantedLog),
+    /// Ping a drone's supervisor; report [`crate::input::Input::Pong`] or `PingLost`.
+    Ping(Ping),
+    /// Do something about a drone that does not work; report [`crate::input::Input::Escalated`].
+    Escalate(Escalation),
+    /// Tell people outside; report [`crate::input::Input::Notified`].
+    Notify(Box<NoticeRow>),
+    /// Forget the history of attempts up to and including this number.
+    TrimHistory {
+        /// The last one to forget.
+        up_to: u64,
+    },
+}
+
+/// Work on the binhost's files.
+#[derive(Debug, Clone, PartialEq)]
+pub enum BinhostWork {
     /// Sign an uploaded file and put it at its place; report [`crate::input::Input::Signed`] or `SigningFailed`.
     Sign {
-        /// Which.
+        /// The upload.
         artifact: ArtifactId,
-        /// Whose folder.
+        /// The index whose folder it goes into.
         index: IndexKey,
         /// BUILD_ID it gets.
         build_id: u32,
@@ -45,7 +66,7 @@ pub enum Effect {
     },
     /// Write a generation of an index; report [`crate::input::Input::IndexWritten`] or `IndexFailed`.
     WriteIndex {
-        /// Which.
+        /// The index.
         index: IndexKey,
         /// TIMESTAMP.
         timestamp: u64,
@@ -59,9 +80,9 @@ pub enum Effect {
     /// Remove the file of a package no index lists any more; report [`crate::input::Input::PackageRemoved`] or
     /// `RemovalFailed`. One that is not there is removed.
     RemovePackage {
-        /// Which.
+        /// The package.
         artifact: ArtifactId,
-        /// Whose folder.
+        /// The index whose folder it is in.
         index: IndexKey,
         /// Path below the index's folder.
         path: String,
@@ -70,52 +91,48 @@ pub enum Effect {
     },
     /// Remove an upload that is not wanted.
     DropUpload {
-        /// Which.
+        /// The upload.
         artifact: ArtifactId,
     },
-    /// Get an attempt's log whole; report [`crate::input::Input::LogStored`].
-    CompleteLog {
-        /// Which.
-        fence: Fence,
-        /// Who has it.
-        drone: DroneId,
-        /// Its length in bytes.
-        bytes: u64,
-    },
-    /// Ping a drone's supervisor; report [`crate::input::Input::Pong`] or `PingLost`.
-    Ping {
-        /// Whom.
-        drone: DroneId,
-        /// Number of the ping.
-        seq: u64,
-        /// Milliseconds to wait.
-        within: u64,
-    },
-    /// Do something about a drone that does not work; report [`crate::input::Input::Escalated`].
-    Escalate {
-        /// Which.
-        drone: DroneId,
-        /// Number of the order.
-        generation: u64,
-        /// What.
-        rung: Rung,
-        /// Why, for people.
-        reason: String,
-        /// By which way.
-        route: Route,
-        /// Milliseconds to wait.
-        within: u64,
-    },
-    /// Tell people outside; report [`crate::input::Input::Notified`].
-    Notify {
-        /// What.
-        notice: Box<NoticeRow>,
-    },
-    /// Forget the history of attempts up to and including this number.
-    TrimHistory {
-        /// The last one to forget.
-        up_to: u64,
-    },
+}
+
+/// The log of an attempt that is to be had whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedLog {
+    /// The attempt.
+    pub fence: Fence,
+    /// The drone that has it.
+    pub drone: DroneId,
+    /// Its length in bytes.
+    pub bytes: u64,
+}
+
+/// A question whether a drone's supervisor is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ping {
+    /// Who is asked.
+    pub drone: DroneId,
+    /// Number of the ping; its answer carries it.
+    pub seq: u64,
+    /// Milliseconds to wait for the answer.
+    pub within: u64,
+}
+
+/// Something to be done about a drone that does not work, by one way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Escalation {
+    /// The drone.
+    pub drone: DroneId,
+    /// Number of the order; its outcome carries it.
+    pub generation: u64,
+    /// What is to be done.
+    pub rung: Rung,
+    /// Why, for people.
+    pub reason: String,
+    /// The way to the drone.
+    pub route: Route,
+    /// Milliseconds to wait for the outcome.
+    pub within: u64,
 }
 
 /// A way to a drone, with all it takes.

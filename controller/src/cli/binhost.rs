@@ -115,7 +115,7 @@ fn show(context: &Context, key: bool) -> Result<(), Problem> {
 fn private(context: &Context) -> Result<(), Problem> {
     let mut answer: PrivateAnswer = context.client()?.get_as_admin("/api/v1/binhost/private")?;
     (answer.secret, answer.wgetrc) = (String::new(), String::new());
-    let file = PathBuf::from(crate::binhost::snippet::CLIENT_WGETRC);
+    let file = PathBuf::from(swarm_binhost::snippet::CLIENT_WGETRC);
     context.screen.show(&answer, |answer| {
         if answer.indexes.is_empty() {
             return "nothing is published yet\n".to_owned();

@@ -26,7 +26,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use handle::{AskError, EngineHandle};
-pub use outlets::{BinhostWork, Discard, Escalation, Outlets, WantedLog};
+pub use outlets::{Outlet, Outlets, SentOrder, Work, Works};
 pub use stats::{EngineStats, StatsNow};
 pub use thread::{EngineError, EngineThread};
 
@@ -124,7 +124,7 @@ impl Loaded {
     }
 
     /// Starts the thread. Returns once the first commit is on disk and the first view is published.
-    pub fn start(self, outlets: impl Outlets, options: Options) -> Result<(EngineHandle, EngineThread), EngineError> {
+    pub fn start(self, outlets: Outlets, options: Options) -> Result<(EngineHandle, EngineThread), EngineError> {
         let (inputs, queue) = mpsc::channel(options.queue);
         let (newest_event, events) = watch::channel(0);
         let view = Arc::new(ArcSwap::default());
@@ -138,7 +138,7 @@ impl Loaded {
             stats.clone(),
             (options.room_within, options.answer_within),
         );
-        let running = Running::new(self.core, self.store, options, view, newest_event, stats, Box::new(outlets));
+        let running = Running::new(self.core, self.store, options, view, newest_event, stats, outlets);
         let thread = EngineThread::spawn(running, queue, stop)?;
         Ok((handle, thread))
     }

@@ -1,113 +1,168 @@
-//! Where effects go. Whoever implements [`Outlets`] must never wait: the engine calls it between two batches.
+//! Where effects go: one queue for each room that carries effects out. The engine fills them between two batches and never
+//! waits; each room is handed the end it reads from.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use swarm_core::effect::Route;
-use swarm_core::rows::{IndexKey, NoticeRow};
-use swarm_protocol::order::{Order, Rung};
-use swarm_protocol::{ArtifactId, DroneId, Fence};
+use swarm_core::Effect;
+use swarm_core::effect::{BinhostWork, Escalation, Ping, WantedLog};
+use swarm_core::rows::NoticeRow;
+use swarm_protocol::DroneId;
+use swarm_protocol::order::Order;
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+use tracing::{debug, error, warn};
 
-/// Work for the binhost.
-#[derive(Debug, Clone, PartialEq)]
-pub enum BinhostWork {
-    /// Sign an upload and put it at its place.
-    Sign {
-        /// Which.
-        artifact: ArtifactId,
-        /// Whose folder.
-        index: IndexKey,
-        /// BUILD_ID it gets.
-        build_id: u32,
-        /// Path below the index's folder.
-        path: String,
-        /// It must not be given to the public.
-        restricted: bool,
-    },
-    /// Write a generation of an index.
-    WriteIndex {
-        /// Which.
-        index: IndexKey,
-        /// TIMESTAMP.
-        timestamp: u64,
-        /// Header, without TIMESTAMP and PACKAGES.
-        header: BTreeMap<String, String>,
-        /// New blocks.
-        add: Vec<(ArtifactId, BTreeMap<String, String>)>,
-        /// CPV and BUILD_ID of blocks that are to go.
-        remove: Vec<(String, u32)>,
-    },
-    /// Remove the file of a package no index lists any more.
-    RemovePackage {
-        /// Which.
-        artifact: ArtifactId,
-        /// Whose folder.
-        index: IndexKey,
-        /// Path below the index's folder.
-        path: String,
-        /// It was never given to the public.
-        restricted: bool,
-    },
-    /// Remove an upload.
-    DropUpload {
-        /// Which.
-        artifact: ArtifactId,
-    },
+/// Orders that may wait for the bus; what does not fit is sent again by the core.
+const ORDERS: usize = 16 * 1024;
+/// Logs that may wait for the collector; one that does not fit is asked for again with its result.
+const LOGS: usize = 4096;
+/// Pings that may wait for the bus: three for each of 10,000 drones' ticks; one that does not fit is sent later by the core.
+const PINGS: usize = 32 * 1024;
+/// Orders of the ladder that may wait; a drone has at most one, and the core gives up one that is lost.
+const ESCALATIONS: usize = 4096;
+/// Notices that may wait; the core sends again what is not answered.
+const NOTICES: usize = 256;
+
+/// An order and its receiver.
+pub type SentOrder = (DroneId, Box<Order>);
+
+/// The end of a queue that a room reads its work from.
+pub struct Work<T> {
+    queue: mpsc::Receiver<T>,
+    lost: Arc<AtomicU64>,
 }
 
-/// A log the collector is to get whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WantedLog {
-    /// Which attempt.
-    pub fence: Fence,
-    /// Who has its log.
-    pub drone: DroneId,
-    /// Its length in bytes.
-    pub bytes: u64,
+impl<T> Work<T> {
+    /// The next piece of work; `None` when the engine has ended and everything was read.
+    pub async fn next(&mut self) -> Option<T> {
+        self.queue.recv().await
+    }
+
+    /// What waits now, without waiting for more.
+    pub fn try_next(&mut self) -> Option<T> {
+        self.queue.try_recv().ok()
+    }
+
+    /// Counts what found no room; goes on counting.
+    pub fn lost(&self) -> Arc<AtomicU64> {
+        self.lost.clone()
+    }
 }
 
-/// Something to be done to a drone that does not work.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Escalation {
-    /// Which drone.
-    pub drone: DroneId,
-    /// Number of the order.
-    pub generation: u64,
-    /// What.
-    pub rung: Rung,
-    /// Why, for people.
-    pub reason: String,
-    /// By which way.
-    pub route: Route,
-    /// Milliseconds to wait.
-    pub within: u64,
+/// The ends that the rooms read from.
+pub struct Works {
+    /// For the bus: orders to drones.
+    pub orders: Work<SentOrder>,
+    /// For the binhost's thread. Has no bound of its own: the rows bound how much there is, and none may be lost.
+    pub binhost: std::sync::mpsc::Receiver<BinhostWork>,
+    /// For the log collector.
+    pub logs: Work<WantedLog>,
+    /// For healing: proof of life.
+    pub pings: Work<Ping>,
+    /// For healing: the orders of the ladder.
+    pub escalations: Work<Escalation>,
+    /// For the notices.
+    pub notices: Work<Box<NoticeRow>>,
 }
 
-/// Takes effects whose rows are on disk, in their order. None of the methods may block.
-pub trait Outlets: Send + 'static {
-    /// Send an order. One that is lost is sent again by the core.
-    fn order(&self, drone: DroneId, order: Box<Order>);
-    /// Work for the binhost. Must not be lost, or the package waits until the next start; the rows bound how much there is.
-    fn binhost(&self, work: BinhostWork);
-    /// Work for the log collector. If it is lost, the log is marked incomplete.
-    fn complete_log(&self, work: WantedLog);
-    /// Ping a drone, waiting so many milliseconds. Says nothing of any row, so it is let out before the commit. If it is
-    /// lost, the core sends the next one later.
-    fn ping(&self, drone: DroneId, seq: u64, within: u64);
-    /// Do something about a drone that does not work. If it is lost, the core gives it up in time and goes on.
-    fn escalate(&self, work: Escalation);
-    /// Tell people outside. If it is lost, the core sends it again.
-    fn notify(&self, notice: Box<NoticeRow>);
+/// A queue as the engine sees it.
+pub struct Outlet<T> {
+    queue: mpsc::Sender<T>,
+    lost: Arc<AtomicU64>,
+    /// What becomes of a piece of work that finds no room, for the log.
+    at_bound: &'static str,
 }
 
-/// Lets every effect but answers go nowhere: for benches and tests of engine and store alone.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Discard;
+impl<T> Outlet<T> {
+    /// A queue for so many pieces of work. `at_bound` is logged when one finds no room: what becomes of it.
+    pub fn new(bound: usize, at_bound: &'static str) -> (Self, Work<T>) {
+        let (sender, queue) = mpsc::channel(bound);
+        let lost = Arc::new(AtomicU64::new(0));
+        (Self { queue: sender, lost: lost.clone(), at_bound }, Work { queue, lost })
+    }
 
-impl Outlets for Discard {
-    fn order(&self, _: DroneId, _: Box<Order>) {}
-    fn binhost(&self, _: BinhostWork) {}
-    fn complete_log(&self, _: WantedLog) {}
-    fn ping(&self, _: DroneId, _: u64, _: u64) {}
-    fn escalate(&self, _: Escalation) {}
-    fn notify(&self, _: Box<NoticeRow>) {}
+    /// Whether it found no room. A room that has ended takes nothing, and nobody misses it.
+    fn is_full_for(&self, work: T) -> bool {
+        let full = matches!(self.queue.try_send(work), Err(TrySendError::Full(_)));
+        if full {
+            self.lost.fetch_add(1, Relaxed);
+        }
+        full
+    }
+
+    /// Puts work in, without waiting for room.
+    pub fn put(&self, work: T) {
+        if self.is_full_for(work) {
+            warn!("{}", self.at_bound);
+        }
+    }
+}
+
+/// The engine's way out.
+pub struct Outlets {
+    orders: Outlet<SentOrder>,
+    /// `None`: the effects on the binhost's files go nowhere.
+    binhost: Option<std::sync::mpsc::Sender<BinhostWork>>,
+    logs: Outlet<WantedLog>,
+    pings: Outlet<Ping>,
+    escalations: Outlet<Escalation>,
+    notices: Outlet<Box<NoticeRow>>,
+}
+
+impl Outlets {
+    /// The engine's ends of the queues, and the rooms'.
+    pub fn new() -> (Self, Works) {
+        let (orders, sent_orders) = Outlet::new(ORDERS, "an order waits for the bus; the core sends it again");
+        let (binhost, binhost_work) = std::sync::mpsc::channel();
+        let (logs, wanted) = Outlet::new(LOGS, "a log's completion waits for its result to be reported again");
+        let (pings, due) = Outlet::new(PINGS, "a ping waits for the bus; the next one comes later");
+        let given_up = "an order of the ladder found no room; the core gives it up and goes on";
+        let (escalations, ladder) = Outlet::new(ESCALATIONS, given_up);
+        let (notices, told) = Outlet::new(NOTICES, "a notice found no room; it comes again");
+        let outlets = Self { orders, binhost: Some(binhost), logs, pings, escalations, notices };
+        let works = Works {
+            orders: sent_orders,
+            binhost: binhost_work,
+            logs: wanted,
+            pings: due,
+            escalations: ladder,
+            notices: told,
+        };
+        (outlets, works)
+    }
+
+    /// Lets every effect but answers go nowhere: for benches and tests of engine and store alone.
+    pub fn discard() -> Self {
+        let (outlets, _) = Self::new();
+        Self { binhost: None, ..outlets }
+    }
+
+    /// Lets a ping out. It says nothing of any row, so it is let out before the commit.
+    pub(super) fn ping(&self, ping: Ping) {
+        if self.pings.is_full_for(ping) {
+            debug!("{}", self.pings.at_bound);
+        }
+    }
+
+    /// Hands an effect whose rows are on disk to the room that carries it out. Gives back what is the engine's own to do.
+    pub(super) fn carry(&self, effect: Effect) -> Option<Effect> {
+        match effect {
+            Effect::Order { drone, order } => self.orders.put((drone, order)),
+            Effect::Binhost(work) => self.binhost(work),
+            Effect::CompleteLog(log) => self.logs.put(log),
+            Effect::Ping(ping) => self.ping(ping),
+            Effect::Escalate(order) => self.escalations.put(order),
+            Effect::Notify(notice) => self.notices.put(notice),
+            own @ (Effect::Reply { .. } | Effect::TrimHistory { .. }) => return Some(own),
+        }
+        None
+    }
+
+    fn binhost(&self, work: BinhostWork) {
+        if self.binhost.as_ref().is_some_and(|queue| queue.send(work).is_err()) {
+            error!("the binhost's thread is gone; the process ends so that its supervisor starts it anew");
+            std::process::exit(super::EXIT_PANICKED);
+        }
+    }
 }

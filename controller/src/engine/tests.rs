@@ -9,52 +9,15 @@ use swarm_core::table::{Row, Sink};
 use swarm_core::{Answer, Input, ReplyTo};
 use swarm_protocol::DroneId;
 use swarm_protocol::machine::{Machine, PortageState};
-use swarm_protocol::order::Order;
 use swarm_protocol::report::{Heartbeat, Hello, HelloAnswer, Role};
 
 use super::*;
-
-/// Keeps orders, with the newest event that was committed when each left.
-#[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Vec<(DroneId, Order)>>>);
-
-impl Outlets for Kept {
-    fn order(&self, drone: DroneId, order: Box<Order>) {
-        self.0.lock().unwrap().push((drone, *order));
-    }
-    fn binhost(&self, _: BinhostWork) {}
-    fn complete_log(&self, _: WantedLog) {}
-    fn ping(&self, _: DroneId, _: u64, _: u64) {}
-    fn escalate(&self, _: Escalation) {}
-    fn notify(&self, _: Box<swarm_core::rows::NoticeRow>) {}
-}
-
-impl Kept {
-    fn len(&self) -> usize {
-        self.0.lock().unwrap().len()
-    }
-}
-
-/// Counts pings that were let out.
-#[derive(Clone, Default)]
-struct Pinged(Arc<std::sync::atomic::AtomicUsize>);
-
-impl Outlets for Pinged {
-    fn order(&self, _: DroneId, _: Box<Order>) {}
-    fn binhost(&self, _: BinhostWork) {}
-    fn complete_log(&self, _: WantedLog) {}
-    fn ping(&self, _: DroneId, _: u64, _: u64) {
-        self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-    }
-    fn escalate(&self, _: Escalation) {}
-    fn notify(&self, _: Box<swarm_core::rows::NoticeRow>) {}
-}
 
 fn options() -> Options {
     Options { on_failure: OnFailure::EndThread, ..Options::default() }
 }
 
-fn start(path: &Path, outlets: impl Outlets, options: Options) -> (EngineHandle, EngineThread, Store) {
+fn start(path: &Path, outlets: Outlets, options: Options) -> (EngineHandle, EngineThread, Store) {
     let store = Store::open(path).unwrap();
     let loaded = Loaded::load(&store, Settings::default()).unwrap();
     let (handle, thread) = loaded.start(outlets, options).unwrap();
@@ -125,7 +88,7 @@ async fn end(handle: EngineHandle, thread: EngineThread) -> Result<(), EngineErr
 #[tokio::test]
 async fn an_answer_means_that_it_is_on_disk_and_in_the_view() {
     let folder = tempfile::tempdir().unwrap();
-    let (handle, thread, store) = start(&folder.path().join("s"), Discard, options());
+    let (handle, thread, store) = start(&folder.path().join("s"), Outlets::discard(), options());
     let Answer::Queued(queued) = handle.ask(queue("=app-misc/hello-1.0".into())).await.unwrap() else { panic!() };
     let read = store.read().unwrap();
     assert!(read.get::<BuildRow>(&queued.builds[0]).unwrap().is_some());
@@ -146,12 +109,13 @@ async fn a_failed_commit_lets_nothing_out_and_ends_the_engine() {
         let broken = broken.clone();
         move |_| if broken.load(SeqCst) { Err("the disk is full".into()) } else { Ok(()) }
     });
-    let kept = Kept::default();
-    let (handle, thread, store) = start(&path, kept.clone(), Options { commit_hook: Some(hook), ..options() });
+    let (outlets, mut works) = Outlets::new();
+    let (handle, thread, store) = start(&path, outlets, Options { commit_hook: Some(hook), ..options() });
     handle.ask(hello(Role::Supervisor)).await.unwrap();
     handle.ask(hello(Role::Worker)).await.unwrap();
     handle.send(beat(1)).await.unwrap();
-    let (seen, orders) = (handle.view(), kept.len());
+    let seen = handle.view();
+    while works.orders.try_next().is_some() {}
 
     broken.store(true, SeqCst);
     // With a planner there, this would be answered and send an order.
@@ -160,19 +124,20 @@ async fn a_failed_commit_lets_nothing_out_and_ends_the_engine() {
     tokio::time::timeout(Duration::from_secs(10), ended.cancelled()).await.unwrap();
     let error = tokio::task::spawn_blocking(|| thread.join()).await.unwrap().unwrap_err();
     assert!(matches!(error, EngineError::Commit(_)), "{error}");
-    assert_eq!(kept.len(), orders, "no order left");
+    assert!(works.orders.try_next().is_none(), "no order left");
     assert_eq!(handle.view().last_event, seen.last_event, "nothing was shown");
     assert_eq!(handle.ask(control(Control::Pause)).await, Err(AskError::Stopped));
     assert_eq!(store.read().unwrap().rows::<BuildRow>().unwrap(), Vec::new());
     drop((handle, store));
 
     // The same request on a sound disk does what was not done above: the check above can fail.
-    let (handle, thread, store) = start(&path, kept.clone(), options());
+    let (outlets, mut works) = Outlets::new();
+    let (handle, thread, store) = start(&path, outlets, options());
     handle.ask(hello(Role::Supervisor)).await.unwrap();
     handle.ask(hello(Role::Worker)).await.unwrap();
     handle.send(beat(1)).await.unwrap();
     handle.ask(queue("=app-misc/hello-1.0".into())).await.unwrap();
-    until("the order has left", || kept.len() > orders).await;
+    until("the order has left", || works.orders.try_next().is_some()).await;
     assert_eq!(store.read().unwrap().rows::<BuildRow>().unwrap().len(), 1);
     end(handle, thread).await.unwrap();
 }
@@ -189,7 +154,7 @@ async fn what_waits_together_is_committed_together() {
         }
     });
     let opened = Options { commit_hook: Some(hook), ..options() };
-    let (handle, thread, store) = start(&folder.path().join("s"), Discard, opened);
+    let (handle, thread, store) = start(&folder.path().join("s"), Outlets::discard(), opened);
     let before = handle.stats();
     let shut = gate.lock().unwrap();
     let mut asked = Vec::new();
@@ -236,7 +201,7 @@ async fn heartbeats_are_shed_when_the_engine_is_behind_and_requests_are_told_bus
         answer_within: Duration::from_millis(50),
         ..options()
     };
-    let (handle, thread, _store) = start(&folder.path().join("s"), Discard, small);
+    let (handle, thread, _store) = start(&folder.path().join("s"), Outlets::discard(), small);
     let shut = gate.lock().unwrap();
     assert_eq!(handle.ask(control(Control::Pause)).await, Err(AskError::TimedOut));
     let taken = (0..20).filter(|seq| handle.offer(beat(*seq))).count();
@@ -258,7 +223,7 @@ async fn the_core_is_woken_when_a_rule_is_due_and_not_all_the_time() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&folder.path().join("s")).unwrap();
     let settings = Settings { offline_after: 300, start_grace: 0, ..Settings::default() };
-    let (handle, thread) = Loaded::load(&store, settings).unwrap().start(Discard, options()).unwrap();
+    let (handle, thread) = Loaded::load(&store, settings).unwrap().start(Outlets::discard(), options()).unwrap();
     handle.ask(hello(Role::Supervisor)).await.unwrap();
     handle.send(beat(1)).await.unwrap();
     let presence = || handle.view().drones.get(&drone()).map(|drone| drone.presence);
@@ -274,7 +239,7 @@ async fn the_core_is_woken_when_a_rule_is_due_and_not_all_the_time() {
 async fn a_restart_goes_on_where_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s");
-    let (handle, thread, store) = start(&path, Discard, options());
+    let (handle, thread, store) = start(&path, Outlets::discard(), options());
     let first = handle.ask(queue("=app-misc/hello-1.0".into())).await.unwrap();
     let Answer::Hello(HelloAnswer::Welcome { store_id, .. }) = handle.ask(hello(Role::Supervisor)).await.unwrap()
     else {
@@ -289,7 +254,7 @@ async fn a_restart_goes_on_where_it_was() {
     let store = Store::open(&path).unwrap();
     let loaded = Loaded::load(&store, Settings::default()).unwrap();
     assert_eq!(*loaded.store_id(), store_id);
-    let (handle, thread) = loaded.start(Discard, options()).unwrap();
+    let (handle, thread) = loaded.start(Outlets::discard(), options()).unwrap();
     assert_eq!(handle.view().counts.needed, 1);
     assert_eq!(*handle.events().borrow(), handle.view().last_event);
     let (Answer::Queued(first), Answer::Queued(second)) =
@@ -305,7 +270,8 @@ async fn a_restart_goes_on_where_it_was() {
 #[tokio::test]
 async fn a_stop_handles_what_waits_and_then_takes_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let (handle, thread, store) = start(&folder.path().join("s"), Discard, Options { batch: 3, ..options() });
+    let (handle, thread, store) =
+        start(&folder.path().join("s"), Outlets::discard(), Options { batch: 3, ..options() });
     let mut asked = Vec::new();
     for number in 0..20 {
         let handle = handle.clone();
@@ -339,7 +305,7 @@ async fn old_events_are_forgotten_in_bounded_batches_and_history_is_trimmed_on_r
         }
         writer.commit().unwrap();
     }
-    let (handle, thread, store) = start(&path, Discard, Options { keep_events: 1_000, ..options() });
+    let (handle, thread, store) = start(&path, Outlets::discard(), Options { keep_events: 1_000, ..options() });
     handle.ask(control(Control::ClearHistory)).await.unwrap();
     let read = store.read().unwrap();
     assert_eq!(read.count(HistoryRow::TABLE).unwrap(), 0, "gone for readers as soon as it is answered");
@@ -377,7 +343,7 @@ fn history(id: u64) -> HistoryRow {
 async fn askers_who_gave_up_are_not_remembered_for_ever() {
     let folder = tempfile::tempdir().unwrap();
     let patient = Options { answer_within: Duration::from_millis(1), ..options() };
-    let (handle, thread, _store) = start(&folder.path().join("s"), Discard, patient);
+    let (handle, thread, _store) = start(&folder.path().join("s"), Outlets::discard(), patient);
     // Nobody ever answers a heartbeat, so each of these waits in vain.
     for seq in 0..3_000 {
         let _ = handle.ask_within(Duration::ZERO, |_| beat(seq)).await;
@@ -399,18 +365,22 @@ async fn a_ping_does_not_wait_for_the_commit_of_what_else_is_due() {
         healing: swarm_core::settings::Healing { ping_every: 100, ping_within: 50, ..Default::default() },
         ..Settings::default()
     };
-    let pings = Pinged::default();
-    let (seen, at_commit) = (pings.clone(), Arc::new(std::sync::Mutex::new(Vec::new())));
+    let (outlets, mut works) = Outlets::new();
+    let at_commit = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let mut let_out = 0;
     let commits = at_commit.clone();
     let hook: CommitHook = Box::new(move |pending| {
         if pending.inputs > 0 {
             std::thread::sleep(Duration::from_millis(400));
         }
-        commits.lock().unwrap().push((pending.inputs, seen.0.load(std::sync::atomic::Ordering::SeqCst)));
+        while works.pings.try_next().is_some() {
+            let_out += 1;
+        }
+        commits.lock().unwrap().push((pending.inputs, let_out));
         Ok(())
     });
     let loaded = Loaded::load(&store, settings).unwrap();
-    let (handle, thread) = loaded.start(pings, Options { commit_hook: Some(hook), ..options() }).unwrap();
+    let (handle, thread) = loaded.start(outlets, Options { commit_hook: Some(hook), ..options() }).unwrap();
     handle.ask(hello(Role::Supervisor)).await.unwrap();
     let next = |commits: &[(usize, usize)]| {
         let hello = commits.iter().position(|(inputs, _)| *inputs > 0)?;

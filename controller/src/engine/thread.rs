@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info};
 
 use super::handle::Message;
-use super::outlets::{BinhostWork, Escalation, Outlets, WantedLog};
+use super::outlets::Outlets;
 use super::stats::EngineStats;
 use super::{EXIT_COMMIT_FAILED, EXIT_PANICKED, OnFailure, Options, Pending};
 use crate::store::{ReadError, Retention, Store, WriteError, Writer};
@@ -141,7 +141,7 @@ pub(super) struct Running {
     view: Arc<ArcSwap<View>>,
     newest_event: watch::Sender<u64>,
     stats: Arc<EngineStats>,
-    outlets: Box<dyn Outlets>,
+    outlets: Outlets,
     waiters: BTreeMap<ReplyTo, oneshot::Sender<Answer>>,
     sweep_at: usize,
     journals: Vec<Bounded>,
@@ -160,7 +160,7 @@ impl Running {
         view: Arc<ArcSwap<View>>,
         newest_event: watch::Sender<u64>,
         stats: Arc<EngineStats>,
-        outlets: Box<dyn Outlets>,
+        outlets: Outlets,
     ) -> Self {
         let clock = (core.clock(), Instant::now());
         let bounded = |table, keep| Bounded { table, keep, floor: 0, removing: true };
@@ -314,14 +314,14 @@ impl Running {
 
     /// Lets pings out at once: they tell nothing of what is about to be stored, and must not wait for a slow disk.
     fn ping(&self, effects: Vec<Effect>) -> Vec<Effect> {
-        let is_ping = |effect: &Effect| matches!(effect, Effect::Ping { .. });
-        let (pings, others): (Vec<Effect>, Vec<Effect>) = effects.into_iter().partition(is_ping);
-        for effect in pings {
-            if let Effect::Ping { drone, seq, within } = effect {
-                self.outlets.ping(drone, seq, within);
+        let let_out = |effect| match effect {
+            Effect::Ping(ping) => {
+                self.outlets.ping(ping);
+                None
             }
-        }
-        others
+            other => Some(other),
+        };
+        effects.into_iter().filter_map(let_out).collect()
     }
 
     fn commit(&mut self, inputs: usize, now: Now, trim: Option<u64>) -> Result<(), EngineError> {
@@ -394,34 +394,13 @@ impl Running {
 
     fn release(&mut self, effects: Vec<Effect>) {
         for effect in effects {
-            match effect {
-                Effect::Reply { to, answer } => {
-                    let heard = self.waiters.remove(&to).is_some_and(|waiter| waiter.send(answer).is_ok());
-                    if !heard {
-                        self.stats.unheard.fetch_add(1, Relaxed);
-                        debug!(reply = to.0, "an answer nobody waits for");
-                    }
+            // what else is left here, trimming, was carried out with the commit
+            if let Some(Effect::Reply { to, answer }) = self.outlets.carry(effect) {
+                let heard = self.waiters.remove(&to).is_some_and(|waiter| waiter.send(answer).is_ok());
+                if !heard {
+                    self.stats.unheard.fetch_add(1, Relaxed);
+                    debug!(reply = to.0, "an answer nobody waits for");
                 }
-                Effect::Order { drone, order } => self.outlets.order(drone, order),
-                Effect::Sign { artifact, index, build_id, path, restricted } => {
-                    self.outlets.binhost(BinhostWork::Sign { artifact, index, build_id, path, restricted });
-                }
-                Effect::WriteIndex { index, timestamp, header, add, remove } => {
-                    self.outlets.binhost(BinhostWork::WriteIndex { index, timestamp, header, add, remove });
-                }
-                Effect::RemovePackage { artifact, index, path, restricted } => {
-                    self.outlets.binhost(BinhostWork::RemovePackage { artifact, index, path, restricted });
-                }
-                Effect::DropUpload { artifact } => self.outlets.binhost(BinhostWork::DropUpload { artifact }),
-                Effect::CompleteLog { fence, drone, bytes } => {
-                    self.outlets.complete_log(WantedLog { fence, drone, bytes });
-                }
-                Effect::Escalate { drone, generation, rung, reason, route, within } => {
-                    self.outlets.escalate(Escalation { drone, generation, rung, reason, route, within });
-                }
-                Effect::Notify { notice } => self.outlets.notify(notice),
-                // Were carried out before the commit, and with it.
-                Effect::Ping { .. } | Effect::TrimHistory { .. } => {}
             }
         }
         self.stats.waiting.store(self.waiters.len() as u64, Relaxed);

@@ -8,14 +8,16 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use futures::future::BoxFuture;
-use swarm_core::Input;
+use swarm_core::effect::Ping;
 use swarm_core::input::{PingLoss, Pong};
 use swarm_core::view::{DroneView, Presence, View};
+use swarm_core::{Input, Tell};
 use swarm_protocol::{DroneId, InstanceId};
-use tokio::sync::{Mutex, Semaphore, mpsc};
+use tokio::sync::{Mutex, Semaphore};
 
-use super::{Bus, Tell};
+use super::Bus;
 use crate::bus::link::Answered;
+use crate::engine::Work;
 
 /// Pings of the core under way at one time: a fleet of 10,000 of which half is silent for 4 s, pinged every 5 s.
 const UNDER_WAY: usize = 4096;
@@ -66,10 +68,10 @@ impl Pings {
     }
 
     /// Carries out the core's pings until no more can come.
-    pub async fn run(&self, queue: mpsc::Receiver<(DroneId, u64, u64)>) {
-        let pings = futures::stream::unfold(queue, async |mut queue| queue.recv().await.map(|ping| (ping, queue)));
+    pub async fn run(&self, queue: Work<Ping>) {
+        let pings = futures::stream::unfold(queue, async |mut queue| queue.next().await.map(|ping| (ping, queue)));
         pings
-            .for_each_concurrent(Some(UNDER_WAY), |(drone, seq, within)| async move {
+            .for_each_concurrent(Some(UNDER_WAY), |Ping { drone, seq, within }| async move {
                 let outcome = self.bus.ping(drone.clone(), seq, Duration::from_millis(within)).await;
                 self.engine.offer(input(drone, seq, outcome));
             })

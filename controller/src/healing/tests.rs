@@ -6,17 +6,19 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use swarm_core::Input;
 use swarm_core::effect::Route;
 use swarm_core::input::{PingLoss, Pong, RouteOutcome};
+use swarm_core::tell::Stopped;
 use swarm_core::view::View;
+use swarm_core::{Input, Tell};
 use swarm_protocol::order::{Escalated, EscalationRefusal, OrderAnswer, Rung, Task};
 use swarm_protocol::{DroneId, InstanceId, StoreId};
-use tokio::sync::mpsc;
 
 use super::*;
 use crate::bus::link::{Answered, OrderError};
-use crate::engine::Escalation;
+use swarm_core::effect::{Escalation, Ping};
+
+use crate::engine::Outlet;
 
 #[derive(Default)]
 struct Told(Mutex<Vec<Input>>);
@@ -28,6 +30,10 @@ impl Tell for Told {
     fn tell(&self, input: Input) -> BoxFuture<'_, ()> {
         self.offer(input);
         Box::pin(std::future::ready(()))
+    }
+    fn tell_blocking(&self, input: Input) -> Result<(), Stopped> {
+        self.offer(input);
+        Ok(())
     }
 }
 
@@ -92,10 +98,10 @@ impl Bus for Wire {
 async fn every_ping_of_the_core_is_answered_and_they_go_beside_each_other() {
     let (wire, told) = (Arc::new(Wire::default()), Arc::new(Told::default()));
     let pings = Pings::new(wire.clone(), told.clone());
-    let (queue, waiting) = mpsc::channel(64);
+    let (queue, waiting) = Outlet::new(64, "a ping waits");
     let names = ["well", "absent", "silent", "nobus"];
     for (seq, name) in names.iter().cycle().take(40).enumerate() {
-        queue.send((DroneId::from(*name), seq as u64, 1_000)).await.unwrap();
+        queue.put(Ping { drone: DroneId::from(*name), seq: seq as u64, within: 1_000 });
     }
     drop(queue);
     pings.run(waiting).await;
@@ -150,14 +156,14 @@ async fn a_broadcast_is_shared_by_all_who_ask_at_the_time() {
 
 async fn outcome(drone: &str, route: Route) -> RouteOutcome {
     let dir = tempfile::tempdir().unwrap();
-    let settings = MedicSettings {
+    let settings = SshSettings {
         data: dir.path().to_owned(),
         store_id: StoreId::from("5e9d"),
         ssh_command: vec!["drone-agent".to_owned(), "escalate".to_owned()],
     };
     let (wire, told) = (Arc::new(Wire::default()), Arc::new(Told::default()));
-    let medic = Medic::new(wire, told.clone(), settings);
-    let (queue, waiting) = mpsc::channel(4);
+    let escalations = Escalations::new(wire, told.clone(), settings);
+    let (queue, waiting) = Outlet::new(4, "an order waits");
     let order = Escalation {
         drone: DroneId::from(drone),
         generation: 9,
@@ -166,9 +172,9 @@ async fn outcome(drone: &str, route: Route) -> RouteOutcome {
         route,
         within: 1_500,
     };
-    queue.send(order).await.unwrap();
+    queue.put(order);
     drop(queue);
-    medic.run(waiting).await;
+    escalations.run(waiting).await;
     let told = told.0.lock().unwrap();
     let [Input::Escalated { generation: 9, outcome, .. }] = &told[..] else { panic!("{told:?}") };
     outcome.clone()

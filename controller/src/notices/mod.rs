@@ -3,6 +3,8 @@
 //!
 //! Decides nothing, and logs no address, password or token. Started by `serve`.
 
+#[cfg(test)]
+mod channel_tests;
 mod command;
 mod mail;
 
@@ -15,13 +17,12 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::{BoxFuture, join_all};
-use swarm_core::Input;
 use swarm_core::rows::NoticeRow;
+use swarm_core::{Input, Tell};
 use thiserror::Error;
-use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-use crate::healing::Tell;
+use crate::engine::Work;
 
 /// Notices under way at one time.
 const UNDER_WAY: usize = 8;
@@ -152,8 +153,8 @@ impl Notices {
     }
 
     /// Sends what comes until no more can come.
-    pub async fn run(&self, queue: mpsc::Receiver<Box<NoticeRow>>, engine: &dyn Tell) {
-        let notices = futures::stream::unfold(queue, async |mut queue| queue.recv().await.map(|one| (one, queue)));
+    pub async fn run(&self, queue: Work<Box<NoticeRow>>, engine: &dyn Tell) {
+        let notices = futures::stream::unfold(queue, async |mut queue| queue.next().await.map(|one| (one, queue)));
         notices
             .for_each_concurrent(Some(UNDER_WAY), |notice| async move {
                 let id = notice.id;

@@ -8,19 +8,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use fs_err as fs;
+use swarm_common::files::{remove_tree, sync_folder};
+use swarm_common::process::stat;
+use swarm_portage::classify::{Cause, Evidence, classify};
+use swarm_portage::emerge::{self, Folders, PrepareError, Prepared};
+use swarm_portage::mounts::{self, MountError, Purpose};
+use swarm_portage::{RootConfig, gpkg};
 use swarm_protocol::artifact::ArtifactRef;
 use swarm_protocol::order::BuildJob;
 use swarm_protocol::report::{BuildResult, Failure, FailureClass, Phase};
 
-use super::dir::{AttemptDir, remove_tree, sync_dir};
-use super::identity::stat;
+use super::dir::AttemptDir;
 use super::log::LogWriter;
 use super::memory::Memory;
 use super::watch::{Ended, Output, Watch};
-use crate::portage::classify::{Cause, Evidence, classify};
-use crate::portage::emerge::{self, Folders, PrepareError, Prepared};
-use crate::portage::mounts::{self, MountError, Purpose};
-use crate::portage::{RootConfig, gpkg};
 
 /// Builds. Leaves no process and no temporary file.
 pub fn build(attempt: &AttemptDir, cancelled: &AtomicBool) -> BuildResult {
@@ -112,7 +113,7 @@ fn gather(attempt: &AttemptDir) -> (Vec<ArtifactRef>, Vec<String>) {
             fs::rename(&package.path, attempt.artifact_path(&package.artifact))?;
             artifacts.push(package.artifact);
         }
-        sync_dir(&place)?;
+        sync_folder(&place)?;
         remove_tree(&folders.packages)?;
         Ok((artifacts, damaged.iter().map(ToString::to_string).collect()))
     });

@@ -13,7 +13,7 @@
 //! An observer never needs the attempt's process, and the attempt never needs an observer: either may be killed and
 //! started anew. Called by worker and supervisor; blocking, so from a blocking thread.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -22,6 +22,9 @@ use fs_err as fs;
 use nix::sys::signal::Signal;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use swarm_common::files::{remove_tree, sync_folder, write_whole};
+use swarm_portage::RootConfig;
+use swarm_portage::processes;
 use swarm_protocol::artifact::ArtifactRef;
 use swarm_protocol::ids::{Fence, InstanceId, StoreId};
 use swarm_protocol::log::{LogChunk, MAX_CHUNK};
@@ -30,8 +33,7 @@ use swarm_protocol::report::{AttemptStatus, BinhostAccess, BuildResult, Phase};
 use thiserror::Error;
 
 use super::identity::Identity;
-use super::{log, tree};
-use crate::portage::root::RootConfig;
+use super::log;
 
 const JOB: &str = "job.msgpack";
 const IDENTITY: &str = "identity";
@@ -134,7 +136,7 @@ impl AttemptDir {
             }
             done => done?,
         }
-        sync_dir(parent)?;
+        sync_folder(parent)?;
         Ok(Self { path, job: job.clone() })
     }
 
@@ -262,7 +264,7 @@ impl AttemptDir {
         let mut child = Command::new(exe)
             .arg("attempt")
             .arg(&self.path)
-            .env(tree::MARK, &self.path)
+            .env(processes::MARK, &self.path)
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -287,19 +289,19 @@ impl AttemptDir {
     pub fn end(&self, grace: Duration) -> Result<(), DirError> {
         fs::write(self.path.join(CANCEL), b"")?;
         if let AttemptState::Running { pid, .. } = self.state() {
-            tree::signal(pid, Signal::SIGTERM);
+            processes::signal(pid, Signal::SIGTERM);
             let end = Instant::now() + grace;
             while matches!(self.state(), AttemptState::Running { .. }) && Instant::now() < end {
                 std::thread::sleep(Duration::from_millis(20));
             }
             if matches!(self.state(), AttemptState::Running { .. }) {
                 // Stopped, it can start nothing new while what it started is killed.
-                tree::signal(pid, Signal::SIGSTOP);
-                tree::kill_descendants(pid);
-                tree::signal(pid, Signal::SIGKILL);
+                processes::signal(pid, Signal::SIGSTOP);
+                processes::kill_descendants(pid);
+                processes::signal(pid, Signal::SIGKILL);
             }
         }
-        let left = tree::kill_belonging(&self.path);
+        let left = processes::kill_belonging(&self.path);
         if left.is_empty() {
             return Ok(());
         }
@@ -330,7 +332,7 @@ impl AttemptDir {
         let linked = fs::hard_link(&fresh, self.path.join(IDENTITY));
         fs::remove_file(&fresh)?;
         linked?;
-        sync_dir(&self.path)?;
+        sync_folder(&self.path)?;
         Ok(())
     }
 
@@ -350,22 +352,7 @@ impl AttemptDir {
 
 fn write_durably<T: Serialize>(dir: &Path, name: &'static str, value: &T) -> Result<(), DirError> {
     let bytes = rmp_serde::to_vec_named(value).map_err(|e| DirError::Encode(name, e))?;
-    let fresh = dir.join(format!("{name}.new"));
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    let mut file = {
-        use fs_err::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600).open(&fresh)?
-    };
-    file.write_all(&bytes)?;
-    file.sync_all()?;
-    fs::rename(&fresh, dir.join(name))?;
-    Ok(sync_dir(dir)?)
-}
-
-/// Makes renames in `dir` durable.
-pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
-    fs::File::open(dir)?.sync_all()
+    Ok(write_whole(&dir.join(name), &bytes, 0o600)?)
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, DirError> {
@@ -379,29 +366,6 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, DirError> {
         }
     }
     rmp_serde::from_slice(&fs::read(path)?).map(Some).map_err(|e| DirError::Damaged(path.to_owned(), e))
-}
-
-/// Removes a directory and all below it, also directories a build made read-only. One that is not there is fine.
-pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
-            open_up(path)?;
-            fs::remove_dir_all(path)
-        }
-        done => done,
-    }
-}
-
-fn open_up(path: &Path) -> io::Result<()> {
-    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
-    for entry in fs::read_dir(path)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            open_up(&entry.path())?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use std::io;
 
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
+use swarm_common::clock::wall_ms;
+use swarm_common::process::{look, stat};
 
 /// A process of this or an earlier boot.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -26,8 +28,7 @@ impl Identity {
     pub fn own() -> io::Result<Self> {
         let pid = std::process::id();
         let stat = stat(pid).ok_or_else(|| io::Error::other("can't read /proc/self/stat"))?;
-        let since = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
-        Ok(Self { boot_id: boot_id()?, pid, start_time: stat.start_time, since })
+        Ok(Self { boot_id: boot_id()?, pid, start_time: stat.start_time, since: wall_ms() })
     }
 
     /// Whether that very process still runs. A zombie does not.
@@ -44,50 +45,9 @@ fn boot_id() -> io::Result<String> {
     Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }
 
-/// What `/proc/PID/stat` says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stat {
-    /// Parent.
-    pub parent: u32,
-    /// Start time in clock ticks since boot.
-    pub start_time: u64,
-    /// A zombie, or being torn down.
-    pub dead: bool,
-}
-
-/// Reads a process's state; `None` if there is no such process, or it can't be read.
-pub fn stat(pid: u32) -> Option<Stat> {
-    look(pid).ok().flatten()
-}
-
-fn look(pid: u32) -> io::Result<Option<Stat>> {
-    match fs::read_to_string(format!("/proc/{pid}/stat")) {
-        Ok(text) => Ok(parse(&text)),
-        // it ended before the file was opened, or between that and the reading
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) if error.raw_os_error() == Some(nix::errno::Errno::ESRCH as i32) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// The command in the second field may hold spaces and brackets: fields count from the last closing one.
-fn parse(text: &str) -> Option<Stat> {
-    let mut fields = text[text.rfind(')')? + 1..].split_ascii_whitespace();
-    let state = fields.next()?;
-    let parent = fields.next()?.parse().ok()?;
-    let start_time = fields.nth(17)?.parse().ok()?;
-    Some(Stat { parent, start_time, dead: matches!(state, "Z" | "X" | "x") })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_command_with_brackets_and_spaces_does_not_shift_the_fields() {
-        let text = "42 (a) b) R) S 7 42 42 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 98765 1 2";
-        assert_eq!(parse(text), Some(Stat { parent: 7, start_time: 98_765, dead: false }));
-    }
 
     #[test]
     fn a_process_knows_itself() {

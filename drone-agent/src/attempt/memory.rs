@@ -9,8 +9,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt;
-
-use super::tree;
+use swarm_portage::processes;
 
 /// Most pids remembered for the look at the kernel's log.
 const MAX_PIDS: usize = 20_000;
@@ -44,8 +43,8 @@ impl Memory {
 
     /// Takes a sample of the attempt's descendants.
     pub fn sample(&mut self) {
-        let pids = tree::descendants(std::process::id());
-        self.peak = self.peak.max(tree::resident_bytes(&pids));
+        let pids = processes::descendants(std::process::id());
+        self.peak = self.peak.max(processes::resident_bytes(&pids));
         for pid in pids {
             if self.seen.insert(pid) {
                 self.order.push_back(pid);

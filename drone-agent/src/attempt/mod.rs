@@ -1,14 +1,13 @@
 //! The process `drone-agent attempt DIR`: parent of one emerge, from the order on disk to the result on disk.
 //!
 //! It has a session of its own and is its descendants' subreaper, so worker and supervisor may come and go while it
-//! works. It decides only when to end emerge (order, time, silence); what its end means is `portage::classify`'s to say,
+//! works. It decides only when to end emerge (order, time, silence); what its end means is `swarm_portage::classify`'s to say,
 //! and whose fault it is, the controller's. Ended by SIGTERM. It blocks and uses threads: a build's parent must be small.
 
 pub mod dir;
 pub mod identity;
 pub mod log;
 pub mod memory;
-pub mod tree;
 
 mod build;
 mod watch;
@@ -18,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
+use swarm_common::stop::Stop;
 use swarm_protocol::report::BuildResult;
 
 pub use dir::{AttemptDir, AttemptJob, AttemptState};
@@ -46,20 +46,15 @@ pub fn run(dir: &Path) -> anyhow::Result<()> {
 
 /// Signals are heard through tokio's handlers: blocking them instead would block them in emerge, too.
 fn listen_for_the_end(cancelled: Arc<AtomicBool>) -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().context("listen for signals")?;
-    let (mut term, mut int) = {
+    let mut stop = {
         let _inside = runtime.enter();
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+        Stop::listen()?
     };
     std::thread::Builder::new().name("signals".to_owned()).stack_size(256 << 10).spawn(move || {
         runtime.block_on(async {
             loop {
-                tokio::select! {
-                    _ = term.recv() => {}
-                    _ = int.recv() => {}
-                }
+                stop.next().await;
                 cancelled.store(true, Ordering::SeqCst);
             }
         });

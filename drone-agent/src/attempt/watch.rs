@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use rustix::io::Errno;
 use rustix::process::{WaitOptions, wait};
+use swarm_portage::classify::{Cause, End};
+use swarm_portage::phases::{Clues, Tracker};
+use swarm_portage::processes;
 use swarm_protocol::report::{AttemptStatus, Phase};
 
 use super::dir::AttemptDir;
 use super::log::LogWriter;
 use super::memory::Memory;
-use super::tree;
-use crate::portage::classify::{Cause, End};
-use crate::portage::phases::{Clues, Tracker};
 
 /// How often emerge is looked at.
 const TICK: Duration = Duration::from_millis(50);
@@ -111,7 +111,7 @@ impl<'a> Watch<'a> {
         let (end, cause) = self.until_gone(taken, cancelled);
         // this process is the subreaper of all it started: without a child there is no descendant to look for
         if !reap(self.emerge).childless {
-            tree::kill_descendants(std::process::id());
+            processes::kill_descendants(std::process::id());
         }
         let patience = Instant::now() + OUTPUT_GRACE;
         while lock(&taken.shared).done.is_none() && Instant::now() < patience {
@@ -142,13 +142,13 @@ impl<'a> Watch<'a> {
             match ending {
                 None => {
                     if let Some(cause) = self.reason_to_end(&output.shared, cancelled) {
-                        tree::signal(self.emerge, Signal::SIGTERM);
+                        processes::signal(self.emerge, Signal::SIGTERM);
                         ending = Some((cause, Instant::now() + TERM_GRACE));
                     }
                 }
                 // Killing emerge first would leave its children to us; they are found all the same.
                 Some((_, patience)) if Instant::now() >= patience => {
-                    tree::kill_descendants(std::process::id());
+                    processes::kill_descendants(std::process::id());
                 }
                 Some(_) => {}
             }

@@ -13,12 +13,11 @@ use std::time::Duration;
 use drone_core::watchdog::Bounds;
 use fs_err as fs;
 use serde::{Deserialize, Deserializer};
+use swarm_portage::RootConfig;
 use swarm_protocol::DroneId;
 use swarm_protocol::machine::RebootPolicy;
 use swarm_protocol::subject::{DEFAULT_PREFIX, Subjects};
 use thiserror::Error;
-
-use crate::portage::RootConfig;
 
 /// The commented example; `drone-agent config example` prints it.
 pub const EXAMPLE: &str = include_str!("example.toml");

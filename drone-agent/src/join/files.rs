@@ -1,15 +1,16 @@
 //! What a joined drone has on disk: `drone.toml` and `drone.nk` (mode 0600) and `bus-ca.pem`, each whole or not there.
 
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use nkeys::KeyPair;
+use swarm_common::files::write_whole;
+use swarm_portage::RootConfig;
 use swarm_protocol::invite::Invitation;
 
 use super::JoinError;
-use crate::portage::RootConfig;
 
 /// Every file a join writes.
 const FILES: [&str; 3] = ["drone.toml", "drone.nk", "bus-ca.pem"];
@@ -67,12 +68,7 @@ impl Place {
 
     /// Appears whole or not at all, and survives a power cut.
     pub(super) fn write(&self, name: &str, text: &str, mode: u32) -> io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(".join-").tempfile_in(&self.dir)?;
-        file.write_all(text.as_bytes())?;
-        file.as_file().set_permissions(std::fs::Permissions::from_mode(mode))?;
-        file.as_file().sync_all()?;
-        file.persist(self.path(name)).map_err(|lost| lost.error)?;
-        fs::File::open(&self.dir)?.sync_all()
+        write_whole(&self.path(name), text.as_bytes(), mode)
     }
 }
 

@@ -16,12 +16,13 @@ use std::time::Duration;
 
 use clap::Args;
 use nkeys::KeyPair;
+use swarm_common::errors::chain;
+use swarm_portage::{RootConfig, RootSpec, create};
 use swarm_protocol::invite::{EnrolRequest, Invitation, TokenError, signature_text, statement};
 use thiserror::Error;
 
 use self::files::Place;
 use crate::bus::servers;
-use crate::portage::{RootConfig, RootSpec, create};
 
 /// How long the bus may take to answer a drone that was let in.
 const BUS_WITHIN: Duration = Duration::from_secs(10);
@@ -230,7 +231,7 @@ fn make_root(root: &RootConfig) -> Result<(), JoinError> {
         return Err(JoinError::Root(format!("{} names no single profile; give --profile", root.repository.display())));
     }
     let spec = RootSpec { config: root.clone(), binhost: None, request_signature: false };
-    create(&spec).map_err(|error| JoinError::Root(crate::upload::chain(&error)))?;
+    create(&spec).map_err(|error| JoinError::Root(chain(&error)))?;
     println!("root {} is ready", root.path.display());
     Ok(())
 }

@@ -9,6 +9,7 @@ use drone_core::Rescue;
 use drone_core::rescue::{Decision, Done};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
+use swarm_common::errors::chain;
 use swarm_protocol::order::{Escalated, EscalationRefusal, Rung};
 
 use super::door::Ask;
@@ -84,7 +85,7 @@ fn carry_out(config: &Config, spool: &Spool, done: &Done, only_if_kept: bool) ->
             let detail = format!("the supervisor did not answer; {did}`{}` was told to restart it", command.join(" "));
             (Escalated::Done { detail }, After::Nothing)
         }
-        Err(error) => (failed(format!("{did}{}", crate::upload::chain(&error))), After::Nothing),
+        Err(error) => (failed(format!("{did}{}", chain(&error))), After::Nothing),
     }
 }
 

@@ -11,14 +11,14 @@ use std::time::Duration;
 use drone_core::rescue::Asked;
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
+use swarm_common::files::remove_if_there;
+use swarm_common::watch::spawn;
 use swarm_protocol::StoreId;
 use swarm_protocol::order::{Escalated, Rung};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tracing::{debug, warn};
-
-use crate::watch::spawn;
 
 /// Longest line taken, bytes.
 const MAX_LINE: u64 = 4096;
@@ -58,10 +58,7 @@ pub struct Caller {
 
 /// Opens the door; callers come by `callers`. A socket a former run left is replaced.
 pub fn open(path: &Path, callers: mpsc::Sender<Caller>) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    remove_if_there(path)?;
     let listener = UnixListener::bind(path)?;
     fs::set_permissions(path, PermissionsExt::from_mode(0o600))?;
     let room = Arc::new(Semaphore::new(MAX_CALLERS));

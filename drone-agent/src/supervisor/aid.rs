@@ -11,6 +11,8 @@ use async_nats::Message;
 use drone_core::Rescue;
 use drone_core::rescue::{Asked, Decision, Done};
 use drone_core::watchdog::Sign;
+use swarm_common::errors::chain;
+use swarm_common::watch::{blocking, spawn};
 use swarm_protocol::StoreId;
 use swarm_protocol::machine::DroneType;
 use swarm_protocol::order::{Escalated, EscalationRefusal, OrderAnswer, Rung};
@@ -24,7 +26,6 @@ use crate::config::{Config, HealingConfig};
 use crate::machine_type::ThisMachine;
 use crate::rescue::{self, door, manager};
 use crate::spool::Spool;
-use crate::watch::{blocking, spawn};
 
 /// A disk that gives no answer by then is taken for one that gives none.
 const DISK: Duration = Duration::from_secs(3);
@@ -71,18 +72,23 @@ pub(super) struct Aid {
     healing: HealingConfig,
     link: Arc<Link>,
     tell: mpsc::Sender<Step>,
+    steps: mpsc::Receiver<Step>,
 }
 
 impl Aid {
-    pub(super) fn new(
-        config: &Config,
-        detected: DroneType,
-        spool: Spool,
-        link: Arc<Link>,
-        tell: mpsc::Sender<Step>,
-    ) -> Self {
+    pub(super) fn new(config: &Config, detected: DroneType, spool: Spool, link: Arc<Link>) -> Self {
         let rescue = Rescue::new(rescue::own(detected, config.healing.reboot), spool.rescue());
-        Self { rescue, spool, build_dir: config.build_dir.clone(), healing: config.healing.clone(), link, tell }
+        let (tell, steps) = mpsc::channel(16);
+        Self { rescue, spool, build_dir: config.build_dir.clone(), healing: config.healing.clone(), link, tell, steps }
+    }
+
+    /// Waits for what an order's task brings back; [`Aid::step`] is to hear it.
+    pub(super) async fn next(&mut self) -> Step {
+        match self.steps.recv().await {
+            Some(step) => step,
+            // a sender is kept here
+            None => std::future::pending().await,
+        }
     }
 
     pub(super) fn welcomed(&mut self, store_id: StoreId) {
@@ -148,7 +154,7 @@ impl Aid {
             let kept = match timeout(DISK, write).await {
                 Ok(Ok(())) => true,
                 Ok(Err(error)) => {
-                    warn!(error = crate::upload::chain(&error), "an order could not be written down");
+                    warn!(error = chain(&error), "an order could not be written down");
                     false
                 }
                 Err(_) => {
@@ -200,7 +206,7 @@ impl Aid {
             sleep(LAST_WORDS).await;
             warn!(command = command.join(" "), "rebooting by order");
             if let Err(error) = blocking("reboot", move || manager::run(&command)).await {
-                error!(error = crate::upload::chain(&error), "the reboot was not begun");
+                error!(error = chain(&error), "the reboot was not begun");
             }
         });
     }

@@ -1,15 +1,16 @@
 //! The process `drone-agent worker`, child of the supervisor: takes orders, starts and adopts attempts, uploads, reports.
 //!
 //! What is taken, run and told is `drone_core::Worker`'s to decide; here its effects are carried out ([`hands`]), running
-//! attempts are followed ([`tail`]), plans delivered ([`planner`]), ebuild repositories synced ([`syncer`]). The main loop never blocks: it answers the
-//! supervisor's beats, and a loop that does not is what the supervisor's watchdog is for.
+//! attempts are followed ([`tail`]), packages uploaded ([`uploads`]), plans delivered ([`planner`]), ebuild repositories synced
+//! ([`syncer`]). The main loop never blocks: it answers the supervisor's beats, and a loop that does not is what the supervisor's
+//! watchdog is for.
 
 mod greeting;
 mod hands;
 mod planner;
-mod seldom;
 mod syncer;
 mod tail;
+mod uploads;
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
@@ -21,6 +22,9 @@ use async_nats::Message;
 use drone_core::{Effect, Found, Input, Saved, Settings, Standing, Worker as Core};
 use futures::stream::select_all;
 use futures::{Stream, StreamExt};
+use swarm_common::clock::wall_ms;
+use swarm_common::stop::Stop;
+use swarm_common::throttle::Throttle;
 use swarm_protocol::order::Task;
 use swarm_protocol::{Fence, InstanceId};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
@@ -29,15 +33,14 @@ use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 use tracing::{info, warn};
 
-use self::greeting::{Host, News};
+use self::greeting::{Greeter, News};
 use self::hands::Hands;
-use self::seldom::Seldom;
 use crate::attempt::{AttemptDir, AttemptState};
-use crate::bus::{Link, LinkError, read_order, wall_ms};
+use crate::bond::{self, Beat, BeatAnswer, MAX_LINE};
+use crate::bus::{Link, LinkError, read_order};
 use crate::config::Config;
+use crate::hello::fresh_instance;
 use crate::spool::{Lock, Spool, SpoolError};
-use crate::supervisor::beat::{self, Beat, MAX_LINE, Pulse};
-use crate::supervisor::{Stop, voice};
 
 /// How long a former worker may take to give up the lock.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
@@ -50,7 +53,7 @@ pub(crate) enum Event {
     Core(Input),
     /// Something about hello.
     News(News),
-    /// The supervisor asks for a pulse.
+    /// The supervisor asks for an answer to this beat.
     Beat(u64),
     /// The supervisor is gone.
     Orphaned,
@@ -80,23 +83,23 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let _lock = lock(&spool).await?;
     let clock = Clock { base: wall_ms(), began: Instant::now() };
     let (saved, dirs) = memory(&config, &spool, clock.now()).await?;
-    let instance = voice::fresh_instance();
+    let instance = fresh_instance();
     let settings = Settings {
         instance: instance.clone(),
         slots: u32::try_from(config.roots.len()).unwrap_or(u32::MAX),
         max_waiting: config.limits.waiting,
     };
-    let mut stop = Stop::new()?;
+    let mut stop = Stop::listen()?;
     let link = Link::join(&config, "worker").await?;
     let (tell, inbox) = mpsc::channel(256);
     let to_supervisor = bond(socket, tell.clone())?;
     let found = dirs.values().map(|dir| found(dir, &config)).collect();
     let (core, effects) = Core::restore(clock.now(), settings, saved, found);
-    let hands = Hands::new(&config, spool, Arc::clone(&link), &dirs, tell.clone())?;
-    let host = Host::new(&config, instance.clone(), Arc::clone(&link), tell);
+    let hands = Hands::new(&config, instance.clone(), spool, Arc::clone(&link), &dirs, tell.clone())?;
+    let greeter = Greeter::new(&config, instance.clone(), Arc::clone(&link), tell);
     info!(drone = %config.drone, %instance, "the worker runs");
-    let (replies, unread) = (Replies::default(), Seldom::default());
-    let mut worker = Worker { core, clock, instance, link, hands, host, replies, to_supervisor, syncs: 0, unread };
+    let (replies, unread) = (Replies::default(), Throttle::default());
+    let mut worker = Worker { core, clock, instance, link, hands, greeter, replies, to_supervisor, syncs: 0, unread };
     worker.carry_out(effects);
     worker.work(inbox, &mut stop).await
 }
@@ -125,7 +128,7 @@ async fn lock(spool: &Spool) -> anyhow::Result<Lock> {
 /// What a former run left.
 async fn memory(config: &Config, spool: &Spool, now: u64) -> anyhow::Result<(Saved, BTreeMap<Fence, AttemptDir>)> {
     let (spool, build_dir, sync_dir) = (spool.clone(), config.build_dir.clone(), syncer::place(config));
-    crate::watch::blocking("memory", move || {
+    swarm_common::watch::blocking("memory", move || {
         if let Err(error) = syncer::sweep(&sync_dir) {
             warn!(%error, "what a sync left can't be removed");
         }
@@ -174,7 +177,7 @@ fn bond(
     tell: mpsc::Sender<Event>,
 ) -> anyhow::Result<tokio::net::unix::OwnedWriteHalf> {
     let (from, to) = UnixStream::from_std(socket).context("use the supervisor's socket")?.into_split();
-    let _detached = crate::watch::spawn("beats", async move {
+    let _detached = swarm_common::watch::spawn("beats", async move {
         let mut reader = BufReader::with_capacity(256, from);
         loop {
             let mut line = Vec::new();
@@ -222,13 +225,13 @@ struct Worker {
     instance: InstanceId,
     link: Arc<Link>,
     hands: Hands,
-    host: Host,
+    greeter: Greeter,
     replies: Replies,
     to_supervisor: tokio::net::unix::OwnedWriteHalf,
     /// How often the ebuild repositories were brought up to date.
     syncs: u64,
     /// Orders that can't be read.
-    unread: Seldom,
+    unread: Throttle,
 }
 
 async fn orders(link: &Link) -> Result<impl Stream<Item = Message> + use<>, LinkError> {
@@ -255,7 +258,7 @@ impl Worker {
                     }
                     self.event(event);
                 }
-                Ok(()) = connects.changed() => self.host.greet(),
+                Ok(()) = connects.changed() => self.greeter.greet(),
                 () = async { match wake { Some(at) => sleep_until(at).await, None => std::future::pending().await } } => {
                     let effects = self.core.wake(self.clock.now());
                     self.carry_out(effects);
@@ -289,19 +292,19 @@ impl Worker {
             Event::Core(input) => self.input(input),
             Event::News(news) => {
                 let held = self.core.held();
-                if let Some(input) = self.host.news(news, held, &mut self.hands) {
+                if let Some(input) = self.greeter.news(news, held, &mut self.hands) {
                     self.input(input);
                 }
             }
             Event::Beat(beat) => {
-                let pulse = Pulse {
+                let answer = BeatAnswer {
                     beat,
                     instance: self.instance.clone(),
                     orders_seen: self.core.orders_seen(),
-                    welcomed: self.host.is_welcomed(),
+                    welcomed: self.greeter.is_welcomed(),
                     syncs: self.syncs,
                 };
-                let _ = self.to_supervisor.try_write(&beat::line(&pulse));
+                let _ = self.to_supervisor.try_write(&bond::line(&answer));
             }
             Event::Orphaned => {}
         }
@@ -315,7 +318,7 @@ impl Worker {
                 self.input(Input::Order { reply, order });
             }
             Err(answer) => {
-                if let Some(dropped) = self.unread.count(Instant::now()) {
+                if let Some(dropped) = self.unread.count("orders", Instant::now()) {
                     let bytes = message.payload.len();
                     warn!(dropped, bytes, "orders can't be read and are dropped; this is said once a minute");
                 }
@@ -339,17 +342,15 @@ impl Worker {
                         self.hands.answer(message, answer);
                     }
                 }
-                Effect::Greet => self.host.wanted(),
-                Effect::Plan { job, store_id } => self.hands.plan(job, store_id, self.instance.clone()),
-                Effect::Sync { number, job, store_id } => {
-                    self.hands.sync(number, &job, store_id, self.instance.clone());
-                }
+                Effect::Greet => self.greeter.wanted(),
+                Effect::Plan { job, store_id } => self.hands.plan(job, store_id),
+                Effect::Sync { number, job, store_id } => self.hands.sync(number, &job, store_id),
                 Effect::Keep { job, slot, order_number, store_id } => {
-                    self.hands.keep(job, slot, order_number, store_id, self.instance.clone());
+                    self.hands.keep(job, slot, order_number, store_id);
                 }
                 Effect::Start { fence } => self.hands.start(fence),
                 Effect::End { fence } => self.hands.end(fence),
-                Effect::Upload { fence, sha256 } => self.hands.upload(fence, sha256, self.instance.clone()),
+                Effect::Upload { fence, sha256 } => self.hands.upload(fence, sha256),
                 Effect::Report { report } => self.hands.report(report),
                 Effect::Forget { tomb } => self.hands.forget(tomb),
                 Effect::Seen { number, store_id } => self.hands.seen(number, store_id),

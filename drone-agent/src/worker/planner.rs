@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use fs_err as fs;
 use sha2::{Digest, Sha256};
+use swarm_common::files::remove_tree;
+use swarm_common::watch::blocking;
+use swarm_portage::{RootConfig, plan};
 use swarm_protocol::order::PlanJob;
 use swarm_protocol::plan::{CHUNK, Complaint, ComplaintKind, MAX_CHUNKS, Plan, PlanAnswer, PlanChunk};
 use swarm_protocol::subject::ReportKind;
 use swarm_protocol::{InstanceId, StoreId};
 use tracing::{debug, info, warn};
 
-use crate::attempt::dir::remove_tree;
 use crate::bus::Link;
-use crate::portage::{RootConfig, plan};
-use crate::watch::blocking;
 
 const ASK_TIMEOUT: Duration = Duration::from_secs(15);
 const WAIT_MIN: Duration = Duration::from_millis(250);

@@ -8,18 +8,17 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
+use swarm_common::errors::chain;
+use swarm_common::files::remove_tree;
+use swarm_common::watch::blocking;
+use swarm_portage::{RootConfig, environment, processes, state};
 use swarm_protocol::report::{SyncAnswer, SyncReport};
 use swarm_protocol::subject::ReportKind;
 use swarm_protocol::{InstanceId, StoreId};
 use tracing::{debug, info, warn};
 
-use crate::attempt::dir::remove_tree;
-use crate::attempt::tree;
 use crate::bus::Link;
 use crate::config::Config;
-use crate::portage::{RootConfig, root, state};
-use crate::upload::chain;
-use crate::watch::blocking;
 
 const ASK_TIMEOUT: Duration = Duration::from_secs(15);
 const WAIT_MIN: Duration = Duration::from_millis(250);
@@ -81,7 +80,7 @@ pub(crate) fn place(config: &Config) -> PathBuf {
 /// Ends what a former worker's sync left running in `dir`: nothing may be built from trees that change meanwhile, and the
 /// controller orders another sync.
 pub(crate) fn sweep(dir: &Path) -> io::Result<()> {
-    let left = tree::kill_belonging(dir);
+    let left = processes::kill_belonging(dir);
     if !left.is_empty() {
         warn!(?left, "processes of a sync that was left behind would not go");
     }
@@ -101,8 +100,8 @@ fn run(root: &RootConfig, dir: &Path, command: &[String], timeout: Duration) -> 
     let mut child = Command::new(&command[0])
         .args(&command[1..])
         .env_clear()
-        .envs(root::environment(root))
-        .env(tree::MARK, dir)
+        .envs(environment(root))
+        .env(processes::MARK, dir)
         .stdin(Stdio::null())
         .stdout(out.file().try_clone().map_err(|error| failed(&error))?)
         .stderr(out.into_parts().0)
@@ -116,7 +115,7 @@ fn run(root: &RootConfig, dir: &Path, command: &[String], timeout: Duration) -> 
             Ok(None) if Instant::now() < end => std::thread::sleep(Duration::from_millis(50)),
             waited => {
                 // its children go first, while they can still be found
-                tree::kill_descendants(child.id());
+                processes::kill_descendants(child.id());
                 let _ = child.kill();
                 let _ = child.wait();
                 let after = format!("{name} was ended after {} s", timeout.as_secs());

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::process::Command;
 
 use drone_agent::attempt::AttemptState;
-use drone_agent::portage::{RootSpec, create};
 use fs_err as fs;
+use swarm_portage::{RootSpec, create};
 use swarm_protocol::order::BuildJob;
 use swarm_protocol::report::{BinhostAccess, FailureClass, Phase};
 
@@ -128,7 +128,7 @@ fn files_with(folder: &Path, text: &str) -> Vec<std::path::PathBuf> {
 
 /// The phase a log ends in.
 fn phases(log: &str) -> Phase {
-    let mut tracker = drone_agent::portage::phases::Tracker::new("app-misc/waggle-1.1");
+    let mut tracker = swarm_portage::phases::Tracker::new("app-misc/waggle-1.1");
     tracker.feed(log.as_bytes());
     tracker.finish();
     tracker.phase()
@@ -308,7 +308,7 @@ fn a_client_installs_only_signed_packages_from_the_binhost() {
     let output = Command::new(client.emerge_program())
         .args(["--getbinpkgonly", "--oneshot", "dev-libs/libcomb"])
         .env_clear()
-        .envs(drone_agent::portage::environment(&client))
+        .envs(swarm_portage::environment(&client))
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);

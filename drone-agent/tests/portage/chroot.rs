@@ -4,12 +4,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use drone_agent::attempt::tree::{belonging_to, signal};
 use drone_agent::attempt::{AttemptDir, AttemptState};
-use drone_agent::portage::mounts::{self, Purpose};
-use drone_agent::portage::{RootConfig, RootKind, RootSpec, create, inspect, plan};
 use fs_err as fs;
 use nix::sys::signal::Signal;
+use swarm_portage::mounts::{self, Purpose};
+use swarm_portage::processes::{belonging_to, signal};
+use swarm_portage::{RootConfig, RootKind, RootSpec, create, inspect, plan};
 use swarm_protocol::order::{BuildJob, PlanJob};
 use swarm_protocol::report::{BinhostAccess, FailureClass, Phase};
 
@@ -83,7 +83,7 @@ fn a_chroot_builds_installs_and_leaves_the_machine_as_it_was() {
     assert!(log(&program).contains(">>> Emerging binary (1 of 2) dev-libs/libcomb-1.2"), "{}", log(&program));
     assert!(!log(&program).contains("Adjusting Prefix"), "{}", log(&program));
 
-    let metadata = drone_agent::portage::gpkg::metadata(&program.artifact_path(&result.artifacts[0])).unwrap();
+    let metadata = swarm_portage::gpkg::metadata(&program.artifact_path(&result.artifacts[0])).unwrap();
     assert_eq!(metadata.get("EPREFIX").map_or("", |prefix| prefix.trim()), "", "no path of this machine is in it");
     assert!(second.at("var/db/pkg/app-misc/waggle-1.1").is_dir());
     assert!(second.path.join("layers/usr/upper/bin/waggle").is_file());

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use drone_agent::attempt::tree::{belonging_to, signal};
 use drone_agent::attempt::{AttemptDir, AttemptState};
-use drone_agent::portage::RootConfig;
 use fs_err as fs;
+use swarm_portage::RootConfig;
+use swarm_portage::processes::{belonging_to, signal};
 use swarm_protocol::report::{BinhostAccess, FailureClass, Phase};
 
 use crate::farm::{AGENT, BUILD, Farm, finished, job, log, succeeded, wait_for};

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use drone_agent::attempt::tree::belonging_to;
 use drone_agent::attempt::{AttemptDir, AttemptJob, AttemptState};
-use drone_agent::portage::{RootConfig, RootSpec, create, environment};
 use fs_err as fs;
+use swarm_portage::processes::belonging_to;
+use swarm_portage::{RootConfig, RootSpec, create, environment};
 use swarm_protocol::ids::{Attempt, BuildId, Fence};
 use swarm_protocol::order::BuildJob;
 use swarm_protocol::report::{BinhostAccess, BuildResult};
@@ -251,7 +251,7 @@ impl Binhost {
 
     /// Signs and publishes what an attempt made; returns the index's TIMESTAMP.
     pub fn publish(&self, root: &RootConfig, attempt: &AttemptDir, result: &BuildResult) -> u64 {
-        drone_agent::portage::configure_binhost(root, &self.access).expect("the key ring");
+        swarm_portage::configure_binhost(root, &self.access).expect("the key ring");
         for (number, artifact) in result.artifacts.iter().enumerate() {
             let (category, pf) = artifact.cpv.split_once('/').unwrap();
             let place = self.dir.join(category).join(pf.rsplit_once('-').unwrap().0);

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use drone_agent::portage::state::BasePackage;
-use drone_agent::portage::{RootConfig, RootSpec, create, plan};
 use fs_err as fs;
+use swarm_portage::state::BasePackage;
+use swarm_portage::{RootConfig, RootSpec, create, plan};
 use swarm_protocol::order::PlanJob;
 use swarm_protocol::plan::{ComplaintKind, Plan};
 

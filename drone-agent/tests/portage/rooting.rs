@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-use drone_agent::portage::{RootSpec, create, environment, fingerprint_of, inspect};
 use fs_err as fs;
+use swarm_portage::{RootSpec, create, environment, fingerprint_of, inspect};
 
 use crate::farm::{Binhost, Farm};
 

@@ -6,8 +6,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use drone_agent::attempt::{AttemptDir, AttemptJob, AttemptState};
-use drone_agent::portage::RootConfig;
 use fs_err as fs;
+use swarm_portage::RootConfig;
 use swarm_protocol::ids::{Attempt, BuildId, Fence};
 use swarm_protocol::order::{BuildJob, Limits};
 use swarm_protocol::report::{BuildResult, FailureClass};

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use swarm_core::effect::Route;
+use swarm_core::effect::{self, BinhostWork, Ping, Route, WantedLog};
 use swarm_core::input::{PingLoss, RouteOutcome, SignedFile, UploadedFile};
 use swarm_core::rows::{IndexKey, NoticeRow};
 use swarm_core::{Answer, Core, Effect, Input, Now, ReplyTo, Settings};
@@ -187,16 +187,18 @@ impl Controller {
                 Some(Out::Answer { waiter, answer: Box::new(answer) })
             }
             Effect::Order { drone, order } => Some(Out::Order { drone, order }),
-            Effect::Sign { artifact, build_id, path, .. } => Some(Out::Sign { artifact, build_id, path }),
-            Effect::WriteIndex { index, timestamp, .. } => Some(Out::Index { index, timestamp }),
-            Effect::RemovePackage { artifact, .. } => Some(Out::Remove { artifact }),
-            Effect::CompleteLog { fence, drone, .. } => Some(Out::Log { fence, drone }),
-            Effect::Ping { drone, seq, within } => Some(Out::Ping { drone, seq, within }),
-            Effect::Escalate { drone, generation, rung, route, within, .. } => {
+            Effect::Binhost(BinhostWork::Sign { artifact, build_id, path, .. }) => {
+                Some(Out::Sign { artifact, build_id, path })
+            }
+            Effect::Binhost(BinhostWork::WriteIndex { index, timestamp, .. }) => Some(Out::Index { index, timestamp }),
+            Effect::Binhost(BinhostWork::RemovePackage { artifact, .. }) => Some(Out::Remove { artifact }),
+            Effect::CompleteLog(WantedLog { fence, drone, .. }) => Some(Out::Log { fence, drone }),
+            Effect::Ping(Ping { drone, seq, within }) => Some(Out::Ping { drone, seq, within }),
+            Effect::Escalate(effect::Escalation { drone, generation, rung, route, within, .. }) => {
                 Some(Out::Escalate { drone, generation, rung, route, within })
             }
-            Effect::Notify { notice } => Some(Out::Notice { notice }),
-            Effect::DropUpload { .. } | Effect::TrimHistory { .. } => None,
+            Effect::Notify(notice) => Some(Out::Notice { notice }),
+            Effect::Binhost(BinhostWork::DropUpload { .. }) | Effect::TrimHistory { .. } => None,
         }
     }
 

@@ -1,8 +1,8 @@
 //! Notices to people: through an outbox like events, so that none is lost or sent twice to a channel that has it.
 
+use crate::core::Core;
 use crate::effect::{Done, Effect};
 use crate::rows::{NoticeKind, NoticeRow, NoticeState};
-use crate::state::Core;
 
 /// First wait before a notice is tried again, milliseconds; doubles.
 const RETRY: u64 = 30_000;
@@ -69,7 +69,7 @@ impl Core {
             row.state = NoticeState::Due { at: again };
             let notice = Box::new(row.clone());
             self.soft.notices_due.insert((again, id));
-            self.effects.push(Effect::Notify { notice });
+            self.effects.push(Effect::Notify(notice));
         }
     }
 

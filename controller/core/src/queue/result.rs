@@ -5,12 +5,12 @@ use swarm_protocol::artifact::ArtifactRef;
 use swarm_protocol::report::{BuildAnswer, BuildNews, BuildReport, BuildResult, Failure, FailureClass};
 use swarm_protocol::{BuildId, DroneId, Fence};
 
-use crate::effect::{Answer, Effect};
+use crate::core::Core;
+use crate::effect::{Answer, Effect, WantedLog};
 use crate::failure::failed;
 use crate::fleet::sanity;
 use crate::input::ReplyTo;
 use crate::rows::{BuildState, Cancelling, HistoryRow, HistoryStatus, Outcome, Received};
-use crate::state::Core;
 
 /// How long a report may wait for its answer before it is told to ask again, milliseconds; below the drone's timeout.
 const HOLD: u64 = 4_000;
@@ -133,7 +133,7 @@ impl Core {
                 if known.log.is_none() && now >= known.log_asked + lost {
                     known.log_asked = now;
                     let (drone, bytes) = (known.drone.clone(), known.result.log_bytes);
-                    self.effects.push(Effect::CompleteLog { fence, drone, bytes });
+                    self.effects.push(Effect::CompleteLog(WantedLog { fence, drone, bytes }));
                 }
                 let old = known.reply.replace((reply, until));
                 if let Some((to, _)) = old {
@@ -145,7 +145,7 @@ impl Core {
                 let reply = Some((reply, until));
                 let entry = Finishing { fence, drone: drone.clone(), result, reply, log: None, log_asked: now };
                 self.soft.finishing.insert(fence.build, entry);
-                self.effects.push(Effect::CompleteLog { fence, drone: drone.clone(), bytes });
+                self.effects.push(Effect::CompleteLog(WantedLog { fence, drone: drone.clone(), bytes }));
             }
         }
         self.try_accept(fence.build);

@@ -1,7 +1,7 @@
 //! Stories of the ladder as golden transcripts, and its rules as tables (rules.md §4).
 
 use proptest::prelude::*;
-use swarm_core::effect::{Refusal, RefusalKind};
+use swarm_core::effect::{Ping, Refusal, RefusalKind};
 use swarm_core::input::{DroneAction, DroneWishes, HealAction, PingLoss};
 use swarm_core::rows::{DeedOutcome, NoticeKind, RouteKind};
 use swarm_core::settings::Healing;
@@ -260,7 +260,7 @@ fn a_ping_lost_with_our_own_bus_says_nothing_of_the_drone() {
         farm.clock_to(farm.now.at + 5 * SECOND);
         let effects = farm.core.wake(farm.now);
         for effect in effects {
-            if let Effect::Ping { drone, seq, .. } = effect {
+            if let Effect::Ping(Ping { drone, seq, .. }) = effect {
                 assert!(farm.core.handle(farm.now, Input::PingLost { drone, seq, why: PingLoss::NoBus }).is_empty());
             }
         }

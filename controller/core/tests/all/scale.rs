@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use swarm_core::effect::{self, BinhostWork, Ping, WantedLog};
 use swarm_core::input::{Control, PingLoss, QueueRequest, RouteOutcome, SignedFile, UploadedFile};
 use swarm_core::table::{Row, Sink, Source};
 use swarm_core::{Answer, Core, Effect, Input, Now, ReplyTo, Request, Settings, Work};
@@ -148,17 +149,17 @@ impl Swarm {
                         other => panic!("{other:?}"),
                     }
                 }
-                Effect::Sign { artifact, path, .. } => {
+                Effect::Binhost(BinhostWork::Sign { artifact, path, .. }) => {
                     let file = SignedFile { path, sha256: sha("x"), size: 1, stanza: BTreeMap::new() };
                     self.input("signed", Input::Signed { artifact, file });
                 }
-                Effect::WriteIndex { index, timestamp, .. } => {
+                Effect::Binhost(BinhostWork::WriteIndex { index, timestamp, .. }) => {
                     self.input("index written", Input::IndexWritten { index, timestamp });
                 }
-                Effect::CompleteLog { fence, .. } => {
+                Effect::CompleteLog(WantedLog { fence, .. }) => {
                     self.input("log stored", Input::LogStored { fence, complete: true });
                 }
-                Effect::Ping { drone, seq, .. } => {
+                Effect::Ping(Ping { drone, seq, .. }) => {
                     let n = self.drones.iter().position(|one| one.id == drone).expect("a drone of ours");
                     if n < self.deaf {
                         self.input("ping lost", Input::PingLost { drone, seq, why: PingLoss::Silent });
@@ -167,22 +168,22 @@ impl Swarm {
                     let pong = Box::new(self.drones[n].ping(self.now).expect("it answers"));
                     self.input("pong", Input::Pong { drone, seq, latency_us: 300, pong });
                 }
-                Effect::Escalate { drone, rung, generation, .. } => {
+                Effect::Escalate(effect::Escalation { drone, rung, generation, .. }) => {
                     let n = self.drones.iter().position(|one| one.id == drone).expect("a drone of ours");
                     assert!(n < self.deaf, "{} of {drone}, and nothing is wrong", rung.name());
                     let outcome = RouteOutcome::Failed { detail: "no answer".to_owned() };
                     self.input("escalated", Input::Escalated { drone, generation, outcome });
                 }
-                Effect::Notify { notice } => {
+                Effect::Notify(notice) => {
                     assert!(self.deaf > 0, "{}, and nothing is wrong", notice.subject);
                     self.notices += 1;
                     let (id, delivered) = (notice.id, vec!["mail".to_owned()]);
                     self.input("notified", Input::Notified { notice: id, delivered, failed: Vec::new() });
                 }
-                Effect::RemovePackage { artifact, .. } => {
+                Effect::Binhost(BinhostWork::RemovePackage { artifact, .. }) => {
                     self.input("package removed", Input::PackageRemoved { artifact });
                 }
-                Effect::DropUpload { .. } | Effect::TrimHistory { .. } => {}
+                Effect::Binhost(BinhostWork::DropUpload { .. }) | Effect::TrimHistory { .. } => {}
             }
         }
     }

@@ -25,6 +25,7 @@ use swarm_core::{Answer, Input, ReplyTo};
 use swarm_protocol::{DroneId, InstanceId, StoreId, Subjects};
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 pub use orders::OrderError;
@@ -141,8 +142,10 @@ pub struct LinkCounters {
     pub shed_requests: AtomicU64,
     /// Requests the engine did not answer in time.
     pub unanswered: AtomicU64,
-    /// Orders for which there was no room; the core sends them again.
+    /// Orders that could not be given to the socket; the core sends them again.
     pub shed_orders: AtomicU64,
+    /// Orders for which there was no room on their way here; counted by the engine, and shown with the others.
+    pub lost_orders: OnceLock<Arc<AtomicU64>>,
     /// Orders answered by a refusal or by nobody.
     pub refused_orders: AtomicU64,
     /// Messages lost because a subscription was not read fast enough.
@@ -154,6 +157,7 @@ pub struct LinkCounters {
 impl LinkCounters {
     /// Every counter with its name.
     pub fn all(&self) -> Vec<(&'static str, u64)> {
+        let lost_orders = self.lost_orders.get().map_or(0, |lost| lost.load(Relaxed));
         [
             ("malformed", &self.malformed),
             ("not_understood", &self.not_understood),
@@ -167,7 +171,10 @@ impl LinkCounters {
             ("slow", &self.slow),
             ("reconnects", &self.reconnects),
         ]
-        .map(|(name, counter)| (name, counter.load(Relaxed)))
+        .map(|(name, counter)| {
+            let lost = if name == "shed_orders" { lost_orders } else { 0 };
+            (name, counter.load(Relaxed) + lost)
+        })
         .to_vec()
     }
 }
@@ -177,7 +184,6 @@ impl LinkCounters {
 pub struct Link {
     client: Client,
     inner: Arc<Inner>,
-    outgoing: tokio::sync::mpsc::Sender<orders::Outgoing>,
 }
 
 struct Inner {
@@ -190,6 +196,8 @@ struct Inner {
     number: AtomicU64,
     /// Who knows the drones, as soon as they are listened to.
     engine: OnceLock<Arc<dyn Intake>>,
+    /// Cancelled when the engine has ended and every order it gave is published.
+    orders_out: CancellationToken,
 }
 
 impl Link {
@@ -208,10 +216,9 @@ impl Link {
             throttle: Throttle::default(),
             number: AtomicU64::new(0),
             engine: OnceLock::new(),
+            orders_out: CancellationToken::new(),
         });
-        let (outgoing, queue) = tokio::sync::mpsc::channel(orders::QUEUE);
-        drop(crate::watch::spawn("orders", orders::run(client.clone(), inner.clone(), queue)));
-        Ok(Self { client, inner, outgoing })
+        Ok(Self { client, inner })
     }
 
     /// Subscribes to the reports and live logs of all drones. When it returns, the server knows.
@@ -258,14 +265,10 @@ impl Link {
         self.client.connection_state() == async_nats::connection::State::Connected
     }
 
-    /// Sends what is still in our hands and waits for it, at most `within`.
+    /// After the engine's end: sends what is still in our hands and waits for it, at most `within`.
     pub async fn flush(&self, within: Duration) {
         let asked = tokio::time::timeout(within, async {
-            // orders are published by a task; a closed turn behind them says they are out
-            let (sent, told) = tokio::sync::oneshot::channel();
-            if self.outgoing.send(orders::Outgoing::Turn(sent)).await.is_ok() {
-                let _ = told.await;
-            }
+            self.inner.orders_out.cancelled().await;
             self.settled().await;
         });
         if asked.await.is_err() {

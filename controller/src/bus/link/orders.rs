@@ -11,25 +11,17 @@ use futures::future::BoxFuture;
 use swarm_protocol::envelope::open;
 use swarm_protocol::log::LogChunk;
 use swarm_protocol::order::{Order, OrderAnswer, Task};
-use swarm_protocol::{DroneId, Fence, InstanceId, Subjects};
+use swarm_protocol::{DroneId, Fence, Subjects};
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use super::{Inner, Link};
+use crate::engine::{SentOrder, Work};
 use crate::logs::LogSource;
 
-/// Orders that may wait for the socket; the core sends again what drones do not see.
-pub(super) const QUEUE: usize = 4096;
 /// A drone reads a piece of a file and answers.
 const LOGS_WITHIN: Duration = Duration::from_secs(5);
-
-/// What the sending task is given.
-pub(super) enum Outgoing {
-    Order(DroneId, Box<Order>),
-    Turn(oneshot::Sender<()>),
-}
 
 /// Why an order has no answer.
 #[derive(Debug, Error)]
@@ -57,15 +49,15 @@ pub enum OrderError {
 }
 
 impl Link {
-    /// Carries out [`swarm_core::Effect::Order`]. Never waits; without room the order is let go and counted, since the core
-    /// sends again what the drone does not confirm.
-    pub fn send(&self, drone: DroneId, order: Box<Order>) {
-        if self.outgoing.try_send(Outgoing::Order(drone, order)).is_err() {
-            self.inner.counters.shed_orders.fetch_add(1, Relaxed);
-            if self.inner.throttle.lets_pass("shed orders") {
-                warn!("orders are let go: the bus does not take them fast enough");
-            }
-        }
+    /// Carries out [`swarm_core::Effect::Order`] until the engine has ended and all of them are out.
+    pub fn carry_out(&self, orders: Work<SentOrder>) {
+        let _ = self.inner.counters.lost_orders.set(orders.lost());
+        let all_out = self.inner.orders_out.clone().drop_guard();
+        let (client, inner) = (self.client.clone(), self.inner.clone());
+        drop(crate::watch::spawn("orders", async move {
+            run(client, inner, orders).await;
+            drop(all_out);
+        }));
     }
 
     /// Gives an order that leaves no trace (ping, logs) to the drone's supervisor and waits for its answer.
@@ -78,7 +70,9 @@ impl Link {
         task: Task,
         within: Duration,
     ) -> Result<OrderAnswer, OrderError> {
-        let instance = self.inner.supervisor(drone).unwrap_or(InstanceId(String::new()));
+        // an order that names nobody is for anybody, also for another process with the drone's key (decision 31)
+        let instance = self.inner.supervisor(drone).filter(|instance| !instance.0.is_empty());
+        let instance = instance.ok_or_else(|| OrderError::Absent { drone: drone.clone() })?;
         let order = Order { number: 0, store_id: self.inner.store_id.clone(), instance, task };
         let failed = |reason: String| OrderError::Failed { drone: drone.clone(), reason };
         let (subject, body) = seal(&self.inner, drone, &order).map_err(|error| failed(error.to_string()))?;
@@ -116,7 +110,7 @@ fn seal(inner: &Inner, drone: &DroneId, order: &Order) -> Result<(String, Vec<u8
 }
 
 /// Publishes orders one after the other; hints come back on an inbox of their own.
-pub(super) async fn run(client: Client, inner: Arc<Inner>, mut queue: mpsc::Receiver<Outgoing>) {
+async fn run(client: Client, inner: Arc<Inner>, mut orders: Work<SentOrder>) {
     let hints = format!("{}.hint", Subjects::inbox(&inner.id));
     let mut answers = match client.subscribe(format!("{hints}.>")).await {
         Ok(answers) => answers.boxed(),
@@ -127,10 +121,8 @@ pub(super) async fn run(client: Client, inner: Arc<Inner>, mut queue: mpsc::Rece
     };
     loop {
         tokio::select! {
-            outgoing = queue.recv() => match outgoing {
-                Some(Outgoing::Order(drone, order)) => send(&client, &inner, &hints, &drone, &order).await,
-                // who waits for a turn may have given up
-                Some(Outgoing::Turn(done)) => drop(done.send(())),
+            order = orders.next() => match order {
+                Some((drone, order)) => send(&client, &inner, &hints, &drone, &order).await,
                 None => return,
             },
             Some(answer) = answers.next() => hint(&inner, &hints, &answer),

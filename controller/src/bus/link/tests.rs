@@ -19,6 +19,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::bus::server::tests::{PREFIX, TestBus, Tried, settled, until};
+use crate::engine::{Outlet, SentOrder};
 use crate::logs::{Holds, LogBounds, LogCollector};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -80,6 +81,7 @@ impl Intake for Engine {
 struct Bench {
     bus: TestBus,
     link: Link,
+    orders: Outlet<SentOrder>,
     engine: Arc<Engine>,
     chunks: Arc<Mutex<Vec<(DroneId, LogChunk)>>>,
     subjects: Subjects,
@@ -102,7 +104,9 @@ impl Bench {
         let sink = chunks.clone();
         let sink: ChunkSink = Arc::new(move |drone, chunk| sink.lock().unwrap().push((drone, chunk)));
         link.listen(engine.clone(), sink).await.unwrap();
-        Self { bus, link, engine, chunks, subjects }
+        let (orders, work) = Outlet::new(64, "an order waits");
+        link.carry_out(work);
+        Self { bus, link, orders, engine, chunks, subjects }
     }
 
     async fn drone(&mut self, name: &str) -> Drone {
@@ -304,7 +308,7 @@ async fn orders_arrive_in_order_and_refusals_and_absence_are_counted() {
         let (store_id, instance) = (StoreId::from("test-store"), InstanceId::from("w"));
         Box::new(Order { number, store_id, instance, task })
     };
-    (1..=50).for_each(|number| bench.link.send(alpha.id.clone(), order(number)));
+    (1..=50).for_each(|number| bench.orders.put((alpha.id.clone(), order(number))));
     for number in 1..=50 {
         let message = timeout(SOON, orders.next()).await.unwrap().unwrap();
         assert_eq!(message.subject.as_str(), bench.subjects.order(&alpha.id, "cancel"));
@@ -315,12 +319,17 @@ async fn orders_arrive_in_order_and_refusals_and_absence_are_counted() {
     }
     bench.counted("refused orders", |counters| &counters.refused_orders, 50).await;
     // nobody subscribes for beta
-    bench.link.send(beta.id.clone(), order(1));
+    bench.orders.put((beta.id.clone(), order(1)));
     bench.counted("refused orders", |counters| &counters.refused_orders, 51).await;
     let ping = Task::Ping { seq: 1, sent_at: 0 };
     let absent = bench.link.ask_supervisor(&beta.id, ping, SOON).await.unwrap_err();
     assert!(matches!(absent, OrderError::Absent { .. }), "{absent}");
+    // what was given before the engine's end leaves, and is waited for
+    bench.orders.put((alpha.id.clone(), order(51)));
+    drop(bench.orders);
     bench.link.flush(SOON).await;
+    let message = timeout(SOON, orders.next()).await.unwrap().unwrap();
+    assert_eq!(open::<Order>(&message.payload).unwrap().body.number, 51);
 }
 
 #[tokio::test]

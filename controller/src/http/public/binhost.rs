@@ -20,7 +20,7 @@ use utoipa_axum::routes;
 use super::super::AppState;
 use super::super::auth::Admin;
 use super::super::error::ApiError;
-use crate::binhost::snippet;
+use swarm_binhost::snippet;
 
 /// Path of the key below the base address.
 const KEY_PATH: &str = "/api/v1/binhost/key.asc";

@@ -20,7 +20,7 @@ use super::super::auth::Admin;
 use super::super::error::ApiError;
 use super::super::extract::{Json, Path, Query};
 use super::super::{AppState, unexpected};
-use crate::binhost::verify::Report;
+use swarm_binhost::verify::Report;
 
 /// Packages on a page, if nothing is said, and at most.
 const PAGE: (usize, usize) = (1_000, 10_000);
@@ -359,7 +359,7 @@ fn checked(report: Report) -> VerifyAnswer {
         (false, None) => "ended",
         (false, Some(_)) => "stopped",
     };
-    let finding = |one: crate::binhost::verify::Finding| VerifyFinding {
+    let finding = |one: swarm_binhost::verify::Finding| VerifyFinding {
         place: one.place,
         package: one.package,
         id: one.artifact,

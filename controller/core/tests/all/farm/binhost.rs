@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use swarm_core::Effect;
+use swarm_core::effect::BinhostWork;
 use swarm_core::rows::{ArtifactRow, ArtifactState};
 
 use super::Store;
@@ -38,8 +39,10 @@ impl Disk {
     /// What an effect does to it.
     pub fn apply(&mut self, effect: &Effect, store: &Store) {
         match effect {
-            Effect::Sign { index, path, .. } => drop(self.files.insert(format!("{index}/{path}"))),
-            Effect::WriteIndex { index, timestamp, add, remove, .. } => {
+            Effect::Binhost(BinhostWork::Sign { index, path, .. }) => {
+                self.files.insert(format!("{index}/{path}"));
+            }
+            Effect::Binhost(BinhostWork::WriteIndex { index, timestamp, add, remove, .. }) => {
                 let index = index.to_string();
                 let last = self.timestamps.insert(index.clone(), *timestamp).unwrap_or(0);
                 assert!(*timestamp > last, "TIMESTAMP of {index} rises: {last}, {timestamp}");
@@ -59,7 +62,7 @@ impl Disk {
                 }
                 self.listed.insert(index, blocks.clone());
             }
-            Effect::RemovePackage { index, path, .. } => {
+            Effect::Binhost(BinhostWork::RemovePackage { index, path, .. }) => {
                 let file = format!("{index}/{path}");
                 let lists = self.listed.values().any(|blocks| blocks.values().any(|listed| *listed == file));
                 assert!(!lists, "{file} goes and is still listed");

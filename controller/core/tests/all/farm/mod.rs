@@ -15,6 +15,7 @@ pub use binhost::Disk;
 pub use days::{Days, Life};
 pub use drone::{Drone, GIB, binary, sha};
 pub use store::Store;
+use swarm_core::effect::{self, BinhostWork, Ping, WantedLog};
 use swarm_core::input::{
     BinhostRequest, Control, DroneAction, HealAction, PingLoss, QueueRequest, RouteOutcome, SignedFile, UploadedFile,
 };
@@ -549,7 +550,7 @@ impl Farm {
         let mut fresh = Events::default();
         self.core.drain(self.now, &mut Both { store: &mut self.store, fresh: &mut fresh });
         self.events.extend(fresh.0);
-        let quiet = effects.iter().all(|effect| matches!(effect, Effect::Ping { .. })) && self.events.len() == seen;
+        let quiet = effects.iter().all(|effect| matches!(effect, Effect::Ping(_))) && self.events.len() == seen;
         let often = ["time passes", "heartbeat", "pong", "ping missed", "has notice"];
         if !(quiet && often.iter().any(|end| line.ends_with(end))) {
             self.print(line, &effects, seen);
@@ -567,8 +568,8 @@ impl Farm {
                 self.orders.push((drone.clone(), (*order).clone()));
                 return self.mail.push_back((drone, *order));
             }
-            Effect::DropUpload { .. } | Effect::TrimHistory { .. } => return,
-            Effect::Ping { drone, seq, .. } => {
+            Effect::Binhost(BinhostWork::DropUpload { .. }) | Effect::TrimHistory { .. } => return,
+            Effect::Ping(Ping { drone, seq, .. }) => {
                 let asked = self.drones.values().find(|known| known.id == drone);
                 let input = match asked.map_or(Err(PingLoss::Absent), |known| known.ping(self.now)) {
                     Ok(pong) => Input::Pong { drone, seq, latency_us: 400, pong: Box::new(pong) },
@@ -576,7 +577,7 @@ impl Farm {
                 };
                 (input, false)
             }
-            Effect::Escalate { drone, generation, rung, route, .. } => {
+            Effect::Escalate(effect::Escalation { drone, generation, rung, route, .. }) => {
                 self.escalations.push(self.seen_escalation(&drone, rung, route.kind()));
                 let known = self.drones.values_mut().find(|known| known.id == drone);
                 let outcome = known.map(|known| known.escalate(rung, &route));
@@ -588,13 +589,15 @@ impl Farm {
                 }
                 (Input::Escalated { drone, generation, outcome: outcome.unwrap_or_else(gone) }, self.hold.escalate)
             }
-            Effect::Notify { notice } => {
+            Effect::Notify(notice) => {
                 self.notices.push(*notice.clone());
                 let delivered = vec!["mail".to_owned()];
                 (Input::Notified { notice: notice.id, delivered, failed: Vec::new() }, self.hold.notify)
             }
-            Effect::RemovePackage { artifact, .. } => (Input::PackageRemoved { artifact }, self.hold.removal),
-            Effect::Sign { artifact, path, build_id, restricted, .. } => {
+            Effect::Binhost(BinhostWork::RemovePackage { artifact, .. }) => {
+                (Input::PackageRemoved { artifact }, self.hold.removal)
+            }
+            Effect::Binhost(BinhostWork::Sign { artifact, path, build_id, restricted, .. }) => {
                 let mut stanza = BTreeMap::from([("BUILD_ID".to_owned(), build_id.to_string())]);
                 if restricted {
                     stanza.insert("RESTRICT".to_owned(), "bindist".to_owned());
@@ -604,8 +607,10 @@ impl Farm {
                 let file = SignedFile { path, sha256: sha(&artifact.to_string()), size: 1100, stanza };
                 (Input::Signed { artifact, file }, self.hold.sign)
             }
-            Effect::WriteIndex { index, timestamp, .. } => (Input::IndexWritten { index, timestamp }, self.hold.index),
-            Effect::CompleteLog { fence, .. } => (Input::LogStored { fence, complete: true }, self.hold.log),
+            Effect::Binhost(BinhostWork::WriteIndex { index, timestamp, .. }) => {
+                (Input::IndexWritten { index, timestamp }, self.hold.index)
+            }
+            Effect::CompleteLog(WantedLog { fence, .. }) => (Input::LogStored { fence, complete: true }, self.hold.log),
         };
         if hold { self.held.push(input) } else { self.todo.push_back(input) }
     }

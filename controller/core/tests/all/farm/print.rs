@@ -1,5 +1,6 @@
 //! Lines of the transcript: one for each input, effect and event.
 
+use swarm_core::effect::{self, BinhostWork, Ping, WantedLog};
 use swarm_core::{Answer, Effect, Input, Request};
 use swarm_protocol::DroneId;
 use swarm_protocol::artifact::ArtifactAnswer;
@@ -16,7 +17,7 @@ impl Farm {
         for event in &self.events[first_event..] {
             text.push_str(&format!("        ! {}: {}\n", event.kind, event.message));
         }
-        for effect in effects.iter().filter(|effect| !matches!(effect, Effect::Ping { .. })) {
+        for effect in effects.iter().filter(|effect| !matches!(effect, Effect::Ping(_))) {
             text.push_str(&format!("        {}\n", self.effect(effect)));
         }
         self.transcript.push_str(&text);
@@ -102,23 +103,25 @@ impl Farm {
                 };
                 format!("-> {} #{}: {what}", self.name(drone), order.number)
             }
-            Effect::Sign { artifact, path, restricted, .. } => {
+            Effect::Binhost(BinhostWork::Sign { artifact, path, restricted, .. }) => {
                 format!("sign {artifact} as {path}{}", if *restricted { ", restricted" } else { "" })
             }
-            Effect::WriteIndex { index, timestamp, add, remove, .. } => {
+            Effect::Binhost(BinhostWork::WriteIndex { index, timestamp, add, remove, .. }) => {
                 let gone = if remove.is_empty() { String::new() } else { format!(", {} gone", remove.len()) };
                 format!("write index {index} {timestamp}, {} new{gone}", add.len())
             }
-            Effect::RemovePackage { artifact, path, .. } => format!("remove the file of {artifact}, {path}"),
-            Effect::DropUpload { artifact } => format!("drop upload {artifact}"),
-            Effect::CompleteLog { fence, drone, bytes } => {
+            Effect::Binhost(BinhostWork::RemovePackage { artifact, path, .. }) => {
+                format!("remove the file of {artifact}, {path}")
+            }
+            Effect::Binhost(BinhostWork::DropUpload { artifact }) => format!("drop upload {artifact}"),
+            Effect::CompleteLog(WantedLog { fence, drone, bytes }) => {
                 format!("fetch log of {fence} from {}, {bytes} bytes", self.name(drone))
             }
-            Effect::Ping { drone, seq, .. } => format!("ping {} #{seq}", self.name(drone)),
-            Effect::Escalate { drone, generation, rung, route, .. } => {
+            Effect::Ping(Ping { drone, seq, .. }) => format!("ping {} #{seq}", self.name(drone)),
+            Effect::Escalate(effect::Escalation { drone, generation, rung, route, .. }) => {
                 format!("-> {} {}: {} by {route:?}", self.name(drone), generation, rung.name())
             }
-            Effect::Notify { notice } => format!("notice {} ({}): {}", notice.id, notice.kind.name(), notice.subject),
+            Effect::Notify(notice) => format!("notice {} ({}): {}", notice.id, notice.kind.name(), notice.subject),
             Effect::TrimHistory { up_to } => format!("trim history up to {up_to}"),
         }
     }
