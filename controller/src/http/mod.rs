@@ -11,16 +11,26 @@ pub mod listen;
 pub mod openapi;
 pub mod ports;
 
-mod admin;
-mod attempts;
+mod binhost;
 mod cache;
+mod config;
+mod control;
+mod events;
 mod extract;
+mod fleet;
 mod healing;
+mod history;
+mod journals;
 mod layers;
-mod log_reader;
-mod public;
-mod reads;
+mod logs;
+mod members;
+mod metrics;
+mod notices;
+mod queue;
+mod routes;
+mod status;
 mod stream;
+mod system;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -33,7 +43,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
-use axum::response::Redirect;
+use axum::response::{Html, Redirect};
 use axum::routing::get;
 use swarm_core::{Answer, Input, Request, View};
 use swarm_protocol::artifact::UPLOADS_AT_A_TIME;
@@ -123,7 +133,7 @@ pub struct AppState {
     pub(crate) ready: Arc<dyn Readiness>,
     pub(crate) care: Care,
     pub(crate) bus: Arc<dyn Bus>,
-    pub(crate) attempts: Arc<attempts::Attempts>,
+    pub(crate) attempts: Arc<members::attempts::Attempts>,
     pub(crate) admin_key: AdminKey,
     pub(crate) base_url: Arc<str>,
     pub(crate) runtime: Arc<Runtime>,
@@ -147,7 +157,7 @@ pub struct AppState {
     /// Held by whoever reads the overview, and by whoever has the engine explain something: one each.
     pub(crate) overviewing: Arc<Semaphore>,
     pub(crate) explaining: Arc<Semaphore>,
-    pub(crate) overview: Arc<reads::OverviewCache>,
+    pub(crate) overview: Arc<status::OverviewCache>,
     /// Snapshots taken.
     #[cfg(test)]
     pub(crate) reads: Arc<std::sync::atomic::AtomicUsize>,
@@ -280,13 +290,12 @@ pub(crate) fn unexpected() -> ApiError {
 /// The public port: `/api/v1`, `/readyz`, `/metrics`, the OpenAPI document with a page to browse it, below `/binhost` what
 /// `binhost` serves and below `/binhost-private` what `private` does, which looks at its own key.
 pub fn router(state: AppState, binhost: Router, private: Router) -> Router {
-    let (api, _) = public::api().split_for_parts();
     let metrics = state.place.metrics;
-    let router = api
-        .merge(openapi::routes())
-        .route("/binhost/", get(public::binhost::page))
+    let router = Router::from(routes::public())
+        .merge(openapi::pages())
+        .route("/binhost/", get(self::binhost::page))
         .route("/binhost", get(|| async { Redirect::permanent("/binhost/") }))
-        .merge(if metrics { public::metrics_route() } else { Router::new() })
+        .merge(if metrics { metrics::route() } else { Router::new() })
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(unknown_path)
         .with_state(state.clone())
@@ -298,15 +307,14 @@ pub fn router(state: AppState, binhost: Router, private: Router) -> Router {
 /// The administrators' port: `/admin/api`, and everything under `/api/v1` as well. All of it needs the admin key but `/`,
 /// which says so.
 pub fn admin_router(state: AppState) -> Router {
-    let (api, _) = public::api().split_for_parts();
-    let (admin, _) = admin::api().split_for_parts();
-    let router = api
-        .merge(admin)
-        .merge(openapi::routes())
+    let door = || std::future::ready(Html(include_str!("door.html")));
+    let router = Router::from(routes::public())
+        .merge(Router::from(routes::admin()))
+        .merge(openapi::pages())
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(unknown_path)
         .layer(from_fn_with_state(state.clone(), auth::admins_only))
-        .merge(admin::door())
+        .route("/", get(door))
         .with_state(state.clone());
     layers::around(router, &state)
 }

@@ -1,0 +1,39 @@
+//! Coming onto the bus: invitations, enrolment, tappers, leaving, and what an operator of another bus has to configure.
+
+pub(super) mod attempts;
+mod bus;
+mod enrolment;
+mod invites;
+mod leave;
+mod tappers;
+
+use swarm_api::DroneDone;
+use swarm_core::effect::Done;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::http::AppState;
+use crate::http::error::ApiError;
+
+/// Its paths on the public port.
+pub fn public() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .merge(invites::public())
+        .merge(enrolment::public())
+        .merge(bus::public())
+        .merge(tappers::public())
+        .merge(leave::public())
+}
+
+/// Waits until the bus has taken what was just committed.
+async fn admitted(state: &AppState) -> Result<bool, ApiError> {
+    let membership = state.view().membership.clone();
+    state.bus.admitted(membership).await.map_err(|reason| {
+        ApiError::busy(reason)
+            .hint("it is written down and the bus is told again and again; ask again in a moment")
+            .retry_after(3)
+    })
+}
+
+fn ended(status: &str, done: Done, asked: String) -> DroneDone {
+    DroneDone { status: status.to_owned(), name: done.what.into_iter().next().unwrap_or(asked) }
+}

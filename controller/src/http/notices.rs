@@ -1,0 +1,76 @@
+//! Notices to people.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use swarm_api::{ErrorBody, NoticeList, NoticeView, TestNotice};
+use swarm_core::rows::NoticeRow;
+use swarm_core::{Answer, Request};
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::http::auth::Admin;
+use crate::http::error::ApiError;
+use crate::http::extract::Query;
+use crate::http::{AppState, unexpected};
+
+/// Its paths on the administrators' port.
+pub fn admin() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(notices)).routes(routes!(test_notice))
+}
+
+/// Notices in one answer.
+const MAX_NOTICES: usize = 200;
+
+/// How many notices.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct NoticesQuery {
+    /// At most so many; 50 if not given, 200 at most.
+    limit: Option<usize>,
+}
+
+/// Notices to people, newest first, and the channels they go by
+#[utoipa::path(
+    get,
+    path = "/admin/api/notices",
+    operation_id = "admin_notices",
+    tag = "healing",
+    params(NoticesQuery),
+    responses((status = 200, body = NoticeList), (status = 401, body = ErrorBody)),
+    security(("admin_key" = []))
+)]
+pub async fn notices(
+    _: Admin,
+    State(state): State<AppState>,
+    Query(query): Query<NoticesQuery>,
+) -> Result<Json<NoticeList>, ApiError> {
+    let limit = query.limit.unwrap_or(50).min(MAX_NOTICES);
+    let notices = state
+        .read(move |snapshot| {
+            let rows: Vec<NoticeRow> = snapshot.rows()?;
+            Ok(rows.iter().rev().take(limit).map(NoticeView::from).collect())
+        })
+        .await?;
+    Ok(Json(NoticeList { channels: state.care.channels.clone(), notices }))
+}
+
+/// Send a notice to see whether it arrives
+#[utoipa::path(
+    post,
+    path = "/admin/api/notices/test",
+    operation_id = "admin_notice_test",
+    tag = "healing",
+    responses((status = 200, body = TestNotice), (status = 401, body = ErrorBody)),
+    security(("admin_key" = []))
+)]
+pub async fn test_notice(admin: Admin, State(state): State<AppState>) -> Result<Json<TestNotice>, ApiError> {
+    match state.request(&admin.actor, Request::TestNotice {}).await? {
+        Answer::Done(done) => {
+            let id = done.what.first().and_then(|id| id.parse().ok()).ok_or_else(unexpected)?;
+            Ok(Json(TestNotice { status: "ordered".to_owned(), id, channels: state.care.channels.clone() }))
+        }
+        _ => Err(unexpected()),
+    }
+}
