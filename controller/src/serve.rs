@@ -28,8 +28,11 @@ use crate::engine::{EngineHandle, EngineThread, Loaded, Options, Outlets, Works}
 use crate::healing::{Escalations, Pings, SshSettings};
 use crate::http::adapters::{Door, Gateway};
 use crate::http::listen::{allow_files, listen, serve_until};
-use crate::http::ports::Care;
-use crate::http::{AdminKey, AppState, Parts, Place, admin_router, router};
+use crate::http::ports::Readiness;
+use crate::http::{
+    About, AdminKey, AppState, Asking, Binhost, BuildLogs, Care, Changes, Measured, Members, Missing, Overviews, Place,
+    Reading, Streams, Tallies, admin_router, router,
+};
 use crate::logs::{LogBounds, LogCollector};
 use crate::metrics::{Counted, Samples, samples};
 use crate::notices::Notices;
@@ -78,7 +81,7 @@ pub async fn serve(config: Config, logging: Logging) -> Result<()> {
     allow_files();
     let running = start(&config, &data, logging.level).await?;
     let stop = CancellationToken::new();
-    let state = AppState::new(parts(&config, &data, &running, admin_key, own_log, &stop));
+    let state = parts(&config, &data, &running, admin_key, own_log, &stop);
     let (folders, lock) = (running.folders.clone(), running.lock.clone());
     let private = files::private_router(folders.private, folders.root.clone(), lock);
     let app = router(state.clone(), files::router(folders.root), private);
@@ -126,7 +129,7 @@ fn parts(
     admin_key: AdminKey,
     own_log: OwnLog,
     stop: &CancellationToken,
-) -> Parts {
+) -> AppState {
     let (engine, link, logs) = (running.engine.clone(), running.link.clone(), running.logs.clone());
     let (store, published) = (running.store.clone(), running.published.clone());
     let samples = Arc::new(Samples::default());
@@ -139,41 +142,43 @@ fn parts(
             fed.take(&view.view(), crate::http::wall());
         }
     }));
-    Parts {
-        engine: Arc::new(running.engine.clone()),
-        store: running.store.clone(),
-        logs: Arc::new(running.logs.clone()),
-        binhost: running.door.clone(),
-        ready: Arc::new(running.link.clone()),
+    let asking = Asking::new(Arc::new(running.engine.clone()));
+    let place = Place {
+        data_dir: data.to_owned(),
+        db_path: running.store.path().to_owned(),
+        bus_url: running.bus.url(),
+        public_port: config.http.port,
+        admin_port: config.http.admin_port,
+        metrics: config.http.metrics,
+    };
+    let counted = move || Counted {
+        engine: engine.stats(),
+        bus_connected: link.is_connected(),
+        bus: link.counters().all(),
+        logs: logs.counters().all(),
+        events_published: published.load(Relaxed),
+        store_bytes: fs_err::metadata(store.path()).map_or(0, |file| file.len()),
+    };
+    AppState {
+        admin_key,
+        about: About::new(place, &config.public_url(), running.runtime.clone()),
+        reading: Reading::new(running.store.clone()),
+        streams: Streams::new(stop.clone()),
+        missing: Missing::new([Arc::new(running.link.clone()) as Arc<dyn Readiness>, running.door.clone()]),
+        overviews: Overviews::default(),
+        tallies: Tallies::default(),
+        changes: Changes::new(running.runtime.clone()),
+        build_logs: BuildLogs::new(Arc::new(running.logs.clone()), asking.clone()),
+        own_log,
+        binhost: Binhost::new(running.door.clone(), config.binhost.max_upload),
+        members: Members::new(running.gateway.clone()),
         care: Care {
             pings: running.pings.clone(),
             channels: running.notices.channels(),
             rules: config.rules.healing.clone(),
         },
-        bus: running.gateway.clone(),
-        admin_key,
-        base_url: config.public_url(),
-        runtime: running.runtime.clone(),
-        own_log,
-        samples,
-        counted: Arc::new(move || Counted {
-            engine: engine.stats(),
-            bus_connected: link.is_connected(),
-            bus: link.counters().all(),
-            logs: logs.counters().all(),
-            events_published: published.load(Relaxed),
-            store_bytes: fs_err::metadata(store.path()).map_or(0, |file| file.len()),
-        }),
-        place: Place {
-            data_dir: data.to_owned(),
-            db_path: running.store.path().to_owned(),
-            bus_url: running.bus.url(),
-            public_port: config.http.port,
-            admin_port: config.http.admin_port,
-            metrics: config.http.metrics,
-        },
-        max_upload: config.binhost.max_upload,
-        stop: stop.clone(),
+        measured: Measured::new(samples, Arc::new(counted)),
+        asking,
     }
 }
 

@@ -151,10 +151,6 @@ impl Binhost for Door {
         })
     }
 
-    fn missing(&self) -> Vec<String> {
-        self.room(0).err().map(|error| format!("no package is taken: {error}")).into_iter().collect()
-    }
-
     fn discard(&self, artifact: ArtifactId) {
         let path = path_of(&self.folders.incoming, artifact.0);
         if let Err(error) = fs_err::remove_file(&path)
@@ -174,6 +170,12 @@ impl Binhost for Door {
 
     fn report(&self) -> Option<Report> {
         self.verifying.report()
+    }
+}
+
+impl Readiness for Door {
+    fn missing(&self) -> Vec<String> {
+        self.room(0).err().map(|error| format!("no package is taken: {error}")).into_iter().collect()
     }
 }
 

@@ -1,6 +1,8 @@
 //! Settings that change while the controller runs. A change is on disk before it holds, and stands above the configuration
 //! file, the environment and flags until it is taken back.
 
+use std::sync::Arc;
+
 use axum::Json as JsonAnswer;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -9,25 +11,41 @@ use swarm_api::{AllSettings, ErrorBody, Setting, SettingBody, SettingDone, secon
 use swarm_core::input::Control;
 use swarm_core::rows::ConfigRow;
 use swarm_core::{Answer, Request};
+use tokio::sync::Mutex;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::config::runtime::ChangeError;
+use crate::config::runtime::{ChangeError, Runtime};
 use crate::http::auth::Admin;
 use crate::http::error::ApiError;
 use crate::http::extract::Json;
-use crate::http::{AppState, unexpected};
+use crate::http::{AppState, Asking, Reading, unexpected};
 
 /// Its paths on the administrators' port.
 pub fn admin() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(all, change))
 }
 
+/// Settings that change at run time. Cheap to clone.
+#[derive(Clone)]
+pub struct Changes {
+    runtime: Arc<Runtime>,
+    /// Held while a setting changes, so that two changes at one time add up.
+    turn: Arc<Mutex<()>>,
+}
+
+impl Changes {
+    /// Changes of this configuration.
+    pub fn new(runtime: Arc<Runtime>) -> Self {
+        Self { runtime, turn: Arc::default() }
+    }
+}
+
 /// The whole swarm's pause, which is a control and shown among the settings.
 const PAUSED: &str = "paused";
 
-async fn kept(state: &AppState) -> Result<Vec<ConfigRow>, ApiError> {
-    state.read(|snapshot| Ok(snapshot.rows()?)).await
+async fn kept(reading: &Reading) -> Result<Vec<ConfigRow>, ApiError> {
+    reading.read(|snapshot| Ok(snapshot.rows()?)).await
 }
 
 /// Settings that may change while the controller runs
@@ -39,9 +57,13 @@ async fn kept(state: &AppState) -> Result<Vec<ConfigRow>, ApiError> {
     responses((status = 200, body = BTreeMap<String, Setting>), (status = 401, body = ErrorBody)),
     security(("admin_key" = []))
 )]
-pub async fn all(State(state): State<AppState>) -> Result<JsonAnswer<AllSettings>, ApiError> {
-    let kept = kept(&state).await?;
-    let mut settings: AllSettings = state
+pub async fn all(
+    State(asking): State<Asking>,
+    State(reading): State<Reading>,
+    State(changes): State<Changes>,
+) -> Result<JsonAnswer<AllSettings>, ApiError> {
+    let kept = kept(&reading).await?;
+    let mut settings: AllSettings = changes
         .runtime
         .list()
         .into_iter()
@@ -56,7 +78,7 @@ pub async fn all(State(state): State<AppState>) -> Result<JsonAnswer<AllSettings
             (key.name.to_owned(), setting)
         })
         .collect();
-    let fact = state.view().paused.clone();
+    let fact = asking.view().paused.clone();
     let paused = Setting {
         value: fact.is_some().to_string(),
         updated_at: fact.as_ref().map(|fact| seconds(fact.since)),
@@ -87,20 +109,22 @@ pub async fn all(State(state): State<AppState>) -> Result<JsonAnswer<AllSettings
 )]
 pub async fn change(
     admin: Admin,
-    State(state): State<AppState>,
+    State(asking): State<Asking>,
+    State(reading): State<Reading>,
+    State(changes): State<Changes>,
     Json(body): Json<SettingBody>,
 ) -> Result<JsonAnswer<SettingDone>, ApiError> {
     let value = text(&body.value)?;
     if body.key == PAUSED {
-        return pause(&admin, &state, value.as_deref()).await;
+        return pause(&admin, &asking, value.as_deref()).await;
     }
     // one after the other, so that each plans on what the one before it has made
-    let _turn = state.changing.lock().await;
-    let (change, held) = state.runtime.plan(&body.key, value.as_deref(), &kept(&state).await?).map_err(refused)?;
+    let _turn = changes.turn.lock().await;
+    let (change, held) = changes.runtime.plan(&body.key, value.as_deref(), &kept(&reading).await?).map_err(refused)?;
     let (key, value) = (change.key.clone(), change.after.clone());
-    match state.request(&admin.actor, Request::Configure(Box::new(change))).await? {
+    match asking.request(&admin.actor, Request::Configure(Box::new(change))).await? {
         Answer::Done(done) => {
-            state.runtime.hold(held);
+            changes.runtime.hold(held);
             let status = if done.touched > 0 { "ok" } else { "no_change" }.to_owned();
             Ok(JsonAnswer(SettingDone { status, key, value }))
         }
@@ -108,7 +132,7 @@ pub async fn change(
     }
 }
 
-async fn pause(admin: &Admin, state: &AppState, value: Option<&str>) -> Result<JsonAnswer<SettingDone>, ApiError> {
+async fn pause(admin: &Admin, asking: &Asking, value: Option<&str>) -> Result<JsonAnswer<SettingDone>, ApiError> {
     let (action, value) = match value {
         Some("true" | "1") => (Control::Pause, "true"),
         Some("false" | "0") | None => (Control::Resume, "false"),
@@ -116,7 +140,7 @@ async fn pause(admin: &Admin, state: &AppState, value: Option<&str>) -> Result<J
             return Err(ApiError::bad_request(format!("paused: {other:?} is neither true nor false")));
         }
     };
-    match state.request(&admin.actor, Request::Control { action, package: None, drone: None }).await? {
+    match asking.request(&admin.actor, Request::Control { action, package: None, drone: None }).await? {
         Answer::Done(done) => {
             let status = if done.touched > 0 { "ok" } else { "no_change" }.to_owned();
             Ok(JsonAnswer(SettingDone { status, key: PAUSED.to_owned(), value: value.to_owned() }))

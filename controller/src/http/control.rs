@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use crate::http::auth::Admin;
 use crate::http::error::ApiError;
 use crate::http::extract::Json;
-use crate::http::{AppState, unexpected};
+use crate::http::{AppState, Asking, unexpected};
 
 /// Its paths on the public port.
 pub fn public() -> OpenApiRouter<AppState> {
@@ -56,7 +56,7 @@ pub const ACTIONS: [(&str, Control); 13] = [
 )]
 pub async fn control(
     admin: Admin,
-    State(state): State<AppState>,
+    State(asking): State<Asking>,
     Json(body): Json<ControlBody>,
 ) -> Result<JsonAnswer<Value>, ApiError> {
     let action = parse(&body.action)?;
@@ -66,7 +66,7 @@ pub async fn control(
         return Err(ApiError::bad_request("block needs a package").hint(r#"send {"action": "block", "package": "…"}"#));
     }
     let request = Request::Control { action, package: package.clone(), drone };
-    match state.request(&admin.actor, request).await? {
+    match asking.request(&admin.actor, request).await? {
         Answer::Done(done) => Ok(JsonAnswer(answer(action, package, done.touched))),
         _ => Err(unexpected()),
     }

@@ -17,7 +17,7 @@ use utoipa_axum::routes;
 
 use crate::http::error::ApiError;
 use crate::http::extract::Query;
-use crate::http::{AppState, journals, stream};
+use crate::http::{AppState, Asking, Reading, Streams, journals, stream};
 use crate::store::Snapshot;
 
 /// Its paths on the public port.
@@ -66,15 +66,20 @@ pub struct EventsQuery {
     params(EventsQuery),
     responses((status = 200, body = Events), (status = 400, body = ErrorBody))
 )]
-pub async fn events(State(state): State<AppState>, Query(query): Query<EventsQuery>) -> Result<Json<Events>, ApiError> {
-    let since = known(&state, query.since.unwrap_or(0)).await?;
+pub async fn events(
+    State(asking): State<Asking>,
+    State(reading): State<Reading>,
+    State(streams): State<Streams>,
+    Query(query): Query<EventsQuery>,
+) -> Result<Json<Events>, ApiError> {
+    let since = known(&asking, &reading, query.since.unwrap_or(0)).await?;
     if let Some(wait) = query.wait.filter(|&wait| wait > 0 && since > 0) {
-        let _place = stream::place(&state.waiters, "events")?;
-        wait_for_newer(&state, since, wait.min(MAX_WAIT_S)).await;
+        let _place = stream::place(&streams.waiters, "events")?;
+        wait_for_newer(&asking, since, wait.min(MAX_WAIT_S)).await;
     }
     let limit = query.limit.unwrap_or(RECENT).clamp(1, MAX_EVENTS);
     let fits = fits(query.r#type, query.drone);
-    let found = state
+    let found = reading
         .read(move |snapshot| {
             Ok(if since == 0 {
                 journals::events_newest(snapshot, limit, fits)?
@@ -88,16 +93,16 @@ pub async fn events(State(state): State<AppState>, Query(query): Query<EventsQue
 
 /// A number above the newest is of another store, that of 0.4 or one from before a restore: whoever sends it knows none of
 /// ours, and would be told nothing until there are as many.
-async fn known(state: &AppState, since: u64) -> Result<u64, ApiError> {
-    if since <= *state.engine.events().borrow() {
+async fn known(asking: &Asking, reading: &Reading, since: u64) -> Result<u64, ApiError> {
+    if since <= *asking.events().borrow() {
         return Ok(since);
     }
-    let newest = newest(state).await?;
+    let newest = newest(reading).await?;
     Ok(if since <= newest { since } else { 0 })
 }
 
-async fn newest(state: &AppState) -> Result<u64, ApiError> {
-    state.read(|snapshot| Ok(journals::newest_event(snapshot)?)).await
+async fn newest(reading: &Reading) -> Result<u64, ApiError> {
+    reading.read(|snapshot| Ok(journals::newest_event(snapshot)?)).await
 }
 
 /// Whether an event is of that kind and of that drone; empty and missing words choose nothing.
@@ -109,8 +114,8 @@ fn fits(kind: Option<String>, drone: Option<String>) -> impl Fn(&EventRow) -> bo
     }
 }
 
-async fn wait_for_newer(state: &AppState, since: u64, seconds: u64) {
-    let mut newest = state.engine.events();
+async fn wait_for_newer(asking: &Asking, since: u64, seconds: u64) {
+    let mut newest = asking.events();
     let newer = newest.wait_for(|newest| *newest > since);
     // neither the end of the wait nor that of the engine is an error: the answer is empty then
     let _ = tokio::time::timeout(Duration::from_secs(seconds), newer).await;
@@ -146,28 +151,25 @@ pub struct StreamQuery {
     )
 )]
 pub async fn stream(
-    State(state): State<AppState>,
+    State(asking): State<Asking>,
+    State(reading): State<Reading>,
+    State(streams): State<Streams>,
     headers: HeaderMap,
     Query(query): Query<StreamQuery>,
 ) -> Result<Response, ApiError> {
-    let place = stream::place(&state.streams, "events")?;
-    let newest = newest(&state).await?;
+    let place = stream::place(&streams.readers, "events")?;
+    let newest = newest(&reading).await?;
     // as with `known`
     let known = stream::last_event_id(&headers).or(query.since).filter(|&known| known <= newest);
     let fits = fits(query.r#type, query.drone);
     let told = move |teller: Teller| Teller::next(teller, fits.clone());
-    let teller = Teller {
-        newest: state.engine.events(),
-        state: state.clone(),
-        seen: known.unwrap_or(newest),
-        ready: VecDeque::new(),
-    };
-    Ok(stream::answer(&state, place, futures::stream::unfold(teller, told)))
+    let teller = Teller { newest: asking.events(), reading, seen: known.unwrap_or(newest), ready: VecDeque::new() };
+    Ok(streams.answer(place, futures::stream::unfold(teller, told)))
 }
 
 /// Reads on, a page at a time, whenever its reader has taken the page before.
 struct Teller {
-    state: AppState,
+    reading: Reading,
     newest: watch::Receiver<u64>,
     seen: u64,
     ready: VecDeque<sse::Event>,
@@ -182,7 +184,7 @@ impl Teller {
             let (since, fits) = (self.seen, fits.clone());
             // a store that can't be read ends the stream; its reader comes again
             let found = self
-                .state
+                .reading
                 .read(move |snapshot| Ok(journals::events_after(snapshot, since, RECENT, fits)?))
                 .await
                 .ok()?;
@@ -223,17 +225,17 @@ pub struct PastQuery {
     responses((status = 200, body = EventHistory), (status = 400, body = ErrorBody))
 )]
 pub async fn past(
-    State(state): State<AppState>,
+    State(reading): State<Reading>,
     Query(query): Query<PastQuery>,
 ) -> Result<Json<EventHistory>, ApiError> {
     let limit = query.limit.unwrap_or(DEFAULT_PAST).clamp(1, MAX_EVENTS);
     let fits = fits(query.r#type, query.drone);
     let since = query.since.filter(|since| *since > 0.0);
     let since = match since {
-        Some(number) if number < FIRST_MOMENT && number > newest(&state).await? as f64 => None,
+        Some(number) if number < FIRST_MOMENT && number > newest(&reading).await? as f64 => None,
         since => since,
     };
-    let found = state
+    let found = reading
         .read(move |snapshot| {
             Ok(match since {
                 None => journals::events_newest(snapshot, limit, fits)?,

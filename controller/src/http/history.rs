@@ -1,5 +1,6 @@
 //! Attempts that ended: one by one, by build, by package.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -12,14 +13,19 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::http::cache::Aged;
 use crate::http::error::ApiError;
 use crate::http::extract::{Path, Query};
-use crate::http::{AppState, journals};
+use crate::http::{AppState, Asking, Reading, journals};
 
 /// Its paths on the public port.
 pub fn public() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(history)).routes(routes!(show)).routes(routes!(by_package))
 }
+
+/// Sums by package, shared by all who ask. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Tallies(Arc<Aged<PackageStats>>);
 
 /// Attempts in one answer if nothing else is said.
 const DEFAULT_LIMIT: usize = 100;
@@ -52,7 +58,7 @@ pub struct HistoryQuery {
     responses((status = 200, body = History), (status = 400, body = ErrorBody))
 )]
 pub async fn history(
-    State(state): State<AppState>,
+    State(reading): State<Reading>,
     Query(query): Query<HistoryQuery>,
 ) -> Result<Json<History>, ApiError> {
     let status = query.status.as_deref().filter(|status| !status.is_empty()).map(parse_status).transpose()?;
@@ -62,7 +68,7 @@ pub async fn history(
             && status.is_none_or(|status| row.status == status)
             && query.drone.as_ref().is_none_or(|drone| row.drone_name == *drone || row.drone.0 == *drone)
     };
-    let answer = state
+    let answer = reading
         .read(move |snapshot| {
             let found = journals::history(snapshot, limit, fits, |_| false)?;
             let history: Vec<HistoryEntry> = found.iter().map(HistoryEntry::from).collect();
@@ -93,9 +99,13 @@ fn parse_status(status: &str) -> Result<HistoryStatus, ApiError> {
     params(("build" = u64, Path, description = "Number of the build")),
     responses((status = 200, body = BuildAnswer), (status = 404, body = ErrorBody))
 )]
-pub async fn show(State(state): State<AppState>, Path(build): Path<u64>) -> Result<Json<BuildAnswer>, ApiError> {
-    let view = state.view();
-    let answer = state
+pub async fn show(
+    State(asking): State<Asking>,
+    State(reading): State<Reading>,
+    Path(build): Path<u64>,
+) -> Result<Json<BuildAnswer>, ApiError> {
+    let view = asking.view();
+    let answer = reading
         .read(move |snapshot| {
             let (row, history) = journals::attempts(snapshot, BuildId(build))?;
             Ok(BuildAnswer::new(build, row.as_ref(), &history, &view))
@@ -123,12 +133,15 @@ const STATS_ATTEMPTS: usize = 50_000;
     tag = "history",
     responses((status = 200, body = PackageStats))
 )]
-pub async fn by_package(State(state): State<AppState>) -> Result<Json<PackageStats>, ApiError> {
+pub async fn by_package(
+    State(reading): State<Reading>,
+    State(tallies): State<Tallies>,
+) -> Result<Json<PackageStats>, ApiError> {
     let read = async || {
-        state
+        reading
             .read(|snapshot| Ok(PackageStats::new(&journals::history(snapshot, STATS_ATTEMPTS, |_| true, |_| false)?)))
             .await
     };
-    let stats = state.packages.get(STATS_AGE, read).await?;
+    let stats = tallies.0.get(STATS_AGE, read).await?;
     Ok(Json(PackageStats::clone(&stats)))
 }

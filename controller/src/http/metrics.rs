@@ -1,5 +1,7 @@
 //! Curves of the last day, and `/metrics` for Prometheus.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -14,13 +16,32 @@ use utoipa_axum::routes;
 
 use crate::http::error::ApiError;
 use crate::http::extract::Query;
-use crate::http::{AppState, wall};
+use crate::http::{About, AppState, Asking, Streams, wall};
 use crate::metrics::prometheus;
 use crate::metrics::samples::{Point, Sample};
+use crate::metrics::{Counted, Requests, Samples};
 
 /// Its paths on the public port.
 pub fn public() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(metrics))
+}
+
+/// What is counted and measured. Cheap to clone.
+#[derive(Clone)]
+pub struct Measured {
+    /// The last day as curves.
+    pub(crate) samples: Arc<Samples>,
+    /// What others have counted.
+    pub(super) counted: Arc<dyn Fn() -> Counted + Send + Sync>,
+    /// What was answered.
+    pub(super) requests: Requests,
+}
+
+impl Measured {
+    /// These samples, and what `counted` says; answers are counted from now on.
+    pub fn new(samples: Arc<Samples>, counted: Arc<dyn Fn() -> Counted + Send + Sync>) -> Self {
+        Self { samples, counted, requests: Requests::default() }
+    }
 }
 
 /// What is shown if nothing else is said, milliseconds.
@@ -50,14 +71,18 @@ pub struct MetricsQuery {
     params(MetricsQuery),
     responses((status = 200, body = Metrics), (status = 400, body = ErrorBody))
 )]
-pub async fn metrics(State(state): State<AppState>, Query(query): Query<MetricsQuery>) -> Json<Metrics> {
-    let (view, now) = (state.view(), wall());
+pub async fn metrics(
+    State(asking): State<Asking>,
+    State(measured): State<Measured>,
+    Query(query): Query<MetricsQuery>,
+) -> Json<Metrics> {
+    let (view, now) = (asking.view(), wall());
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number of milliseconds")]
     let since = match query.since.filter(|since| since.is_finite()) {
         Some(since) => (since.max(0.0) * 1000.0) as u64,
         None => now.saturating_sub(LAST_HOUR),
     };
-    let samples = state.samples.since(since);
+    let samples = measured.samples.since(since);
     let node = query.node.filter(|node| !node.is_empty());
     let many = node.is_none() && samples.iter().map(|sample| sample.drones.len()).sum::<usize>() > MAX_POINTS;
     let wanted = |name: &str| node.as_deref().is_none_or(|node| node == name);
@@ -103,8 +128,19 @@ pub fn route() -> Router<AppState> {
     Router::new().route("/metrics", get(scrape))
 }
 
-async fn scrape(State(state): State<AppState>) -> Response {
-    let text = prometheus::text(state.view(), (state.counted)(), &state.requests, state.uptime_s(), state.following());
+async fn scrape(
+    State(about): State<About>,
+    State(asking): State<Asking>,
+    State(streams): State<Streams>,
+    State(measured): State<Measured>,
+) -> Response {
+    let text = prometheus::text(
+        asking.view(),
+        (measured.counted)(),
+        &measured.requests,
+        about.uptime_s(),
+        streams.following(),
+    );
     match text {
         Ok(text) => ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
             .into_response(),

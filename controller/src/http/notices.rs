@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 use crate::http::auth::Admin;
 use crate::http::error::ApiError;
 use crate::http::extract::Query;
-use crate::http::{AppState, unexpected};
+use crate::http::{AppState, Asking, Care, Reading, unexpected};
 
 /// Its paths on the administrators' port.
 pub fn admin() -> OpenApiRouter<AppState> {
@@ -43,17 +43,18 @@ pub struct NoticesQuery {
 )]
 pub async fn notices(
     _: Admin,
-    State(state): State<AppState>,
+    State(reading): State<Reading>,
+    State(care): State<Care>,
     Query(query): Query<NoticesQuery>,
 ) -> Result<Json<NoticeList>, ApiError> {
     let limit = query.limit.unwrap_or(50).min(MAX_NOTICES);
-    let notices = state
+    let notices = reading
         .read(move |snapshot| {
             let rows: Vec<NoticeRow> = snapshot.rows()?;
             Ok(rows.iter().rev().take(limit).map(NoticeView::from).collect())
         })
         .await?;
-    Ok(Json(NoticeList { channels: state.care.channels.clone(), notices }))
+    Ok(Json(NoticeList { channels: care.channels.clone(), notices }))
 }
 
 /// Send a notice to see whether it arrives
@@ -65,11 +66,15 @@ pub async fn notices(
     responses((status = 200, body = TestNotice), (status = 401, body = ErrorBody)),
     security(("admin_key" = []))
 )]
-pub async fn test_notice(admin: Admin, State(state): State<AppState>) -> Result<Json<TestNotice>, ApiError> {
-    match state.request(&admin.actor, Request::TestNotice {}).await? {
+pub async fn test_notice(
+    admin: Admin,
+    State(asking): State<Asking>,
+    State(care): State<Care>,
+) -> Result<Json<TestNotice>, ApiError> {
+    match asking.request(&admin.actor, Request::TestNotice {}).await? {
         Answer::Done(done) => {
             let id = done.what.first().and_then(|id| id.parse().ok()).ok_or_else(unexpected)?;
-            Ok(Json(TestNotice { status: "ordered".to_owned(), id, channels: state.care.channels.clone() }))
+            Ok(Json(TestNotice { status: "ordered".to_owned(), id, channels: care.channels.clone() }))
         }
         _ => Err(unexpected()),
     }

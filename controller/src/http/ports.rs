@@ -15,7 +15,6 @@ use swarm_protocol::{ArtifactId, Fence, Secret};
 use thiserror::Error;
 use tokio::sync::watch;
 
-use crate::healing::PingNow;
 use swarm_binhost::verify::Report;
 
 /// Makes the input once the engine has said where its answer goes.
@@ -112,25 +111,12 @@ pub trait Binhost: Send + Sync {
     ) -> BoxFuture<'_, Result<UploadedFile, UploadError>>;
     /// Removes what [`Binhost::receive`] left for an artifact that was refused.
     fn discard(&self, artifact: ArtifactId);
-    /// What keeps it from taking packages, in sentences. Must not block for long.
-    fn missing(&self) -> Vec<String>;
     /// What opens the restricted part.
     fn secret(&self) -> Secret;
     /// Begins to recheck everything that is published; false if a check is under way. `actor` stands in the events.
     fn verify(&self, actor: &str, rebuild: bool, force: bool) -> bool;
     /// How the last check stands; none before the first.
     fn report(&self) -> Option<Report>;
-}
-
-/// What the façade needs to look after drones.
-#[derive(Clone)]
-pub struct Care {
-    /// People's pings.
-    pub pings: Arc<dyn PingNow>,
-    /// Names of the channels by which notices go out.
-    pub channels: Vec<String>,
-    /// The numbers of the ladder, for people.
-    pub rules: swarm_core::settings::Healing,
 }
 
 /// The bus, as far as the façade has to do with it.
@@ -190,6 +176,6 @@ pub struct BusState {
 
 /// Whether the controller can do its work.
 pub trait Readiness: Send + Sync {
-    /// What is missing, in sentences; none means ready. Must not block.
+    /// What is missing, in sentences; none means ready. Must not block for long.
     fn missing(&self) -> Vec<String>;
 }

@@ -8,7 +8,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::auth::Admin;
-use crate::http::{AppState, wall};
+use crate::http::{About, AppState, Asking, Measured, wall};
+use crate::own_log::OwnLog;
 
 /// Its paths on the administrators' port.
 pub fn admin() -> OpenApiRouter<AppState> {
@@ -24,14 +25,19 @@ pub fn admin() -> OpenApiRouter<AppState> {
     responses((status = 200, body = SystemInfo), (status = 401, body = ErrorBody)),
     security(("admin_key" = []))
 )]
-pub async fn info(State(state): State<AppState>) -> Json<SystemInfo> {
-    let (view, counted, uptime_s) = (state.view(), (state.counted)(), state.uptime_s());
-    let place = &state.place;
+pub async fn info(
+    State(about): State<About>,
+    State(asking): State<Asking>,
+    State(own_log): State<OwnLog>,
+    State(measured): State<Measured>,
+) -> Json<SystemInfo> {
+    let (view, counted, uptime_s) = (asking.view(), (measured.counted)(), about.uptime_s());
+    let place = &about.place;
     #[expect(clippy::cast_precision_loss, reason = "a size, for people")]
     let db_size_mb = (counted.store_bytes as f64 / f64::from(1 << 20) * 100.0).round() / 100.0;
     Json(SystemInfo {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        name: state.name(),
+        name: about.name(),
         uptime_s,
         uptime_human: human(uptime_s),
         started_at: seconds(wall()) - uptime_s,
@@ -41,10 +47,10 @@ pub async fn info(State(state): State<AppState>) -> Json<SystemInfo> {
         db_size_mb,
         control_plane_port: place.public_port,
         admin_port: place.admin_port,
-        public_url: state.base_url.to_string(),
+        public_url: about.base_url.to_string(),
         bus_url: place.bus_url.clone(),
         bus_connected: counted.bus_connected,
-        log_path: state.own_log.path().map(|path| path.display().to_string()),
+        log_path: own_log.path().map(|path| path.display().to_string()),
         nodes: view.drones.len(),
         nodes_online: view.drones.values().filter(|drone| drone.presence == Presence::Online).count(),
     })

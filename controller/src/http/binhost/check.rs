@@ -8,6 +8,7 @@ use swarm_binhost::verify::Report;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::Binhost;
 use crate::http::AppState;
 use crate::http::auth::Admin;
 use crate::http::error::ApiError;
@@ -26,8 +27,8 @@ pub fn public() -> OpenApiRouter<AppState> {
     tag = "binhost",
     responses((status = 200, body = VerifyAnswer))
 )]
-pub async fn verification(State(state): State<AppState>) -> JsonAnswer<VerifyAnswer> {
-    JsonAnswer(state.binhost.report().map_or_else(never, checked))
+pub async fn verification(State(binhost): State<Binhost>) -> JsonAnswer<VerifyAnswer> {
+    JsonAnswer(binhost.built_in.report().map_or_else(never, checked))
 }
 
 /// Recheck every published file and index
@@ -48,14 +49,14 @@ pub async fn verification(State(state): State<AppState>) -> JsonAnswer<VerifyAns
 )]
 pub async fn verify(
     admin: Admin,
-    State(state): State<AppState>,
+    State(binhost): State<Binhost>,
     Json(body): Json<VerifyBody>,
 ) -> Result<(StatusCode, JsonAnswer<VerifyAnswer>), ApiError> {
-    if !state.binhost.verify(&admin.actor, body.rebuild, body.force) {
+    if !binhost.built_in.verify(&admin.actor, body.rebuild, body.force) {
         return Err(ApiError::new(StatusCode::CONFLICT, "a check of the binhost is under way")
             .hint("GET /api/v1/binhost/verify says how far it is"));
     }
-    Ok((StatusCode::ACCEPTED, JsonAnswer(state.binhost.report().map_or_else(never, checked))))
+    Ok((StatusCode::ACCEPTED, JsonAnswer(binhost.built_in.report().map_or_else(never, checked))))
 }
 
 fn never() -> VerifyAnswer {

@@ -11,10 +11,11 @@ use swarm_protocol::report::BinhostAccess;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::Binhost;
 use super::sums::{Sum, read};
-use crate::http::AppState;
 use crate::http::auth::Admin;
 use crate::http::error::ApiError;
+use crate::http::{About, AppState, Reading};
 
 /// Its paths on the public port.
 pub fn public() -> OpenApiRouter<AppState> {
@@ -26,16 +27,20 @@ pub(super) const KEY_PATH: &str = "/api/v1/binhost/key.asc";
 
 /// How a client uses the binhost: addresses, key, `binrepos.conf`, commands; and what is in it
 #[utoipa::path(get, path = "/api/v1/binhost", operation_id = "binhost_show", tag = "binhost", responses((status = 200, body = BinhostAnswer)))]
-pub async fn show(State(state): State<AppState>) -> Result<Json<BinhostAnswer>, ApiError> {
-    Ok(Json(answer(&state).await?))
+pub async fn show(
+    State(about): State<About>,
+    State(reading): State<Reading>,
+    State(binhost): State<Binhost>,
+) -> Result<Json<BinhostAnswer>, ApiError> {
+    Ok(Json(answer(&about, &reading, &binhost).await?))
 }
 
-pub(super) async fn answer(state: &AppState) -> Result<BinhostAnswer, ApiError> {
-    let (rows, mut sums) = read(state).await?;
-    let key_url = format!("{}{KEY_PATH}", state.base_url);
+pub(super) async fn answer(about: &About, reading: &Reading, binhost: &Binhost) -> Result<BinhostAnswer, ApiError> {
+    let (rows, mut sums) = read(reading).await?;
+    let key_url = format!("{}{KEY_PATH}", about.base_url);
     let indexes: Vec<BinhostIndex> = rows
         .iter()
-        .map(|row| index(state, row, sums.indexes.remove(&row.index).unwrap_or_default(), &key_url))
+        .map(|row| index(about, binhost, row, sums.indexes.remove(&row.index).unwrap_or_default(), &key_url))
         .collect();
     Ok(BinhostAnswer {
         url: indexes.first().map(|index| index.url.clone()),
@@ -44,15 +49,15 @@ pub(super) async fn answer(state: &AppState) -> Result<BinhostAnswer, ApiError> 
         retired: sums.retired,
         retired_bytes: sums.retired_bytes,
         indexes,
-        fingerprint: state.binhost.fingerprint(),
-        public_key: state.binhost.public_key(),
+        fingerprint: binhost.built_in.fingerprint(),
+        public_key: binhost.built_in.public_key(),
         key_url,
     })
 }
 
-fn index(state: &AppState, row: &IndexRow, sum: Sum, key_url: &str) -> BinhostIndex {
-    let url = format!("{}/binhost/{}", state.base_url, row.index);
-    let help = state.binhost.client_help(&row.index, &url, key_url);
+fn index(about: &About, binhost: &Binhost, row: &IndexRow, sum: Sum, key_url: &str) -> BinhostIndex {
+    let url = format!("{}/binhost/{}", about.base_url, row.index);
+    let help = binhost.built_in.client_help(&row.index, &url, key_url);
     BinhostIndex {
         index: row.index.to_string(),
         arch: row.index.arch.clone(),
@@ -77,8 +82,8 @@ fn index(state: &AppState, row: &IndexRow, sum: Sum, key_url: &str) -> BinhostIn
     tag = "binhost",
     responses((status = 200, body = String, content_type = "application/pgp-keys"))
 )]
-pub async fn key(State(state): State<AppState>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "application/pgp-keys")], state.binhost.public_key())
+pub async fn key(State(binhost): State<Binhost>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/pgp-keys")], binhost.built_in.public_key())
 }
 
 /// How somebody who may gets at packages whose RESTRICT has `bindist`
@@ -92,11 +97,16 @@ pub async fn key(State(state): State<AppState>) -> impl IntoResponse {
     responses((status = 200, body = PrivateAnswer), (status = 401, body = ErrorBody)),
     security(("admin_key" = []))
 )]
-pub async fn private(_admin: Admin, State(state): State<AppState>) -> Result<Json<PrivateAnswer>, ApiError> {
-    let rows = state.read(|snapshot| Ok(snapshot.rows()?)).await?;
-    let secret = state.binhost.secret();
+pub async fn private(
+    _admin: Admin,
+    State(about): State<About>,
+    State(reading): State<Reading>,
+    State(binhost): State<Binhost>,
+) -> Result<Json<PrivateAnswer>, ApiError> {
+    let rows = reading.read(|snapshot| Ok(snapshot.rows()?)).await?;
+    let secret = binhost.built_in.secret();
     let entry = |row: &IndexRow| {
-        let url = format!("{}/binhost-private/{}", state.base_url, row.index);
+        let url = format!("{}/binhost-private/{}", about.base_url, row.index);
         let name = format!("swarm-{}", row.index.profile);
         let snippet = snippet::private_binrepos_conf(&name, &url, snippet::CLIENT_PRIORITY, snippet::CLIENT_WGETRC);
         PrivateIndex { index: row.index.to_string(), url, snippet }

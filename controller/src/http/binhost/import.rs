@@ -10,10 +10,11 @@ use swarm_protocol::Secret;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::Binhost;
 use crate::http::auth::Admin;
 use crate::http::error::ApiError;
 use crate::http::extract::Json;
-use crate::http::{AppState, unexpected};
+use crate::http::{AppState, Asking, unexpected};
 
 /// Its paths on the public port.
 pub fn public() -> OpenApiRouter<AppState> {
@@ -44,12 +45,13 @@ const PROFILE: &str = "default";
 )]
 pub async fn import(
     admin: Admin,
-    State(state): State<AppState>,
+    State(asking): State<Asking>,
+    State(binhost): State<Binhost>,
     Json(body): Json<ImportBody>,
 ) -> Result<JsonAnswer<ImportAnswer>, ApiError> {
-    if body.size_bytes > state.max_upload {
+    if body.size_bytes > binhost.max_upload {
         let error =
-            format!("a package of {} bytes is larger than the {} taken here", body.size_bytes, state.max_upload);
+            format!("a package of {} bytes is larger than the {} taken here", body.size_bytes, binhost.max_upload);
         return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, error)
             .hint("raise binhost.max_upload in the controller's configuration"));
     }
@@ -72,7 +74,7 @@ pub async fn import(
         token: Secret(hex::encode(rand::random::<[u8; 24]>())),
     };
     let request = Request::Binhost(BinhostRequest::Import(Box::new(ask)));
-    let Answer::Import(answer) = state.request(&admin.actor, request).await? else { return Err(unexpected()) };
+    let Answer::Import(answer) = asking.request(&admin.actor, request).await? else { return Err(unexpected()) };
     let blank = |status: &str, id, index: String| ImportAnswer {
         status: status.to_owned(),
         id,

@@ -8,9 +8,10 @@ use swarm_api::{BinhostStats, IndexStats, moment};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::Binhost;
 use super::sums::read;
-use crate::http::AppState;
 use crate::http::error::ApiError;
+use crate::http::{AppState, Reading};
 
 /// Its paths on the public port.
 pub fn public() -> OpenApiRouter<AppState> {
@@ -22,20 +23,23 @@ const STATS_AGE: Duration = Duration::from_secs(5);
 
 /// The binhost in numbers
 #[utoipa::path(get, path = "/api/v1/binhost-stats", operation_id = "binhost_stats", tag = "binhost", responses((status = 200, body = BinhostStats)))]
-pub async fn stats(State(state): State<AppState>) -> Result<Json<BinhostStats>, ApiError> {
-    let stats = state.stock.get(STATS_AGE, async || numbers(&state).await).await?;
+pub async fn stats(
+    State(reading): State<Reading>,
+    State(binhost): State<Binhost>,
+) -> Result<Json<BinhostStats>, ApiError> {
+    let stats = binhost.numbers.get(STATS_AGE, async || numbers(&reading).await).await?;
     Ok(Json(BinhostStats::clone(&stats)))
 }
 
 /// The binhost in numbers, by its other name
 #[utoipa::path(get, path = "/api/v1/binhost/status", operation_id = "binhost_status", tag = "binhost", responses((status = 200, body = BinhostStats)))]
-pub async fn status(state: State<AppState>) -> Result<Json<BinhostStats>, ApiError> {
-    stats(state).await
+pub async fn status(reading: State<Reading>, binhost: State<Binhost>) -> Result<Json<BinhostStats>, ApiError> {
+    stats(reading, binhost).await
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a size and Unix seconds, for people")]
-async fn numbers(state: &AppState) -> Result<BinhostStats, ApiError> {
-    let (rows, sums) = read(state).await?;
+async fn numbers(reading: &Reading) -> Result<BinhostStats, ApiError> {
+    let (rows, sums) = read(reading).await?;
     let newest = sums.indexes.values().filter_map(|sum| sum.newest.as_ref().map(|(at, _)| *at)).max();
     let written = rows.iter().map(|row| row.timestamp).max().filter(|&timestamp| timestamp > 0);
     let indexes: Vec<IndexStats> = rows

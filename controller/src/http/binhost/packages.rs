@@ -18,7 +18,7 @@ use utoipa_axum::routes;
 use crate::http::auth::Admin;
 use crate::http::error::ApiError;
 use crate::http::extract::{Json, Path, Query};
-use crate::http::{AppState, unexpected};
+use crate::http::{AppState, Asking, Reading, unexpected};
 
 /// Its paths on the public port.
 pub fn public() -> OpenApiRouter<AppState> {
@@ -62,10 +62,10 @@ pub struct ListQuery {
     responses((status = 200, body = BinhostPackages))
 )]
 pub async fn list(
-    State(state): State<AppState>,
+    State(reading): State<Reading>,
     Query(query): Query<ListQuery>,
 ) -> Result<JsonAnswer<BinhostPackages>, ApiError> {
-    let rows: Vec<ArtifactRow> = state.walk(|snapshot| Ok(snapshot.rows()?)).await?;
+    let rows: Vec<ArtifactRow> = reading.walk(|snapshot| Ok(snapshot.rows()?)).await?;
     let fits: Vec<ArtifactRow> = rows.into_iter().filter(|row| fits(row, &query)).collect();
     let total = fits.len() as u64;
     let limit = query.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1);
@@ -101,8 +101,8 @@ fn fits(row: &ArtifactRow, query: &ListQuery) -> bool {
     params(("id" = u64, Path, description = "Number of the package")),
     responses((status = 200, body = BinhostPackage), (status = 404, body = ErrorBody))
 )]
-pub async fn one(State(state): State<AppState>, Path(id): Path<u64>) -> Result<JsonAnswer<BinhostPackage>, ApiError> {
-    let row = state.read(move |snapshot| Ok(snapshot.get(&ArtifactId(id))?)).await?;
+pub async fn one(State(reading): State<Reading>, Path(id): Path<u64>) -> Result<JsonAnswer<BinhostPackage>, ApiError> {
+    let row = reading.read(move |snapshot| Ok(snapshot.get(&ArtifactId(id))?)).await?;
     let row = row.ok_or_else(|| {
         ApiError::not_found(format!("the binhost knows no package {id}")).hint("`swarm binhost list` shows what it has")
     })?;
@@ -147,8 +147,8 @@ fn package(row: ArtifactRow) -> BinhostPackage {
     shown
 }
 
-async fn done(state: &AppState, admin: &Admin, request: BinhostRequest) -> Result<JsonAnswer<BinhostDone>, ApiError> {
-    match state.request(&admin.actor, Request::Binhost(request)).await? {
+async fn done(asking: &Asking, admin: &Admin, request: BinhostRequest) -> Result<JsonAnswer<BinhostDone>, ApiError> {
+    match asking.request(&admin.actor, Request::Binhost(request)).await? {
         Answer::Done(done) => {
             Ok(JsonAnswer(BinhostDone { status: "ok".to_owned(), touched: done.touched, packages: done.what }))
         }
@@ -168,10 +168,10 @@ async fn done(state: &AppState, admin: &Admin, request: BinhostRequest) -> Resul
 )]
 pub async fn pin(
     admin: Admin,
-    State(state): State<AppState>,
+    State(asking): State<Asking>,
     Json(body): Json<PinBody>,
 ) -> Result<JsonAnswer<BinhostDone>, ApiError> {
-    done(&state, &admin, BinhostRequest::Pin { package: body.package, pinned: body.pinned }).await
+    done(&asking, &admin, BinhostRequest::Pin { package: body.package, pinned: body.pinned }).await
 }
 
 /// Take packages out of the binhost
@@ -194,10 +194,10 @@ pub async fn pin(
 )]
 pub async fn remove(
     admin: Admin,
-    State(state): State<AppState>,
+    State(asking): State<Asking>,
     Json(body): Json<RemoveBody>,
 ) -> Result<JsonAnswer<BinhostDone>, ApiError> {
-    done(&state, &admin, BinhostRequest::Remove { package: body.package, force: body.force }).await
+    done(&asking, &admin, BinhostRequest::Remove { package: body.package, force: body.force }).await
 }
 
 /// Apply retention now
@@ -212,12 +212,12 @@ pub async fn remove(
 )]
 pub async fn collect(
     admin: Admin,
-    State(state): State<AppState>,
+    State(asking): State<Asking>,
     Json(body): Json<CollectBody>,
 ) -> Result<JsonAnswer<CollectAnswer>, ApiError> {
     let dry_run = body.dry_run;
     let request = Request::Binhost(BinhostRequest::Collect { dry_run });
-    let Answer::Collected(collected) = state.request(&admin.actor, request).await? else { return Err(unexpected()) };
+    let Answer::Collected(collected) = asking.request(&admin.actor, request).await? else { return Err(unexpected()) };
     let package = |one: effect::CollectedPackage| CollectedPackage {
         id: one.artifact.0,
         index: one.index.to_string(),

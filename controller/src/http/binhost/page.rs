@@ -7,16 +7,21 @@ use axum::http::header;
 use axum::response::{Html, IntoResponse};
 use swarm_api::BinhostAnswer;
 
+use super::Binhost;
 use super::clients::{KEY_PATH, answer};
-use crate::http::AppState;
 use crate::http::error::ApiError;
+use crate::http::{About, Reading};
 
 /// A page for people who come to `/binhost` with a browser.
-pub async fn page(State(state): State<AppState>) -> Result<impl IntoResponse, ApiError> {
+pub async fn page(
+    State(about): State<About>,
+    State(reading): State<Reading>,
+    State(binhost): State<Binhost>,
+) -> Result<impl IntoResponse, ApiError> {
     let policy = "default-src 'none'; style-src 'unsafe-inline'";
     Ok((
         [(header::CONTENT_SECURITY_POLICY, policy)],
-        Html(html(&state.runtime.held().config.name, &answer(&state).await?)),
+        Html(html(&about.name(), &answer(&about, &reading, &binhost).await?)),
     ))
 }
 

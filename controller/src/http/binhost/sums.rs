@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use swarm_api::{NewestPackage, seconds};
 use swarm_core::rows::{ArtifactRow, ArtifactState, IndexKey, IndexRow};
 
-use crate::http::AppState;
+use crate::http::Reading;
 use crate::http::error::ApiError;
 
 /// What an index holds.
@@ -50,8 +50,8 @@ impl Sums {
     }
 }
 
-pub(super) async fn read(state: &AppState) -> Result<(Vec<IndexRow>, Sums), ApiError> {
-    state
+pub(super) async fn read(reading: &Reading) -> Result<(Vec<IndexRow>, Sums), ApiError> {
+    reading
         .walk(|snapshot| {
             let mut sums = Sums::default();
             for artifact in snapshot.rows()? {

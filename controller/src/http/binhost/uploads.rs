@@ -13,11 +13,12 @@ use tracing::warn;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::Binhost;
 use crate::http::auth::secrets_equal;
 use crate::http::error::ApiError;
 use crate::http::extract::Path;
 use crate::http::ports::{NoAnswer, UploadError};
-use crate::http::{AppState, unexpected};
+use crate::http::{AppState, Asking, Reading, unexpected};
 
 /// The one path whose body may be large.
 pub fn public() -> OpenApiRouter<AppState> {
@@ -48,7 +49,9 @@ pub const TICKET_HEADER: &str = "x-upload-ticket";
     security(("upload_ticket" = []))
 )]
 pub async fn put(
-    State(state): State<AppState>,
+    State(asking): State<Asking>,
+    State(reading): State<Reading>,
+    State(binhost): State<Binhost>,
     Path(id): Path<u64>,
     headers: HeaderMap,
     body: Body,
@@ -56,7 +59,7 @@ pub async fn put(
     let artifact = ArtifactId(id);
     let offered = headers.get(TICKET_HEADER).ok_or_else(no_ticket)?;
     // who has no ticket learns nothing, not even which artifacts there are
-    let ticket = match state.request("upload", Request::Ticket { artifact }).await {
+    let ticket = match asking.request("upload", Request::Ticket { artifact }).await {
         Ok(Answer::Ticket(ticket)) if secrets_equal(ticket.token.as_bytes(), offered.as_bytes()) => ticket,
         Ok(Answer::Ticket(_)) => return Err(no_ticket()),
         Ok(_) => return Err(unexpected()),
@@ -66,14 +69,14 @@ pub async fn put(
     if let Some(why) = &ticket.refused {
         return Err(ApiError::new(StatusCode::CONFLICT, why.clone()).hint("ask for a new ticket"));
     }
-    check_size(&state, &ticket, &headers)?;
+    check_size(&binhost, &ticket, &headers)?;
     let busy = || ApiError::busy("too many uploads at one time").hint("try again in a moment").retry_after(2);
-    let _place = state.uploads.take(&ticket.drone).ok_or_else(busy)?;
-    let received = state.binhost.receive(artifact, ticket.sha256, ticket.size, body.into_data_stream()).await;
+    let _place = binhost.uploads.take(&ticket.drone).ok_or_else(busy)?;
+    let received = binhost.built_in.receive(artifact, ticket.sha256, ticket.size, body.into_data_stream()).await;
     let file = received.map_err(refusal)?;
     let make = Box::new(move |reply| Input::Uploaded { artifact, file, reply });
-    let answer = state.engine.ask(make).await;
-    settle(&state, artifact, answer).await
+    let answer = asking.put(make).await;
+    settle(&reading, &binhost, artifact, answer).await
 }
 
 fn no_ticket() -> ApiError {
@@ -81,9 +84,9 @@ fn no_ticket() -> ApiError {
         .hint("drones get one over the bus, in X-Upload-Ticket; it is good for an hour and for one file")
 }
 
-fn check_size(state: &AppState, ticket: &Ticket, headers: &HeaderMap) -> Result<(), ApiError> {
-    if ticket.size > state.max_upload {
-        let error = format!("a package of {} bytes is larger than the {} taken here", ticket.size, state.max_upload);
+fn check_size(binhost: &Binhost, ticket: &Ticket, headers: &HeaderMap) -> Result<(), ApiError> {
+    if ticket.size > binhost.max_upload {
+        let error = format!("a package of {} bytes is larger than the {} taken here", ticket.size, binhost.max_upload);
         return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, error)
             .hint("raise the limit for uploads in the configuration"));
     }
@@ -106,17 +109,18 @@ fn refusal(error: UploadError) -> ApiError {
 }
 
 /// Removes what was sent and is not taken; not in the place of the same file sent before, which waits to be signed.
-async fn discard(state: &AppState, artifact: ArtifactId) {
+async fn discard(reading: &Reading, binhost: &Binhost, artifact: ArtifactId) {
     let uploaded = |row: ArtifactRow| matches!(row.state, ArtifactState::Uploaded { .. });
-    let waits = state.read(move |snapshot| Ok(snapshot.get(&artifact)?.is_some_and(uploaded))).await;
+    let waits = reading.read(move |snapshot| Ok(snapshot.get(&artifact)?.is_some_and(uploaded))).await;
     // what can't be read stays: the next start removes it if nobody needs it
     if matches!(waits, Ok(false)) {
-        state.binhost.discard(artifact);
+        binhost.built_in.discard(artifact);
     }
 }
 
 async fn settle(
-    state: &AppState,
+    reading: &Reading,
+    binhost: &Binhost,
     artifact: ArtifactId,
     answer: Result<Answer, NoAnswer>,
 ) -> Result<Json<ArtifactAnswer>, ApiError> {
@@ -125,17 +129,17 @@ async fn settle(
             Ok(Json(ArtifactAnswer { status: "taken".to_owned(), artifact: artifact.0 }))
         }
         Ok(Answer::Upload { taken: false, reason }) => {
-            discard(state, artifact).await;
+            discard(reading, binhost, artifact).await;
             Err(ApiError::new(StatusCode::CONFLICT, reason))
         }
         Ok(Answer::Refused(refusal)) => {
-            discard(state, artifact).await;
+            discard(reading, binhost, artifact).await;
             Err(refusal.into())
         }
         Ok(_) => Err(unexpected()),
         // nothing was taken: the drone comes again with the whole file
         Err(reason @ NoAnswer::Busy) => {
-            discard(state, artifact).await;
+            discard(reading, binhost, artifact).await;
             Err(reason.into())
         }
         // it may have been taken: the file stays, and the core or the next start drops it if not

@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 use crate::http::auth::Admin;
 use crate::http::error::ApiError;
 use crate::http::extract::{Path, Query, flag};
-use crate::http::{AppState, unexpected, wall};
+use crate::http::{AppState, Asking, unexpected, wall};
 
 /// Its paths on the public port.
 pub fn public() -> OpenApiRouter<AppState> {
@@ -46,8 +46,8 @@ pub struct NodesQuery {
         (status = 400, body = ErrorBody),
     )
 )]
-pub async fn nodes(State(state): State<AppState>, Query(query): Query<NodesQuery>) -> Result<Response, ApiError> {
-    let (view, now) = (state.view(), wall());
+pub async fn nodes(State(asking): State<Asking>, Query(query): Query<NodesQuery>) -> Result<Response, ApiError> {
+    let (view, now) = (asking.view(), wall());
     let wanted = view.drones.values().filter(|drone| query.all || drone.presence == Presence::Online);
     let mut drones: Vec<Drone> = wanted.map(|drone| Drone::new(drone, now)).collect();
     drones.sort_by(|one, other| one.name.cmp(&other.name));
@@ -62,14 +62,14 @@ pub async fn nodes(State(state): State<AppState>, Query(query): Query<NodesQuery
 }
 
 async fn act(
-    state: &AppState,
+    asking: &Asking,
     admin: &Admin,
     name: String,
     action: DroneAction,
     status: &str,
 ) -> Result<Json<DroneDone>, ApiError> {
-    let known = state.view().drones.values().find(|drone| drone.row.name == name || drone.row.id.0 == name).cloned();
-    match state.request(&admin.actor, Request::Drone { drone: name.clone(), action }).await? {
+    let known = asking.view().drones.values().find(|drone| drone.row.name == name || drone.row.id.0 == name).cloned();
+    match asking.request(&admin.actor, Request::Drone { drone: name.clone(), action }).await? {
         Answer::Done(_) => {
             let name = known.map_or(name, |drone| drone.row.name.clone());
             Ok(Json(DroneDone { status: status.to_owned(), name }))
@@ -90,10 +90,10 @@ async fn act(
 )]
 pub async fn pause(
     admin: Admin,
-    State(state): State<AppState>,
+    State(asking): State<Asking>,
     Path(name): Path<String>,
 ) -> Result<Json<DroneDone>, ApiError> {
-    act(&state, &admin, name, DroneAction::Pause, "paused").await
+    act(&asking, &admin, name, DroneAction::Pause, "paused").await
 }
 
 /// End a drone's pause or drain
@@ -108,10 +108,10 @@ pub async fn pause(
 )]
 pub async fn resume(
     admin: Admin,
-    State(state): State<AppState>,
+    State(asking): State<Asking>,
     Path(name): Path<String>,
 ) -> Result<Json<DroneDone>, ApiError> {
-    act(&state, &admin, name, DroneAction::Resume, "resumed").await
+    act(&asking, &admin, name, DroneAction::Resume, "resumed").await
 }
 
 /// Empty a drone: no new work, and out once what runs has ended
@@ -126,8 +126,8 @@ pub async fn resume(
 )]
 pub async fn drain(
     admin: Admin,
-    State(state): State<AppState>,
+    State(asking): State<Asking>,
     Path(name): Path<String>,
 ) -> Result<Json<DroneDone>, ApiError> {
-    act(&state, &admin, name, DroneAction::Drain, "draining").await
+    act(&asking, &admin, name, DroneAction::Drain, "draining").await
 }

@@ -4,7 +4,9 @@ mod drones;
 mod past;
 mod versions;
 
-use swarm_core::view::DroneView;
+use std::sync::Arc;
+
+use swarm_core::view::{DroneView, View};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::http::AppState;
@@ -21,8 +23,7 @@ pub fn admin() -> OpenApiRouter<AppState> {
 }
 
 /// A drone by name or identity, as the view knows it.
-pub(super) fn known(state: &AppState, name: &str) -> Result<std::sync::Arc<DroneView>, ApiError> {
-    let view = state.view();
+pub(super) fn known(view: &View, name: &str) -> Result<Arc<DroneView>, ApiError> {
     let drone = view.drones.values().find(|drone| drone.row.name == name || drone.row.id.0 == name).cloned();
     drone.ok_or_else(|| {
         let shown: String = name.chars().take(80).collect();

@@ -17,7 +17,7 @@ use crate::http::error::ApiError;
 use crate::http::extract::{Path, Query};
 use crate::http::logs::builds;
 use crate::http::logs::builds::LogQuery;
-use crate::http::{AppState, journals};
+use crate::http::{AppState, Asking, BuildLogs, Reading, Streams, journals};
 
 /// Its paths on the administrators' port.
 pub fn admin() -> OpenApiRouter<AppState> {
@@ -49,13 +49,14 @@ pub struct DroneLogQuery {
     security(("admin_key" = []))
 )]
 pub async fn log(
-    State(state): State<AppState>,
+    State(asking): State<Asking>,
+    State(reading): State<Reading>,
     Path(name): Path<String>,
     Query(query): Query<DroneLogQuery>,
 ) -> Result<Json<DroneLog>, ApiError> {
-    let drone = known(&state, &name)?;
+    let drone = known(&asking.view(), &name)?;
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
-    let answer = state
+    let answer = reading
         .read(move |snapshot| {
             let name = &drone.row.name;
             let events = journals::events_newest(snapshot, limit, |row| row.drone.as_ref() == Some(name))?.events;
@@ -92,25 +93,28 @@ pub async fn log(
     security(("admin_key" = []))
 )]
 pub async fn build_log(
-    State(state): State<AppState>,
+    State(asking): State<Asking>,
+    State(reading): State<Reading>,
+    State(streams): State<Streams>,
+    State(logs): State<BuildLogs>,
     Path((name, category, package)): Path<(String, String, String)>,
     headers: HeaderMap,
     Query(query): Query<LogQuery>,
 ) -> Result<Response, ApiError> {
-    let drone = known(&state, &name)?;
+    let drone = known(&asking.view(), &name)?;
     let wanted = format!("{}/{package}", category.trim_start_matches('='));
     let running = drone.tasks.iter().find(|task| means(&wanted, &task.package)).map(|task| task.fence);
     let fence = match running {
         Some(fence) => fence,
-        None => past(&state, &drone, wanted).await?,
+        None => past(&reading, &drone, wanted).await?,
     };
-    builds::answer(state, fence, &headers, query).await
+    builds::answer(logs, &streams, fence, &headers, query).await
 }
 
-async fn past(state: &AppState, drone: &DroneView, wanted: String) -> Result<Fence, ApiError> {
+async fn past(reading: &Reading, drone: &DroneView, wanted: String) -> Result<Fence, ApiError> {
     let (id, name, shown) = (drone.row.id.clone(), drone.row.name.clone(), wanted.clone());
     let fits = move |row: &swarm_core::rows::HistoryRow| row.drone == id && means(&wanted, &row.package);
-    let found = state.read(move |snapshot| Ok(journals::history(snapshot, 1, fits, |_| false)?)).await?;
+    let found = reading.read(move |snapshot| Ok(journals::history(snapshot, 1, fits, |_| false)?)).await?;
     found.first().map(|row| row.fence).ok_or_else(|| {
         ApiError::not_found(format!("{name} has not tried {shown}, as far as is known"))
             .hint(format!("see /admin/api/drones/{name}/log for what it did"))

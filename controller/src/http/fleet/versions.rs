@@ -10,7 +10,7 @@ use swarm_core::view::Presence;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::http::AppState;
+use crate::http::{About, AppState, Asking};
 
 /// Its paths on the public port.
 pub fn public() -> OpenApiRouter<AppState> {
@@ -24,8 +24,8 @@ pub fn admin() -> OpenApiRouter<AppState> {
 
 /// Who runs which version
 #[utoipa::path(get, path = "/api/v1/versions", tag = "drones", responses((status = 200, body = Versions)))]
-pub async fn versions(State(state): State<AppState>) -> Json<Versions> {
-    let view = state.view();
+pub async fn versions(State(about): State<About>, State(asking): State<Asking>) -> Json<Versions> {
+    let view = asking.view();
     let mut drones: Vec<Version> = view
         .drones
         .values()
@@ -38,7 +38,7 @@ pub async fn versions(State(state): State<AppState>) -> Json<Versions> {
         .collect();
     drones.sort_by(|one, other| one.name.cmp(&other.name));
     let control_plane = ControllerVersion {
-        name: state.name(),
+        name: about.name(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         status: "online".to_owned(),
     };
@@ -49,8 +49,8 @@ pub async fn versions(State(state): State<AppState>) -> Json<Versions> {
 ///
 /// Drones with the same configuration and tree are together.
 #[utoipa::path(get, path = "/api/v1/portage-config", tag = "drones", responses((status = 200, body = PortageConfig)))]
-pub async fn portage_config(State(state): State<AppState>) -> Json<PortageConfig> {
-    let view = state.view();
+pub async fn portage_config(State(asking): State<Asking>) -> Json<PortageConfig> {
+    let view = asking.view();
     let mut rows: Vec<_> = view.drones.values().map(|drone| &drone.row).collect();
     rows.sort_by(|one, other| one.name.cmp(&other.name));
     let mut answer = PortageConfig::default();
@@ -80,12 +80,12 @@ pub async fn portage_config(State(state): State<AppState>) -> Json<PortageConfig
 
 /// Where the controller is
 #[utoipa::path(get, path = "/api/v1/orchestrator", tag = "drones", responses((status = 200, body = Orchestrator)))]
-pub async fn orchestrator(State(state): State<AppState>) -> Json<Orchestrator> {
-    let uri: axum::http::Uri = state.base_url.parse().unwrap_or_default();
+pub async fn orchestrator(State(about): State<About>) -> Json<Orchestrator> {
+    let uri: axum::http::Uri = about.base_url.parse().unwrap_or_default();
     let ip = uri.host().unwrap_or_default().to_owned();
     let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
-    let admin_port = Some(state.place.admin_port).filter(|&port| port != 0);
-    Json(Orchestrator { ip, name: state.name(), port, admin_port })
+    let admin_port = Some(about.place.admin_port).filter(|&port| port != 0);
+    Json(Orchestrator { ip, name: about.name(), port, admin_port })
 }
 
 /// What each drone runs
@@ -97,9 +97,9 @@ pub async fn orchestrator(State(state): State<AppState>) -> Json<Orchestrator> {
     responses((status = 200, body = DroneVersions), (status = 401, body = ErrorBody)),
     security(("admin_key" = []))
 )]
-pub async fn admin_versions(State(state): State<AppState>) -> Json<DroneVersions> {
+pub async fn admin_versions(State(about): State<About>, State(asking): State<Asking>) -> Json<DroneVersions> {
     let version = env!("CARGO_PKG_VERSION");
-    let view = state.view();
+    let view = asking.view();
     let mut drones: Vec<DroneVersion> = view
         .drones
         .values()
@@ -115,6 +115,6 @@ pub async fn admin_versions(State(state): State<AppState>) -> Json<DroneVersions
         .collect();
     drones.sort_by(|one, other| one.name.cmp(&other.name));
     let control_plane =
-        ControllerVersion { name: state.name(), version: version.to_owned(), status: "online".to_owned() };
+        ControllerVersion { name: about.name(), version: version.to_owned(), status: "online".to_owned() };
     Json(DroneVersions { control_plane, drones })
 }

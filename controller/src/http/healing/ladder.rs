@@ -13,11 +13,12 @@ use swarm_protocol::machine::DroneType;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::Care;
 use crate::http::auth::Admin;
 use crate::http::error::ApiError;
 use crate::http::extract::{Json as JsonBody, Path, Whole};
 use crate::http::fleet::known;
-use crate::http::{AppState, unexpected};
+use crate::http::{AppState, Asking, unexpected};
 
 /// Its paths on the public port.
 pub fn public() -> OpenApiRouter<AppState> {
@@ -41,8 +42,8 @@ pub fn admin() -> OpenApiRouter<AppState> {
 const LAST_DEEDS: usize = 50;
 
 /// Asks the engine to do something about a drone.
-async fn heal(state: &AppState, admin: &Admin, drone: String, action: HealAction) -> Result<Healed, ApiError> {
-    match state.request(&admin.actor, Request::Heal { drone, action }).await? {
+async fn heal(asking: &Asking, admin: &Admin, drone: String, action: HealAction) -> Result<Healed, ApiError> {
+    match asking.request(&admin.actor, Request::Heal { drone, action }).await? {
         Answer::Healed(healed) => Ok(healed),
         _ => Err(unexpected()),
     }
@@ -50,8 +51,8 @@ async fn heal(state: &AppState, admin: &Admin, drone: String, action: HealAction
 
 /// Where the drones stand on the ladder
 #[utoipa::path(get, path = "/api/v1/escalation", tag = "healing", responses((status = 200, body = Escalations)))]
-pub async fn escalation(State(state): State<AppState>) -> Json<Escalations> {
-    let view = state.view();
+pub async fn escalation(State(asking): State<Asking>) -> Json<Escalations> {
+    let view = asking.view();
     let drones = view.drones.values().map(|drone| (drone.row.name.clone(), Escalation::new(drone))).collect();
     Json(Escalations { monitor_running: view.healing, drones })
 }
@@ -68,10 +69,10 @@ pub async fn escalation(State(state): State<AppState>) -> Json<Escalations> {
 )]
 pub async fn reset(
     admin: Admin,
-    State(state): State<AppState>,
+    State(asking): State<Asking>,
     Path(name): Path<String>,
 ) -> Result<Json<ResetDone>, ApiError> {
-    let healed = heal(&state, &admin, name, HealAction::Reset).await?;
+    let healed = heal(&asking, &admin, name, HealAction::Reset).await?;
     Ok(Json(ResetDone {
         status: "reset".to_owned(),
         name: healed.name.clone(),
@@ -101,14 +102,14 @@ pub async fn reset(
 )]
 pub async fn set_type(
     admin: Admin,
-    State(state): State<AppState>,
+    State(asking): State<Asking>,
     Path(name): Path<String>,
     JsonBody(body): JsonBody<TypeBody>,
 ) -> Result<Json<TypeDone>, ApiError> {
     let word = [body.drone_type, body.r#type].into_iter().flatten().find(|word| !word.is_empty());
     let wanted = parse_type(&word.unwrap_or_default())?;
-    let healed = heal(&state, &admin, name, HealAction::SetType(wanted)).await?;
-    let detected = state.view().drones.get(&healed.drone).map(|drone| drone.row.detected_type).unwrap_or_default();
+    let healed = heal(&asking, &admin, name, HealAction::SetType(wanted)).await?;
+    let detected = asking.view().drones.get(&healed.drone).map(|drone| drone.row.detected_type).unwrap_or_default();
     let drone_type = wanted.unwrap_or(detected).name().to_owned();
     Ok(Json(TypeDone { status: "ok".to_owned(), name: healed.name, drone_type }))
 }
@@ -134,8 +135,8 @@ fn parse_type(word: &str) -> Result<Option<DroneType>, ApiError> {
     responses((status = 200, body = DroneHealthList), (status = 401, body = ErrorBody)),
     security(("admin_key" = []))
 )]
-pub async fn drone_health(_: Admin, State(state): State<AppState>) -> Json<DroneHealthList> {
-    let view = state.view();
+pub async fn drone_health(_: Admin, State(asking): State<Asking>) -> Json<DroneHealthList> {
+    let view = asking.view();
     let mut drones: Vec<DroneHealthEntry> =
         view.drones.values().map(|drone| DroneHealthEntry::new(drone, &view)).collect();
     drones.sort_by(|one, other| one.name.cmp(&other.name));
@@ -154,21 +155,21 @@ pub async fn drone_health(_: Admin, State(state): State<AppState>) -> Json<Drone
 )]
 pub async fn escalation_of(
     _: Admin,
-    State(state): State<AppState>,
+    State(asking): State<Asking>,
     Path(name): Path<String>,
 ) -> Result<Json<DroneEscalation>, ApiError> {
-    let drone = known(&state, &name)?;
-    Ok(Json(DroneEscalation::new(&drone, &state.view())))
+    let drone = known(&asking.view(), &name)?;
+    Ok(Json(DroneEscalation::new(&drone, &asking.view())))
 }
 
 async fn by_hand(
-    state: &AppState,
+    asking: &Asking,
     admin: &Admin,
     name: String,
     action: HealAction,
     word: &str,
 ) -> Result<Json<ActOrdered>, ApiError> {
-    let healed = heal(state, admin, name, action).await?;
+    let healed = heal(asking, admin, name, action).await?;
     Ok(Json(ActOrdered {
         status: "ordered".to_owned(),
         drone: healed.name,
@@ -196,15 +197,15 @@ async fn by_hand(
 )]
 pub async fn restart(
     admin: Admin,
-    State(state): State<AppState>,
+    State(asking): State<Asking>,
     Path(name): Path<String>,
     Whole(body): Whole,
 ) -> Result<Json<ActOrdered>, ApiError> {
     // clients of 0.4 send no body
     let hard = !body.is_empty() && wants_hard(&body)?;
     match hard {
-        true => by_hand(&state, &admin, name, HealAction::HardRestart, "hard_restart").await,
-        false => by_hand(&state, &admin, name, HealAction::Restart, "restart_service").await,
+        true => by_hand(&asking, &admin, name, HealAction::HardRestart, "hard_restart").await,
+        false => by_hand(&asking, &admin, name, HealAction::Restart, "restart_service").await,
     }
 }
 
@@ -232,10 +233,10 @@ fn wants_hard(body: &[u8]) -> Result<bool, ApiError> {
 )]
 pub async fn reboot(
     admin: Admin,
-    State(state): State<AppState>,
+    State(asking): State<Asking>,
     Path(name): Path<String>,
 ) -> Result<Json<ActOrdered>, ApiError> {
-    by_hand(&state, &admin, name, HealAction::Reboot, "reboot_container").await
+    by_hand(&asking, &admin, name, HealAction::Reboot, "reboot_container").await
 }
 
 /// The ladder of the fleet
@@ -247,8 +248,8 @@ pub async fn reboot(
     responses((status = 200, body = HealingStatus), (status = 401, body = ErrorBody)),
     security(("admin_key" = []))
 )]
-pub async fn status(_: Admin, State(state): State<AppState>) -> Json<HealingStatus> {
-    let view = state.view();
+pub async fn status(_: Admin, State(asking): State<Asking>, State(care): State<Care>) -> Json<HealingStatus> {
+    let view = asking.view();
     let mut summary: std::collections::BTreeMap<String, u64> =
         (0..=4).map(|level| (format!("level_{level}"), 0)).collect();
     for drone in view.drones.values() {
@@ -261,14 +262,14 @@ pub async fn status(_: Admin, State(state): State<AppState>) -> Json<HealingStat
     let average = latencies.iter().sum::<f64>() / (latencies.len().max(1) as f64);
     Json(HealingStatus {
         monitor_running: view.healing,
-        probe_interval_s: seconds(state.care.rules.ping_every),
+        probe_interval_s: seconds(care.rules.ping_every),
         last_probe_at: moment(view.drones.values().map(|drone| drone.health.last_ping).max().unwrap_or(0)),
         escalation_summary: summary,
         drones,
         average_latency_ms: (average * 1000.0).round() / 1000.0,
         cut_off_since: view.cut_off.map(seconds),
         in_grace: view.in_grace,
-        channels: state.care.channels.clone(),
+        channels: care.channels.clone(),
         last_deeds: last_deeds(&view, LAST_DEEDS),
     })
 }

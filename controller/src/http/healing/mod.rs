@@ -7,9 +7,23 @@ mod ladder;
 mod pings;
 mod wishes;
 
+use std::sync::Arc;
+
 use utoipa_axum::router::OpenApiRouter;
 
+use crate::healing::PingNow;
 use crate::http::AppState;
+
+/// What it takes to look after drones. Cheap to clone.
+#[derive(Clone)]
+pub struct Care {
+    /// People's pings.
+    pub pings: Arc<dyn PingNow>,
+    /// Names of the channels by which notices go out.
+    pub channels: Vec<String>,
+    /// The numbers of the ladder, for people.
+    pub rules: swarm_core::settings::Healing,
+}
 
 /// Its paths on the public port.
 pub fn public() -> OpenApiRouter<AppState> {

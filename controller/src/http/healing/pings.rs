@@ -9,12 +9,13 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::Care;
 use crate::healing::Pinged;
 use crate::http::auth::Admin;
 use crate::http::error::ApiError;
 use crate::http::extract::{Path, Query};
 use crate::http::fleet::known;
-use crate::http::{AppState, wall};
+use crate::http::{AppState, Asking, wall};
 
 /// Its paths on the public port.
 pub fn public() -> OpenApiRouter<AppState> {
@@ -49,11 +50,15 @@ pub struct PingQuery {
         (status = 503, description = "Too many pings at one time", body = ErrorBody),
     )
 )]
-pub async fn pings(State(state): State<AppState>, Query(query): Query<PingQuery>) -> Result<Response, ApiError> {
+pub async fn pings(
+    State(asking): State<Asking>,
+    State(care): State<Care>,
+    Query(query): Query<PingQuery>,
+) -> Result<Response, ApiError> {
     if let Some(name) = [query.id, query.name].into_iter().flatten().find(|name| !name.is_empty()) {
-        return Ok(Json(ping(&state, &name).await?).into_response());
+        return Ok(Json(ping(&asking, &care, &name).await?).into_response());
     }
-    let view = state.view();
+    let view = asking.view();
     let drones = view.drones.values().map(|drone| (drone.row.name.clone(), LastPing::new(drone))).collect();
     Ok(Json(LastPings { drones }).into_response())
 }
@@ -62,9 +67,9 @@ pub async fn pings(State(state): State<AppState>, Query(query): Query<PingQuery>
 ///
 /// Who asks while one is under way, or within a second after it, shares its answers.
 #[utoipa::path(get, path = "/api/v1/ping/all", tag = "healing", responses((status = 200, body = PingAllAnswer)))]
-pub async fn ping_all(State(state): State<AppState>) -> Json<PingAllAnswer> {
-    let view = state.view();
-    let pinged = state.care.pings.ping_all(view.clone()).await;
+pub async fn ping_all(State(asking): State<Asking>, State(care): State<Care>) -> Json<PingAllAnswer> {
+    let view = asking.view();
+    let pinged = care.pings.ping_all(view.clone()).await;
     let now = wall();
     let name = |id: &swarm_protocol::DroneId| view.drones.get(id).map_or_else(|| id.0.clone(), |d| d.row.name.clone());
     let mut drones: Vec<PingAnswer> = pinged.iter().map(|one| answered(&name(&one.drone), one, now)).collect();
@@ -92,16 +97,17 @@ pub async fn ping_all(State(state): State<AppState>) -> Json<PingAllAnswer> {
 )]
 pub async fn ping_node(
     _: Admin,
-    State(state): State<AppState>,
+    State(asking): State<Asking>,
+    State(care): State<Care>,
     Path(name): Path<String>,
 ) -> Result<Json<PingAnswer>, ApiError> {
-    ping(&state, &name).await.map(Json)
+    ping(&asking, &care, &name).await.map(Json)
 }
 
 /// Pings a drone now.
-async fn ping(state: &AppState, name: &str) -> Result<PingAnswer, ApiError> {
-    let drone = known(state, name)?;
-    let pinged = state.care.pings.ping(drone.row.id.clone()).await;
+async fn ping(asking: &Asking, care: &Care, name: &str) -> Result<PingAnswer, ApiError> {
+    let drone = known(&asking.view(), name)?;
+    let pinged = care.pings.ping(drone.row.id.clone()).await;
     let pinged = pinged.ok_or_else(|| {
         ApiError::busy("too many pings are asked for at one time").hint("GET /api/v1/ping shows the last ones")
     })?;
@@ -114,8 +120,8 @@ fn answered(name: &str, pinged: &Pinged, now: u64) -> PingAnswer {
     PingAnswer::new(name, pinged.seq, outcome, now)
 }
 
-async fn admin_ping(state: &AppState, name: &str) -> Result<Json<AdminPing>, ApiError> {
-    Ok(Json(ping(state, name).await?.into()))
+async fn admin_ping(asking: &Asking, care: &Care, name: &str) -> Result<Json<AdminPing>, ApiError> {
+    Ok(Json(ping(asking, care, name).await?.into()))
 }
 
 /// Ping a drone now
@@ -130,10 +136,11 @@ async fn admin_ping(state: &AppState, name: &str) -> Result<Json<AdminPing>, Api
 )]
 pub async fn ping_get(
     _: Admin,
-    State(state): State<AppState>,
+    State(asking): State<Asking>,
+    State(care): State<Care>,
     Path(name): Path<String>,
 ) -> Result<Json<AdminPing>, ApiError> {
-    admin_ping(&state, &name).await
+    admin_ping(&asking, &care, &name).await
 }
 
 /// Ping a drone now
@@ -148,8 +155,9 @@ pub async fn ping_get(
 )]
 pub async fn ping_post(
     _: Admin,
-    State(state): State<AppState>,
+    State(asking): State<Asking>,
+    State(care): State<Care>,
     Path(name): Path<String>,
 ) -> Result<Json<AdminPing>, ApiError> {
-    admin_ping(&state, &name).await
+    admin_ping(&asking, &care, &name).await
 }

@@ -13,7 +13,7 @@ use crate::http::auth::Admin;
 use crate::http::error::ApiError;
 use crate::http::extract::{Json as JsonBody, Path};
 use crate::http::fleet::known;
-use crate::http::{AppState, unexpected};
+use crate::http::{AppState, Asking, unexpected};
 
 /// Its paths on the administrators' port.
 pub fn admin() -> OpenApiRouter<AppState> {
@@ -32,8 +32,8 @@ pub fn admin() -> OpenApiRouter<AppState> {
     responses((status = 200, body = AllWishes), (status = 401, body = ErrorBody)),
     security(("admin_key" = []))
 )]
-pub async fn all_wishes(_: Admin, State(state): State<AppState>) -> Json<AllWishes> {
-    let mut drones: Vec<DroneWishes> = state.view().drones.values().map(|drone| DroneWishes::new(drone)).collect();
+pub async fn all_wishes(_: Admin, State(asking): State<Asking>) -> Json<AllWishes> {
+    let mut drones: Vec<DroneWishes> = asking.view().drones.values().map(|drone| DroneWishes::new(drone)).collect();
     drones.sort_by(|one, other| one.node_name.cmp(&other.node_name));
     Json(AllWishes { drones })
 }
@@ -50,10 +50,10 @@ pub async fn all_wishes(_: Admin, State(state): State<AppState>) -> Json<AllWish
 )]
 pub async fn wishes_of(
     _: Admin,
-    State(state): State<AppState>,
+    State(asking): State<Asking>,
     Path(name): Path<String>,
 ) -> Result<Json<DroneWishes>, ApiError> {
-    Ok(Json(DroneWishes::new(&*known(&state, &name)?)))
+    Ok(Json(DroneWishes::new(&*known(&asking.view(), &name)?)))
 }
 
 /// Wish something of a drone
@@ -76,14 +76,14 @@ pub async fn wishes_of(
 )]
 pub async fn wish(
     admin: Admin,
-    State(state): State<AppState>,
+    State(asking): State<Asking>,
     Path(name): Path<String>,
     JsonBody(body): JsonBody<Map<String, Value>>,
 ) -> Result<Json<DroneWishes>, ApiError> {
     let wishes = Box::new(changes(body)?);
-    match state.request(&admin.actor, Request::Wish { drone: name.clone(), wishes }).await? {
+    match asking.request(&admin.actor, Request::Wish { drone: name.clone(), wishes }).await? {
         // published before the engine answered
-        Answer::Done(_) => Ok(Json(DroneWishes::new(&*known(&state, &name)?))),
+        Answer::Done(_) => Ok(Json(DroneWishes::new(&*known(&asking.view(), &name)?))),
         _ => Err(unexpected()),
     }
 }
@@ -100,10 +100,10 @@ pub async fn wish(
 )]
 pub async fn wishes_of_by_its_old_path(
     admin: Admin,
-    state: State<AppState>,
+    asking: State<Asking>,
     name: Path<String>,
 ) -> Result<Json<DroneWishes>, ApiError> {
-    wishes_of(admin, state, name).await
+    wishes_of(admin, asking, name).await
 }
 
 /// Wish something of a drone, by the path 0.4's clients use
@@ -119,9 +119,9 @@ pub async fn wishes_of_by_its_old_path(
 )]
 pub async fn wish_by_its_old_path(
     admin: Admin,
-    state: State<AppState>,
+    asking: State<Asking>,
     name: Path<String>,
     body: JsonBody<Map<String, Value>>,
 ) -> Result<Json<DroneWishes>, ApiError> {
-    wish(admin, state, name, body).await
+    wish(admin, asking, name, body).await
 }

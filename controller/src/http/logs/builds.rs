@@ -12,11 +12,12 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::reader::{PIECE, Reader, Told, is_running};
+use super::BuildLogs;
+use super::reader::{PIECE, Reader, Told};
 use crate::http::error::ApiError;
 use crate::http::extract::{Path, Query, flag};
 use crate::http::ports::LogPiece;
-use crate::http::{AppState, stream};
+use crate::http::{AppState, Streams, stream};
 
 /// Its paths on the public port.
 pub fn public() -> OpenApiRouter<AppState> {
@@ -66,38 +67,51 @@ pub struct LogQuery {
     )
 )]
 pub async fn log(
-    State(state): State<AppState>,
+    State(streams): State<Streams>,
+    State(logs): State<BuildLogs>,
     Path((build, attempt)): Path<(u64, u32)>,
     headers: HeaderMap,
     Query(query): Query<LogQuery>,
 ) -> Result<Response, ApiError> {
     let fence = Fence { build: BuildId(build), attempt: Attempt(attempt) };
-    answer(state, fence, &headers, query).await
+    answer(logs, &streams, fence, &headers, query).await
 }
 
 /// The log of an attempt in the form that is asked for: whole, a part, followed as text or as events.
 ///
 /// # Errors
 /// 404 without such a log, 416 for a range behind its end, 503 with too many followers.
-pub async fn answer(state: AppState, fence: Fence, headers: &HeaderMap, query: LogQuery) -> Result<Response, ApiError> {
+pub async fn answer(
+    logs: BuildLogs,
+    streams: &Streams,
+    fence: Fence,
+    headers: &HeaderMap,
+    query: LogQuery,
+) -> Result<Response, ApiError> {
     if query.follow {
-        return follow(state, fence, headers, query).await;
+        return follow(logs, streams, fence, headers, query).await;
     }
     if let Some(range) = Range::asked(headers) {
-        return part(&state, fence, range).await;
+        return part(&logs, fence, range).await;
     }
-    let first = read(&state, fence, query.offset, PIECE).await?.ok_or_else(|| unknown(fence))?;
+    let first = read(&logs, fence, query.offset, PIECE).await?.ok_or_else(|| unknown(fence))?;
     let said = said_of(&first);
-    let reader = Reader::new(state, fence, query.offset, query.limit.unwrap_or(u64::MAX), false, first);
+    let reader = Reader::new(logs, fence, query.offset, query.limit.unwrap_or(u64::MAX), false, first);
     Ok(text(said, Body::from_stream(futures::stream::unfold(reader, Reader::text))))
 }
 
-async fn follow(state: AppState, fence: Fence, headers: &HeaderMap, query: LogQuery) -> Result<Response, ApiError> {
+async fn follow(
+    logs: BuildLogs,
+    streams: &Streams,
+    fence: Fence,
+    headers: &HeaderMap,
+    query: LogQuery,
+) -> Result<Response, ApiError> {
     let as_events = stream::wants_events(headers);
     let known = stream::last_event_id(headers).filter(|_| as_events);
     let offset = known.unwrap_or(query.offset);
-    let first = read(&state, fence, offset, PIECE).await?;
-    if first.is_none() && !is_running(&state, fence) {
+    let first = read(&logs, fence, offset, PIECE).await?;
+    if first.is_none() && !logs.is_running(fence) {
         return Err(unknown(fence));
     }
     let first = first.unwrap_or_default();
@@ -105,13 +119,13 @@ async fn follow(state: AppState, fence: Fence, headers: &HeaderMap, query: LogQu
         // what makes a browser stop to connect again
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let place = stream::place(&state.followers, "build logs")?;
+    let place = stream::place(&streams.followers, "build logs")?;
     let said = said_of(&first);
-    let reader = Reader::new(state.clone(), fence, offset, query.limit.unwrap_or(u64::MAX), true, first);
+    let reader = Reader::new(logs, fence, offset, query.limit.unwrap_or(u64::MAX), true, first);
     if as_events {
-        return Ok(stream::answer(&state, place, futures::stream::unfold(Told::new(reader), Told::next)));
+        return Ok(streams.answer(place, futures::stream::unfold(Told::new(reader), Told::next)));
     }
-    let stop = Box::pin(state.stop.clone().cancelled_owned());
+    let stop = Box::pin(streams.stop.clone().cancelled_owned());
     let pieces = futures::stream::unfold(reader, Reader::text).take_until(stop).map(move |piece| {
         let _held = &place;
         piece
@@ -119,8 +133,8 @@ async fn follow(state: AppState, fence: Fence, headers: &HeaderMap, query: LogQu
     Ok(text(said, Body::from_stream(pieces)))
 }
 
-async fn read(state: &AppState, fence: Fence, offset: u64, max: u64) -> Result<Option<LogPiece>, ApiError> {
-    state.logs.read(fence, offset, max).await.map_err(|error| ApiError::internal(&error))
+async fn read(logs: &BuildLogs, fence: Fence, offset: u64, max: u64) -> Result<Option<LogPiece>, ApiError> {
+    logs.read(fence, offset, max).await.map_err(|error| ApiError::internal(&error))
 }
 
 fn unknown(fence: Fence) -> ApiError {
@@ -169,15 +183,15 @@ impl Range {
 }
 
 /// What a range asks for, as far as it lies in one piece: HTTP lets a server give a part of what was asked for.
-async fn part(state: &AppState, fence: Fence, range: Range) -> Result<Response, ApiError> {
+async fn part(logs: &BuildLogs, fence: Fence, range: Range) -> Result<Response, ApiError> {
     let (first, wanted) = match range {
         Range::From { first, last } => (first, last.map_or(MAX_RANGE, |last| (last - first).saturating_add(1))),
         Range::Last(count) => {
-            let total = read(state, fence, 0, 0).await?.ok_or_else(|| unknown(fence))?.total;
+            let total = read(logs, fence, 0, 0).await?.ok_or_else(|| unknown(fence))?.total;
             (total.saturating_sub(count), count)
         }
     };
-    let piece = read(state, fence, first, wanted.min(MAX_RANGE)).await?.ok_or_else(|| unknown(fence))?;
+    let piece = read(logs, fence, first, wanted.min(MAX_RANGE)).await?.ok_or_else(|| unknown(fence))?;
     let length = if piece.ended { piece.total.to_string() } else { "*".to_owned() };
     // of a log that has ended, nothing comes any more that is not there
     if piece.bytes.is_empty() && first < piece.total && !piece.ended {

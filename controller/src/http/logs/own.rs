@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 
 use crate::http::error::ApiError;
 use crate::http::extract::{Query, flag};
-use crate::http::{AppState, stream};
+use crate::http::{AppState, Streams, stream};
 use crate::own_log::{Lines, OwnLog};
 
 /// Its paths on the administrators' port.
@@ -60,23 +60,24 @@ pub struct OwnLogQuery {
     security(("admin_key" = []))
 )]
 pub async fn own_log(
-    State(state): State<AppState>,
+    State(streams): State<Streams>,
+    State(own_log): State<OwnLog>,
     headers: HeaderMap,
     Query(query): Query<OwnLogQuery>,
 ) -> Result<Response, ApiError> {
     let count = query.lines.unwrap_or(DEFAULT_LINES).min(MAX_LINES);
     if query.follow {
-        let place = stream::place(&state.streams, "the controller's log")?;
-        let mut follower = Follower::new(&state.own_log);
+        let place = stream::place(&streams.readers, "the controller's log")?;
+        let mut follower = Follower::new(&own_log);
         // a number above the newest is of a run before this one
         match stream::last_event_id(&headers).filter(|&known| known <= *follower.newest.borrow()) {
             Some(known) => follower.seen = known,
-            None => follower.take(state.own_log.last(count)),
+            None => follower.take(own_log.last(count)),
         }
-        return Ok(stream::answer(&state, place, futures::stream::unfold(follower, Follower::next)));
+        return Ok(streams.answer(place, futures::stream::unfold(follower, Follower::next)));
     }
-    let lines = state.own_log.last(count).lines;
-    let path = state.own_log.path().map(|path| path.display().to_string()).unwrap_or_default();
+    let lines = own_log.last(count).lines;
+    let path = own_log.path().map(|path| path.display().to_string()).unwrap_or_default();
     Ok(Json(OwnLogAnswer { path, lines: lines.iter().map(ToString::to_string).collect() }).into_response())
 }
 

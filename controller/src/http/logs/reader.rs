@@ -9,7 +9,7 @@ use axum::response::sse;
 use serde_json::json;
 use swarm_protocol::Fence;
 
-use crate::http::AppState;
+use super::BuildLogs;
 use crate::http::ports::LogPiece;
 
 /// Bytes read at a time.
@@ -42,7 +42,7 @@ pub enum Part {
 
 /// Reads on whenever its reader has taken what was read.
 pub struct Reader {
-    state: AppState,
+    logs: BuildLogs,
     fence: Fence,
     offset: u64,
     left: u64,
@@ -56,16 +56,11 @@ pub struct Reader {
     grown_at: Instant,
 }
 
-/// Whether a drone has that attempt now.
-pub fn is_running(state: &AppState, fence: Fence) -> bool {
-    state.view().drones.values().any(|drone| drone.tasks.iter().any(|task| task.fence == fence))
-}
-
 impl Reader {
     /// A reader from `offset` on of at most `limit` bytes, which begins with `first`, as read there.
-    pub fn new(state: AppState, fence: Fence, offset: u64, limit: u64, follow: bool, first: LogPiece) -> Self {
+    pub fn new(logs: BuildLogs, fence: Fence, offset: u64, limit: u64, follow: bool, first: LogPiece) -> Self {
         let mut reader = Self {
-            state,
+            logs,
             fence,
             offset,
             left: limit,
@@ -108,9 +103,9 @@ impl Reader {
             if self.over {
                 return Ok(None);
             }
-            let grown = self.state.logs.grown(self.fence);
+            let grown = self.logs.stored.grown(self.fence);
             let (at, before) = (self.offset, self.grown_at);
-            match self.state.logs.read(self.fence, self.offset, PIECE).await {
+            match self.logs.read(self.fence, self.offset, PIECE).await {
                 Ok(Some(piece)) => self.take(piece),
                 Ok(None) if self.follow => {}
                 Ok(None) => self.over = true,
@@ -120,7 +115,7 @@ impl Reader {
                 }
             }
             if self.offset == at && !self.over {
-                self.over = before.elapsed() > TAIL_WAIT && !is_running(&self.state, self.fence);
+                self.over = before.elapsed() > TAIL_WAIT && !self.logs.is_running(self.fence);
                 // a hint or a second, whichever comes first
                 let _ = tokio::time::timeout(LOOK_AGAIN, grown).await;
             }

@@ -9,9 +9,10 @@ use swarm_core::rows::MemberRow;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::http::AppState;
+use super::Members;
 use crate::http::auth::Admin;
 use crate::http::error::ApiError;
+use crate::http::{AppState, Asking, Reading};
 
 /// Its paths on the public port.
 pub fn public() -> OpenApiRouter<AppState> {
@@ -32,8 +33,8 @@ pub fn public() -> OpenApiRouter<AppState> {
     tag = "members",
     responses((status = 200, body = String), (status = 404, description = "There is none", body = ErrorBody))
 )]
-pub async fn authority(State(state): State<AppState>) -> Result<Response, ApiError> {
-    let Some(pem) = state.bus.authority() else {
+pub async fn authority(State(members): State<Members>) -> Result<Response, ApiError> {
+    let Some(pem) = members.bus.authority() else {
         return Err(ApiError::not_found("the bus has no authority of its own")
             .hint("its certificates are signed by one your system trusts, or it has none; see bus.ca"));
     };
@@ -49,8 +50,8 @@ pub async fn authority(State(state): State<AppState>) -> Result<Response, ApiErr
     responses((status = 200, body = BusAnswer), (status = 401, body = ErrorBody)),
     security(("admin_key" = []))
 )]
-pub async fn bus(_: Admin, State(state): State<AppState>) -> JsonAnswer<BusAnswer> {
-    let (bus, membership) = (state.bus.state(), state.view().membership.clone());
+pub async fn bus(_: Admin, State(asking): State<Asking>, State(members): State<Members>) -> JsonAnswer<BusAnswer> {
+    let (bus, membership) = (members.bus.state(), asking.view().membership.clone());
     JsonAnswer(BusAnswer {
         url: bus.url,
         public_url: bus.public_url,
@@ -72,8 +73,8 @@ pub async fn bus(_: Admin, State(state): State<AppState>) -> JsonAnswer<BusAnswe
     responses((status = 200, body = MembersAnswer), (status = 401, body = ErrorBody)),
     security(("admin_key" = []))
 )]
-pub async fn members(_: Admin, State(state): State<AppState>) -> Result<JsonAnswer<MembersAnswer>, ApiError> {
-    let mut rows = state.read(|snapshot| Ok(snapshot.rows::<MemberRow>()?)).await?;
+pub async fn members(_: Admin, State(reading): State<Reading>) -> Result<JsonAnswer<MembersAnswer>, ApiError> {
+    let mut rows = reading.read(|snapshot| Ok(snapshot.rows::<MemberRow>()?)).await?;
     rows.sort_by(|one, other| {
         let order = |row: &MemberRow| (row.role, !row.is_in(), row.name.clone(), row.since);
         order(one).cmp(&order(other))
@@ -92,8 +93,12 @@ pub async fn members(_: Admin, State(state): State<AppState>) -> Result<JsonAnsw
     responses((status = 200, body = String), (status = 401, body = ErrorBody)),
     security(("admin_key" = []))
 )]
-pub async fn permissions(_: Admin, State(state): State<AppState>) -> Result<(HeaderMap, String), ApiError> {
-    let text = state.bus.permissions(&state.view().membership);
+pub async fn permissions(
+    _: Admin,
+    State(asking): State<Asking>,
+    State(members): State<Members>,
+) -> Result<(HeaderMap, String), ApiError> {
+    let text = members.bus.permissions(&asking.view().membership);
     let text = text.map_err(|reason| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, reason))?;
     Ok((HeaderMap::new(), text))
 }

@@ -13,12 +13,13 @@ use swarm_protocol::invite::{signature, statement};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::Members;
 use super::admitted;
 use super::attempts::Source;
 use crate::bus::keys;
 use crate::http::error::ApiError;
 use crate::http::extract::Json;
-use crate::http::{AppState, unexpected};
+use crate::http::{AppState, Asking, unexpected};
 
 /// Its paths on the public port.
 pub fn public() -> OpenApiRouter<AppState> {
@@ -57,19 +58,20 @@ impl<S: Send + Sync> FromRequestParts<S> for CameFrom {
     )
 )]
 pub async fn enrol(
-    State(state): State<AppState>,
+    State(asking): State<Asking>,
+    State(members): State<Members>,
     CameFrom(source): CameFrom,
     Json(body): Json<EnrolBody>,
 ) -> Result<JsonAnswer<EnrolAnswer>, ApiError> {
-    let _room = state.attempts.begin(source)?;
-    let answer = let_in(&state, body).await;
+    let _room = members.attempts.begin(source)?;
+    let answer = let_in(&asking, &members, body).await;
     if answer.as_ref().is_err_and(|refusal| refusal.status.is_client_error()) {
-        state.attempts.failed(source);
+        members.attempts.failed(source);
     }
     answer.map(JsonAnswer)
 }
 
-async fn let_in(state: &AppState, body: EnrolBody) -> Result<EnrolAnswer, ApiError> {
+async fn let_in(asking: &Asking, members: &Members, body: EnrolBody) -> Result<EnrolAnswer, ApiError> {
     let EnrolBody { invitation, key, proof, possession } = body;
     if !keys::is_user_id(&key) {
         return Err(ApiError::bad_request("the key is no public key of a bus user").hint("run drone-agent join again"));
@@ -79,22 +81,22 @@ async fn let_in(state: &AppState, body: EnrolBody) -> Result<EnrolAnswer, ApiErr
     if !signed(&key, &possession) {
         return Err(ApiError::bad_request("the key is not the asker's own: its signature is wrong"));
     }
-    let verifier = match state.request("enrol", Request::Invitation { id: invitation.clone() }).await {
+    let verifier = match asking.request("enrol", Request::Invitation { id: invitation.clone() }).await {
         Ok(Answer::Verifier(verifier)) => verifier,
         Ok(_) => return Err(unexpected()),
         Err(refusal) => return Err(unknown(refusal)),
     };
     if !signed(&verifier, &proof) {
-        let refused = state.request("enrol", Request::WrongProof { invitation }).await;
+        let refused = asking.request("enrol", Request::WrongProof { invitation }).await;
         return Err(refused.err().map_or_else(unexpected, unknown));
     }
     let drone = DroneId(key);
-    let name = match state.request("enrol", Request::Enrol { invitation, drone }).await {
+    let name = match asking.request("enrol", Request::Enrol { invitation, drone }).await {
         Ok(Answer::Enrolled(enrolled)) => enrolled.name,
         Ok(_) => return Err(unexpected()),
         Err(refusal) => return Err(unknown(refusal)),
     };
-    let admitted = admitted(state).await?;
+    let admitted = admitted(asking, members).await?;
     let controller_version = env!("CARGO_PKG_VERSION").to_owned();
     Ok(EnrolAnswer { status: "enrolled".to_owned(), name, controller_version, admitted })
 }

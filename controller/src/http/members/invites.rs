@@ -10,13 +10,14 @@ use swarm_protocol::invite::Invitation;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::Members;
 use super::ended;
 use crate::bus::keys;
 use crate::http::auth::Admin;
 use crate::http::error::ApiError;
 use crate::http::extract::{Json, Path};
 use crate::http::ports::Addresses;
-use crate::http::{AppState, unexpected, wall};
+use crate::http::{AppState, Asking, Reading, unexpected, wall};
 
 /// Its paths on the public port.
 pub fn public() -> OpenApiRouter<AppState> {
@@ -43,10 +44,11 @@ pub fn public() -> OpenApiRouter<AppState> {
 )]
 pub async fn invite(
     admin: Admin,
-    State(state): State<AppState>,
+    State(asking): State<Asking>,
+    State(members): State<Members>,
     Json(body): Json<InviteBody>,
 ) -> Result<(StatusCode, JsonAnswer<InviteAnswer>), ApiError> {
-    let addresses = state.bus.addresses().map_err(|missing| {
+    let addresses = members.bus.addresses().map_err(|missing| {
         ApiError::new(StatusCode::CONFLICT, "drones of other machines can't reach this swarm").hint(missing)
     })?;
     let life = body.ttl.as_deref().filter(|ttl| !ttl.trim().is_empty()).map(life).transpose()?;
@@ -54,7 +56,7 @@ pub async fn invite(
     let id = hex::encode(rand::random::<[u8; 8]>());
     let profile = body.profile.filter(|profile| !profile.is_empty());
     let request = InviteRequest { id, verifier, name: body.name, profile, life };
-    let row = match state.request(&admin.actor, Request::Invite(request)).await? {
+    let row = match asking.request(&admin.actor, Request::Invite(request)).await? {
         Answer::Invited(row) => row,
         _ => return Err(unexpected()),
     };
@@ -92,9 +94,9 @@ fn life(text: &str) -> Result<u64, ApiError> {
     responses((status = 200, body = Invites), (status = 401, body = ErrorBody)),
     security(("admin_key" = []))
 )]
-pub async fn invites(_: Admin, State(state): State<AppState>) -> Result<JsonAnswer<Invites>, ApiError> {
+pub async fn invites(_: Admin, State(reading): State<Reading>) -> Result<JsonAnswer<Invites>, ApiError> {
     let now = wall();
-    let mut rows = state.read(|snapshot| Ok(snapshot.rows::<InviteRow>()?)).await?;
+    let mut rows = reading.read(|snapshot| Ok(snapshot.rows::<InviteRow>()?)).await?;
     rows.sort_by(|one, other| (other.created_at, &other.id).cmp(&(one.created_at, &one.id)));
     Ok(JsonAnswer(Invites { invites: rows.iter().map(|row| Invite::new(row, now)).collect() }))
 }
@@ -111,10 +113,10 @@ pub async fn invites(_: Admin, State(state): State<AppState>) -> Result<JsonAnsw
 )]
 pub async fn uninvite(
     admin: Admin,
-    State(state): State<AppState>,
+    State(asking): State<Asking>,
     Path(which): Path<String>,
 ) -> Result<JsonAnswer<DroneDone>, ApiError> {
-    match state.request(&admin.actor, Request::Uninvite { which: which.clone() }).await? {
+    match asking.request(&admin.actor, Request::Uninvite { which: which.clone() }).await? {
         Answer::Done(done) => Ok(JsonAnswer(ended("taken back", done, which))),
         _ => Err(unexpected()),
     }

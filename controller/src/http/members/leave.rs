@@ -8,11 +8,12 @@ use swarm_core::{Answer, Request};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::Members;
 use super::{admitted, ended};
 use crate::http::auth::Admin;
 use crate::http::error::ApiError;
 use crate::http::extract::Path;
-use crate::http::{AppState, unexpected};
+use crate::http::{AppState, Asking, unexpected};
 
 /// Its paths on the public port.
 pub fn public() -> OpenApiRouter<AppState> {
@@ -33,10 +34,11 @@ pub fn public() -> OpenApiRouter<AppState> {
 )]
 pub async fn revoke(
     admin: Admin,
-    State(state): State<AppState>,
+    State(asking): State<Asking>,
+    State(members): State<Members>,
     Path(name): Path<String>,
 ) -> Result<JsonAnswer<DroneDone>, ApiError> {
-    gone(&state, &admin, name, DroneAction::Revoke, "revoked").await
+    gone(&asking, &members, &admin, name, DroneAction::Revoke, "revoked").await
 }
 
 /// Forget an offline drone
@@ -58,24 +60,26 @@ pub async fn revoke(
 )]
 pub async fn forget(
     admin: Admin,
-    State(state): State<AppState>,
+    State(asking): State<Asking>,
+    State(members): State<Members>,
     Path(name): Path<String>,
 ) -> Result<JsonAnswer<DroneDone>, ApiError> {
-    gone(&state, &admin, name, DroneAction::Forget, "forgotten").await
+    gone(&asking, &members, &admin, name, DroneAction::Forget, "forgotten").await
 }
 
 /// A drone leaves; the answer comes when the bus lets it in no more.
 async fn gone(
-    state: &AppState,
+    asking: &Asking,
+    members: &Members,
     admin: &Admin,
     drone: String,
     action: DroneAction,
     status: &str,
 ) -> Result<JsonAnswer<DroneDone>, ApiError> {
-    let done = match state.request(&admin.actor, Request::Drone { drone: drone.clone(), action }).await? {
+    let done = match asking.request(&admin.actor, Request::Drone { drone: drone.clone(), action }).await? {
         Answer::Done(done) => done,
         _ => return Err(unexpected()),
     };
-    admitted(state).await?;
+    admitted(asking, members).await?;
     Ok(JsonAnswer(ended(status, done, drone)))
 }

@@ -9,12 +9,13 @@ use swarm_protocol::Subjects;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::Members;
 use super::{admitted, ended};
 use crate::bus::keys;
 use crate::http::auth::Admin;
 use crate::http::error::ApiError;
 use crate::http::extract::{Json, Path};
-use crate::http::{AppState, unexpected};
+use crate::http::{AppState, Asking, unexpected};
 
 /// Its paths on the public port.
 pub fn public() -> OpenApiRouter<AppState> {
@@ -40,7 +41,8 @@ pub fn public() -> OpenApiRouter<AppState> {
 )]
 pub async fn tapper(
     admin: Admin,
-    State(state): State<AppState>,
+    State(asking): State<Asking>,
+    State(members): State<Members>,
     Json(body): Json<TapperBody>,
 ) -> Result<JsonAnswer<TapperAnswer>, ApiError> {
     let TapperBody { name, key } = body;
@@ -49,19 +51,19 @@ pub async fn tapper(
             .hint("`swarm events tapper NAME` makes one"));
     }
     let request = Request::Tapper { id: key, name: name.clone() };
-    match state.request(&admin.actor, request).await? {
+    match asking.request(&admin.actor, request).await? {
         Answer::Done(_) => {}
         _ => return Err(unexpected()),
     }
-    let admitted = admitted(&state).await?;
-    let bus = state.bus.state();
+    let admitted = admitted(&asking, &members).await?;
+    let bus = members.bus.state();
     let subjects = Subjects::new(bus.prefix);
     Ok(JsonAnswer(TapperAnswer {
         status: if admitted { "admitted" } else { "waiting" }.to_owned(),
         name,
         url: bus.url,
         public_url: bus.public_url,
-        authority: state.bus.authority(),
+        authority: members.bus.authority(),
         events: subjects.all_events(),
         json_events: subjects.all_json_events(),
     }))
@@ -79,13 +81,14 @@ pub async fn tapper(
 )]
 pub async fn untap(
     admin: Admin,
-    State(state): State<AppState>,
+    State(asking): State<Asking>,
+    State(members): State<Members>,
     Path(name): Path<String>,
 ) -> Result<JsonAnswer<DroneDone>, ApiError> {
-    let done = match state.request(&admin.actor, Request::RevokeTapper { name: name.clone() }).await? {
+    let done = match asking.request(&admin.actor, Request::RevokeTapper { name: name.clone() }).await? {
         Answer::Done(done) => done,
         _ => return Err(unexpected()),
     };
-    admitted(&state).await?;
+    admitted(&asking, &members).await?;
     Ok(JsonAnswer(ended("revoked", done, name)))
 }

@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 use crate::http::auth::Admin;
 use crate::http::error::ApiError;
 use crate::http::extract::{Json, Path};
-use crate::http::{AppState, unexpected, wall};
+use crate::http::{AppState, Asking, Reading, unexpected, wall};
 
 /// Its paths on the public port.
 pub fn public() -> OpenApiRouter<AppState> {
@@ -33,10 +33,13 @@ const MAX_KEY: usize = 200;
 ///
 /// The active session, or everything if none is open: delegated, needed, blocked, failed, received, in that order.
 #[utoipa::path(get, path = "/api/v1/queue", operation_id = "queue_list", tag = "queue", responses((status = 200, body = Vec<QueueEntry>)))]
-pub async fn list(State(state): State<AppState>) -> Result<JsonAnswer<Vec<QueueEntry>>, ApiError> {
-    let view = state.view();
+pub async fn list(
+    State(asking): State<Asking>,
+    State(reading): State<Reading>,
+) -> Result<JsonAnswer<Vec<QueueEntry>>, ApiError> {
+    let view = asking.view();
     let entries =
-        state.walk(move |snapshot| Ok(QueueEntry::list(&snapshot.rows()?, view.session, &view, wall()))).await?;
+        reading.walk(move |snapshot| Ok(QueueEntry::list(&snapshot.rows()?, view.session, &view, wall()))).await?;
     Ok(JsonAnswer(entries))
 }
 
@@ -61,7 +64,7 @@ pub async fn list(State(state): State<AppState>) -> Result<JsonAnswer<Vec<QueueE
 )]
 pub async fn add(
     admin: Admin,
-    State(state): State<AppState>,
+    State(asking): State<Asking>,
     headers: HeaderMap,
     Json(body): Json<QueueBody>,
 ) -> Result<JsonAnswer<QueuedAnswer>, ApiError> {
@@ -81,7 +84,7 @@ pub async fn add(
         fresh: body.fresh,
         idempotency_key: idempotency_key(&headers)?,
     };
-    match state.request(&admin.actor, Request::Queue(request)).await? {
+    match asking.request(&admin.actor, Request::Queue(request)).await? {
         Answer::Queued(queued) => Ok(JsonAnswer(QueuedAnswer {
             status: "ok".to_owned(),
             queued: queued.packages.len(),
@@ -121,11 +124,11 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
 )]
 pub async fn remove(
     admin: Admin,
-    State(state): State<AppState>,
+    State(asking): State<Asking>,
     Path((category, package)): Path<(String, String)>,
 ) -> Result<JsonAnswer<Removed>, ApiError> {
     let package = format!("{category}/{package}");
-    match state.request(&admin.actor, Request::Remove { package: package.clone() }).await? {
+    match asking.request(&admin.actor, Request::Remove { package: package.clone() }).await? {
         Answer::Done(done) => Ok(JsonAnswer(Removed { status: "removed".to_owned(), package, removed: done.touched })),
         _ => Err(unexpected()),
     }

@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 
 use crate::http::error::ApiError;
 use crate::http::extract::Path;
-use crate::http::{AppState, wall};
+use crate::http::{AppState, Asking, Reading, wall};
 
 /// Its paths on the public port.
 pub fn public() -> OpenApiRouter<AppState> {
@@ -19,9 +19,9 @@ pub fn public() -> OpenApiRouter<AppState> {
 
 /// Sessions, newest first
 #[utoipa::path(get, path = "/api/v1/sessions", operation_id = "session_list", tag = "sessions", responses((status = 200, body = Sessions)))]
-pub async fn list(State(state): State<AppState>) -> Result<Json<Sessions>, ApiError> {
-    let view = state.view();
-    let rows = state.read(|snapshot| Ok(snapshot.rows::<SessionRow>()?)).await?;
+pub async fn list(State(asking): State<Asking>, State(reading): State<Reading>) -> Result<Json<Sessions>, ApiError> {
+    let view = asking.view();
+    let rows = reading.read(|snapshot| Ok(snapshot.rows::<SessionRow>()?)).await?;
     let counts = |id| view.sessions.get(id).copied().unwrap_or_default();
     Ok(Json(Sessions { sessions: rows.iter().rev().map(|row| Session::new(row, &counts(&row.id))).collect() }))
 }
@@ -35,9 +35,13 @@ pub async fn list(State(state): State<AppState>) -> Result<Json<Sessions>, ApiEr
     params(("id" = u64, Path, description = "Number of the session")),
     responses((status = 200, body = SessionDetail), (status = 404, body = ErrorBody))
 )]
-pub async fn show(State(state): State<AppState>, Path(id): Path<u64>) -> Result<Json<SessionDetail>, ApiError> {
-    let view = state.view();
-    let detail = state
+pub async fn show(
+    State(asking): State<Asking>,
+    State(reading): State<Reading>,
+    Path(id): Path<u64>,
+) -> Result<Json<SessionDetail>, ApiError> {
+    let view = asking.view();
+    let detail = reading
         .walk(move |snapshot| {
             let row = snapshot.get::<SessionRow>(&SessionId(id))?.ok_or_else(|| {
                 ApiError::not_found(format!("there is no session {id}"))

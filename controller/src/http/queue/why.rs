@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 
 use crate::http::error::ApiError;
 use crate::http::extract::{Path, Query};
-use crate::http::{AppState, unexpected};
+use crate::http::{AppState, Asking, Reading, unexpected};
 use crate::store::Snapshot;
 
 /// Its paths on the public port.
@@ -48,20 +48,21 @@ pub struct WhyQuery {
     responses((status = 200, body = WhyAnswer), (status = 404, description = "Not in the queue", body = ErrorBody))
 )]
 pub async fn why(
-    State(state): State<AppState>,
+    State(asking): State<Asking>,
+    State(reading): State<Reading>,
     Path((category, package)): Path<(String, String)>,
     Query(query): Query<WhyQuery>,
 ) -> Result<Json<WhyAnswer>, ApiError> {
     let package = format!("{category}/{package}");
     // the engine itself goes through the fleet for it: one after the other
-    let turn = state.explaining.acquire().await;
-    let Answer::Why(mut found) = state.request("reader", Request::Why { package: package.clone() }).await? else {
+    let turn = asking.explaining.acquire().await;
+    let Answer::Why(mut found) = asking.request("reader", Request::Why { package: package.clone() }).await? else {
         return Err(unexpected());
     };
     drop(turn);
     found.retain(|entry| query.build.is_none_or(|build| entry.build.0 == build));
     if query.slot.is_some() || query.repo.is_some() {
-        found = state.read(move |snapshot| narrow(snapshot, found, &query)).await?;
+        found = reading.read(move |snapshot| narrow(snapshot, found, &query)).await?;
     }
     if found.is_empty() {
         return Err(ApiError::not_found(format!("{package} is not in the queue"))

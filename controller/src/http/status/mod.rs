@@ -2,8 +2,9 @@
 
 mod overview;
 
-pub(super) use overview::OverviewCache;
+pub use overview::Overviews;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -20,11 +21,28 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::error::ApiError;
-use crate::http::{AppState, wall};
+use crate::http::ports::Readiness;
+use crate::http::{About, AppState, Asking, Reading, wall};
 
 /// Its paths on the public port.
 pub fn public() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(health)).routes(routes!(readyz)).routes(routes!(status))
+}
+
+/// What keeps the controller from its work, by those who know. Cheap to clone.
+#[derive(Clone)]
+pub struct Missing(Arc<[Arc<dyn Readiness>]>);
+
+impl Missing {
+    /// Asks these, in their order.
+    pub fn new(who: impl IntoIterator<Item = Arc<dyn Readiness>>) -> Self {
+        Self(who.into_iter().collect())
+    }
+
+    /// In sentences; none means ready.
+    fn all(&self) -> Vec<String> {
+        self.0.iter().flat_map(|one| one.missing()).collect()
+    }
 }
 
 /// How long the engine may take to answer before it counts as hung; it takes milliseconds.
@@ -39,13 +57,13 @@ const PULSE_WITHIN: Duration = Duration::from_secs(5);
     tag = "status",
     responses((status = 200, body = Health), (status = 503, description = "The engine does not answer", body = Health))
 )]
-pub async fn health(State(state): State<AppState>) -> (StatusCode, Json<Health>) {
-    let (status, word) = match state.engine.pulse(PULSE_WITHIN).await {
+pub async fn health(State(about): State<About>, State(asking): State<Asking>) -> (StatusCode, Json<Health>) {
+    let (status, word) = match asking.pulse(PULSE_WITHIN).await {
         true => (StatusCode::OK, "ok"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "hung"),
     };
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    (status, Json(Health { status: word.to_owned(), version, uptime_s: state.uptime_s() }))
+    (status, Json(Health { status: word.to_owned(), version, uptime_s: about.uptime_s() }))
 }
 
 /// Whether engine, bus, store and binhost can do their work
@@ -55,12 +73,16 @@ pub async fn health(State(state): State<AppState>) -> (StatusCode, Json<Health>)
     tag = "status",
     responses((status = 200, body = Ready), (status = 503, description = "Not ready, with reasons", body = Ready))
 )]
-pub async fn readyz(State(state): State<AppState>) -> Response {
-    let mut reasons = state.missing();
-    if !state.engine.pulse(PULSE_WITHIN).await {
+pub async fn readyz(
+    State(asking): State<Asking>,
+    State(reading): State<Reading>,
+    State(missing): State<Missing>,
+) -> Response {
+    let mut reasons = missing.all();
+    if !asking.pulse(PULSE_WITHIN).await {
         reasons.push("the engine does not answer".to_owned());
     }
-    if state.read(|snapshot| Ok(snapshot.rows::<StatsRow>()?)).await.is_err() {
+    if reading.read(|snapshot| Ok(snapshot.rows::<StatsRow>()?)).await.is_err() {
         reasons.push("the store can't be read".to_owned());
     }
     let ready = reasons.is_empty();
@@ -73,11 +95,16 @@ pub async fn readyz(State(state): State<AppState>) -> Response {
 ///
 /// Sums, the active session, the fleet and what it does. Costs the same however long the history is.
 #[utoipa::path(get, path = "/api/v1/status", tag = "status", responses((status = 200, body = Status)))]
-pub async fn status(State(state): State<AppState>) -> Result<Json<Status>, ApiError> {
-    let view = state.view();
-    let overview = overview::overview(&state, &view).await?;
+pub async fn status(
+    State(asking): State<Asking>,
+    State(reading): State<Reading>,
+    State(missing): State<Missing>,
+    State(overviews): State<Overviews>,
+) -> Result<Json<Status>, ApiError> {
+    let view = asking.view();
+    let overview = overviews.of(&reading, &view).await?;
     let active = view.session;
-    let (stats, session) = state
+    let (stats, session) = reading
         .read(move |snapshot| {
             let session = active.map(|id| snapshot.get::<SessionRow>(&id)).transpose()?.flatten();
             Ok((snapshot.rows()?, session))
@@ -96,7 +123,7 @@ pub async fn status(State(state): State<AppState>) -> Result<Json<Status>, ApiEr
         eta_s: overview.forecast.end_ms().map(seconds),
         next: overview.next.clone(),
         troubles: overview.troubles.clone(),
-        warnings: state.missing(),
+        warnings: missing.all(),
         ..assemble(&view, session, packages, Timing::new(&stats))
     }))
 }

@@ -11,9 +11,11 @@ use swarm_core::forecast::{Forecast, forecast};
 use swarm_core::rows::{BuildRow, BuildState};
 use swarm_core::view::Counts;
 use swarm_protocol::{BuildId, SessionId};
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::http::error::ApiError;
-use crate::http::{AppState, wall};
+use crate::http::{Reading, wall};
+use crate::store::Snapshot;
 
 /// How long the overview's lists may be old.
 const OVERVIEW_AGE: Duration = Duration::from_secs(1);
@@ -53,9 +55,19 @@ struct Key {
 }
 
 /// The last overview, shared by all who ask: however often a status page is asked for, and however much happens meanwhile,
-/// reading the queue takes but a share of the time.
-#[derive(Default)]
-pub struct OverviewCache(tokio::sync::Mutex<Option<Known>>);
+/// reading the queue takes but a share of the time. Cheap to clone.
+#[derive(Clone)]
+pub struct Overviews {
+    kept: Arc<Mutex<Option<Known>>>,
+    /// Held by whoever reads the queue for it: one at a time.
+    reading: Arc<Semaphore>,
+}
+
+impl Default for Overviews {
+    fn default() -> Self {
+        Self { kept: Arc::default(), reading: Arc::new(Semaphore::new(1)) }
+    }
+}
 
 struct Known {
     key: Key,
@@ -72,24 +84,24 @@ impl Known {
     }
 }
 
-/// The overview of what `view` shows, at most a second old; who asks while it is made waits for it.
-pub async fn overview(state: &AppState, view: &View) -> Result<Arc<Overview>, ApiError> {
-    let counts = &view.counts;
-    if counts.needed == 0 && counts.blocked == 0 && counts.failed == 0 && counts.delegated == 0 {
-        return Ok(Arc::default());
+impl Overviews {
+    /// The overview of what `view` shows, at most a second old; who asks while it is made waits for it.
+    pub(super) async fn of(&self, reading: &Reading, view: &View) -> Result<Arc<Overview>, ApiError> {
+        let counts = &view.counts;
+        if counts.needed == 0 && counts.blocked == 0 && counts.failed == 0 && counts.delegated == 0 {
+            return Ok(Arc::default());
+        }
+        let key = Key { session: view.session, counts: view.counts };
+        let mut kept = self.kept.lock().await;
+        if let Some(known) = kept.as_ref().filter(|known| known.holds(&key)) {
+            return Ok(known.overview.clone());
+        }
+        let (view, began) = (view.clone(), Instant::now());
+        let read = move |snapshot: &Snapshot| Ok(Overview::of(&snapshot.rows()?, &view, wall()));
+        let overview = Arc::new(reading.read_in_turn(&self.reading, read).await?);
+        *kept = Some(Known { key, at: Instant::now(), cost: began.elapsed(), overview: overview.clone() });
+        Ok(overview)
     }
-    let key = Key { session: view.session, counts: view.counts };
-    let mut kept = state.overview.0.lock().await;
-    if let Some(known) = kept.as_ref().filter(|known| known.holds(&key)) {
-        return Ok(known.overview.clone());
-    }
-    let (view, began) = (view.clone(), Instant::now());
-    let read = state
-        .read_in_turn(&state.overviewing, move |snapshot| Ok(Overview::of(&snapshot.rows()?, &view, wall())))
-        .await?;
-    let overview = Arc::new(read);
-    *kept = Some(Known { key, at: Instant::now(), cost: began.elapsed(), overview: overview.clone() });
-    Ok(overview)
 }
 
 impl Overview {

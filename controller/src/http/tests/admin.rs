@@ -125,11 +125,11 @@ async fn a_setting_changes_when_the_engine_has_kept_it_and_not_before() {
         (change.value.as_deref(), change.before.as_str(), change.settings.ground_for),
         (Some("1m 30s"), "5m", 90_000)
     );
-    assert_eq!(world.state.runtime.held().config.rules.ground_for, 90_000);
+    assert_eq!(world.runtime.held().config.rules.ground_for, 90_000);
 
     world.engine.answers.lock().unwrap().push_back(Err(crate::http::ports::NoAnswer::Busy));
     assert_eq!(post(json!({"key": "name", "value": "apiary"})).await.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(world.state.name(), "hive", "what is not kept does not hold");
+    assert_eq!(world.state.about.name(), "hive", "what is not kept does not hold");
     world.engine.asked.lock().unwrap().clear();
 
     world.will_answer(done(1));
@@ -194,7 +194,7 @@ async fn the_controllers_own_log_is_read_and_followed() {
     let mut again = follow(Some("2")).await;
     let piece = again.next().await.unwrap().unwrap();
     assert_eq!(&piece[..], b"id: 3\ndata: three\n\n", "it goes on where its reader was");
-    world.state.stop.cancel();
+    world.state.streams.stop.cancel();
     assert_eq!(next().await, None, "it ends with the controller");
 }
 

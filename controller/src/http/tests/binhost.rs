@@ -104,9 +104,9 @@ async fn markup_in_what_the_page_shows_is_text() {
     let newest = ArtifactRow { index: key.clone(), ..row(1, &nasty("a/b-1"), published("", 1)) };
     let indexes = [IndexRow { index: key, header: Default::default(), timestamp: 5 }];
     let world = World::new(Store::default().with([newest]).with(indexes), View::default());
-    let mut config = world.state.runtime.held().config.clone();
+    let mut config = world.runtime.held().config.clone();
     config.name = nasty("hive");
-    world.state.runtime.hold(Held { config, level: None });
+    world.runtime.hold(Held { config, level: None });
     let text = world.get("/binhost/").await.text();
     for word in ["hive", "arch", "profile", "chost", "a/b-1"] {
         let shown = format!("{word}&quot;&#39;&gt;&lt;script&gt;alert(1)&lt;/script&gt;&amp;amp;");

@@ -12,7 +12,7 @@ async fn the_last_day_as_curves() {
     let world = World::new(store, view);
     let now = crate::http::wall();
     for at in [now - 7_200_000, now - 30_000, now - 15_000] {
-        world.state.samples.take(&world.state.view(), at);
+        world.state.measured.samples.take(&world.state.asking.view(), at);
     }
     let ask = async |query: &str| world.get(&format!("/api/v1/metrics{query}")).await.json();
     let answer = ask("").await;

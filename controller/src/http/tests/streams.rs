@@ -132,7 +132,7 @@ async fn a_stream_of_events_goes_on_where_its_reader_was_and_ends_with_the_contr
         assert_eq!(pieces.ids(ids.len()).await, ids, "{path} {last:?}");
     }
     let mut pieces = Pieces::of(&world, asked("/api/v1/events/stream", None)).await;
-    world.state.stop.cancel();
+    world.state.streams.stop.cancel();
     assert_eq!(pieces.next().await, None, "it ends with the controller");
 }
 
@@ -171,7 +171,7 @@ async fn streams_are_bounded_and_a_place_is_given_back() {
     let (store, view) = busy();
     let world = World::new(store, view);
     let mut open = Vec::new();
-    while world.state.streams.available_permits() > 0 {
+    while world.state.streams.readers.available_permits() > 0 {
         open.push(Pieces::of(&world, asked("/api/v1/events/stream", None)).await);
     }
     let reply = world.send(asked("/api/v1/events/stream", None)).await;
@@ -180,7 +180,7 @@ async fn streams_are_bounded_and_a_place_is_given_back() {
     open.pop();
     drop(Pieces::of(&world, asked("/api/v1/events/stream", None)).await);
     drop(open);
-    assert_eq!(world.state.following(), 0);
+    assert_eq!(world.state.streams.following(), 0);
 }
 
 #[tokio::test]
@@ -189,7 +189,7 @@ async fn who_waits_for_an_event_takes_no_place_of_those_who_ask() {
     let world = World::new(store, view);
     let ask = || world.router.clone().oneshot(asked("/api/v1/events?since=5&wait=30", None));
     let mut waiting: Vec<_> = Vec::new();
-    while world.state.waiters.available_permits() > 0 {
+    while world.state.streams.waiters.available_permits() > 0 {
         let mut one = Box::pin(ask());
         assert!(futures::poll!(&mut one).is_pending());
         waiting.push(one);

@@ -31,7 +31,10 @@ use crate::config::Config;
 use crate::config::runtime::Runtime;
 use crate::healing::{PingNow, Pinged};
 use crate::http::ports::*;
-use crate::http::{AdminKey, AppState, Parts, Place, admin_router, router};
+use crate::http::{
+    About, AdminKey, AppState, Asking, BuildLogs, Care, Changes, Measured, Members, Missing, Overviews, Place, Reading,
+    Streams, Tallies, admin_router, router,
+};
 use crate::metrics::Counted;
 use crate::own_log::OwnLog;
 use swarm_binhost::verify::Report;
@@ -188,9 +191,6 @@ impl crate::http::ports::Binhost for Binhost {
             Ok(UploadedFile { sha256, size, ..UploadedFile::default() })
         })
     }
-    fn missing(&self) -> Vec<String> {
-        self.full.lock().unwrap().iter().cloned().collect()
-    }
     fn discard(&self, artifact: ArtifactId) {
         self.incoming.lock().unwrap().remove(&artifact.0);
     }
@@ -205,6 +205,12 @@ impl crate::http::ports::Binhost for Binhost {
     }
     fn report(&self) -> Option<Report> {
         self.report.lock().unwrap().clone()
+    }
+}
+
+impl Readiness for Binhost {
+    fn missing(&self) -> Vec<String> {
+        self.full.lock().unwrap().iter().cloned().collect()
     }
 }
 
@@ -295,6 +301,7 @@ pub struct World {
     /// The administrators' port.
     pub admin: Router,
     pub state: AppState,
+    pub runtime: Arc<Runtime>,
     pub store: Store,
 }
 
@@ -334,31 +341,33 @@ impl World {
         let logs = Arc::new(Logs { fence: fence(1, 2), log: watch::channel(LogPiece::default()).0 });
         let (binhost, bus) = (Arc::new(Binhost::default()), Arc::new(Bus::default()));
         let configured = Config { name: "hive".to_owned(), ..Config::default() };
-        let state = AppState::new(Parts {
-            engine: engine.clone(),
-            store: store.store.clone(),
-            logs: logs.clone(),
-            binhost: binhost.clone(),
-            ready: Arc::new(Ready(missing)),
-            care: Care { pings: Arc::new(Pings), channels: vec!["mail".to_owned()], rules: Default::default() },
-            bus: bus.clone(),
+        let runtime = Arc::new(Runtime::new(configured, &[], Vec::new()).0);
+        let place = Place { public_port: 8100, admin_port: 8093, metrics: true, ..Place::default() };
+        let asking = Asking::new(engine.clone());
+        let state = AppState {
             admin_key: AdminKey::new(KEY),
-            base_url: "http://127.0.0.1:8100/".to_owned(),
-            runtime: Arc::new(Runtime::new(configured, &[], Vec::new()).0),
+            about: About::new(place, "http://127.0.0.1:8100/", runtime.clone()),
+            reading: Reading::new(store.store.clone()),
+            streams: Streams::new(CancellationToken::new()),
+            missing: Missing::new([Arc::new(Ready(missing)) as Arc<dyn Readiness>, binhost.clone()]),
+            overviews: Overviews::default(),
+            tallies: Tallies::default(),
+            changes: Changes::new(runtime.clone()),
+            build_logs: BuildLogs::new(logs.clone(), asking.clone()),
             own_log: OwnLog::default(),
-            samples: Arc::default(),
-            counted: Arc::new(Counted::default),
-            place: Place { public_port: 8100, admin_port: 8093, metrics: true, ..Place::default() },
-            max_upload: 1 << 20,
-            stop: CancellationToken::new(),
-        });
+            binhost: crate::http::Binhost::new(binhost.clone(), 1 << 20),
+            members: Members::new(bus.clone()),
+            care: Care { pings: Arc::new(Pings), channels: vec!["mail".to_owned()], rules: Default::default() },
+            measured: Measured::new(Arc::default(), Arc::new(Counted::default)),
+            asking,
+        };
         let (router, admin) = (router(state.clone(), Router::new(), Router::new()), admin_router(state.clone()));
-        Self { engine, logs, binhost, bus, router, admin, state, store }
+        Self { engine, logs, binhost, bus, router, admin, state, runtime, store }
     }
 
     /// How often the store was read so far.
     pub fn reads(&self) -> usize {
-        self.state.reads.load(SeqCst)
+        self.state.reading.reads.load(SeqCst)
     }
 
     pub fn will_answer(&self, answer: Answer) {
