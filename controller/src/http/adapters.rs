@@ -1,26 +1,21 @@
-//! The real engine, logs and binhost as the façade's ports.
+//! The real logs, bus and binhost as the façade's ports.
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::BodyDataStream;
 use futures::future::BoxFuture;
+use swarm_core::Membership;
 use swarm_core::input::UploadedFile;
 use swarm_core::rows::IndexKey;
-use swarm_core::{Answer, Membership, View};
 use swarm_protocol::{ArtifactId, Fence, Secret};
-use tokio::sync::watch;
 
-use super::ports::{
-    Addresses, Binhost, Bus, BusState, ClientHelp, Engine, LogPiece, Logs, MakeInput, NoAnswer, Readiness, UploadError,
-};
+use super::ports::{Addresses, Binhost, Bus, BusState, ClientHelp, LogPiece, Logs, Readiness, UploadError};
 use crate::bus::gate::{self, Gate};
 use crate::bus::link::Link;
 use crate::bus::server::BusServer;
 use crate::bus::{permissions, tls};
 use crate::config::{Config, host_of};
-use crate::engine::{AskError, EngineHandle};
 use crate::logs::LogCollector;
 use swarm_binhost::gpkg::{Limits, inspect};
 use swarm_binhost::room::{self, RoomError};
@@ -28,30 +23,6 @@ use swarm_binhost::upload::{self, path_of};
 use swarm_binhost::verify::Report;
 use swarm_binhost::verifying::Verifying;
 use swarm_binhost::{service::Folders, snippet};
-
-impl Engine for EngineHandle {
-    fn ask(&self, make: MakeInput) -> BoxFuture<'_, Result<Answer, NoAnswer>> {
-        Box::pin(async move {
-            EngineHandle::ask(self, make).await.map_err(|error| match error {
-                AskError::Busy => NoAnswer::Busy,
-                AskError::Stopped => NoAnswer::Stopped,
-                AskError::TimedOut => NoAnswer::TimedOut,
-            })
-        })
-    }
-
-    fn view(&self) -> Arc<View> {
-        EngineHandle::view(self)
-    }
-
-    fn events(&self) -> watch::Receiver<u64> {
-        EngineHandle::events(self)
-    }
-
-    fn pulse(&self, patience: Duration) -> BoxFuture<'_, bool> {
-        Box::pin(EngineHandle::pulse(self, patience))
-    }
-}
 
 impl Logs for LogCollector {
     fn read(&self, fence: Fence, offset: u64, max: u64) -> BoxFuture<'_, std::io::Result<Option<LogPiece>>> {

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use swarm_core::{Answer, Input, Request, View};
+use swarm_core::{Ask, View};
 use tokio::sync::{Semaphore, watch};
 
-use super::error::ApiError;
-use super::ports::{Engine, MakeInput, NoAnswer};
+use crate::engine::{AskError, Engine};
 
 /// The engine, as far as handlers have to do with it. Cheap to clone.
 #[derive(Clone)]
@@ -23,19 +22,9 @@ impl Asking {
         Self { engine, explaining: Arc::new(Semaphore::new(1)) }
     }
 
-    /// Asks the engine; a refusal is an error.
-    pub(super) async fn request(&self, actor: &str, request: Request) -> Result<Answer, ApiError> {
-        let actor = actor.to_owned();
-        let make = Box::new(move |reply| Input::Request { actor, request, reply });
-        match self.engine.ask(make).await? {
-            Answer::Refused(refusal) => Err(refusal.into()),
-            answer => Ok(answer),
-        }
-    }
-
-    /// Hands in one input and waits for its answer.
-    pub(super) async fn put(&self, make: MakeInput) -> Result<Answer, NoAnswer> {
-        self.engine.ask(make).await
+    /// Asks a question and gives its answer, which is on disk then.
+    pub(super) async fn ask<A: Ask>(&self, by: impl Into<A::By>, question: A) -> Result<A::Answer, AskError> {
+        self.engine.ask(by.into(), question).await
     }
 
     /// The published view.

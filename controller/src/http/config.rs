@@ -8,9 +8,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::Value;
 use swarm_api::{AllSettings, ErrorBody, Setting, SettingBody, SettingDone, seconds};
-use swarm_core::input::Control;
+use swarm_core::answer::Done;
+use swarm_core::request::{Control, ControlRequest};
 use swarm_core::rows::ConfigRow;
-use swarm_core::{Answer, Request};
 use tokio::sync::Mutex;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -19,7 +19,7 @@ use crate::config::runtime::{ChangeError, Runtime};
 use crate::http::auth::Admin;
 use crate::http::error::ApiError;
 use crate::http::extract::Json;
-use crate::http::{AppState, Asking, Reading, unexpected};
+use crate::http::{AppState, Asking, Reading};
 
 /// Its paths on the administrators' port.
 pub fn admin() -> OpenApiRouter<AppState> {
@@ -122,14 +122,9 @@ pub async fn change(
     let _turn = changes.turn.lock().await;
     let (change, held) = changes.runtime.plan(&body.key, value.as_deref(), &kept(&reading).await?).map_err(refused)?;
     let (key, value) = (change.key.clone(), change.after.clone());
-    match asking.request(&admin.actor, Request::Configure(Box::new(change))).await? {
-        Answer::Done(done) => {
-            changes.runtime.hold(held);
-            let status = if done.touched > 0 { "ok" } else { "no_change" }.to_owned();
-            Ok(JsonAnswer(SettingDone { status, key, value }))
-        }
-        _ => Err(unexpected()),
-    }
+    let done = asking.ask(&admin.actor, change).await?;
+    changes.runtime.hold(held);
+    Ok(said(&done, key, value))
 }
 
 async fn pause(admin: &Admin, asking: &Asking, value: Option<&str>) -> Result<JsonAnswer<SettingDone>, ApiError> {
@@ -140,13 +135,13 @@ async fn pause(admin: &Admin, asking: &Asking, value: Option<&str>) -> Result<Js
             return Err(ApiError::bad_request(format!("paused: {other:?} is neither true nor false")));
         }
     };
-    match asking.request(&admin.actor, Request::Control { action, package: None, drone: None }).await? {
-        Answer::Done(done) => {
-            let status = if done.touched > 0 { "ok" } else { "no_change" }.to_owned();
-            Ok(JsonAnswer(SettingDone { status, key: PAUSED.to_owned(), value: value.to_owned() }))
-        }
-        _ => Err(unexpected()),
-    }
+    let done = asking.ask(&admin.actor, ControlRequest { action, package: None, drone: None }).await?;
+    Ok(said(&done, PAUSED.to_owned(), value.to_owned()))
+}
+
+fn said(done: &Done, key: String, value: String) -> JsonAnswer<SettingDone> {
+    let status = if done.touched > 0 { "ok" } else { "no_change" }.to_owned();
+    JsonAnswer(SettingDone { status, key, value })
 }
 
 /// A value as text; `None` for null.

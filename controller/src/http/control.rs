@@ -4,15 +4,14 @@ use axum::Json as JsonAnswer;
 use axum::extract::State;
 use serde_json::{Value, json};
 use swarm_api::{ControlBody, ErrorBody};
-use swarm_core::input::Control;
-use swarm_core::{Answer, Request};
+use swarm_core::request::{Control, ControlRequest};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::auth::Admin;
 use crate::http::error::ApiError;
 use crate::http::extract::Json;
-use crate::http::{AppState, Asking, unexpected};
+use crate::http::{AppState, Asking};
 
 /// Its paths on the public port.
 pub fn public() -> OpenApiRouter<AppState> {
@@ -65,11 +64,9 @@ pub async fn control(
     if action == Control::Block && package.is_none() {
         return Err(ApiError::bad_request("block needs a package").hint(r#"send {"action": "block", "package": "…"}"#));
     }
-    let request = Request::Control { action, package: package.clone(), drone };
-    match asking.request(&admin.actor, request).await? {
-        Answer::Done(done) => Ok(JsonAnswer(answer(action, package, done.touched))),
-        _ => Err(unexpected()),
-    }
+    let request = ControlRequest { action, package: package.clone(), drone };
+    let done = asking.ask(&admin.actor, request).await?;
+    Ok(JsonAnswer(answer(action, package, done.touched)))
 }
 
 fn parse(name: &str) -> Result<Control, ApiError> {

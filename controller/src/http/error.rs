@@ -4,11 +4,11 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use swarm_api::ErrorBody;
-use swarm_core::effect::{Refusal, RefusalKind};
+use swarm_core::answer::{Refusal, RefusalKind};
 use thiserror::Error;
 use tracing::error;
 
-use super::ports::NoAnswer;
+use crate::engine::AskError;
 use crate::store::ReadError;
 
 /// An answer that is an error.
@@ -59,13 +59,7 @@ impl ApiError {
 
     /// 500; the cause is logged and not shown.
     pub fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
-        let mut chain = error.to_string();
-        let mut next = error.source();
-        while let Some(source) = next {
-            chain = format!("{chain}: {source}");
-            next = source.source();
-        }
-        error!(error = chain, "a request failed");
+        error!(error = swarm_common::errors::chain(error), "a request failed");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).hint("look into the controller's log")
     }
 }
@@ -80,15 +74,19 @@ impl IntoResponse for ApiError {
     }
 }
 
-impl From<NoAnswer> for ApiError {
-    fn from(reason: NoAnswer) -> Self {
+impl From<AskError> for ApiError {
+    fn from(reason: AskError) -> Self {
         match reason {
-            NoAnswer::Busy => Self::busy("the controller is busy").hint("nothing was changed; try again in a moment"),
-            NoAnswer::Stopped => {
+            AskError::Busy => Self::busy("the controller is busy").hint("nothing was changed; try again in a moment"),
+            AskError::Stopped => {
                 Self::busy("the controller is stopping").hint("try again when it is back").retry_after(5)
             }
-            NoAnswer::TimedOut => Self::new(StatusCode::GATEWAY_TIMEOUT, "the controller has not answered in time")
+            AskError::TimedOut => Self::new(StatusCode::GATEWAY_TIMEOUT, "the controller has not answered in time")
                 .hint("it may still happen; look before you ask again, or send the same Idempotency-Key"),
+            AskError::Refused(refusal) => refusal.into(),
+            AskError::Unfit => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, reason.to_string()).hint("this is a defect")
+            }
         }
     }
 }

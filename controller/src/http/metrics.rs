@@ -9,6 +9,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde::Deserialize;
 use swarm_api::{ErrorBody, Metrics, MetricsSample, QueueCounts, SampledDrone, drone_metrics, seconds};
+use swarm_common::clock::wall_ms;
 use swarm_core::view::Presence;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
@@ -16,7 +17,7 @@ use utoipa_axum::routes;
 
 use crate::http::error::ApiError;
 use crate::http::extract::Query;
-use crate::http::{About, AppState, Asking, Streams, wall};
+use crate::http::{About, AppState, Asking, Streams};
 use crate::metrics::prometheus;
 use crate::metrics::samples::{Point, Sample};
 use crate::metrics::{Counted, Requests, Samples};
@@ -76,7 +77,7 @@ pub async fn metrics(
     State(measured): State<Measured>,
     Query(query): Query<MetricsQuery>,
 ) -> Json<Metrics> {
-    let (view, now) = (asking.view(), wall());
+    let (view, now) = (asking.view(), wall_ms());
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number of milliseconds")]
     let since = match query.since.filter(|since| since.is_finite()) {
         Some(since) => (since.max(0.0) * 1000.0) as u64,

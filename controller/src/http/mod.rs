@@ -43,8 +43,6 @@ mod system;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use axum::Router;
 use axum::extract::{FromRef, State};
 use axum::http::{Method, StatusCode, Uri};
@@ -102,17 +100,6 @@ pub struct AppState {
     pub care: Care,
     /// What is counted and measured.
     pub measured: Measured,
-}
-
-/// Wall clock, Unix milliseconds.
-pub(crate) fn wall() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-}
-
-/// An answer of a kind that does not belong to the question.
-pub(crate) fn unexpected() -> ApiError {
-    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "the controller gave an answer that does not fit the question")
-        .hint("this is a defect")
 }
 
 /// The public port: `/api/v1`, `/readyz`, `/metrics`, the OpenAPI document with a page to browse it, below `/binhost` what

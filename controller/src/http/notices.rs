@@ -4,16 +4,17 @@ use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
 use swarm_api::{ErrorBody, NoticeList, NoticeView, TestNotice};
+use swarm_core::request::TestNoticeRequest;
 use swarm_core::rows::NoticeRow;
-use swarm_core::{Answer, Request};
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::engine::AskError;
 use crate::http::auth::Admin;
 use crate::http::error::ApiError;
 use crate::http::extract::Query;
-use crate::http::{AppState, Asking, Care, Reading, unexpected};
+use crate::http::{AppState, Asking, Care, Reading};
 
 /// Its paths on the administrators' port.
 pub fn admin() -> OpenApiRouter<AppState> {
@@ -71,11 +72,7 @@ pub async fn test_notice(
     State(asking): State<Asking>,
     State(care): State<Care>,
 ) -> Result<Json<TestNotice>, ApiError> {
-    match asking.request(&admin.actor, Request::TestNotice {}).await? {
-        Answer::Done(done) => {
-            let id = done.what.first().and_then(|id| id.parse().ok()).ok_or_else(unexpected)?;
-            Ok(Json(TestNotice { status: "ordered".to_owned(), id, channels: care.channels.clone() }))
-        }
-        _ => Err(unexpected()),
-    }
+    let done = asking.ask(&admin.actor, TestNoticeRequest {}).await?;
+    let id = done.what.first().and_then(|id| id.parse().ok()).ok_or(AskError::Unfit)?;
+    Ok(Json(TestNotice { status: "ordered".to_owned(), id, channels: care.channels }))
 }

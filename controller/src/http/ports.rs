@@ -1,50 +1,20 @@
-//! What the façade needs of the rest of the controller, as small traits: the engine, the build logs, the bus and the
-//! binhost. `adapters` implements them for the real ones; tests for their own.
+//! What the façade needs of the rest of the controller, as small traits: the build logs, the bus and the
+//! binhost. `adapters` implements them for the real ones; tests for their own. The engine has a port of its own, which the
+//! façade shares with other rooms.
 //!
 //! Nothing is decided here.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::BodyDataStream;
 use futures::future::BoxFuture;
+use swarm_core::Membership;
 use swarm_core::input::UploadedFile;
 use swarm_core::rows::IndexKey;
-use swarm_core::{Answer, Input, Membership, ReplyTo, View};
 use swarm_protocol::{ArtifactId, Fence, Secret};
 use thiserror::Error;
-use tokio::sync::watch;
 
 use swarm_binhost::verify::Report;
-
-/// Makes the input once the engine has said where its answer goes.
-pub type MakeInput = Box<dyn FnOnce(ReplyTo) -> Input + Send>;
-
-/// Why the engine gave no answer.
-#[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
-pub enum NoAnswer {
-    /// Its queue is full; nothing was taken.
-    #[error("the controller is busy")]
-    Busy,
-    /// It is shutting down; nothing was taken.
-    #[error("the controller is stopping")]
-    Stopped,
-    /// It took the input and has not answered in time; what was asked may still happen.
-    #[error("the controller has not answered in time")]
-    TimedOut,
-}
-
-/// The engine as the façade sees it.
-pub trait Engine: Send + Sync {
-    /// Hands in one input and waits for its answer; an answer means that it is durable.
-    fn ask(&self, make: MakeInput) -> BoxFuture<'_, Result<Answer, NoAnswer>>;
-    /// The published view of soft state.
-    fn view(&self) -> Arc<View>;
-    /// Sequence number of the newest committed event.
-    fn events(&self) -> watch::Receiver<u64>;
-    /// Whether it answers within `patience`.
-    fn pulse(&self, patience: Duration) -> BoxFuture<'_, bool>;
-}
 
 /// A piece of a build log.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -3,12 +3,13 @@
 use axum::Json;
 use axum::extract::State;
 use swarm_api::{AuthCheck, ErrorBody, SystemInfo, seconds};
+use swarm_common::clock::wall_ms;
 use swarm_core::view::Presence;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::auth::Admin;
-use crate::http::{About, AppState, Asking, Measured, wall};
+use crate::http::{About, AppState, Asking, Measured};
 use crate::own_log::OwnLog;
 
 /// Its paths on the administrators' port.
@@ -40,7 +41,7 @@ pub async fn info(
         name: about.name(),
         uptime_s,
         uptime_human: human(uptime_s),
-        started_at: seconds(wall()) - uptime_s,
+        started_at: seconds(wall_ms()) - uptime_s,
         pid: std::process::id(),
         data_dir: place.data_dir.display().to_string(),
         db_path: place.db_path.display().to_string(),

@@ -4,8 +4,9 @@ use axum::Json as JsonAnswer;
 use axum::extract::State;
 use axum::http::StatusCode;
 use swarm_api::{ErrorBody, ImportAnswer, ImportBody, seconds};
-use swarm_core::input::{BinhostRequest, ImportAsk, UploadedFile};
-use swarm_core::{Answer, Request, effect};
+use swarm_core::answer;
+use swarm_core::input::UploadedFile;
+use swarm_core::request::ImportRequest;
 use swarm_protocol::Secret;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -14,7 +15,7 @@ use super::Binhost;
 use crate::http::auth::Admin;
 use crate::http::error::ApiError;
 use crate::http::extract::Json;
-use crate::http::{AppState, Asking, unexpected};
+use crate::http::{AppState, Asking};
 
 /// Its paths on the public port.
 pub fn public() -> OpenApiRouter<AppState> {
@@ -55,7 +56,7 @@ pub async fn import(
         return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, error)
             .hint("raise binhost.max_upload in the controller's configuration"));
     }
-    let ask = ImportAsk {
+    let request = ImportRequest {
         file: UploadedFile {
             sha256: body.sha256,
             size: body.size_bytes,
@@ -73,8 +74,7 @@ pub async fn import(
         dry_run: body.dry_run,
         token: Secret(hex::encode(rand::random::<[u8; 24]>())),
     };
-    let request = Request::Binhost(BinhostRequest::Import(Box::new(ask)));
-    let Answer::Import(answer) = asking.request(&admin.actor, request).await? else { return Err(unexpected()) };
+    let answer = asking.ask(&admin.actor, request).await?;
     let blank = |status: &str, id, index: String| ImportAnswer {
         status: status.to_owned(),
         id,
@@ -83,12 +83,12 @@ pub async fn import(
         expires_s: None,
     };
     Ok(JsonAnswer(match answer {
-        effect::ImportAnswer::Wanted { artifact, token, expires_ms, index } => ImportAnswer {
+        answer::ImportAnswer::Wanted { artifact, token, expires_ms, index } => ImportAnswer {
             ticket: Some(token.0),
             expires_s: Some(seconds(expires_ms)),
             ..blank("wanted", Some(artifact.0), index.to_string())
         },
-        effect::ImportAnswer::WouldTake { index } => blank("would_take", None, index.to_string()),
-        effect::ImportAnswer::Present { artifact, index } => blank("present", Some(artifact.0), index.to_string()),
+        answer::ImportAnswer::WouldTake { index } => blank("would_take", None, index.to_string()),
+        answer::ImportAnswer::Present { artifact, index } => blank("present", Some(artifact.0), index.to_string()),
     }))
 }

@@ -7,9 +7,9 @@ use swarm_api::{
     BinhostDone, BinhostPackage, BinhostPackages, CollectAnswer, CollectBody, CollectedPackage, ErrorBody, PinBody,
     RemoveBody, moment,
 };
-use swarm_core::input::BinhostRequest;
+use swarm_core::answer::{self, Done};
+use swarm_core::request::{CollectRequest, Demand, PinRequest, UnpublishRequest};
 use swarm_core::rows::{ArtifactRow, ArtifactState};
-use swarm_core::{Answer, Request, effect};
 use swarm_protocol::{ArtifactId, Cpv};
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
@@ -18,7 +18,7 @@ use utoipa_axum::routes;
 use crate::http::auth::Admin;
 use crate::http::error::ApiError;
 use crate::http::extract::{Json, Path, Query};
-use crate::http::{AppState, Asking, Reading, unexpected};
+use crate::http::{AppState, Asking, Reading};
 
 /// Its paths on the public port.
 pub fn public() -> OpenApiRouter<AppState> {
@@ -147,13 +147,13 @@ fn package(row: ArtifactRow) -> BinhostPackage {
     shown
 }
 
-async fn done(asking: &Asking, admin: &Admin, request: BinhostRequest) -> Result<JsonAnswer<BinhostDone>, ApiError> {
-    match asking.request(&admin.actor, Request::Binhost(request)).await? {
-        Answer::Done(done) => {
-            Ok(JsonAnswer(BinhostDone { status: "ok".to_owned(), touched: done.touched, packages: done.what }))
-        }
-        _ => Err(unexpected()),
-    }
+async fn done(
+    asking: &Asking,
+    admin: &Admin,
+    request: impl Demand<Answer = Done>,
+) -> Result<JsonAnswer<BinhostDone>, ApiError> {
+    let done = asking.ask(&admin.actor, request).await?;
+    Ok(JsonAnswer(BinhostDone { status: "ok".to_owned(), touched: done.touched, packages: done.what }))
 }
 
 /// Keep packages, whatever retention says; or no longer
@@ -171,7 +171,7 @@ pub async fn pin(
     State(asking): State<Asking>,
     Json(body): Json<PinBody>,
 ) -> Result<JsonAnswer<BinhostDone>, ApiError> {
-    done(&asking, &admin, BinhostRequest::Pin { package: body.package, pinned: body.pinned }).await
+    done(&asking, &admin, PinRequest { package: body.package, pinned: body.pinned }).await
 }
 
 /// Take packages out of the binhost
@@ -197,7 +197,7 @@ pub async fn remove(
     State(asking): State<Asking>,
     Json(body): Json<RemoveBody>,
 ) -> Result<JsonAnswer<BinhostDone>, ApiError> {
-    done(&asking, &admin, BinhostRequest::Remove { package: body.package, force: body.force }).await
+    done(&asking, &admin, UnpublishRequest { package: body.package, force: body.force }).await
 }
 
 /// Apply retention now
@@ -216,9 +216,8 @@ pub async fn collect(
     Json(body): Json<CollectBody>,
 ) -> Result<JsonAnswer<CollectAnswer>, ApiError> {
     let dry_run = body.dry_run;
-    let request = Request::Binhost(BinhostRequest::Collect { dry_run });
-    let Answer::Collected(collected) = asking.request(&admin.actor, request).await? else { return Err(unexpected()) };
-    let package = |one: effect::CollectedPackage| CollectedPackage {
+    let collected = asking.ask(&admin.actor, CollectRequest { dry_run }).await?;
+    let package = |one: answer::CollectedPackage| CollectedPackage {
         id: one.artifact.0,
         index: one.index.to_string(),
         package: one.cpv,

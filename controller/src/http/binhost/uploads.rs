@@ -5,20 +5,22 @@ use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use swarm_api::{ArtifactAnswer, ErrorBody};
-use swarm_core::effect::Ticket;
+use swarm_core::answer::{RefusalKind, Ticket, UploadAnswer};
+use swarm_core::ask::Uploaded;
+use swarm_core::request::TicketRequest;
 use swarm_core::rows::{ArtifactRow, ArtifactState};
-use swarm_core::{Answer, Input, Request};
 use swarm_protocol::ArtifactId;
 use tracing::warn;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Binhost;
+use crate::engine::AskError;
 use crate::http::auth::secrets_equal;
 use crate::http::error::ApiError;
 use crate::http::extract::Path;
-use crate::http::ports::{NoAnswer, UploadError};
-use crate::http::{AppState, Asking, Reading, unexpected};
+use crate::http::ports::UploadError;
+use crate::http::{AppState, Asking, Reading};
 
 /// The one path whose body may be large.
 pub fn public() -> OpenApiRouter<AppState> {
@@ -59,12 +61,11 @@ pub async fn put(
     let artifact = ArtifactId(id);
     let offered = headers.get(TICKET_HEADER).ok_or_else(no_ticket)?;
     // who has no ticket learns nothing, not even which artifacts there are
-    let ticket = match asking.request("upload", Request::Ticket { artifact }).await {
-        Ok(Answer::Ticket(ticket)) if secrets_equal(ticket.token.as_bytes(), offered.as_bytes()) => ticket,
-        Ok(Answer::Ticket(_)) => return Err(no_ticket()),
-        Ok(_) => return Err(unexpected()),
-        Err(refusal) if refusal.status == StatusCode::NOT_FOUND => return Err(no_ticket()),
-        Err(refusal) => return Err(refusal),
+    let ticket = match asking.ask("upload", TicketRequest { artifact }).await {
+        Ok(ticket) if secrets_equal(ticket.token.as_bytes(), offered.as_bytes()) => ticket,
+        Ok(_) => return Err(no_ticket()),
+        Err(AskError::Refused(refusal)) if refusal.kind == RefusalKind::NotFound => return Err(no_ticket()),
+        Err(reason) => return Err(reason.into()),
     };
     if let Some(why) = &ticket.refused {
         return Err(ApiError::new(StatusCode::CONFLICT, why.clone()).hint("ask for a new ticket"));
@@ -74,8 +75,7 @@ pub async fn put(
     let _place = binhost.uploads.take(&ticket.drone).ok_or_else(busy)?;
     let received = binhost.built_in.receive(artifact, ticket.sha256, ticket.size, body.into_data_stream()).await;
     let file = received.map_err(refusal)?;
-    let make = Box::new(move |reply| Input::Uploaded { artifact, file, reply });
-    let answer = asking.put(make).await;
+    let answer = asking.ask((), Uploaded { artifact, file }).await;
     settle(&reading, &binhost, artifact, answer).await
 }
 
@@ -122,30 +122,24 @@ async fn settle(
     reading: &Reading,
     binhost: &Binhost,
     artifact: ArtifactId,
-    answer: Result<Answer, NoAnswer>,
+    answer: Result<UploadAnswer, AskError>,
 ) -> Result<Json<ArtifactAnswer>, ApiError> {
     match answer {
-        Ok(Answer::Upload { taken: true, .. }) => {
-            Ok(Json(ArtifactAnswer { status: "taken".to_owned(), artifact: artifact.0 }))
-        }
-        Ok(Answer::Upload { taken: false, reason }) => {
+        Ok(UploadAnswer::Taken {}) => Ok(Json(ArtifactAnswer { status: "taken".to_owned(), artifact: artifact.0 })),
+        Ok(UploadAnswer::Refused { reason }) => {
             discard(reading, binhost, artifact).await;
             Err(ApiError::new(StatusCode::CONFLICT, reason))
         }
-        Ok(Answer::Refused(refusal)) => {
-            discard(reading, binhost, artifact).await;
-            Err(refusal.into())
-        }
-        Ok(_) => Err(unexpected()),
-        // nothing was taken: the drone comes again with the whole file
-        Err(reason @ NoAnswer::Busy) => {
+        // nothing was taken: the drone comes again with the whole file, if it comes
+        Err(reason @ (AskError::Refused(_) | AskError::Busy)) => {
             discard(reading, binhost, artifact).await;
             Err(reason.into())
         }
         // it may have been taken: the file stays, and the core or the next start drops it if not
-        Err(reason @ (NoAnswer::TimedOut | NoAnswer::Stopped)) => {
+        Err(reason @ (AskError::TimedOut | AskError::Stopped)) => {
             warn!(artifact = artifact.0, "an upload is whole and the engine has not answered in time");
             Err(reason.into())
         }
+        Err(reason @ AskError::Unfit) => Err(reason.into()),
     }
 }

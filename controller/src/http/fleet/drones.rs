@@ -5,9 +5,9 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use swarm_api::{Drone, DroneDone, ErrorBody, LegacyDrones};
-use swarm_core::input::DroneAction;
+use swarm_common::clock::wall_ms;
+use swarm_core::request::{DroneAction, DroneRequest};
 use swarm_core::view::Presence;
-use swarm_core::{Answer, Request};
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 use crate::http::auth::Admin;
 use crate::http::error::ApiError;
 use crate::http::extract::{Path, Query, flag};
-use crate::http::{AppState, Asking, unexpected, wall};
+use crate::http::{AppState, Asking};
 
 /// Its paths on the public port.
 pub fn public() -> OpenApiRouter<AppState> {
@@ -47,7 +47,7 @@ pub struct NodesQuery {
     )
 )]
 pub async fn nodes(State(asking): State<Asking>, Query(query): Query<NodesQuery>) -> Result<Response, ApiError> {
-    let (view, now) = (asking.view(), wall());
+    let (view, now) = (asking.view(), wall_ms());
     let wanted = view.drones.values().filter(|drone| query.all || drone.presence == Presence::Online);
     let mut drones: Vec<Drone> = wanted.map(|drone| Drone::new(drone, now)).collect();
     drones.sort_by(|one, other| one.name.cmp(&other.name));
@@ -69,13 +69,9 @@ async fn act(
     status: &str,
 ) -> Result<Json<DroneDone>, ApiError> {
     let known = asking.view().drones.values().find(|drone| drone.row.name == name || drone.row.id.0 == name).cloned();
-    match asking.request(&admin.actor, Request::Drone { drone: name.clone(), action }).await? {
-        Answer::Done(_) => {
-            let name = known.map_or(name, |drone| drone.row.name.clone());
-            Ok(Json(DroneDone { status: status.to_owned(), name }))
-        }
-        _ => Err(unexpected()),
-    }
+    asking.ask(&admin.actor, DroneRequest { drone: name.clone(), action }).await?;
+    let name = known.map_or(name, |drone| drone.row.name.clone());
+    Ok(Json(DroneDone { status: status.to_owned(), name }))
 }
 
 /// Give a drone no new work; what runs goes on

@@ -6,9 +6,8 @@ use swarm_api::{
     ActOrdered, DroneEscalation, DroneHealthEntry, DroneHealthList, ErrorBody, Escalation, Escalations, HealingStatus,
     ResetDone, RestartBody, TypeBody, TypeDone, last_deeds, moment, seconds,
 };
-use swarm_core::effect::Healed;
-use swarm_core::input::HealAction;
-use swarm_core::{Answer, Request};
+use swarm_core::answer::Healed;
+use swarm_core::request::{HealAction, HealRequest};
 use swarm_protocol::machine::DroneType;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -18,7 +17,7 @@ use crate::http::auth::Admin;
 use crate::http::error::ApiError;
 use crate::http::extract::{Json as JsonBody, Path, Whole};
 use crate::http::fleet::known;
-use crate::http::{AppState, Asking, unexpected};
+use crate::http::{AppState, Asking};
 
 /// Its paths on the public port.
 pub fn public() -> OpenApiRouter<AppState> {
@@ -43,10 +42,7 @@ const LAST_DEEDS: usize = 50;
 
 /// Asks the engine to do something about a drone.
 async fn heal(asking: &Asking, admin: &Admin, drone: String, action: HealAction) -> Result<Healed, ApiError> {
-    match asking.request(&admin.actor, Request::Heal { drone, action }).await? {
-        Answer::Healed(healed) => Ok(healed),
-        _ => Err(unexpected()),
-    }
+    Ok(asking.ask(&admin.actor, HealRequest { drone, action }).await?)
 }
 
 /// Where the drones stand on the ladder

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use swarm_api::{AdminPing, ErrorBody, LastPing, LastPings, PingAllAnswer, PingAnswer, is_online};
+use swarm_common::clock::wall_ms;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -15,7 +16,7 @@ use crate::http::auth::Admin;
 use crate::http::error::ApiError;
 use crate::http::extract::{Path, Query};
 use crate::http::fleet::known;
-use crate::http::{AppState, Asking, wall};
+use crate::http::{AppState, Asking};
 
 /// Its paths on the public port.
 pub fn public() -> OpenApiRouter<AppState> {
@@ -70,7 +71,7 @@ pub async fn pings(
 pub async fn ping_all(State(asking): State<Asking>, State(care): State<Care>) -> Json<PingAllAnswer> {
     let view = asking.view();
     let pinged = care.pings.ping_all(view.clone()).await;
-    let now = wall();
+    let now = wall_ms();
     let name = |id: &swarm_protocol::DroneId| view.drones.get(id).map_or_else(|| id.0.clone(), |d| d.row.name.clone());
     let mut drones: Vec<PingAnswer> = pinged.iter().map(|one| answered(&name(&one.drone), one, now)).collect();
     drones.sort_by(|one, other| one.drone.cmp(&other.drone));
@@ -111,7 +112,7 @@ async fn ping(asking: &Asking, care: &Care, name: &str) -> Result<PingAnswer, Ap
     let pinged = pinged.ok_or_else(|| {
         ApiError::busy("too many pings are asked for at one time").hint("GET /api/v1/ping shows the last ones")
     })?;
-    Ok(answered(&drone.row.name, &pinged, wall()))
+    Ok(answered(&drone.row.name, &pinged, wall_ms()))
 }
 
 /// What became of a ping of the drone called `name`, at the wall clock `now`.

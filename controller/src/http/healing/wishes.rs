@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::{Map, Value};
 use swarm_api::{AllWishes, DroneWishes, ErrorBody};
-use swarm_core::{Answer, Request};
+use swarm_core::request::WishRequest;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -13,7 +13,7 @@ use crate::http::auth::Admin;
 use crate::http::error::ApiError;
 use crate::http::extract::{Json as JsonBody, Path};
 use crate::http::fleet::known;
-use crate::http::{AppState, Asking, unexpected};
+use crate::http::{AppState, Asking};
 
 /// Its paths on the administrators' port.
 pub fn admin() -> OpenApiRouter<AppState> {
@@ -81,11 +81,9 @@ pub async fn wish(
     JsonBody(body): JsonBody<Map<String, Value>>,
 ) -> Result<Json<DroneWishes>, ApiError> {
     let wishes = Box::new(changes(body)?);
-    match asking.request(&admin.actor, Request::Wish { drone: name.clone(), wishes }).await? {
-        // published before the engine answered
-        Answer::Done(_) => Ok(Json(DroneWishes::new(&*known(&asking.view(), &name)?))),
-        _ => Err(unexpected()),
-    }
+    asking.ask(&admin.actor, WishRequest { drone: name.clone(), wishes }).await?;
+    // published before the engine answered
+    Ok(Json(DroneWishes::new(&*known(&asking.view(), &name)?)))
 }
 
 /// The wishes for a drone, by the path 0.4's clients use

@@ -7,7 +7,8 @@ use axum::extract::{ConnectInfo, FromRequestParts, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use swarm_api::{EnrolAnswer, EnrolBody, ErrorBody};
-use swarm_core::{Answer, Request};
+use swarm_core::answer::Verifier;
+use swarm_core::request::{EnrolRequest, InvitationRequest, WrongProofRequest};
 use swarm_protocol::DroneId;
 use swarm_protocol::invite::{signature, statement};
 use utoipa_axum::router::OpenApiRouter;
@@ -17,9 +18,10 @@ use super::Members;
 use super::admitted;
 use super::attempts::Source;
 use crate::bus::keys;
+use crate::engine::AskError;
 use crate::http::error::ApiError;
 use crate::http::extract::Json;
-use crate::http::{AppState, Asking, unexpected};
+use crate::http::{AppState, Asking};
 
 /// Its paths on the public port.
 pub fn public() -> OpenApiRouter<AppState> {
@@ -81,28 +83,22 @@ async fn let_in(asking: &Asking, members: &Members, body: EnrolBody) -> Result<E
     if !signed(&key, &possession) {
         return Err(ApiError::bad_request("the key is not the asker's own: its signature is wrong"));
     }
-    let verifier = match asking.request("enrol", Request::Invitation { id: invitation.clone() }).await {
-        Ok(Answer::Verifier(verifier)) => verifier,
-        Ok(_) => return Err(unexpected()),
-        Err(refusal) => return Err(unknown(refusal)),
-    };
+    let asked = InvitationRequest { id: invitation.clone() };
+    let Verifier(verifier) = asking.ask("enrol", asked).await.map_err(unknown)?;
     if !signed(&verifier, &proof) {
-        let refused = asking.request("enrol", Request::WrongProof { invitation }).await;
-        return Err(refused.err().map_or_else(unexpected, unknown));
+        let refused = asking.ask("enrol", WrongProofRequest { invitation }).await;
+        return Err(unknown(refused.err().unwrap_or(AskError::Unfit)));
     }
     let drone = DroneId(key);
-    let name = match asking.request("enrol", Request::Enrol { invitation, drone }).await {
-        Ok(Answer::Enrolled(enrolled)) => enrolled.name,
-        Ok(_) => return Err(unexpected()),
-        Err(refusal) => return Err(unknown(refusal)),
-    };
+    let enrolled = asking.ask("enrol", EnrolRequest { invitation, drone }).await.map_err(unknown)?;
     let admitted = admitted(asking, members).await?;
     let controller_version = env!("CARGO_PKG_VERSION").to_owned();
-    Ok(EnrolAnswer { status: "enrolled".to_owned(), name, controller_version, admitted })
+    Ok(EnrolAnswer { status: "enrolled".to_owned(), name: enrolled.name, controller_version, admitted })
 }
 
 /// An invitation that is not there is a credential that is not good.
-fn unknown(mut refusal: ApiError) -> ApiError {
+fn unknown(reason: AskError) -> ApiError {
+    let mut refusal = ApiError::from(reason);
     if refusal.status == StatusCode::NOT_FOUND {
         refusal.status = StatusCode::UNAUTHORIZED;
     }

@@ -4,8 +4,9 @@ use axum::Json as JsonAnswer;
 use axum::extract::State;
 use axum::http::StatusCode;
 use swarm_api::{DroneDone, ErrorBody, Invite, InviteAnswer, InviteBody, Invites};
+use swarm_common::clock::wall_ms;
+use swarm_core::request::{InviteRequest, UninviteRequest};
 use swarm_core::rows::InviteRow;
-use swarm_core::{Answer, InviteRequest, Request};
 use swarm_protocol::invite::Invitation;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -17,7 +18,7 @@ use crate::http::auth::Admin;
 use crate::http::error::ApiError;
 use crate::http::extract::{Json, Path};
 use crate::http::ports::Addresses;
-use crate::http::{AppState, Asking, Reading, unexpected, wall};
+use crate::http::{AppState, Asking, Reading};
 
 /// Its paths on the public port.
 pub fn public() -> OpenApiRouter<AppState> {
@@ -56,10 +57,7 @@ pub async fn invite(
     let id = hex::encode(rand::random::<[u8; 8]>());
     let profile = body.profile.filter(|profile| !profile.is_empty());
     let request = InviteRequest { id, verifier, name: body.name, profile, life };
-    let row = match asking.request(&admin.actor, Request::Invite(request)).await? {
-        Answer::Invited(row) => row,
-        _ => return Err(unexpected()),
-    };
+    let row = asking.ask(&admin.actor, request).await?;
     let Addresses { facade, bus, prefix, authority } = addresses;
     let invitation = Invitation {
         id: row.id.clone(),
@@ -72,7 +70,7 @@ pub async fn invite(
         secret: secret.expose().to_owned(),
         expires: row.expires_at,
     };
-    let answer = InviteAnswer { token: invitation.token(), invitation: Invite::new(&row, wall()) };
+    let answer = InviteAnswer { token: invitation.token(), invitation: Invite::new(&row, wall_ms()) };
     Ok((StatusCode::CREATED, JsonAnswer(answer)))
 }
 
@@ -95,7 +93,7 @@ fn life(text: &str) -> Result<u64, ApiError> {
     security(("admin_key" = []))
 )]
 pub async fn invites(_: Admin, State(reading): State<Reading>) -> Result<JsonAnswer<Invites>, ApiError> {
-    let now = wall();
+    let now = wall_ms();
     let mut rows = reading.read(|snapshot| Ok(snapshot.rows::<InviteRow>()?)).await?;
     rows.sort_by(|one, other| (other.created_at, &other.id).cmp(&(one.created_at, &one.id)));
     Ok(JsonAnswer(Invites { invites: rows.iter().map(|row| Invite::new(row, now)).collect() }))
@@ -116,8 +114,6 @@ pub async fn uninvite(
     State(asking): State<Asking>,
     Path(which): Path<String>,
 ) -> Result<JsonAnswer<DroneDone>, ApiError> {
-    match asking.request(&admin.actor, Request::Uninvite { which: which.clone() }).await? {
-        Answer::Done(done) => Ok(JsonAnswer(ended("taken back", done, which))),
-        _ => Err(unexpected()),
-    }
+    let done = asking.ask(&admin.actor, UninviteRequest { which: which.clone() }).await?;
+    Ok(JsonAnswer(ended("taken back", done, which)))
 }

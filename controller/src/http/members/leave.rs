@@ -3,8 +3,7 @@
 use axum::Json as JsonAnswer;
 use axum::extract::State;
 use swarm_api::{DroneDone, ErrorBody};
-use swarm_core::input::DroneAction;
-use swarm_core::{Answer, Request};
+use swarm_core::request::{DroneAction, DroneRequest};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -13,7 +12,7 @@ use super::{admitted, ended};
 use crate::http::auth::Admin;
 use crate::http::error::ApiError;
 use crate::http::extract::Path;
-use crate::http::{AppState, Asking, unexpected};
+use crate::http::{AppState, Asking};
 
 /// Its paths on the public port.
 pub fn public() -> OpenApiRouter<AppState> {
@@ -76,10 +75,7 @@ async fn gone(
     action: DroneAction,
     status: &str,
 ) -> Result<JsonAnswer<DroneDone>, ApiError> {
-    let done = match asking.request(&admin.actor, Request::Drone { drone: drone.clone(), action }).await? {
-        Answer::Done(done) => done,
-        _ => return Err(unexpected()),
-    };
+    let done = asking.ask(&admin.actor, DroneRequest { drone: drone.clone(), action }).await?;
     admitted(asking, members).await?;
     Ok(JsonAnswer(ended(status, done, drone)))
 }

@@ -10,7 +10,7 @@ mod tappers;
 use std::sync::Arc;
 
 use swarm_api::DroneDone;
-use swarm_core::effect::Done;
+use swarm_core::answer::Done;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::http::error::ApiError;

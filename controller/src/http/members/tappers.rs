@@ -4,7 +4,7 @@ use axum::Json as JsonAnswer;
 use axum::extract::State;
 use nkeys::KeyPair;
 use swarm_api::{DroneDone, ErrorBody, TapperAnswer, TapperBody};
-use swarm_core::{Answer, Request};
+use swarm_core::request::{RevokeTapperRequest, TapperRequest};
 use swarm_protocol::Subjects;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -15,7 +15,7 @@ use crate::bus::keys;
 use crate::http::auth::Admin;
 use crate::http::error::ApiError;
 use crate::http::extract::{Json, Path};
-use crate::http::{AppState, Asking, unexpected};
+use crate::http::{AppState, Asking};
 
 /// Its paths on the public port.
 pub fn public() -> OpenApiRouter<AppState> {
@@ -50,11 +50,7 @@ pub async fn tapper(
         return Err(ApiError::bad_request("the key is no public key of a bus user")
             .hint("`swarm events tapper NAME` makes one"));
     }
-    let request = Request::Tapper { id: key, name: name.clone() };
-    match asking.request(&admin.actor, request).await? {
-        Answer::Done(_) => {}
-        _ => return Err(unexpected()),
-    }
+    asking.ask(&admin.actor, TapperRequest { id: key, name: name.clone() }).await?;
     let admitted = admitted(&asking, &members).await?;
     let bus = members.bus.state();
     let subjects = Subjects::new(bus.prefix);
@@ -85,10 +81,7 @@ pub async fn untap(
     State(members): State<Members>,
     Path(name): Path<String>,
 ) -> Result<JsonAnswer<DroneDone>, ApiError> {
-    let done = match asking.request(&admin.actor, Request::RevokeTapper { name: name.clone() }).await? {
-        Answer::Done(done) => done,
-        _ => return Err(unexpected()),
-    };
+    let done = asking.ask(&admin.actor, RevokeTapperRequest { name: name.clone() }).await?;
     admitted(&asking, &members).await?;
     Ok(JsonAnswer(ended("revoked", done, name)))
 }

@@ -7,15 +7,15 @@ use axum::Json as JsonAnswer;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use swarm_api::{ErrorBody, QueueBody, QueueEntry, QueuedAnswer, Removed};
-use swarm_core::input::QueueRequest;
-use swarm_core::{Answer, Request};
+use swarm_common::clock::wall_ms;
+use swarm_core::request::{QueueRequest, RemoveRequest};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::auth::Admin;
 use crate::http::error::ApiError;
 use crate::http::extract::{Json, Path};
-use crate::http::{AppState, Asking, Reading, unexpected, wall};
+use crate::http::{AppState, Asking, Reading};
 
 /// Its paths on the public port.
 pub fn public() -> OpenApiRouter<AppState> {
@@ -39,7 +39,7 @@ pub async fn list(
 ) -> Result<JsonAnswer<Vec<QueueEntry>>, ApiError> {
     let view = asking.view();
     let entries =
-        reading.walk(move |snapshot| Ok(QueueEntry::list(&snapshot.rows()?, view.session, &view, wall()))).await?;
+        reading.walk(move |snapshot| Ok(QueueEntry::list(&snapshot.rows()?, view.session, &view, wall_ms()))).await?;
     Ok(JsonAnswer(entries))
 }
 
@@ -84,19 +84,17 @@ pub async fn add(
         fresh: body.fresh,
         idempotency_key: idempotency_key(&headers)?,
     };
-    match asking.request(&admin.actor, Request::Queue(request)).await? {
-        Answer::Queued(queued) => Ok(JsonAnswer(QueuedAnswer {
-            status: "ok".to_owned(),
-            queued: queued.packages.len(),
-            session_id: queued.session.0,
-            session_name: queued.session_name,
-            packages: queued.packages,
-            duplicates: queued.duplicates,
-            builds: queued.builds.iter().map(|build| build.0).collect(),
-            portage_timestamp: body.portage_timestamp,
-        })),
-        _ => Err(unexpected()),
-    }
+    let queued = asking.ask(&admin.actor, request).await?;
+    Ok(JsonAnswer(QueuedAnswer {
+        status: "ok".to_owned(),
+        queued: queued.packages.len(),
+        session_id: queued.session.0,
+        session_name: queued.session_name,
+        packages: queued.packages,
+        duplicates: queued.duplicates,
+        builds: queued.builds.iter().map(|build| build.0).collect(),
+        portage_timestamp: body.portage_timestamp,
+    }))
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
@@ -128,8 +126,6 @@ pub async fn remove(
     Path((category, package)): Path<(String, String)>,
 ) -> Result<JsonAnswer<Removed>, ApiError> {
     let package = format!("{category}/{package}");
-    match asking.request(&admin.actor, Request::Remove { package: package.clone() }).await? {
-        Answer::Done(done) => Ok(JsonAnswer(Removed { status: "removed".to_owned(), package, removed: done.touched })),
-        _ => Err(unexpected()),
-    }
+    let done = asking.ask(&admin.actor, RemoveRequest { package: package.clone() }).await?;
+    Ok(JsonAnswer(Removed { status: "removed".to_owned(), package, removed: done.touched }))
 }

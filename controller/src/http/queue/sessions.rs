@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use swarm_api::{ErrorBody, Session, SessionDetail, Sessions};
+use swarm_common::clock::wall_ms;
 use swarm_core::rows::SessionRow;
 use swarm_protocol::SessionId;
 use utoipa_axum::router::OpenApiRouter;
@@ -10,7 +11,7 @@ use utoipa_axum::routes;
 
 use crate::http::error::ApiError;
 use crate::http::extract::Path;
-use crate::http::{AppState, Asking, Reading, wall};
+use crate::http::{AppState, Asking, Reading};
 
 /// Its paths on the public port.
 pub fn public() -> OpenApiRouter<AppState> {
@@ -48,7 +49,7 @@ pub async fn show(
                     .hint("see /api/v1/sessions for those there are")
             })?;
             let counts = view.sessions.get(&row.id).copied().unwrap_or_default();
-            Ok(SessionDetail::new(Session::new(&row, &counts), &snapshot.rows()?, &view, wall()))
+            Ok(SessionDetail::new(Session::new(&row, &counts), &snapshot.rows()?, &view, wall_ms()))
         })
         .await?;
     Ok(Json(detail))

@@ -5,15 +5,15 @@ use axum::extract::State;
 use serde::Deserialize;
 use swarm_api::{ErrorBody, WhyAnswer, WhyEntry};
 use swarm_core::placement::Explanation;
+use swarm_core::request::WhyRequest;
 use swarm_core::rows::BuildRow;
-use swarm_core::{Answer, Request};
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::error::ApiError;
 use crate::http::extract::{Path, Query};
-use crate::http::{AppState, Asking, Reading, unexpected};
+use crate::http::{AppState, Asking, Reading};
 use crate::store::Snapshot;
 
 /// Its paths on the public port.
@@ -56,9 +56,7 @@ pub async fn why(
     let package = format!("{category}/{package}");
     // the engine itself goes through the fleet for it: one after the other
     let turn = asking.explaining.acquire().await;
-    let Answer::Why(mut found) = asking.request("reader", Request::Why { package: package.clone() }).await? else {
-        return Err(unexpected());
-    };
+    let mut found = asking.ask("reader", WhyRequest { package: package.clone() }).await?;
     drop(turn);
     found.retain(|entry| query.build.is_none_or(|build| entry.build.0 == build));
     if query.slot.is_some() || query.repo.is_some() {

@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use swarm_api::{
     DelegatedTo, DroneHealth, Health, Ready, Session, Status, StatusDrone, StatusPackages, Timing, seconds,
 };
+use swarm_common::clock::wall_ms;
 use swarm_core::View;
 use swarm_core::rows::{SessionRow, StatsRow};
 use swarm_core::view::Presence;
@@ -22,7 +23,7 @@ use utoipa_axum::routes;
 
 use crate::http::error::ApiError;
 use crate::http::ports::Readiness;
-use crate::http::{About, AppState, Asking, Reading, wall};
+use crate::http::{About, AppState, Asking, Reading};
 
 /// Its paths on the public port.
 pub fn public() -> OpenApiRouter<AppState> {
@@ -134,7 +135,7 @@ fn delegated(view: &View) -> std::collections::BTreeMap<String, DelegatedTo> {
 }
 
 fn assemble(view: &View, session: Option<Session>, packages: StatusPackages, timing: Timing) -> Status {
-    let (now, counts) = (wall(), view.counts);
+    let (now, counts) = (wall_ms(), view.counts);
     let online = || view.drones.values().filter(|drone| drone.presence == Presence::Online);
     let by_name = view.drones.values().map(|drone| (drone.row.name.clone(), StatusDrone::new(drone, now)));
     let health = view.drones.values().filter_map(|drone| Some((drone.row.name.clone(), DroneHealth::new(drone)?)));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use swarm_api::{Trouble, reasons, seconds};
+use swarm_common::clock::wall_ms;
 use swarm_core::View;
 use swarm_core::forecast::{Forecast, forecast};
 use swarm_core::rows::{BuildRow, BuildState};
@@ -13,8 +14,8 @@ use swarm_core::view::Counts;
 use swarm_protocol::{BuildId, SessionId};
 use tokio::sync::{Mutex, Semaphore};
 
+use crate::http::Reading;
 use crate::http::error::ApiError;
-use crate::http::{Reading, wall};
 use crate::store::Snapshot;
 
 /// How long the overview's lists may be old.
@@ -97,7 +98,7 @@ impl Overviews {
             return Ok(known.overview.clone());
         }
         let (view, began) = (view.clone(), Instant::now());
-        let read = move |snapshot: &Snapshot| Ok(Overview::of(&snapshot.rows()?, &view, wall()));
+        let read = move |snapshot: &Snapshot| Ok(Overview::of(&snapshot.rows()?, &view, wall_ms()));
         let overview = Arc::new(reading.read_in_turn(&self.reading, read).await?);
         *kept = Some(Known { key, at: Instant::now(), cost: began.elapsed(), overview: overview.clone() });
         Ok(overview)

@@ -1,11 +1,11 @@
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
-use swarm_core::effect::{Answer, Refusal, RefusalKind};
+use swarm_core::answer::{Answer, Refusal, RefusalKind};
 use swarm_core::rows::{SessionRow, StatsRow};
 use swarm_core::view::View;
 
 use super::world::*;
-use crate::http::ports::NoAnswer;
+use crate::engine::AskError;
 
 #[tokio::test]
 async fn wrong_paths_methods_parameters_and_bodies_are_json_errors() {
@@ -51,9 +51,9 @@ async fn wrong_paths_methods_parameters_and_bodies_are_json_errors() {
 async fn an_engine_that_is_busy_stopping_or_late_says_when_to_come_again() {
     let world = World::new(Store::default(), View::default());
     for (reason, status, retry) in [
-        (NoAnswer::Busy, StatusCode::SERVICE_UNAVAILABLE, Some("1")),
-        (NoAnswer::Stopped, StatusCode::SERVICE_UNAVAILABLE, Some("5")),
-        (NoAnswer::TimedOut, StatusCode::GATEWAY_TIMEOUT, None),
+        (AskError::Busy, StatusCode::SERVICE_UNAVAILABLE, Some("1")),
+        (AskError::Stopped, StatusCode::SERVICE_UNAVAILABLE, Some("5")),
+        (AskError::TimedOut, StatusCode::GATEWAY_TIMEOUT, None),
     ] {
         world.engine.answers.lock().unwrap().push_back(Err(reason));
         let reply = world.write(Method::POST, "/api/v1/nodes/alpha/pause", "").await;

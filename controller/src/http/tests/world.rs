@@ -16,8 +16,9 @@ use serde_json::Value;
 use swarm_core::input::{PingLoss, Pong, UploadedFile};
 use swarm_core::rows::*;
 use swarm_core::table::{Row, RowKey, Sink};
+use swarm_core::tell::Stopped;
 use swarm_core::view::{Counts, DroneView, Health, Presence, TaskView};
-use swarm_core::{Answer, Input, Membership, ReplyTo, View};
+use swarm_core::{Answer, Input, Membership, ReplyTo, Tell, View};
 use swarm_protocol::machine::{DroneType, RebootPolicy, Vitals, WorkerState};
 use swarm_protocol::report::{FailureClass, Phase};
 use swarm_protocol::*;
@@ -29,6 +30,7 @@ use tower::ServiceExt;
 use crate::bus::link::Answered;
 use crate::config::Config;
 use crate::config::runtime::Runtime;
+use crate::engine::{AskError, MakeInput};
 use crate::healing::{PingNow, Pinged};
 use crate::http::ports::*;
 use crate::http::{
@@ -103,14 +105,26 @@ impl<R: Row> Row for Damaged<R> {
 /// Remembers what it was asked and answers from a list.
 pub struct Engine {
     pub asked: Mutex<Vec<Input>>,
-    pub answers: Mutex<VecDeque<Result<Answer, NoAnswer>>>,
+    pub answers: Mutex<VecDeque<Result<Answer, AskError>>>,
     pub view: Mutex<Arc<View>>,
     pub newest: watch::Sender<u64>,
     pub hangs: AtomicBool,
 }
 
-impl crate::http::ports::Engine for Engine {
-    fn ask(&self, make: MakeInput) -> BoxFuture<'_, Result<Answer, NoAnswer>> {
+impl Tell for Engine {
+    fn offer(&self, _: Input) -> bool {
+        unreachable!("the façade only asks")
+    }
+    fn tell(&self, _: Input) -> BoxFuture<'_, ()> {
+        unreachable!("the façade only asks")
+    }
+    fn tell_blocking(&self, _: Input) -> Result<(), Stopped> {
+        unreachable!("the façade only asks")
+    }
+}
+
+impl crate::engine::Engine for Engine {
+    fn answer(&self, make: MakeInput) -> BoxFuture<'_, Result<Answer, AskError>> {
         self.asked.lock().unwrap().push(make(ReplyTo(1)));
         let answer = self.answers.lock().unwrap().pop_front().expect("the test has an answer for every question");
         Box::pin(std::future::ready(answer))
@@ -425,7 +439,7 @@ pub fn build(id: u64, cpv: &str, state: BuildState) -> BuildRow {
         auto_retries: 0,
         created_at: NOW,
         queued_at: 0,
-        wishes: Wishes::default(),
+        wishes: BuildWishes::default(),
         arch: "amd64".to_owned(),
         moved: false,
     }
