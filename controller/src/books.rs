@@ -6,7 +6,6 @@ use swarm_binhost::verifying::Ledger;
 use swarm_core::answer::Done;
 use swarm_core::request::{DamagedRequest, Demand, ReindexRequest};
 use swarm_core::rows::{ArtifactRow, IndexRow};
-use swarm_core::table::Source;
 use tokio::runtime::Handle;
 
 use crate::engine::EngineHandle;

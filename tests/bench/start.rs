@@ -7,7 +7,7 @@ use anyhow::Result;
 use swarm_controller::store::Store;
 use swarm_core::rows::MetaRow;
 use swarm_core::rows::{EventRow, HistoryRow, HistoryStatus, StatsRow};
-use swarm_core::table::{Sink, Source};
+use swarm_core::table::Sink;
 use swarm_protocol::{Attempt, BuildId, DroneId, Fence, SessionId};
 use swarm_tests::figures::{Aim, Figure};
 use swarm_tests::serve::Serve;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use swarm_core::Input;
 use swarm_core::request::{Control, ControlRequest, QueueRequest};
 use swarm_core::rows::{BuildRow, EventRow, HistoryRow, MetaKey, MetaRow};
-use swarm_core::table::{Row, Sink, Source};
+use swarm_core::table::{Row, Sink};
 use swarm_protocol::DroneId;
 use swarm_protocol::machine::{Machine, PortageState};
 use swarm_protocol::report::{Heartbeat, Hello, HelloAnswer, Role};

@@ -1,135 +1,28 @@
-//! The real engine, store, logs and binhost as the façade's ports.
+//! The real logs, bus and binhost as the façade's ports.
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::BodyDataStream;
 use futures::future::BoxFuture;
+use swarm_core::Membership;
 use swarm_core::input::UploadedFile;
-use swarm_core::rows::{
-    ArtifactRow, BuildRow, ConfigRow, EventRow, HistoryRow, IndexKey, IndexRow, InviteRow, MemberRow, NoticeRow,
-    SessionRow, StatsRow,
-};
-use swarm_core::table::Source;
-use swarm_core::{Answer, Membership, View};
-use swarm_protocol::{ArtifactId, BuildId, Fence, Secret, SessionId};
-use tokio::sync::watch;
+use swarm_core::rows::IndexKey;
+use swarm_protocol::{ArtifactId, Fence, Secret};
 
-use super::ports::{
-    Addresses, Binhost, Bus, BusState, ClientHelp, Engine, LogPiece, Logs, MakeInput, NoAnswer, ReadError, Readiness,
-    Rows, Store, UploadError,
-};
+use super::ports::{Addresses, Binhost, Bus, BusState, ClientHelp, LogPiece, Logs, Readiness, UploadError};
 use crate::bus::gate::{self, Gate};
 use crate::bus::link::Link;
 use crate::bus::server::BusServer;
 use crate::bus::{permissions, tls};
 use crate::config::{Config, host_of};
-use crate::engine::{AskError, EngineHandle};
 use crate::logs::LogCollector;
-use crate::store::Snapshot;
 use swarm_binhost::gpkg::{Limits, inspect};
 use swarm_binhost::room::{self, RoomError};
 use swarm_binhost::upload::{self, path_of};
 use swarm_binhost::verify::Report;
 use swarm_binhost::verifying::Verifying;
 use swarm_binhost::{service::Folders, snippet};
-
-impl Engine for EngineHandle {
-    fn ask(&self, make: MakeInput) -> BoxFuture<'_, Result<Answer, NoAnswer>> {
-        Box::pin(async move {
-            crate::engine::Engine::answer(self, make).await.map_err(|error| match error {
-                AskError::Busy => NoAnswer::Busy,
-                AskError::Stopped | AskError::Refused(_) | AskError::Unfit => NoAnswer::Stopped,
-                AskError::TimedOut => NoAnswer::TimedOut,
-            })
-        })
-    }
-
-    fn view(&self) -> Arc<View> {
-        EngineHandle::view(self)
-    }
-
-    fn events(&self) -> watch::Receiver<u64> {
-        EngineHandle::events(self)
-    }
-
-    fn pulse(&self, patience: Duration) -> BoxFuture<'_, bool> {
-        Box::pin(EngineHandle::pulse(self, patience))
-    }
-}
-
-impl Store for crate::store::Store {
-    fn snapshot(&self) -> Result<Box<dyn Rows>, ReadError> {
-        Ok(Box::new(self.read().map_err(unreadable)?))
-    }
-}
-
-fn unreadable(error: crate::store::ReadError) -> ReadError {
-    ReadError(Box::new(error))
-}
-
-impl Rows for Snapshot {
-    fn builds(&self) -> Result<Vec<BuildRow>, ReadError> {
-        self.rows().map_err(unreadable)
-    }
-
-    fn build(&self, id: u64) -> Result<Option<BuildRow>, ReadError> {
-        self.get(&BuildId(id)).map_err(unreadable)
-    }
-
-    fn sessions(&self) -> Result<Vec<SessionRow>, ReadError> {
-        self.rows().map_err(unreadable)
-    }
-
-    fn session(&self, id: u64) -> Result<Option<SessionRow>, ReadError> {
-        self.get(&SessionId(id)).map_err(unreadable)
-    }
-
-    fn history(&self, before: Option<u64>, limit: usize) -> Result<Vec<HistoryRow>, ReadError> {
-        self.newest(before, limit).map_err(unreadable)
-    }
-
-    fn events_after(&self, after: u64, limit: usize) -> Result<Vec<EventRow>, ReadError> {
-        self.after(after, limit).map_err(unreadable)
-    }
-
-    fn events_newest(&self, before: Option<u64>, limit: usize) -> Result<Vec<EventRow>, ReadError> {
-        self.newest(before, limit).map_err(unreadable)
-    }
-
-    fn stats(&self) -> Result<Vec<StatsRow>, ReadError> {
-        self.rows().map_err(unreadable)
-    }
-
-    fn artifacts(&self) -> Result<Vec<ArtifactRow>, ReadError> {
-        self.rows().map_err(unreadable)
-    }
-
-    fn artifact(&self, id: u64) -> Result<Option<ArtifactRow>, ReadError> {
-        self.get(&ArtifactId(id)).map_err(unreadable)
-    }
-
-    fn indexes(&self) -> Result<Vec<IndexRow>, ReadError> {
-        self.rows().map_err(unreadable)
-    }
-
-    fn notices(&self) -> Result<Vec<NoticeRow>, ReadError> {
-        self.rows().map_err(unreadable)
-    }
-
-    fn config(&self) -> Result<Vec<ConfigRow>, ReadError> {
-        self.rows().map_err(unreadable)
-    }
-
-    fn members(&self) -> Result<Vec<MemberRow>, ReadError> {
-        self.rows().map_err(unreadable)
-    }
-
-    fn invites(&self) -> Result<Vec<InviteRow>, ReadError> {
-        self.rows().map_err(unreadable)
-    }
-}
 
 impl Logs for LogCollector {
     fn read(&self, fence: Fence, offset: u64, max: u64) -> BoxFuture<'_, std::io::Result<Option<LogPiece>>> {
@@ -229,10 +122,6 @@ impl Binhost for Door {
         })
     }
 
-    fn missing(&self) -> Vec<String> {
-        self.room(0).err().map(|error| format!("no package is taken: {error}")).into_iter().collect()
-    }
-
     fn discard(&self, artifact: ArtifactId) {
         let path = path_of(&self.folders.incoming, artifact.0);
         if let Err(error) = fs_err::remove_file(&path)
@@ -252,6 +141,12 @@ impl Binhost for Door {
 
     fn report(&self) -> Option<Report> {
         self.verifying.report()
+    }
+}
+
+impl Readiness for Door {
+    fn missing(&self) -> Vec<String> {
+        self.room(0).err().map(|error| format!("no package is taken: {error}")).into_iter().collect()
     }
 }
 

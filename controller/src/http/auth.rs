@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use axum::extract::{FromRequestParts, Request};
+use axum::extract::{FromRef, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
@@ -11,7 +11,6 @@ use axum::response::Response;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::AppState;
 use super::error::ApiError;
 
 /// Header of the admin key.
@@ -53,13 +52,17 @@ pub struct Admin {
     pub actor: String,
 }
 
-impl FromRequestParts<AppState> for Admin {
+impl<S: Send + Sync> FromRequestParts<S> for Admin
+where
+    AdminKey: FromRef<S>,
+{
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let known = AdminKey::from_ref(state);
         let mut offered = parts.headers.get_all(ADMIN_KEY_HEADER).iter();
         match (offered.next(), offered.next()) {
-            (Some(key), None) if key.to_str().is_ok_and(|key| state.admin_key.matches(key)) => {
+            (Some(key), None) if key.to_str().is_ok_and(|key| known.matches(key)) => {
                 Ok(Self { actor: actor(&parts.headers) })
             }
             _ => Err(refusal()),

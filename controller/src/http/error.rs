@@ -5,9 +5,11 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use swarm_api::ErrorBody;
 use swarm_core::answer::{Refusal, RefusalKind};
+use thiserror::Error;
 use tracing::error;
 
-use super::ports::{NoAnswer, ReadError};
+use crate::engine::AskError;
+use crate::store::ReadError;
 
 /// An answer that is an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,22 +74,31 @@ impl IntoResponse for ApiError {
     }
 }
 
-impl From<NoAnswer> for ApiError {
-    fn from(reason: NoAnswer) -> Self {
+impl From<AskError> for ApiError {
+    fn from(reason: AskError) -> Self {
         match reason {
-            NoAnswer::Busy => Self::busy("the controller is busy").hint("nothing was changed; try again in a moment"),
-            NoAnswer::Stopped => {
+            AskError::Busy => Self::busy("the controller is busy").hint("nothing was changed; try again in a moment"),
+            AskError::Stopped => {
                 Self::busy("the controller is stopping").hint("try again when it is back").retry_after(5)
             }
-            NoAnswer::TimedOut => Self::new(StatusCode::GATEWAY_TIMEOUT, "the controller has not answered in time")
+            AskError::TimedOut => Self::new(StatusCode::GATEWAY_TIMEOUT, "the controller has not answered in time")
                 .hint("it may still happen; look before you ask again, or send the same Idempotency-Key"),
+            AskError::Refused(refusal) => refusal.into(),
+            AskError::Unfit => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, reason.to_string()).hint("this is a defect")
+            }
         }
     }
 }
 
+/// What of the store can't be read is for the log, not for whoever asks.
+#[derive(Debug, Error)]
+#[error("can't read the store")]
+struct Unreadable(#[source] ReadError);
+
 impl From<ReadError> for ApiError {
     fn from(error: ReadError) -> Self {
-        Self::internal(&error)
+        Self::internal(&Unreadable(error))
     }
 }
 

@@ -16,8 +16,8 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{Predicate, SizeAbove};
 use tracing::error;
 
-use super::AppState;
 use super::error::ApiError;
+use crate::http::Measured;
 use crate::metrics::Requests;
 
 /// Requests worked on at one time; a request beyond is answered 503.
@@ -28,10 +28,10 @@ pub const MAX_BODY: usize = 1 << 20;
 const MIN_COMPRESSED: u64 = 1024;
 
 /// Puts the layers around `router`.
-pub fn around(router: Router, state: &AppState) -> Router {
+pub fn around(router: Router, measured: &Measured) -> Router {
     let room = Arc::new(Semaphore::new(MAX_REQUESTS));
     router
-        .layer(from_fn_with_state(state.requests.clone(), counted))
+        .layer(from_fn_with_state(measured.requests.clone(), counted))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(CompressionLayer::new().gzip(true).zstd(true).compress_when(SizeAbove::new(MIN_COMPRESSED).and(is_json)))
         .layer(from_fn(headers))

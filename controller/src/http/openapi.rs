@@ -6,7 +6,7 @@ use axum::{Json, Router};
 use utoipa::OpenApi;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
 
-use super::{AppState, admin, public};
+use super::{AppState, routes};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -18,7 +18,7 @@ use super::{AppState, admin, public};
     ),
     modifiers(&Keys)
 )]
-pub(crate) struct Document;
+struct Document;
 
 struct Keys;
 
@@ -33,8 +33,9 @@ impl utoipa::Modify for Keys {
 
 /// The document.
 pub fn document() -> utoipa::openapi::OpenApi {
-    let mut document = public::api().split_for_parts().1;
-    document.merge(admin::api().split_for_parts().1);
+    let mut document = Document::openapi();
+    document.merge(routes::public().into_openapi());
+    document.merge(routes::admin().into_openapi());
     document
 }
 
@@ -45,7 +46,7 @@ pub fn text() -> String {
     text
 }
 
-pub(crate) fn routes() -> Router<AppState> {
+pub(crate) fn pages() -> Router<AppState> {
     let document = document();
     Router::new()
         .route("/api/openapi.json", get(move || std::future::ready(Json(document.clone()))))

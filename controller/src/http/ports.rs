@@ -1,106 +1,20 @@
-//! What the façade needs of the rest of the controller, as small traits: the engine, the store's rows, the build logs, the
-//! bus and the binhost. `adapters` implements them for the real ones; tests for their own.
+//! What the façade needs of the rest of the controller, as small traits: the build logs, the bus and the
+//! binhost. `adapters` implements them for the real ones; tests for their own. The engine has a port of its own, which the
+//! façade shares with other rooms.
 //!
 //! Nothing is decided here.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::BodyDataStream;
 use futures::future::BoxFuture;
+use swarm_core::Membership;
 use swarm_core::input::UploadedFile;
-use swarm_core::rows::{
-    ArtifactRow, BuildRow, ConfigRow, EventRow, HistoryRow, IndexKey, IndexRow, InviteRow, MemberRow, NoticeRow,
-    SessionRow, StatsRow,
-};
-use swarm_core::{Answer, Input, Membership, ReplyTo, View};
+use swarm_core::rows::IndexKey;
 use swarm_protocol::{ArtifactId, Fence, Secret};
 use thiserror::Error;
-use tokio::sync::watch;
 
-use crate::healing::PingNow;
 use swarm_binhost::verify::Report;
-
-/// Makes the input once the engine has said where its answer goes.
-pub type MakeInput = Box<dyn FnOnce(ReplyTo) -> Input + Send>;
-
-/// Why the engine gave no answer.
-#[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
-pub enum NoAnswer {
-    /// Its queue is full; nothing was taken.
-    #[error("the controller is busy")]
-    Busy,
-    /// It is shutting down; nothing was taken.
-    #[error("the controller is stopping")]
-    Stopped,
-    /// It took the input and has not answered in time; what was asked may still happen.
-    #[error("the controller has not answered in time")]
-    TimedOut,
-}
-
-/// The engine as the façade sees it.
-pub trait Engine: Send + Sync {
-    /// Hands in one input and waits for its answer; an answer means that it is durable.
-    fn ask(&self, make: MakeInput) -> BoxFuture<'_, Result<Answer, NoAnswer>>;
-    /// The published view of soft state.
-    fn view(&self) -> Arc<View>;
-    /// Sequence number of the newest committed event.
-    fn events(&self) -> watch::Receiver<u64>;
-    /// Whether it answers within `patience`.
-    fn pulse(&self, patience: Duration) -> BoxFuture<'_, bool>;
-}
-
-/// The store could not be read.
-#[derive(Debug, Error)]
-#[error("can't read the store")]
-pub struct ReadError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
-
-/// Opens short snapshots of what is committed.
-pub trait Store: Send + Sync {
-    /// A snapshot. Hold it for one answer only: a long one makes the file grow.
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    fn snapshot(&self) -> Result<Box<dyn Rows>, ReadError>;
-}
-
-/// Rows of one snapshot. All methods block; call them off the async threads.
-///
-/// # Errors
-/// Each of them fails when the store can't be read.
-#[expect(clippy::missing_errors_doc, reason = "said once for all of them")]
-pub trait Rows {
-    /// All entries of the queue, by number.
-    fn builds(&self) -> Result<Vec<BuildRow>, ReadError>;
-    /// One entry.
-    fn build(&self, id: u64) -> Result<Option<BuildRow>, ReadError>;
-    /// All sessions, by number.
-    fn sessions(&self) -> Result<Vec<SessionRow>, ReadError>;
-    /// One session.
-    fn session(&self, id: u64) -> Result<Option<SessionRow>, ReadError>;
-    /// At most `limit` attempts that ended, newest first, with numbers below `before`.
-    fn history(&self, before: Option<u64>, limit: usize) -> Result<Vec<HistoryRow>, ReadError>;
-    /// At most `limit` events with numbers above `after`, oldest first.
-    fn events_after(&self, after: u64, limit: usize) -> Result<Vec<EventRow>, ReadError>;
-    /// At most `limit` events with numbers below `before`, newest first.
-    fn events_newest(&self, before: Option<u64>, limit: usize) -> Result<Vec<EventRow>, ReadError>;
-    /// Sums of the history, per drone.
-    fn stats(&self) -> Result<Vec<StatsRow>, ReadError>;
-    /// All artifacts, by number.
-    fn artifacts(&self) -> Result<Vec<ArtifactRow>, ReadError>;
-    /// One artifact.
-    fn artifact(&self, id: u64) -> Result<Option<ArtifactRow>, ReadError>;
-    /// All indexes, by name.
-    fn indexes(&self) -> Result<Vec<IndexRow>, ReadError>;
-    /// Settings that were changed at run time, by key.
-    fn config(&self) -> Result<Vec<ConfigRow>, ReadError>;
-    /// All notices, by number.
-    fn notices(&self) -> Result<Vec<NoticeRow>, ReadError>;
-    /// Everyone who is or was let onto the bus, by identity.
-    fn members(&self) -> Result<Vec<MemberRow>, ReadError>;
-    /// All invitations, by number.
-    fn invites(&self) -> Result<Vec<InviteRow>, ReadError>;
-}
 
 /// A piece of a build log.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -167,25 +81,12 @@ pub trait Binhost: Send + Sync {
     ) -> BoxFuture<'_, Result<UploadedFile, UploadError>>;
     /// Removes what [`Binhost::receive`] left for an artifact that was refused.
     fn discard(&self, artifact: ArtifactId);
-    /// What keeps it from taking packages, in sentences. Must not block for long.
-    fn missing(&self) -> Vec<String>;
     /// What opens the restricted part.
     fn secret(&self) -> Secret;
     /// Begins to recheck everything that is published; false if a check is under way. `actor` stands in the events.
     fn verify(&self, actor: &str, rebuild: bool, force: bool) -> bool;
     /// How the last check stands; none before the first.
     fn report(&self) -> Option<Report>;
-}
-
-/// What the façade needs to look after drones.
-#[derive(Clone)]
-pub struct Care {
-    /// People's pings.
-    pub pings: Arc<dyn PingNow>,
-    /// Names of the channels by which notices go out.
-    pub channels: Vec<String>,
-    /// The numbers of the ladder, for people.
-    pub rules: swarm_core::settings::Healing,
 }
 
 /// The bus, as far as the façade has to do with it.
@@ -245,6 +146,6 @@ pub struct BusState {
 
 /// Whether the controller can do its work.
 pub trait Readiness: Send + Sync {
-    /// What is missing, in sentences; none means ready. Must not block.
+    /// What is missing, in sentences; none means ready. Must not block for long.
     fn missing(&self) -> Vec<String>;
 }

@@ -13,10 +13,16 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::{Stream, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 
-use super::AppState;
 use super::error::ApiError;
 
+/// Readers that follow a build log at one time.
+const MAX_FOLLOWERS: usize = 128;
+/// Readers that follow events or the controller's log at one time.
+const MAX_READERS: usize = 128;
+/// Requests that wait for an event at one time.
+const MAX_WAITERS: usize = 128;
 /// Between two signs of life on a silent stream.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
@@ -43,18 +49,48 @@ pub fn wants_events(headers: &HeaderMap) -> bool {
     accept.split(',').any(|kind| kind.trim().starts_with("text/event-stream"))
 }
 
-/// The answer; `place` is given back when it ends.
-pub fn answer<S>(state: &AppState, place: OwnedSemaphorePermit, events: S) -> Response
-where
-    S: Stream<Item = Event> + Send + 'static,
-{
-    let stop = state.stop.clone().cancelled_owned();
-    let stream = events.take_until(Box::pin(stop)).map(move |event| {
-        let _held = &place;
-        Ok::<_, Infallible>(event)
-    });
-    let mut response = Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
-    // a proxy that collects the answer first would make it no stream
-    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
-    response
+/// Places of those who follow something, and the end of all streams. Cheap to clone.
+#[derive(Clone)]
+pub struct Streams {
+    /// Of those who follow a build log.
+    pub(super) followers: Arc<Semaphore>,
+    /// Of those who follow events or the controller's log.
+    pub(super) readers: Arc<Semaphore>,
+    /// Of those who wait for one event.
+    pub(super) waiters: Arc<Semaphore>,
+    /// Cancelled when the controller ends; streams end with it.
+    pub(super) stop: CancellationToken,
+}
+
+impl Streams {
+    /// Streams that end with `stop`.
+    pub fn new(stop: CancellationToken) -> Self {
+        Self {
+            followers: Arc::new(Semaphore::new(MAX_FOLLOWERS)),
+            readers: Arc::new(Semaphore::new(MAX_READERS)),
+            waiters: Arc::new(Semaphore::new(MAX_WAITERS)),
+            stop,
+        }
+    }
+
+    /// Readers that follow something now.
+    pub(super) fn following(&self) -> usize {
+        MAX_FOLLOWERS + MAX_READERS - self.followers.available_permits() - self.readers.available_permits()
+    }
+
+    /// The answer; `place` is given back when it ends.
+    pub(super) fn answer<S>(&self, place: OwnedSemaphorePermit, events: S) -> Response
+    where
+        S: Stream<Item = Event> + Send + 'static,
+    {
+        let stop = self.stop.clone().cancelled_owned();
+        let stream = events.take_until(Box::pin(stop)).map(move |event| {
+            let _held = &place;
+            Ok::<_, Infallible>(event)
+        });
+        let mut response = Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
+        // a proxy that collects the answer first would make it no stream
+        response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+        response
+    }
 }

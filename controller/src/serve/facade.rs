@@ -15,7 +15,11 @@ use super::Running;
 use crate::config::Config;
 use crate::engine::EngineHandle;
 use crate::http::listen::{allow_files, listen, serve_until};
-use crate::http::{AdminKey, AppState, Parts, Place, admin_router, router};
+use crate::http::ports::Readiness;
+use crate::http::{
+    About, AdminKey, AppState, Asking, Binhost, BuildLogs, Changes, Measured, Members, Missing, Overviews, Place,
+    Reading, Streams, Tallies, admin_router, router,
+};
 use crate::metrics::{Counted, Samples, samples};
 use crate::own_log::OwnLog;
 
@@ -68,32 +72,34 @@ pub(super) fn state(
     own_log: OwnLog,
     stop: &CancellationToken,
 ) -> Result<AppState> {
-    let engine = running.engine.clone();
-    Ok(AppState::new(Parts {
-        engine: Arc::new(engine.clone()),
-        store: Arc::new(running.store.clone()),
-        logs: Arc::new(running.logs.clone()),
-        binhost: running.binhost.door.clone(),
-        ready: Arc::new(running.bus.link.clone()),
-        care: running.care.clone(),
-        bus: running.bus.gateway(config, &running.logs)?,
+    let asking = Asking::new(Arc::new(running.engine.clone()));
+    let place = Place {
+        data_dir: running.data.clone(),
+        db_path: running.store.path().to_owned(),
+        bus_url: running.bus.server.url(),
+        public_port: config.http.port,
+        admin_port: config.http.admin_port,
+        metrics: config.http.metrics,
+    };
+    let door = running.binhost.door.clone();
+    let ready: [Arc<dyn Readiness>; 2] = [Arc::new(running.bus.link.clone()), door.clone()];
+    Ok(AppState {
         admin_key,
-        base_url: config.public_url(),
-        runtime: running.runtime.clone(),
+        about: About::new(place, &config.public_url(), running.runtime.clone()),
+        reading: Reading::new(running.store.clone()),
+        streams: Streams::new(stop.clone()),
+        missing: Missing::new(ready),
+        overviews: Overviews::default(),
+        tallies: Tallies::default(),
+        changes: Changes::new(running.runtime.clone()),
+        build_logs: BuildLogs::new(Arc::new(running.logs.clone()), asking.clone()),
         own_log,
-        samples: sample(engine),
-        counted: Arc::new(counted(running)),
-        place: Place {
-            data_dir: running.data.clone(),
-            db_path: running.store.path().to_owned(),
-            bus_url: running.bus.server.url(),
-            public_port: config.http.port,
-            admin_port: config.http.admin_port,
-            metrics: config.http.metrics,
-        },
-        max_upload: config.binhost.max_upload,
-        stop: stop.clone(),
-    }))
+        binhost: Binhost::new(door, config.binhost.max_upload),
+        members: Members::new(running.bus.gateway(config, &running.logs)?),
+        care: running.care.clone(),
+        measured: Measured::new(sample(running.engine.clone()), Arc::new(counted(running))),
+        asking,
+    })
 }
 
 /// The last day as curves, taken from the view now and then.

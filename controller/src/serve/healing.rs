@@ -12,7 +12,7 @@ use crate::bus::link::Link;
 use crate::config::Config;
 use crate::engine::{EngineHandle, Work};
 use crate::healing::{Escalations, Pings, SshSettings};
-use crate::http::ports::Care;
+use crate::http::Care;
 use crate::notices::Notices;
 
 /// Begins to carry out pings and the orders of the ladder, and to send notices; gives their face to the façade.

@@ -21,7 +21,6 @@ use swarm_common::notify::Manager;
 use swarm_common::stop::Stop;
 use swarm_common::watch::spawn;
 use swarm_core::rows::ConfigRow;
-use swarm_core::table::Source as _;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -31,7 +30,7 @@ use self::facade::Ports;
 use crate::config::Config;
 use crate::config::runtime::{Feel, Runtime};
 use crate::engine::{EngineHandle, EngineThread, Loaded, Options, Outlets, Works};
-use crate::http::ports::Care;
+use crate::http::Care;
 use crate::logs::LogCollector;
 use crate::notify;
 use crate::own_log::{LevelSwitch, Logging};

@@ -57,6 +57,12 @@ impl Snapshot {
         value.map(|value| decode(&bytes, value.value())).transpose()
     }
 
+    /// All rows of a table, in the order of their keys.
+    pub fn rows<R: Row>(&self) -> Result<Vec<R>, ReadError> {
+        let Some(rows) = self.open(R::TABLE)? else { return Ok(Vec::new()) };
+        rows.iter().map_err(ReadError::storage)?.map(read).collect()
+    }
+
     /// Rows of a journal with a number greater than `key`, oldest first, at most `limit`.
     pub fn after<R: Row<Key = u64>>(&self, key: u64, limit: usize) -> Result<Vec<R>, ReadError> {
         let Some(rows) = self.open(R::TABLE)? else { return Ok(Vec::new()) };
@@ -132,8 +138,7 @@ impl Source for Snapshot {
     type Error = ReadError;
 
     fn rows<R: Row>(&self) -> Result<Vec<R>, ReadError> {
-        let Some(rows) = self.open(R::TABLE)? else { return Ok(Vec::new()) };
-        rows.iter().map_err(ReadError::storage)?.map(read).collect()
+        Self::rows(self)
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use swarm_common::errors::chain;
 use swarm_core::rows::{DroneRow, EventRow, MetaKey, MetaRow, StatsRow};
-use swarm_core::table::{Row, Sink, Source};
+use swarm_core::table::{Row, Sink};
 use swarm_protocol::StoreId;
 
 use super::migrate::{Migration, copy_path};

@@ -9,7 +9,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Color;
 use swarm_api::{Drone, Events, Status, WhyAnswer, WhyDrone, WhyEntry, WhyPoints, WhyReason, WhyWaiting};
-use swarm_core::rows::Fact;
+use swarm_core::rows::{BuildRow, Fact};
 use swarm_core::view::{Counts, Presence, TaskView};
 use swarm_core::{Roster, View};
 use swarm_protocol::machine::{Vitals, WorkerState};
@@ -92,7 +92,7 @@ fn task(build: u64, package: &str, phase: Phase, since: u64, estimate: Option<u6
 
 /// Six drones in every state, packages in the line, some blocked.
 fn busy() -> (Store, View) {
-    let (mut store, mut view) = world::busy();
+    let (store, mut view) = world::busy();
     let drone = |id: &str, name: &str, load: f64, tasks: Vec<TaskView>| {
         let mut drone = Arc::unwrap_or_clone(world::drone(id, name, Presence::Online));
         drone.vitals = Vitals {
@@ -132,7 +132,7 @@ fn busy() -> (Store, View) {
     for (id, drone) in drones {
         view.drones.insert(id, Arc::new(drone));
     }
-    store.builds = vec![
+    let mut builds = [
         world::build(30, "app-misc/hivemap-0.9", world::needed()),
         world::build(31, "app-misc/nectar-2.1", world::needed()),
         world::build(32, "media-libs/libjpeg-turbo-3.0.4", world::needed()),
@@ -146,11 +146,13 @@ fn busy() -> (Store, View) {
         ),
         world::build(41, "net-libs/webkit-gtk-2.46.5", world::blocked("anvil: killed: out of memory")),
     ];
-    store.builds[3].after = vec![BuildId(40)];
+    builds[3].after = vec![BuildId(40)];
+    store.clear::<BuildRow>();
+    store.put(builds);
     view.next = vec![BuildId(31), BuildId(30), BuildId(32)];
     view.counts = Counts { needed: 4, delegated: 4, received: 112, blocked: 2, failed: 0, waiting: 1 };
     view.sessions = [(swarm_protocol::SessionId(1), view.counts)].into();
-    store.events = (1..=40).map(|seq| {
+    store.put((1..=40).map(|seq| {
         let (kind, message) = match seq % 4 {
             0 => ("assign", "=dev-qt/qtbase-6.8.1-r3 goes to bellows"),
             1 => ("complete", "=app-misc/hen-1.0 built on crucible in 14.3 s"),
@@ -159,7 +161,7 @@ fn busy() -> (Store, View) {
         };
         let build = (kind != "control").then_some(21);
         swarm_core::rows::EventRow { message: message.to_owned(), build, ..world::event(seq, kind) }
-    }).collect();
+    }));
     view.last_event = 40;
     (store, view)
 }

@@ -91,9 +91,8 @@ async fn the_process_and_its_places() {
 
 #[tokio::test]
 async fn settings_have_a_value_and_when_it_was_changed() {
-    let store = Store::default();
     let row = ConfigRow { key: "rules.ground_for".to_owned(), value: "1m".to_owned(), at: NOW, by: "ada".to_owned() };
-    store.config.lock().unwrap().push(row);
+    let store = Store::default().with([row]);
     let fact = Fact { by: "eve".to_owned(), reason: String::new(), since: NOW + 500, until: None };
     let view = View { paused: Some(fact), ..View::default() };
     let settings = World::new(store, view).admin(Method::GET, "/admin/api/config", "").await.json();
@@ -126,11 +125,11 @@ async fn a_setting_changes_when_the_engine_has_kept_it_and_not_before() {
         (change.value.as_deref(), change.before.as_str(), change.settings.ground_for),
         (Some("1m 30s"), "5m", 90_000)
     );
-    assert_eq!(world.state.runtime.held().config.rules.ground_for, 90_000);
+    assert_eq!(world.runtime.held().config.rules.ground_for, 90_000);
 
-    world.engine.answers.lock().unwrap().push_back(Err(crate::http::ports::NoAnswer::Busy));
+    world.engine.answers.lock().unwrap().push_back(Err(crate::engine::AskError::Busy));
     assert_eq!(post(json!({"key": "name", "value": "apiary"})).await.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(world.state.name(), "hive", "what is not kept does not hold");
+    assert_eq!(world.state.about.name(), "hive", "what is not kept does not hold");
     world.engine.asked.lock().unwrap().clear();
 
     world.will_answer(done(1));
@@ -195,7 +194,7 @@ async fn the_controllers_own_log_is_read_and_followed() {
     let mut again = follow(Some("2")).await;
     let piece = again.next().await.unwrap().unwrap();
     assert_eq!(&piece[..], b"id: 3\ndata: three\n\n", "it goes on where its reader was");
-    world.state.stop.cancel();
+    world.state.streams.stop.cancel();
     assert_eq!(next().await, None, "it ends with the controller");
 }
 

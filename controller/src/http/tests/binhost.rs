@@ -56,16 +56,14 @@ fn stocked() -> World {
         why: "there are 3 newer ones".to_owned(),
         delete_at: None,
     };
-    let store = Store {
-        artifacts: vec![
-            row(1, "dev-libs/libpollen-1", retired),
-            row(2, "dev-libs/libpollen-2", published("", 1 << 20)),
-            row(3, "app-misc/bound-1", published("mirror bindist", 1 << 20)),
-            row(4, "app-misc/waggle-1", ArtifactState::Ticketed {}),
-        ],
-        indexes: vec![IndexRow { index: index(), header: Default::default(), timestamp: 5 }],
-        ..Store::default()
-    };
+    let artifacts = [
+        row(1, "dev-libs/libpollen-1", retired),
+        row(2, "dev-libs/libpollen-2", published("", 1 << 20)),
+        row(3, "app-misc/bound-1", published("mirror bindist", 1 << 20)),
+        row(4, "app-misc/waggle-1", ArtifactState::Ticketed {}),
+    ];
+    let indexes = [IndexRow { index: index(), header: Default::default(), timestamp: 5 }];
+    let store = Store::default().with(artifacts).with(indexes);
     World::new(store, View::default())
 }
 
@@ -105,11 +103,11 @@ async fn markup_in_what_the_page_shows_is_text() {
     let nasty = |word: &str| format!("{word}\"'><script>alert(1)</script>&amp;");
     let key = IndexKey { arch: nasty("arch"), profile: nasty("profile"), chost: nasty("chost") };
     let newest = ArtifactRow { index: key.clone(), ..row(1, &nasty("a/b-1"), published("", 1)) };
-    let indexes = vec![IndexRow { index: key, header: Default::default(), timestamp: 5 }];
-    let world = World::new(Store { artifacts: vec![newest], indexes, ..Store::default() }, View::default());
-    let mut config = world.state.runtime.held().config.clone();
+    let indexes = [IndexRow { index: key, header: Default::default(), timestamp: 5 }];
+    let world = World::new(Store::default().with([newest]).with(indexes), View::default());
+    let mut config = world.runtime.held().config.clone();
     config.name = nasty("hive");
-    world.state.runtime.hold(Held { config, level: None });
+    world.runtime.hold(Held { config, level: None });
     let text = world.get("/binhost/").await.text();
     for word in ["hive", "arch", "profile", "chost", "a/b-1"] {
         let shown = format!("{word}&quot;&#39;&gt;&lt;script&gt;alert(1)&lt;/script&gt;&amp;amp;");

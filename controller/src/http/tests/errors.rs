@@ -1,10 +1,11 @@
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use swarm_core::answer::{Answer, Refusal, RefusalKind};
+use swarm_core::rows::{SessionRow, StatsRow};
 use swarm_core::view::View;
 
 use super::world::*;
-use crate::http::ports::NoAnswer;
+use crate::engine::AskError;
 
 #[tokio::test]
 async fn wrong_paths_methods_parameters_and_bodies_are_json_errors() {
@@ -50,9 +51,9 @@ async fn wrong_paths_methods_parameters_and_bodies_are_json_errors() {
 async fn an_engine_that_is_busy_stopping_or_late_says_when_to_come_again() {
     let world = World::new(Store::default(), View::default());
     for (reason, status, retry) in [
-        (NoAnswer::Busy, StatusCode::SERVICE_UNAVAILABLE, Some("1")),
-        (NoAnswer::Stopped, StatusCode::SERVICE_UNAVAILABLE, Some("5")),
-        (NoAnswer::TimedOut, StatusCode::GATEWAY_TIMEOUT, None),
+        (AskError::Busy, StatusCode::SERVICE_UNAVAILABLE, Some("1")),
+        (AskError::Stopped, StatusCode::SERVICE_UNAVAILABLE, Some("5")),
+        (AskError::TimedOut, StatusCode::GATEWAY_TIMEOUT, None),
     ] {
         world.engine.answers.lock().unwrap().push_back(Err(reason));
         let reply = world.write(Method::POST, "/api/v1/nodes/alpha/pause", "").await;
@@ -81,11 +82,14 @@ async fn refusals_of_the_core_keep_their_words_and_get_their_status() {
 
 #[tokio::test]
 async fn a_store_that_cannot_be_read_is_an_error_and_not_ready() {
-    let store = Store { broken: true, ..Store::default() };
+    let store = Store::default();
+    store.damage::<SessionRow>();
+    store.damage::<StatsRow>();
     let world = World::new(store, View::default());
     let reply = world.get("/api/v1/sessions").await;
     assert_eq!(reply.status, StatusCode::INTERNAL_SERVER_ERROR);
-    assert!(!reply.text().contains("disk is gone"), "the cause belongs into the log");
+    assert_eq!(reply.json()["error"], "can't read the store");
+    assert!(!reply.text().contains("disk-is-gone"), "the cause belongs into the log");
     let reply = world.get("/readyz").await;
     assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(reply.json()["reasons"][0], "the store can't be read");
@@ -118,12 +122,11 @@ async fn a_body_that_drips_is_let_go() {
 #[tokio::test]
 async fn who_asks_for_the_overview_while_it_is_read_shares_it() {
     let (store, view) = busy();
-    let reads = store.reads.clone();
     let world = World::new(store, view);
     let answers = futures::future::join_all((0..50).map(|_| world.get("/api/v1/status"))).await;
     assert!(answers.iter().all(|reply| reply.status == StatusCode::OK));
     // each of them reads its session besides
-    assert_eq!(reads.load(std::sync::atomic::Ordering::SeqCst), 51);
+    assert_eq!(world.reads(), 51);
 }
 
 #[tokio::test]

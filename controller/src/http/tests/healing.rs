@@ -276,7 +276,7 @@ async fn notices_are_listed_newest_first_and_tried_out() {
         state,
     };
     let notices = vec![notice(1, NoticeState::Sent {}), notice(2, NoticeState::Due { at: 7 })];
-    let world = World::new(Store { notices, ..Store::default() }, View::default());
+    let world = World::new(Store::default().with(notices), View::default());
     let list = world.write(Method::GET, "/admin/api/notices", "").await.json();
     assert_eq!((&list["channels"], &list["notices"][0]["id"]), (&json!(["mail"]), &json!(2)));
     assert_eq!(

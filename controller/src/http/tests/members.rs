@@ -201,7 +201,7 @@ async fn invitations_are_listed_with_what_became_of_them_and_without_secrets() {
         InviteRow { id: "used".to_owned(), created_at: NOW - 1, ..row(used) },
         InviteRow { id: "shut".to_owned(), created_at: NOW - 3, ..row(InviteState::Closed { at: NOW }) },
     ];
-    let world = World::new(Store { invites, ..Store::default() }, View::default());
+    let world = World::new(Store::default().with(invites), View::default());
     let reply = world.write(Method::GET, "/api/v1/invites", "").await.json();
     let told: Vec<_> = reply["invites"].as_array().unwrap().iter().map(|i| i["status"].as_str().unwrap()).collect();
     assert_eq!(told, ["open", "used", "expired", "closed"]);

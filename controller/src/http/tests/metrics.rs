@@ -12,7 +12,7 @@ async fn the_last_day_as_curves() {
     let world = World::new(store, view);
     let now = swarm_common::clock::wall_ms();
     for at in [now - 7_200_000, now - 30_000, now - 15_000] {
-        world.state.samples.take(&world.state.view(), at);
+        world.state.measured.samples.take(&world.state.asking.view(), at);
     }
     let ask = async |query: &str| world.get(&format!("/api/v1/metrics{query}")).await.json();
     let answer = ask("").await;
@@ -36,11 +36,11 @@ async fn the_last_day_as_curves() {
 
 #[tokio::test]
 async fn attempts_by_package() {
-    let (mut store, view) = busy();
+    let (store, view) = busy();
     let mut other = attempt(3, fence(5, 1), swarm_core::rows::HistoryStatus::Success);
     other.package = "=app-misc/hen-1.0".to_owned();
     other.drone_name = "beta".to_owned();
-    store.history.push(other);
+    store.put([other]);
     let stats = World::new(store, view).get("/api/v1/build-stats/by-package").await.json();
     assert_eq!(
         stats["packages"],
@@ -83,16 +83,14 @@ async fn what_the_binhost_holds_under_both_names() {
         imported: None,
         pinned: None,
     };
-    let store = Store {
-        artifacts: vec![
-            artifact(1, published(Some(17))),
-            artifact(2, published(Some(18))),
-            artifact(3, published(None)),
-            artifact(4, ArtifactState::Ticketed {}),
-        ],
-        indexes: vec![IndexRow { index: index.clone(), header: Default::default(), timestamp: 18 }],
-        ..Store::default()
-    };
+    let artifacts = [
+        artifact(1, published(Some(17))),
+        artifact(2, published(Some(18))),
+        artifact(3, published(None)),
+        artifact(4, ArtifactState::Ticketed {}),
+    ];
+    let indexes = [IndexRow { index: index.clone(), header: Default::default(), timestamp: 18 }];
+    let store = Store::default().with(artifacts).with(indexes);
     let world = World::new(store, View::default());
     for path in ["/api/v1/binhost-stats", "/api/v1/binhost/status"] {
         let stats = world.get(path).await.json();

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use swarm_core::answer::{Answer, Done, Queued};
 use swarm_core::placement::{DroneExplanation, Explanation, Points, Reason, Rule, ScoreRule, WaitingFor};
 use swarm_core::request::{Control, ControlRequest, DroneAction, DroneRequest};
-use swarm_core::rows::{BuildWishes, IndexKey, IndexRow};
+use swarm_core::rows::{BuildRow, BuildWishes, IndexKey, IndexRow};
 use swarm_core::{Input, Request, View};
 use swarm_protocol::{BuildId, DroneId, SessionId};
 
@@ -154,8 +154,9 @@ async fn the_queue_in_the_order_of_the_contract() {
 
 #[tokio::test]
 async fn what_is_known_of_packages_is_shown_beside_those_that_wait() {
-    let (mut store, mut view) = busy();
-    store.builds = vec![build(7, "app-misc/wasp-trap-1.0", needed()), build(8, "dev-libs/libpollen-2.0", needed())];
+    let (store, mut view) = busy();
+    store.clear::<BuildRow>();
+    store.put([build(7, "app-misc/wasp-trap-1.0", needed()), build(8, "dev-libs/libpollen-2.0", needed())]);
     view.medians = std::sync::Arc::new([("dev-libs/libpollen".to_owned(), 60_000)].into());
     view.assumed.default_duration = 20_000;
     let mut alpha = (*view.drones[&DroneId::from("UALPHA")]).clone();
@@ -405,8 +406,7 @@ async fn why_names_every_reason_and_narrows_by_slot_repository_and_build() {
 async fn a_client_learns_how_to_use_the_binhost() {
     let index =
         IndexKey { arch: "amd64".to_owned(), profile: "default".to_owned(), chost: "x86_64-pc-linux-gnu".to_owned() };
-    let store =
-        Store { indexes: vec![IndexRow { index, header: Default::default(), timestamp: 17 }], ..Store::default() };
+    let store = Store::default().with([IndexRow { index, header: Default::default(), timestamp: 17 }]);
     let world = World::new(store, View::default());
     let answer = world.get("/api/v1/binhost").await.json();
     let url = "http://127.0.0.1:8100/binhost/amd64/default/x86_64-pc-linux-gnu";

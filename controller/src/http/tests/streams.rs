@@ -132,7 +132,7 @@ async fn a_stream_of_events_goes_on_where_its_reader_was_and_ends_with_the_contr
         assert_eq!(pieces.ids(ids.len()).await, ids, "{path} {last:?}");
     }
     let mut pieces = Pieces::of(&world, asked("/api/v1/events/stream", None)).await;
-    world.state.stop.cancel();
+    world.state.streams.stop.cancel();
     assert_eq!(pieces.next().await, None, "it ends with the controller");
 }
 
@@ -140,10 +140,9 @@ async fn a_stream_of_events_goes_on_where_its_reader_was_and_ends_with_the_contr
 async fn a_reader_that_knows_nothing_or_another_store_gets_what_is_new() {
     for (path, last) in [("/api/v1/events/stream", None), ("/api/v1/events/stream?since=0", Some("900"))] {
         let (store, view) = busy();
-        let later = store.later.clone();
         let world = World::new(store, view);
         let mut pieces = Pieces::of(&world, asked(path, last)).await;
-        later.lock().unwrap().push(event(6, "assign"));
+        world.store.put([event(6, "assign")]);
         world.engine.newest.send_replace(6);
         assert_eq!(pieces.ids(1).await, [6], "{path} {last:?}");
     }
@@ -152,18 +151,17 @@ async fn a_reader_that_knows_nothing_or_another_store_gets_what_is_new() {
 #[tokio::test]
 async fn a_reader_that_takes_nothing_costs_nothing() {
     let (store, view) = busy();
-    let (later, reads) = (store.later.clone(), store.reads.clone());
     let world = World::new(store, view);
     let mut pieces = Pieces::of(&world, asked("/api/v1/events/stream?since=4", None)).await;
     assert_eq!(pieces.ids(1).await, [5]);
-    let before = reads.load(std::sync::atomic::Ordering::SeqCst);
+    let before = world.reads();
+    world.store.put((6..=1000).map(|seq| event(seq, "assign")));
     for seq in 6..=1000 {
-        later.lock().unwrap().push(event(seq, "assign"));
         world.engine.newest.send_replace(seq);
     }
     // others are served all the while; of this one nothing is read, queued or kept until it reads on
     world.get("/api/v1/health").await;
-    assert_eq!(reads.load(std::sync::atomic::Ordering::SeqCst), before);
+    assert_eq!(world.reads(), before);
     let expected: Vec<u64> = (6..=1000).collect();
     assert_eq!(pieces.ids(expected.len()).await, expected, "and it gets all of it when it does");
 }
@@ -173,7 +171,7 @@ async fn streams_are_bounded_and_a_place_is_given_back() {
     let (store, view) = busy();
     let world = World::new(store, view);
     let mut open = Vec::new();
-    while world.state.streams.available_permits() > 0 {
+    while world.state.streams.readers.available_permits() > 0 {
         open.push(Pieces::of(&world, asked("/api/v1/events/stream", None)).await);
     }
     let reply = world.send(asked("/api/v1/events/stream", None)).await;
@@ -182,7 +180,7 @@ async fn streams_are_bounded_and_a_place_is_given_back() {
     open.pop();
     drop(Pieces::of(&world, asked("/api/v1/events/stream", None)).await);
     drop(open);
-    assert_eq!(world.state.following(), 0);
+    assert_eq!(world.state.streams.following(), 0);
 }
 
 #[tokio::test]
@@ -191,7 +189,7 @@ async fn who_waits_for_an_event_takes_no_place_of_those_who_ask() {
     let world = World::new(store, view);
     let ask = || world.router.clone().oneshot(asked("/api/v1/events?since=5&wait=30", None));
     let mut waiting: Vec<_> = Vec::new();
-    while world.state.waiters.available_permits() > 0 {
+    while world.state.streams.waiters.available_permits() > 0 {
         let mut one = Box::pin(ask());
         assert!(futures::poll!(&mut one).is_pending());
         waiting.push(one);

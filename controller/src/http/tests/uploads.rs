@@ -6,7 +6,7 @@ use swarm_core::view::View;
 use swarm_protocol::{ArtifactId, DroneId};
 
 use super::world::*;
-use crate::http::ports::NoAnswer;
+use crate::engine::AskError;
 
 fn ticket(size: u64) -> Answer {
     let (artifact, drone, refused) = (ArtifactId(9), DroneId::from("UA"), None);
@@ -59,7 +59,7 @@ async fn every_refusal_has_its_reason_and_leaves_nothing_behind() {
         ("full", 4, None, StatusCode::INSUFFICIENT_STORAGE, "less than 5 %"),
         ("gpkg", 2 << 20, None, StatusCode::PAYLOAD_TOO_LARGE, "larger than"),
         ("gpkg", 4, Some(refused("superseded")), StatusCode::CONFLICT, "superseded"),
-        ("gpkg", 4, Some(Err(NoAnswer::Busy)), StatusCode::SERVICE_UNAVAILABLE, "busy"),
+        ("gpkg", 4, Some(Err(AskError::Busy)), StatusCode::SERVICE_UNAVAILABLE, "busy"),
     ] {
         let world = World::new(Store::default(), View::default());
         world.will_answer(ticket(size));

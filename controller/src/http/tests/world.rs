@@ -1,6 +1,7 @@
 //! A controller of which every answer is known.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,14 +11,18 @@ use axum::body::{Body, BodyDataStream};
 use axum::http::{Method, Request, StatusCode};
 use futures::StreamExt;
 use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use swarm_core::input::{PingLoss, Pong, UploadedFile};
 use swarm_core::rows::*;
+use swarm_core::table::{Row, RowKey, Sink};
+use swarm_core::tell::Stopped;
 use swarm_core::view::{Counts, DroneView, Health, Presence, TaskView};
-use swarm_core::{Answer, Input, Membership, ReplyTo, View};
+use swarm_core::{Answer, Input, Membership, ReplyTo, Tell, View};
 use swarm_protocol::machine::{DroneType, RebootPolicy, Vitals, WorkerState};
 use swarm_protocol::report::{FailureClass, Phase};
 use swarm_protocol::*;
+use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -25,9 +30,13 @@ use tower::ServiceExt;
 use crate::bus::link::Answered;
 use crate::config::Config;
 use crate::config::runtime::Runtime;
+use crate::engine::{AskError, MakeInput};
 use crate::healing::{PingNow, Pinged};
 use crate::http::ports::*;
-use crate::http::{AdminKey, AppState, Parts, Place, admin_router, router};
+use crate::http::{
+    About, AdminKey, AppState, Asking, BuildLogs, Care, Changes, Measured, Members, Missing, Overviews, Place, Reading,
+    Streams, Tallies, admin_router, router,
+};
 use crate::metrics::Counted;
 use crate::own_log::OwnLog;
 use swarm_binhost::verify::Report;
@@ -35,100 +44,87 @@ use swarm_binhost::verify::Report;
 pub const KEY: &str = "right-key";
 pub const NOW: u64 = 1_700_000_000_000;
 
-#[derive(Clone, Default)]
+/// A store of the test's own: a real file, which goes with it.
 pub struct Store {
-    pub builds: Vec<BuildRow>,
-    pub sessions: Vec<SessionRow>,
-    pub history: Vec<HistoryRow>,
-    pub events: Vec<EventRow>,
-    /// Events that come while the test runs.
-    pub later: Arc<Mutex<Vec<EventRow>>>,
-    pub stats: Vec<StatsRow>,
-    pub artifacts: Vec<ArtifactRow>,
-    pub indexes: Vec<IndexRow>,
-    pub config: Arc<Mutex<Vec<ConfigRow>>>,
-    /// How often it was read.
-    pub reads: Arc<std::sync::atomic::AtomicUsize>,
-    pub notices: Vec<NoticeRow>,
-    pub members: Vec<MemberRow>,
-    pub invites: Vec<InviteRow>,
-    pub broken: bool,
+    pub store: crate::store::Store,
+    _directory: TempDir,
 }
 
-impl crate::http::ports::Store for Store {
-    fn snapshot(&self) -> Result<Box<dyn Rows>, ReadError> {
-        self.reads.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-        if self.broken { Err(ReadError("the disk is gone".into())) } else { Ok(Box::new(self.clone())) }
+impl Default for Store {
+    fn default() -> Self {
+        let directory = TempDir::new().unwrap();
+        let store = crate::store::Store::open(&directory.path().join("state.redb")).unwrap();
+        Self { store, _directory: directory }
     }
 }
 
 impl Store {
-    fn all_events(&self) -> Vec<EventRow> {
-        self.events.iter().chain(self.later.lock().unwrap().iter()).cloned().collect()
+    /// The same with these rows, too.
+    pub fn with<R: Row>(self, rows: impl IntoIterator<Item = R>) -> Self {
+        self.put(rows);
+        self
+    }
+
+    /// Writes rows as the engine would.
+    pub fn put<R: Row>(&self, rows: impl IntoIterator<Item = R>) {
+        let mut writer = self.store.writer();
+        for row in rows {
+            writer.put(&row);
+        }
+        writer.commit().unwrap();
+    }
+
+    /// Removes all rows of a table.
+    pub fn clear<R: Row>(&self) {
+        let mut writer = self.store.writer();
+        for row in self.store.read().unwrap().rows::<R>().unwrap() {
+            writer.delete(R::TABLE, &row.key().bytes());
+        }
+        writer.commit().unwrap();
+    }
+
+    /// From here on the table of `R` can't be read.
+    pub fn damage<R: Row>(&self) {
+        self.put([Damaged::<R>(PhantomData)]);
     }
 }
 
-impl Rows for Store {
-    fn builds(&self) -> Result<Vec<BuildRow>, ReadError> {
-        Ok(self.builds.clone())
-    }
-    fn build(&self, id: u64) -> Result<Option<BuildRow>, ReadError> {
-        Ok(self.builds.iter().find(|row| row.id.0 == id).cloned())
-    }
-    fn sessions(&self) -> Result<Vec<SessionRow>, ReadError> {
-        Ok(self.sessions.clone())
-    }
-    fn session(&self, id: u64) -> Result<Option<SessionRow>, ReadError> {
-        Ok(self.sessions.iter().find(|row| row.id.0 == id).cloned())
-    }
-    fn history(&self, before: Option<u64>, limit: usize) -> Result<Vec<HistoryRow>, ReadError> {
-        let fits = |row: &&HistoryRow| before.is_none_or(|before| row.id < before);
-        Ok(self.history.iter().rev().filter(fits).take(limit).cloned().collect())
-    }
-    fn events_after(&self, after: u64, limit: usize) -> Result<Vec<EventRow>, ReadError> {
-        Ok(self.all_events().into_iter().filter(|row| row.seq > after).take(limit).collect())
-    }
-    fn events_newest(&self, before: Option<u64>, limit: usize) -> Result<Vec<EventRow>, ReadError> {
-        let fits = |row: &EventRow| before.is_none_or(|before| row.seq < before);
-        Ok(self.all_events().into_iter().rev().filter(fits).take(limit).collect())
-    }
-    fn stats(&self) -> Result<Vec<StatsRow>, ReadError> {
-        Ok(self.stats.clone())
-    }
-    fn artifacts(&self) -> Result<Vec<ArtifactRow>, ReadError> {
-        Ok(self.artifacts.clone())
-    }
-    fn artifact(&self, id: u64) -> Result<Option<ArtifactRow>, ReadError> {
-        Ok(self.artifacts.iter().find(|row| row.id.0 == id).cloned())
-    }
-    fn indexes(&self) -> Result<Vec<IndexRow>, ReadError> {
-        Ok(self.indexes.clone())
-    }
-    fn notices(&self) -> Result<Vec<NoticeRow>, ReadError> {
-        Ok(self.notices.clone())
-    }
-    fn config(&self) -> Result<Vec<ConfigRow>, ReadError> {
-        Ok(self.config.lock().unwrap().clone())
-    }
-    fn members(&self) -> Result<Vec<MemberRow>, ReadError> {
-        Ok(self.members.clone())
-    }
-    fn invites(&self) -> Result<Vec<InviteRow>, ReadError> {
-        Ok(self.invites.clone())
+/// What stands in the table of `R` and is no such row.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(bound = "")]
+struct Damaged<R>(PhantomData<R>);
+
+impl<R: Row> Row for Damaged<R> {
+    type Key = String;
+    const TABLE: &'static str = R::TABLE;
+    fn key(&self) -> String {
+        "disk-is-gone".to_owned()
     }
 }
 
 /// Remembers what it was asked and answers from a list.
 pub struct Engine {
     pub asked: Mutex<Vec<Input>>,
-    pub answers: Mutex<VecDeque<Result<Answer, NoAnswer>>>,
+    pub answers: Mutex<VecDeque<Result<Answer, AskError>>>,
     pub view: Mutex<Arc<View>>,
     pub newest: watch::Sender<u64>,
     pub hangs: AtomicBool,
 }
 
-impl crate::http::ports::Engine for Engine {
-    fn ask(&self, make: MakeInput) -> BoxFuture<'_, Result<Answer, NoAnswer>> {
+impl Tell for Engine {
+    fn offer(&self, _: Input) -> bool {
+        unreachable!("the façade only asks")
+    }
+    fn tell(&self, _: Input) -> BoxFuture<'_, ()> {
+        unreachable!("the façade only asks")
+    }
+    fn tell_blocking(&self, _: Input) -> Result<(), Stopped> {
+        unreachable!("the façade only asks")
+    }
+}
+
+impl crate::engine::Engine for Engine {
+    fn answer(&self, make: MakeInput) -> BoxFuture<'_, Result<Answer, AskError>> {
         self.asked.lock().unwrap().push(make(ReplyTo(1)));
         let answer = self.answers.lock().unwrap().pop_front().expect("the test has an answer for every question");
         Box::pin(std::future::ready(answer))
@@ -209,9 +205,6 @@ impl crate::http::ports::Binhost for Binhost {
             Ok(UploadedFile { sha256, size, ..UploadedFile::default() })
         })
     }
-    fn missing(&self) -> Vec<String> {
-        self.full.lock().unwrap().iter().cloned().collect()
-    }
     fn discard(&self, artifact: ArtifactId) {
         self.incoming.lock().unwrap().remove(&artifact.0);
     }
@@ -226,6 +219,12 @@ impl crate::http::ports::Binhost for Binhost {
     }
     fn report(&self) -> Option<Report> {
         self.report.lock().unwrap().clone()
+    }
+}
+
+impl Readiness for Binhost {
+    fn missing(&self) -> Vec<String> {
+        self.full.lock().unwrap().iter().cloned().collect()
     }
 }
 
@@ -316,6 +315,8 @@ pub struct World {
     /// The administrators' port.
     pub admin: Router,
     pub state: AppState,
+    pub runtime: Arc<Runtime>,
+    pub store: Store,
 }
 
 pub struct Reply {
@@ -354,26 +355,33 @@ impl World {
         let logs = Arc::new(Logs { fence: fence(1, 2), log: watch::channel(LogPiece::default()).0 });
         let (binhost, bus) = (Arc::new(Binhost::default()), Arc::new(Bus::default()));
         let configured = Config { name: "hive".to_owned(), ..Config::default() };
-        let state = AppState::new(Parts {
-            engine: engine.clone(),
-            store: Arc::new(store),
-            logs: logs.clone(),
-            binhost: binhost.clone(),
-            ready: Arc::new(Ready(missing)),
-            care: Care { pings: Arc::new(Pings), channels: vec!["mail".to_owned()], rules: Default::default() },
-            bus: bus.clone(),
+        let runtime = Arc::new(Runtime::new(configured, &[], Vec::new()).0);
+        let place = Place { public_port: 8100, admin_port: 8093, metrics: true, ..Place::default() };
+        let asking = Asking::new(engine.clone());
+        let state = AppState {
             admin_key: AdminKey::new(KEY),
-            base_url: "http://127.0.0.1:8100/".to_owned(),
-            runtime: Arc::new(Runtime::new(configured, &[], Vec::new()).0),
+            about: About::new(place, "http://127.0.0.1:8100/", runtime.clone()),
+            reading: Reading::new(store.store.clone()),
+            streams: Streams::new(CancellationToken::new()),
+            missing: Missing::new([Arc::new(Ready(missing)) as Arc<dyn Readiness>, binhost.clone()]),
+            overviews: Overviews::default(),
+            tallies: Tallies::default(),
+            changes: Changes::new(runtime.clone()),
+            build_logs: BuildLogs::new(logs.clone(), asking.clone()),
             own_log: OwnLog::default(),
-            samples: Arc::default(),
-            counted: Arc::new(Counted::default),
-            place: Place { public_port: 8100, admin_port: 8093, metrics: true, ..Place::default() },
-            max_upload: 1 << 20,
-            stop: CancellationToken::new(),
-        });
+            binhost: crate::http::Binhost::new(binhost.clone(), 1 << 20),
+            members: Members::new(bus.clone()),
+            care: Care { pings: Arc::new(Pings), channels: vec!["mail".to_owned()], rules: Default::default() },
+            measured: Measured::new(Arc::default(), Arc::new(Counted::default)),
+            asking,
+        };
         let (router, admin) = (router(state.clone(), Router::new(), Router::new()), admin_router(state.clone()));
-        Self { engine, logs, binhost, bus, router, admin, state }
+        Self { engine, logs, binhost, bus, router, admin, state, runtime, store }
+    }
+
+    /// How often the store was read so far.
+    pub fn reads(&self) -> usize {
+        self.state.reading.reads.load(SeqCst)
     }
 
     pub fn will_answer(&self, answer: Answer) {
@@ -588,26 +596,23 @@ pub fn busy() -> (Store, View) {
     trap.after = vec![BuildId(3)];
     let mut wasp = build(3, "app-misc/wasp-1.0", blocked("alpha: compile failed"));
     wasp.marks = vec![mark(1)];
-    let store = Store {
-        builds: vec![
-            build(1, "app-misc/waggle-1.1", delegated()),
-            build(2, "dev-libs/libpollen-2.0", received()),
-            wasp,
-            trap,
-        ],
-        sessions: vec![SessionRow {
-            id: SessionId(1),
-            name: "bees".to_owned(),
-            opened_by: "ada".to_owned(),
-            started_at: NOW,
-            ended_at: None,
-            builds_on: Default::default(),
-        }],
-        history: vec![attempt(1, fence(1, 1), HistoryStatus::Failed), attempt(2, fence(2, 2), HistoryStatus::Success)],
-        events: (1..=5).map(|seq| event(seq, if seq % 2 == 0 { "assign" } else { "queue" })).collect(),
-        stats: vec![StatsRow { drone: "alpha".to_owned(), total: 4, success: 3, duration_ms: 10_000 }],
-        ..Store::default()
+    let session = SessionRow {
+        id: SessionId(1),
+        name: "bees".to_owned(),
+        opened_by: "ada".to_owned(),
+        started_at: NOW,
+        ended_at: None,
+        builds_on: Default::default(),
     };
+    let builds =
+        [build(1, "app-misc/waggle-1.1", delegated()), build(2, "dev-libs/libpollen-2.0", received()), wasp, trap];
+    let history = [attempt(1, fence(1, 1), HistoryStatus::Failed), attempt(2, fence(2, 2), HistoryStatus::Success)];
+    let store = Store::default()
+        .with(builds)
+        .with([session])
+        .with(history)
+        .with((1..=5).map(|seq| event(seq, if seq % 2 == 0 { "assign" } else { "queue" })))
+        .with([StatsRow { drone: "alpha".to_owned(), total: 4, success: 3, duration_ms: 10_000 }]);
     let mut alpha = Arc::unwrap_or_clone(drone("UALPHA", "alpha", Presence::Online));
     alpha.tasks = vec![TaskView {
         fence: fence(1, 2),
