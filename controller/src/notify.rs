@@ -37,8 +37,8 @@ mod tests {
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
-    use swarm_core::input::{Control, Request};
-    use swarm_core::{Input, Settings};
+    use swarm_core::Settings;
+    use swarm_core::request::{Control, ControlRequest};
 
     use super::*;
     use crate::engine::{Loaded, OnFailure, Options, Outlets};
@@ -100,10 +100,10 @@ mod tests {
 
         hangs.store(true, SeqCst);
         let held = gate.lock().unwrap();
-        let request = Request::Control { action: Control::Pause, package: None, drone: None };
-        let pause = |reply| Input::Request { actor: "test".into(), request, reply };
+        let pause = ControlRequest { action: Control::Pause, package: None, drone: None };
         let pausing = engine.clone();
-        let paused = swarm_common::watch::spawn("pause", async move { drop(pausing.ask(pause).await) });
+        let paused =
+            swarm_common::watch::spawn("pause", async move { drop(pausing.ask("test".to_owned(), pause).await) });
         // What was fed before the hang arrives; then there is silence for ten times the period.
         socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
         let mut fed = 0;

@@ -12,9 +12,10 @@ use anyhow::{Context as _, Result};
 use swarm_common::clock::wall_ms;
 use swarm_common::notify::Manager;
 use swarm_common::stop::Stop;
+use swarm_core::request::LocalDronesRequest;
 use swarm_core::rows::ConfigRow;
 use swarm_core::table::Source as _;
-use swarm_core::{Answer, Input, Membership, Request, Settings, Tell as _};
+use swarm_core::{Input, Membership, Settings, Tell as _};
 use swarm_protocol::{DroneId, Secret, Subjects};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -409,20 +410,14 @@ async fn admit(config: &Config, data: &Path, bus: &Arc<BusServer>, engine: &Engi
     for name in &config.local_drones {
         drones.push((DroneId(keys::enrol_local(&data.join("drones"), name)?.id), name.clone()));
     }
-    let (actor, request) = ("serve".to_owned(), Request::LocalDrones { drones });
-    match engine.ask(move |reply| Input::Request { actor, request, reply }).await? {
-        Answer::Done(refused) => {
-            for name in refused.what {
-                let key = data.join("drones").join(format!("{name}.nk"));
-                warn!(
-                    drone = name,
-                    "this drone of local_drones stays out: `swarm events` says why. If its key was revoked, remove {} and \
-                     start again to give it a new one",
-                    key.display()
-                );
-            }
-        }
-        other => anyhow::bail!("the core answers {other:?} when told the drones of this machine"),
+    for name in engine.ask("serve".to_owned(), LocalDronesRequest { drones }).await?.what {
+        let key = data.join("drones").join(format!("{name}.nk"));
+        warn!(
+            drone = name,
+            "this drone of local_drones stays out: `swarm events` says why. If its key was revoked, remove {} and \
+             start again to give it a new one",
+            key.display()
+        );
     }
     let seen = engine.clone();
     let gate = Gate::open(

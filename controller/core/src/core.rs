@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use swarm_protocol::{BuildId, DroneId, PlanId, SessionId, StoreId};
 
-use crate::effect::{Answer, Effect};
+use crate::answer::{Answer, ReplyTo};
+use crate::effect::Effect;
 use crate::fleet::{CutOff, Outlook, Pulse};
 use crate::healing::Probe;
-use crate::input::{Now, ReplyTo};
 use crate::members::Membership;
+use crate::now::Now;
 use crate::placement::PlacementState;
 use crate::publishing::PublishingState;
 use crate::queue::{Finishing, Graph, Names, PlanLine};

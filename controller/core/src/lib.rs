@@ -13,18 +13,22 @@
 //!
 //! # Map
 //!
-//! `input` and `effect`: all that can happen, all we can do · `rows`: what is stored · `table`: tables that remember what
+//! `input` and `effect`: all that can happen, all we can do · `request`, `answer`, `ask`: what can be asked, what is answered,
+//! which belongs to which; `dispatch`: from a request to its rule · `rows`: what is stored · `table`: tables that remember what
 //! changed · `fleet`: who is there, leases, orders, trees · `members`: who is let onto the bus · `names`: what drones may be
 //! called · `queue`: requests, plans, graph, sessions, results · `publish` and `generation`: the way of a binary into an index · `import`: packages people bring ·
 //! `retention`: what leaves the binhost, and how · `learned`: what past builds taught · `placement`: which drone builds what,
 //! and why not · `failure`: whose fault, what next · `healing`: pings, and the ladder for drones that do not work ·
 //! `forecast`: when what will be built · `check`: invariants, as notes with severity · `tell`: how outcomes come back.
 
+pub mod answer;
+pub mod ask;
 pub mod check;
 pub mod effect;
 pub mod forecast;
 pub mod input;
 pub mod placement;
+pub mod request;
 pub mod rows;
 pub mod settings;
 pub mod table;
@@ -32,6 +36,7 @@ pub mod tell;
 pub mod view;
 
 mod core;
+mod dispatch;
 mod failure;
 mod fleet;
 mod healing;
@@ -39,16 +44,21 @@ mod learned;
 mod members;
 mod mend;
 mod names;
+mod now;
 mod publishing;
 mod queue;
 mod timers;
 mod turn;
 
 pub use self::core::Core;
-pub use effect::{Answer, Effect};
-pub use input::{Input, Now, ReplyTo, Request};
-pub use members::{InviteRequest, Membership};
+pub use answer::{Answer, ReplyTo};
+pub use ask::Ask;
+pub use effect::Effect;
+pub use input::Input;
+pub use members::Membership;
 pub use names::{NAME_RULE, is_drone_name};
+pub use now::Now;
+pub use request::Request;
 pub use settings::Settings;
 pub use table::{Sink, Source};
 pub use tell::Tell;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use swarm_common::clock::wall_ms;
 use swarm_common::errors::chain;
-use swarm_core::input::Now;
+use swarm_core::Now;
 use swarm_core::rows::{EventRow, HistoryRow};
 use swarm_core::table::Row;
 use swarm_core::{Answer, Core, Effect, ReplyTo, View};

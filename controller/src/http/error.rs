@@ -4,7 +4,7 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use swarm_api::ErrorBody;
-use swarm_core::effect::{Refusal, RefusalKind};
+use swarm_core::answer::{Refusal, RefusalKind};
 use tracing::error;
 
 use super::ports::{NoAnswer, ReadError};

@@ -308,8 +308,9 @@ async fn a_command_gets_the_text_and_one_that_fails_says_why() {
 struct Told(Mutex<Vec<Input>>);
 
 impl Tell for Told {
-    fn offer(&self, input: Input) {
+    fn offer(&self, input: Input) -> bool {
         self.0.lock().unwrap().push(input);
+        true
     }
     fn tell(&self, input: Input) -> BoxFuture<'_, ()> {
         self.offer(input);

@@ -66,7 +66,7 @@ mod tests {
 
     use super::*;
     use crate::failure::blame;
-    use crate::input::Now;
+    use crate::now::Now;
     use crate::queue::blank;
     use crate::rows::{FailureMark, Origin};
 

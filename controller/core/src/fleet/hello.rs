@@ -6,11 +6,10 @@ use swarm_protocol::{BuildId, DroneId, Fence, InstanceId};
 
 use super::presence::Pulse;
 use super::sanity;
+use crate::answer::{Answer, ReplyTo};
 use crate::core::Core;
-use crate::effect::Answer;
-use crate::input::ReplyTo;
+use crate::names::is_label;
 use crate::names::{MAX_NAME, NAME_RULE, is_drone_name};
-use crate::queue::is_label;
 use crate::rows::{DroneRow, IndexKey, IndexRow, PlanState, Streaks};
 
 /// The build profile of who names none, drones and requests alike.

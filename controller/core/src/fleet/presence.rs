@@ -11,7 +11,7 @@ use swarm_protocol::{BuildId, DroneId, Fence};
 use super::sanity;
 use crate::core::Core;
 use crate::failure::failed;
-use crate::input::Now;
+use crate::now::Now;
 use crate::view::Presence;
 
 /// Signs of life of one drone since the controller's start.

@@ -8,9 +8,8 @@ use swarm_protocol::machine::TreeState;
 use swarm_protocol::order::{SyncJob, Task};
 use swarm_protocol::report::{SyncAnswer, SyncReport};
 
+use crate::answer::{Answer, ReplyTo};
 use crate::core::Core;
-use crate::effect::Answer;
-use crate::input::ReplyTo;
 use crate::rows::{DroneRow, Syncing};
 
 /// How much longer than the drone's own bound its word is waited for, milliseconds.

@@ -5,9 +5,9 @@ use swarm_protocol::machine::DroneType;
 use swarm_protocol::order::Rung;
 
 use super::brakes::Verdict;
+use crate::answer::{Done, Healed, Refusal, RefusalKind};
 use crate::core::Core;
-use crate::effect::{Done, Healed, Refusal, RefusalKind};
-use crate::input::{DroneWishes, HealAction};
+use crate::request::{DroneWishes, HealAction};
 use crate::rows::WishesRow;
 
 /// Longest text of a wish.

@@ -1,9 +1,9 @@
 //! Invitations: made, taken back, ended. One is for one drone, once, and for a while.
 
+use crate::answer::{Done, Refusal, RefusalKind, invalid};
 use crate::core::Core;
-use crate::effect::{Done, Refusal, RefusalKind};
-use crate::names::{NAME_RULE, is_drone_name};
-use crate::queue::{invalid, is_label};
+use crate::names::{NAME_RULE, is_drone_name, is_label};
+use crate::request::InviteRequest;
 use crate::rows::{InviteRow, InviteState, MemberRole};
 use crate::settings::Millis;
 
@@ -19,21 +19,6 @@ const KEEP_ENDED: Millis = 24 * 3_600_000;
 const MAX_ENDED: usize = 256;
 /// Wrong proofs that close an invitation. Nobody guesses one; whoever tries has a damaged token or means harm.
 const MAX_WRONG: u32 = 5;
-
-/// What is wanted of an invitation. Number and key pair come from the plumbing: they are random.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InviteRequest {
-    /// Random number.
-    pub id: String,
-    /// Public half of its key pair.
-    pub verifier: String,
-    /// Name the drone will have.
-    pub name: String,
-    /// The build profile it is to serve.
-    pub profile: Option<String>,
-    /// How long it is good; the default if not given. Milliseconds.
-    pub life: Option<Millis>,
-}
 
 impl Core {
     pub(crate) fn invite(&mut self, actor: &str, request: InviteRequest) -> Result<InviteRow, Refusal> {

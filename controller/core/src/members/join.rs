@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use swarm_protocol::DroneId;
 
+use crate::answer::{Done, Enrolled, Refusal, RefusalKind, invalid};
 use crate::core::Core;
-use crate::effect::{Done, Enrolled, Refusal, RefusalKind};
 use crate::names::{NAME_RULE, is_drone_name};
-use crate::queue::invalid;
 use crate::rows::{InviteState, MemberOrigin, MemberRole, MemberRow, Standing};
 
 use super::invite::unknown_invitation;

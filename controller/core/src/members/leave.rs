@@ -3,8 +3,8 @@
 
 use swarm_protocol::DroneId;
 
+use crate::answer::{Done, Refusal, RefusalKind};
 use crate::core::Core;
-use crate::effect::{Done, Refusal, RefusalKind};
 use crate::rows::{Cancelling, MemberOrigin, MemberRole, MemberRow, Standing};
 use crate::view::Presence;
 

@@ -8,15 +8,13 @@ mod invite;
 mod join;
 mod leave;
 
-pub use invite::InviteRequest;
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use swarm_protocol::DroneId;
 
+use crate::answer::{Refusal, RefusalKind};
 use crate::core::Core;
-use crate::effect::{Refusal, RefusalKind};
 use crate::rows::{MemberRole, MemberRow, Rows, Standing};
 
 /// Members let in at one time, about: rows of those who left take what others leave free.

@@ -4,8 +4,8 @@ use swarm_protocol::{BuildId, DroneId, SessionId};
 
 use super::eligible::Reason;
 use super::score::Points;
+use crate::answer::Refusal;
 use crate::core::Core;
-use crate::effect::Refusal;
 use crate::rows::{BlockedBy, BuildRow, BuildState, Cancelling, Outcome, PlanState};
 
 /// Why a package stands where it stands.

@@ -6,10 +6,11 @@
 
 use swarm_protocol::{ArtifactId, Cpv};
 
+use crate::answer::{Collected, CollectedPackage, Done, Refusal, RefusalKind};
 use crate::core::Core;
-use crate::effect::{Answer, BinhostWork, Collected, CollectedPackage, Done, Effect, Refusal, RefusalKind};
-use crate::input::{BinhostRequest, QueueRequest};
-use crate::queue::done;
+use crate::effect::{BinhostWork, Effect};
+use crate::request::QueueRequest;
+
 use crate::rows::{ArtifactRow, ArtifactState, Fact, Identity, IndexKey};
 
 /// Wait before a file that could not be removed is tried again, milliseconds.
@@ -24,20 +25,7 @@ const MAX_NAMED: usize = 10;
 const REPAIRS: &str = "binhost-repairs";
 
 impl Core {
-    pub(crate) fn binhost_request(&mut self, actor: &str, request: BinhostRequest) -> Result<Answer, Refusal> {
-        match request {
-            BinhostRequest::Pin { package, pinned } => self.pin(actor, &package, pinned).map(done),
-            BinhostRequest::Remove { package, force } => self.take_out(actor, &package, force).map(done),
-            BinhostRequest::Collect { dry_run } => Ok(Answer::Collected(self.collect_now(dry_run))),
-            BinhostRequest::Import(ask) => self.import(actor, *ask).map(Answer::Import),
-            BinhostRequest::Damaged { artifact, reason, rebuild } => {
-                Ok(done(self.damaged(actor, artifact, &reason, rebuild)))
-            }
-            BinhostRequest::Reindex { index } => self.reindex(&index).map(done),
-        }
-    }
-
-    fn pin(&mut self, actor: &str, package: &str, pinned: bool) -> Result<Done, Refusal> {
+    pub(crate) fn pin(&mut self, actor: &str, package: &str, pinned: bool) -> Result<Done, Refusal> {
         let mut done = Done { touched: 0, what: Vec::new() };
         for id in self.published(package)? {
             let now = self.now.wall;
@@ -60,7 +48,7 @@ impl Core {
         Ok(done)
     }
 
-    fn take_out(&mut self, actor: &str, package: &str, force: bool) -> Result<Done, Refusal> {
+    pub(crate) fn take_out(&mut self, actor: &str, package: &str, force: bool) -> Result<Done, Refusal> {
         let exact = number(package).is_some() || package.trim_start_matches('=').parse::<Cpv>().is_ok();
         if !exact {
             return Err(Refusal {
@@ -169,7 +157,7 @@ impl Core {
         self.event("control", format!("retention: {} leave the binhost", some(&names)), |_| {});
     }
 
-    fn collect_now(&mut self, dry_run: bool) -> Collected {
+    pub(crate) fn collect_now(&mut self, dry_run: bool) -> Collected {
         let surplus = self.all_surplus();
         let mut collected = Collected { count: surplus.len() as u64, ..Collected::default() };
         for row in surplus.iter().filter_map(|id| self.rows.artifacts.get(id)) {
@@ -270,7 +258,7 @@ impl Core {
     }
 
     /// Somebody looked at a published file and it is not what its row says: it leaves the index, whoever needs it.
-    fn damaged(&mut self, actor: &str, id: ArtifactId, reason: &str, rebuild: bool) -> Done {
+    pub(crate) fn damaged(&mut self, actor: &str, id: ArtifactId, reason: &str, rebuild: bool) -> Done {
         let Some(row) = self.rows.artifacts.get(&id).cloned() else { return Done { touched: 0, what: Vec::new() } };
         if !matches!(row.state, ArtifactState::Published { .. }) {
             return Done { touched: 0, what: Vec::new() };
@@ -307,7 +295,7 @@ impl Core {
         }
     }
 
-    fn reindex(&mut self, index: &IndexKey) -> Result<Done, Refusal> {
+    pub(crate) fn reindex(&mut self, index: &IndexKey) -> Result<Done, Refusal> {
         if self.rows.indexes.get(index).is_none() {
             let error = format!("there is no index {index}");
             return Err(Refusal { kind: RefusalKind::NotFound, error, hint: None });

@@ -4,9 +4,10 @@
 use swarm_protocol::artifact::{ArtifactAnswer, ArtifactAsk, ArtifactRef};
 use swarm_protocol::{ArtifactId, BuildId, Cpv, DroneId};
 
+use crate::answer::{Answer, Refusal, RefusalKind, ReplyTo, Ticket, UploadAnswer};
 use crate::core::Core;
-use crate::effect::{Answer, BinhostWork, Effect, Refusal, RefusalKind, Ticket};
-use crate::input::{ReplyTo, SignedFile, UploadedFile};
+use crate::effect::{BinhostWork, Effect};
+use crate::input::{SignedFile, UploadedFile};
 use crate::rows::{ArtifactRow, ArtifactState, BuildState, Identity, IndexKey, Outcome, Received};
 
 /// Tickets of one drone that are not used; an attempt has one package, and some dependencies.
@@ -116,7 +117,7 @@ impl Core {
                 if !known {
                     self.effects.push(Effect::Binhost(BinhostWork::DropUpload { artifact }));
                 }
-                self.reply(reply, Answer::Upload { taken: false, reason });
+                self.reply(reply, Answer::Upload(UploadAnswer::Refused { reason }));
             }
             None => {
                 match self.rows.artifacts.get(&artifact).map(|row| &row.state) {
@@ -125,7 +126,7 @@ impl Core {
                     Some(ArtifactState::Uploaded { .. }) => {}
                     Some(_) => self.effects.push(Effect::Binhost(BinhostWork::DropUpload { artifact })),
                 }
-                self.reply(reply, Answer::Upload { taken: true, reason: String::new() });
+                self.reply(reply, Answer::Upload(UploadAnswer::Taken {}));
             }
         }
     }

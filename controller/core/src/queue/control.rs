@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use swarm_protocol::{BuildId, DroneId};
 
+use crate::answer::{Done, Refusal, RefusalKind, invalid};
 use crate::core::Core;
-use crate::effect::{Done, Effect, Refusal, RefusalKind};
-use crate::input::{ConfigChange, Control, DroneAction};
+use crate::effect::Effect;
+use crate::request::{ConfigChange, Control, DroneAction};
 use crate::rows::{Assignment, BlockedBy, BuildState, Cancelling, ConfigRow, Fact};
 use crate::view::Presence;
 
@@ -71,7 +72,7 @@ impl Core {
 
     fn block(&mut self, actor: &str, package: Option<&str>) -> Result<Done, Refusal> {
         let Some(package) = package else {
-            return Err(super::request::invalid("block needs a package".to_owned(), "name the package to block"));
+            return Err(invalid("block needs a package".to_owned(), "name the package to block"));
         };
         let mut done = Done { touched: 0, what: Vec::new() };
         for id in self.named(package)? {
@@ -322,7 +323,7 @@ impl Core {
             }
             None => drop(self.rows.config.remove(&key)),
         }
-        self.settings = settings;
+        self.settings = *settings;
         self.look_ahead();
         // what was too little or too late a moment ago may be enough now
         self.soft.placement.work_may_be_given();

@@ -19,7 +19,6 @@ pub(crate) use graph::{Entry, Graph, Place};
 pub(crate) use index::{Names, PlanLine};
 #[cfg(test)]
 pub(crate) use request::blank;
-pub(crate) use request::{done, invalid, is_label};
 pub(crate) use result::Finishing;
 use swarm_protocol::BuildId;
 

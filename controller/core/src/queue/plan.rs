@@ -7,9 +7,8 @@ use swarm_protocol::plan::{Complaint, ComplaintKind, Plan, PlanAnswer, PlannedPa
 use swarm_protocol::{BuildId, Cpv, DroneId, PlanId};
 
 use super::request::blank;
+use crate::answer::{Answer, ReplyTo};
 use crate::core::Core;
-use crate::effect::Answer;
-use crate::input::ReplyTo;
 use crate::rows::{
     BlockedBy, BuildRow, BuildState, Identity, IndexKey, Origin, Outcome, PlanRow, PlanState, Received, Wishes,
 };

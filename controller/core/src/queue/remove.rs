@@ -2,8 +2,8 @@
 
 use swarm_protocol::{BuildId, PlanId};
 
+use crate::answer::{Done, Refusal};
 use crate::core::Core;
-use crate::effect::{Done, Refusal};
 use crate::rows::{BuildState, Cancelling, PlanState};
 
 impl Core {

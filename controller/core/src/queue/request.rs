@@ -1,4 +1,4 @@
-//! What people ask for: packages to queue, and who is asked to answer the rest.
+//! Packages that people ask for: what is checked, what is queued, what a name means.
 
 use std::collections::BTreeSet;
 
@@ -6,10 +6,12 @@ use swarm_protocol::atom::{AtomError, is_package_use_line};
 use swarm_protocol::{Atom, Attempt, BuildId, PlanId, SessionId};
 
 use super::index::cp_of;
+use crate::answer::{Queued, Refusal, RefusalKind, invalid};
 use crate::core::Core;
-use crate::effect::{Answer, Done, Queued, Refusal, RefusalKind};
 use crate::fleet::DEFAULT_PROFILE;
-use crate::input::{Now, QueueRequest, ReplyTo, Request};
+use crate::names::is_label;
+use crate::now::Now;
+use crate::request::QueueRequest;
 use crate::rows::{BuildRow, BuildState, IdempotencyRow, Origin, PlanRow, PlanState, Wishes};
 
 /// Atoms resolved together; keeps a plan's order far below the bus's bound.
@@ -20,38 +22,8 @@ const MAX_REQUEST: usize = 50_000;
 const MAX_USE_LINES: usize = 2_000;
 /// How long an `Idempotency-Key` is honoured, milliseconds (decision 2).
 const IDEMPOTENCY: u64 = 24 * 3_600_000;
-/// Names in an answer.
-const MAX_NAMED: usize = 100;
 
 impl Core {
-    pub(crate) fn request(&mut self, actor: &str, request: Request, reply: ReplyTo) {
-        let answer = match request {
-            Request::Queue(request) => self.queue(actor, &request).map(Answer::Queued),
-            Request::Remove { package } => self.remove(actor, &package).map(done),
-            Request::Control { action, package, drone } => {
-                self.control(actor, action, package.as_deref(), drone.as_deref()).map(done)
-            }
-            Request::Drone { drone, action } => self.drone_action(actor, &drone, action).map(done),
-            Request::Heal { drone, action } => self.heal(actor, &drone, action).map(Answer::Healed),
-            Request::Wish { drone, wishes } => self.wish(actor, &drone, *wishes).map(done),
-            Request::TestNotice {} => Ok(Answer::Done(self.test_notice(actor))),
-            Request::Configure(change) => Ok(done(self.configure(actor, *change))),
-            Request::Why { package } => self.why(&package).map(Answer::Why),
-            Request::Binhost(request) => self.binhost_request(actor, request),
-            Request::Invite(request) => self.invite(actor, request).map(Answer::Invited),
-            Request::Uninvite { which } => self.uninvite(actor, &which).map(done),
-            Request::Invitation { id } => self.verifier(&id).map(Answer::Verifier),
-            Request::WrongProof { invitation } => Err(self.wrong_proof(&invitation)),
-            Request::Enrol { invitation, drone } => self.enrol(&invitation, &drone).map(Answer::Enrolled),
-            Request::LocalDrones { drones } => Ok(done(self.local_drones(&drones))),
-            Request::Tapper { id, name } => self.admit_tapper(actor, &id, &name).map(done),
-            Request::RevokeTapper { name } => self.revoke_tapper(actor, &name).map(done),
-            Request::Ticket { artifact } => self.ticket(artifact).map(Answer::Ticket),
-        };
-        let answer = answer.unwrap_or_else(Answer::Refused);
-        self.reply(reply, answer);
-    }
-
     pub(crate) fn queue(&mut self, actor: &str, request: &QueueRequest) -> Result<Queued, Refusal> {
         if let Some(known) = request.idempotency_key.as_ref().and_then(|key| self.rows.idempotency.get(key)) {
             return self.queued_before(known, request);
@@ -271,11 +243,6 @@ impl Core {
     }
 }
 
-pub(crate) fn done(mut done: Done) -> Answer {
-    done.what.truncate(MAX_NAMED);
-    Answer::Done(done)
-}
-
 fn atoms_of(request: &QueueRequest) -> Result<Vec<Atom>, Refusal> {
     let words = request.packages.iter().map(|word| word.trim()).filter(|word| !word.is_empty());
     let atoms = words.map(lenient_atom).collect::<Result<Vec<_>, _>>();
@@ -288,10 +255,6 @@ fn lenient_atom(word: &str) -> Result<Atom, AtomError> {
         AtomError::NoOperator(_) => format!("={word}").parse(),
         other => Err(other),
     })
-}
-
-pub(crate) fn invalid(error: String, hint: &str) -> Refusal {
-    Refusal { kind: RefusalKind::Invalid, error, hint: Some(hint.to_owned()) }
 }
 
 /// Priorities there are: this many steps up and down.
@@ -318,13 +281,6 @@ fn bad_wish(wishes: &Wishes) -> Option<(String, &'static str)> {
         return Some(("a timeout of nothing".to_owned(), "more than 0, or leave it out"));
     }
     None
-}
-
-/// A word that may name a folder.
-pub(crate) fn is_label(text: &str, max: usize) -> bool {
-    (1..=max).contains(&text.len())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
-        && !text.starts_with('.')
 }
 
 /// An entry that waits for a plan.

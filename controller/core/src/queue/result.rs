@@ -5,11 +5,11 @@ use swarm_protocol::artifact::ArtifactRef;
 use swarm_protocol::report::{BuildAnswer, BuildNews, BuildReport, BuildResult, Failure, FailureClass};
 use swarm_protocol::{BuildId, DroneId, Fence};
 
+use crate::answer::{Answer, ReplyTo};
 use crate::core::Core;
-use crate::effect::{Answer, Effect, WantedLog};
+use crate::effect::{Effect, WantedLog};
 use crate::failure::failed;
 use crate::fleet::sanity;
-use crate::input::ReplyTo;
 use crate::rows::{BuildState, Cancelling, HistoryRow, HistoryStatus, Outcome, Received};
 
 /// How long a report may wait for its answer before it is told to ask again, milliseconds; below the drone's timeout.

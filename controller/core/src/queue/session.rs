@@ -3,7 +3,7 @@
 use swarm_protocol::{BuildId, SessionId};
 
 use crate::core::Core;
-use crate::input::QueueRequest;
+use crate::request::QueueRequest;
 use crate::rows::{BuildRow, BuildState, SessionRow};
 
 impl Core {

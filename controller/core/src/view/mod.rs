@@ -16,8 +16,8 @@ use swarm_protocol::report::Phase;
 use swarm_protocol::{BuildId, Fence, SessionId};
 
 pub use crate::healing::Latency;
-use crate::input::Now;
 use crate::members::Membership;
+use crate::now::Now;
 use crate::rows::{BuildState, DroneRow, Fact, HealingRow, WishesRow};
 pub use roster::Roster;
 pub(crate) use state::ViewState;

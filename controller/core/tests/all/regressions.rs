@@ -1,7 +1,8 @@
 //! What once went wrong, or went wrong in 0.4: one test per fault.
 
-use swarm_core::effect::RefusalKind;
-use swarm_core::input::{Control, DroneAction, QueueRequest, SignedFile, UploadedFile};
+use swarm_core::answer::{RefusalKind, UploadAnswer};
+use swarm_core::input::{SignedFile, UploadedFile};
+use swarm_core::request::{Control, DroneAction, QueueRequest, RemoveRequest};
 use swarm_core::rows::{
     ArtifactRow, ArtifactState, BlockedBy, BuildRow, BuildState, Culprit, DroneRow, IndexRow, PlanRow, Wishes,
 };
@@ -157,7 +158,7 @@ fn a_package_removed_while_its_result_was_on_the_way_leaves_the_queue() {
     let mut farm = Farm::of(&["anna"]);
     farm.queue(&["app-misc/hello"]);
     farm.drones.get_mut("anna").unwrap().deaf = true;
-    farm.request(Request::Remove { package: "app-misc/hello".to_owned() });
+    farm.request(Request::Remove(RemoveRequest { package: "app-misc/hello".to_owned() }));
     assert_eq!(farm.entries("app-misc/hello-1.0").len(), 1, "the drone must end it first");
     farm.builds("anna", "app-misc/hello-1.0");
     assert_eq!(farm.entries("app-misc/hello-1.0").len(), 0);
@@ -484,7 +485,7 @@ fn files_that_were_announced_and_never_came_leave_no_rows() {
     assert_eq!(farm.store.all::<ArtifactRow>(), vec![]);
     let reply = farm.next_reply();
     farm.input(Input::Uploaded { artifact: swarm_protocol::ArtifactId(1), file: UploadedFile::default(), reply });
-    assert!(matches!(&farm.answers[&reply.0], Answer::Upload { taken: false, .. }));
+    assert!(matches!(&farm.answers[&reply.0], Answer::Upload(UploadAnswer::Refused { .. })));
 }
 
 #[test]
@@ -492,7 +493,7 @@ fn a_reset_leaves_what_a_person_removes_and_clears_what_waits() {
     let mut farm = Farm::of(&["anna"]);
     farm.queue(&["app-misc/hello", "app-misc/other"]);
     farm.drones.get_mut("anna").unwrap().deaf = true;
-    farm.request(Request::Remove { package: "app-misc/hello".to_owned() });
+    farm.request(Request::Remove(RemoveRequest { package: "app-misc/hello".to_owned() }));
     let fence = farm.entry("app-misc/hello-1.0").fence();
     farm.control(Control::Reset, None);
     farm.control(Control::Block, Some("app-misc/hello"));

@@ -1,7 +1,7 @@
 //! Who builds what when, as stories: the order of the line, drones' lines, sweepers, drains, trees, and a controller that is
 //! cut off. Golden transcripts, as in `scenarios.rs`.
 
-use swarm_core::input::{Control, DroneAction, QueueRequest};
+use swarm_core::request::{Control, ControlRequest, DroneAction, QueueRequest, RemoveRequest};
 use swarm_core::rows::{BuildRow, BuildState, Culprit, DroneRow, Wishes};
 use swarm_core::{Answer, Request, Settings, Sink};
 use swarm_protocol::machine::WorkerState;
@@ -270,7 +270,7 @@ fn a_grounded_drones_line_is_returned_and_the_last_drone_is_ranked_down_instead(
         }
         farm.queue(&[&format!("={cpv}")]);
         farm.fails("anna", cpv, FailureClass::MissingTool, "no ninja");
-        farm.request(Request::Remove { package: format!("={cpv}") });
+        farm.request(Request::Remove(RemoveRequest { package: format!("={cpv}") }));
     }
     assert_eq!(farm.told("grounded").len(), 1);
     assert_eq!(holders(&farm, &["anna"])[0], Vec::<String>::new(), "what waited in her line is returned");
@@ -286,7 +286,7 @@ fn fails_again_and_again(farm: &mut Farm, name: &str, wishes: &Wishes) {
         farm.tree.insert(cp(cpv), Ebuild { cpv, ..Ebuild::default() });
         farm.request(wished(&[&format!("={cpv}")], wishes.clone()));
         farm.fails(name, cpv, FailureClass::MissingTool, "no ninja");
-        farm.request(Request::Remove { package: format!("={cpv}") });
+        farm.request(Request::Remove(RemoveRequest { package: format!("={cpv}") }));
     }
 }
 
@@ -348,7 +348,7 @@ fn the_only_drone_with_the_tags_that_something_asks_for_is_not_grounded() {
     for n in 1..=8 {
         let following = if n < 8 { next(&mut farm, n) } else { "" };
         farm.fails("anna", current, FailureClass::MissingTool, "no ninja");
-        farm.request(Request::Remove { package: format!("={current}") });
+        farm.request(Request::Remove(RemoveRequest { package: format!("={current}") }));
         current = following;
     }
     assert_eq!(farm.told("grounded"), Vec::<&str>::new());
@@ -363,7 +363,7 @@ fn a_sweeper_is_no_other_drone_to_a_grounded_one() {
         farm.tree.insert(cp(cpv), Ebuild { cpv, ..Ebuild::default() });
         farm.queue(&[&format!("={cpv}")]);
         farm.fails("anna", cpv, FailureClass::MissingTool, "no ninja");
-        farm.request(Request::Remove { package: format!("={cpv}") });
+        farm.request(Request::Remove(RemoveRequest { package: format!("={cpv}") }));
     }
     assert_eq!(farm.told("grounded"), Vec::<&str>::new());
     let message = "anna keeps failing; it is the last drone of its kind and goes on, last in line";
@@ -655,7 +655,7 @@ fn whoever_waited_for_what_was_removed_waits_for_what_that_waited_for() {
         Ebuild { cpv: "app-misc/top-1", build: &["app-misc/calc"], ..Ebuild::default() },
     );
     farm.queue(&["app-misc/top"]);
-    farm.request(Request::Remove { package: "app-misc/calc".to_owned() });
+    farm.request(Request::Remove(RemoveRequest { package: "app-misc/calc".to_owned() }));
     assert_eq!(farm.holder("app-misc/top-1"), None);
     farm.builds("anna", "dev-libs/libcalc-3");
     farm.pass(2 * SECOND);
@@ -671,7 +671,7 @@ fn touched(answer: Answer) -> u64 {
 
 fn control(farm: &mut Farm, action: Control, package: Option<&str>, drone: Option<&str>) -> u64 {
     let (package, drone) = (package.map(str::to_owned), drone.map(str::to_owned));
-    touched(farm.request(Request::Control { action, package, drone }))
+    touched(farm.request(Request::Control(ControlRequest { action, package, drone })))
 }
 
 #[test]
@@ -847,7 +847,7 @@ fn a_dependency_nobody_who_waits_for_it_can_be_planned_for_is_dropped_once_it_is
         if blocked {
             farm.control(Control::Block, Some("app-misc/calc"));
         } else {
-            farm.request(Request::Remove { package: "app-misc/calc".to_owned() });
+            farm.request(Request::Remove(RemoveRequest { package: "app-misc/calc".to_owned() }));
         }
         with_another_libcalc(&mut farm);
         farm.pass(MINUTE);

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use swarm_core::effect::RefusalKind;
-use swarm_core::input::{Control, DroneAction, QueueRequest};
+use swarm_core::answer::RefusalKind;
 use swarm_core::placement::{Explanation, Rule, ScoreRule};
+use swarm_core::request::{
+    Control, ControlRequest, DroneAction, DroneRequest, QueueRequest, RemoveRequest, TicketRequest, WhyRequest,
+};
 use swarm_core::rows::{DroneRow, DurationRow, Fact, Run, Wishes};
 use swarm_core::settings::PackageRule;
 use swarm_core::{Answer, Request, Settings, Sink};
@@ -240,7 +242,7 @@ fn what_a_package_or_a_build_profile_asks_for_is_configured_and_a_request_wins()
     let wishes = Wishes { memory_bytes: GIB, total_ms: Some(7), ..Wishes::default() };
     let request =
         QueueRequest { packages: vec!["app-misc/hello".to_owned()], rebuild: true, wishes, ..QueueRequest::default() };
-    farm.request(Request::Remove { package: "app-misc/other".to_owned() });
+    farm.request(Request::Remove(RemoveRequest { package: "app-misc/other".to_owned() }));
     farm.request(Request::Queue(request));
     assert_eq!(against(&mut farm, "anna", "app-misc/hello"), ["tags"]);
     assert_eq!((limits(&farm).total_ms, limits(&farm).silence_ms), (7, 3));
@@ -448,18 +450,18 @@ fn bad_requests_are_refused_with_a_hint_and_change_nothing() {
         refused(&mut farm, Request::Queue(request), RefusalKind::Invalid);
     }
     for (request, kind) in [
-        (Request::Remove { package: "app-misc/hello".to_owned() }, RefusalKind::NotFound),
-        (Request::Why { package: "app-misc/hello".to_owned() }, RefusalKind::NotFound),
-        (Request::Ticket { artifact: swarm_protocol::ArtifactId(7) }, RefusalKind::NotFound),
-        (Request::Drone { drone: "zoe".to_owned(), action: DroneAction::Drain }, RefusalKind::NotFound),
-        (Request::Drone { drone: "anna".to_owned(), action: DroneAction::Forget }, RefusalKind::Conflict),
-        (Request::Control { action: Control::Block, package: None, drone: None }, RefusalKind::Invalid),
+        (Request::Remove(RemoveRequest { package: "app-misc/hello".to_owned() }), RefusalKind::NotFound),
+        (Request::Why(WhyRequest { package: "app-misc/hello".to_owned() }), RefusalKind::NotFound),
+        (Request::Ticket(TicketRequest { artifact: swarm_protocol::ArtifactId(7) }), RefusalKind::NotFound),
+        (Request::Drone(DroneRequest { drone: "zoe".to_owned(), action: DroneAction::Drain }), RefusalKind::NotFound),
+        (Request::Drone(DroneRequest { drone: "anna".to_owned(), action: DroneAction::Forget }), RefusalKind::Conflict),
+        (Request::Control(ControlRequest { action: Control::Block, package: None, drone: None }), RefusalKind::Invalid),
         (
-            Request::Control { action: Control::Unblock, package: Some("a/b".to_owned()), drone: None },
+            Request::Control(ControlRequest { action: Control::Unblock, package: Some("a/b".to_owned()), drone: None }),
             RefusalKind::NotFound,
         ),
         (
-            Request::Control { action: Control::Reclaim, package: None, drone: Some("zoe".to_owned()) },
+            Request::Control(ControlRequest { action: Control::Reclaim, package: None, drone: Some("zoe".to_owned()) }),
             RefusalKind::NotFound,
         ),
     ] {

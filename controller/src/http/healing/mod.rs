@@ -13,8 +13,8 @@ use swarm_api::PingAnswer;
 use swarm_common::clock::wall_ms;
 use swarm_core::Answer;
 use swarm_core::Request;
-use swarm_core::effect::Healed;
-use swarm_core::input::HealAction;
+use swarm_core::answer::Healed;
+use swarm_core::request::{HealAction, HealRequest};
 use swarm_core::view::DroneView;
 
 use super::auth::Admin;
@@ -50,7 +50,7 @@ fn answered(name: &str, pinged: &Pinged, now: u64) -> PingAnswer {
 
 /// Asks the engine to do something about a drone.
 async fn heal(state: &AppState, admin: &Admin, drone: String, action: HealAction) -> Result<Healed, ApiError> {
-    match state.request(&admin.actor, Request::Heal { drone, action }).await? {
+    match state.request(&admin.actor, Request::Heal(HealRequest { drone, action })).await? {
         Answer::Healed(healed) => Ok(healed),
         _ => Err(unexpected()),
     }

@@ -9,7 +9,7 @@ use swarm_api::{
     PingAnswer, ResetDone, TypeBody, TypeDone, is_online,
 };
 use swarm_common::clock::wall_ms;
-use swarm_core::input::HealAction;
+use swarm_core::request::HealAction;
 use swarm_protocol::machine::DroneType;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;

@@ -9,7 +9,7 @@ use swarm_api::{
     Versions,
 };
 use swarm_common::clock::wall_ms;
-use swarm_core::input::DroneAction;
+use swarm_core::request::{DroneAction, DroneRequest};
 use swarm_core::view::Presence;
 use swarm_core::{Answer, Request};
 use utoipa::IntoParams;
@@ -67,7 +67,7 @@ async fn act(
     status: &str,
 ) -> Result<Json<DroneDone>, ApiError> {
     let known = state.view().drones.values().find(|drone| drone.row.name == name || drone.row.id.0 == name).cloned();
-    match state.request(&admin.actor, Request::Drone { drone: name.clone(), action }).await? {
+    match state.request(&admin.actor, Request::Drone(DroneRequest { drone: name.clone(), action })).await? {
         Answer::Done(_) => {
             let name = known.map_or(name, |drone| drone.row.name.clone());
             Ok(Json(DroneDone { status: status.to_owned(), name }))

@@ -13,9 +13,12 @@ use swarm_api::{
     MembersAnswer, TapperAnswer, TapperBody,
 };
 use swarm_common::clock::wall_ms;
-use swarm_core::effect::Done;
-use swarm_core::input::DroneAction;
-use swarm_core::{Answer, InviteRequest, Request};
+use swarm_core::answer::Done;
+use swarm_core::request::{
+    DroneAction, DroneRequest, EnrolRequest, InvitationRequest, InviteRequest, RevokeTapperRequest, TapperRequest,
+    UninviteRequest, WrongProofRequest,
+};
+use swarm_core::{Answer, Request};
 use swarm_protocol::invite::{Invitation, signature, statement};
 use swarm_protocol::{DroneId, Subjects};
 
@@ -129,7 +132,7 @@ pub async fn uninvite(
     State(state): State<AppState>,
     Path(which): Path<String>,
 ) -> Result<JsonAnswer<DroneDone>, ApiError> {
-    match state.request(&admin.actor, Request::Uninvite { which: which.clone() }).await? {
+    match state.request(&admin.actor, Request::Uninvite(UninviteRequest { which: which.clone() })).await? {
         Answer::Done(done) => Ok(JsonAnswer(ended("taken back", done, which))),
         _ => Err(unexpected()),
     }
@@ -178,17 +181,18 @@ async fn let_in(state: &AppState, body: EnrolBody) -> Result<EnrolAnswer, ApiErr
     if !signed(&key, &possession) {
         return Err(ApiError::bad_request("the key is not the asker's own: its signature is wrong"));
     }
-    let verifier = match state.request("enrol", Request::Invitation { id: invitation.clone() }).await {
-        Ok(Answer::Verifier(verifier)) => verifier,
+    let verifier = match state.request("enrol", Request::Invitation(InvitationRequest { id: invitation.clone() })).await
+    {
+        Ok(Answer::Verifier(verifier)) => verifier.0,
         Ok(_) => return Err(unexpected()),
         Err(refusal) => return Err(unknown(refusal)),
     };
     if !signed(&verifier, &proof) {
-        let refused = state.request("enrol", Request::WrongProof { invitation }).await;
+        let refused = state.request("enrol", Request::WrongProof(WrongProofRequest { invitation })).await;
         return Err(refused.err().map_or_else(unexpected, unknown));
     }
     let drone = DroneId(key);
-    let name = match state.request("enrol", Request::Enrol { invitation, drone }).await {
+    let name = match state.request("enrol", Request::Enrol(EnrolRequest { invitation, drone })).await {
         Ok(Answer::Enrolled(enrolled)) => enrolled.name,
         Ok(_) => return Err(unexpected()),
         Err(refusal) => return Err(unknown(refusal)),
@@ -319,7 +323,7 @@ pub async fn tapper(
         return Err(ApiError::bad_request("the key is no public key of a bus user")
             .hint("`swarm events tapper NAME` makes one"));
     }
-    let request = Request::Tapper { id: key, name: name.clone() };
+    let request = Request::Tapper(TapperRequest { id: key, name: name.clone() });
     match state.request(&admin.actor, request).await? {
         Answer::Done(_) => {}
         _ => return Err(unexpected()),
@@ -353,10 +357,11 @@ pub async fn untap(
     State(state): State<AppState>,
     Path(name): Path<String>,
 ) -> Result<JsonAnswer<DroneDone>, ApiError> {
-    let done = match state.request(&admin.actor, Request::RevokeTapper { name: name.clone() }).await? {
-        Answer::Done(done) => done,
-        _ => return Err(unexpected()),
-    };
+    let done =
+        match state.request(&admin.actor, Request::RevokeTapper(RevokeTapperRequest { name: name.clone() })).await? {
+            Answer::Done(done) => done,
+            _ => return Err(unexpected()),
+        };
     admitted(&state).await?;
     Ok(JsonAnswer(ended("revoked", done, name)))
 }
@@ -389,7 +394,7 @@ pub(super) async fn gone(
     action: DroneAction,
     status: &str,
 ) -> Result<JsonAnswer<DroneDone>, ApiError> {
-    let done = match state.request(&admin.actor, Request::Drone { drone: drone.clone(), action }).await? {
+    let done = match state.request(&admin.actor, Request::Drone(DroneRequest { drone: drone.clone(), action })).await? {
         Answer::Done(done) => done,
         _ => return Err(unexpected()),
     };

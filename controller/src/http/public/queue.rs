@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use swarm_api::{ErrorBody, QueueBody, QueueEntry, QueuedAnswer, Removed};
 use swarm_common::clock::wall_ms;
-use swarm_core::input::QueueRequest;
+use swarm_core::request::{QueueRequest, RemoveRequest};
 use swarm_core::{Answer, Request};
 
 use super::super::auth::Admin;
@@ -111,7 +111,7 @@ pub async fn remove(
     Path((category, package)): Path<(String, String)>,
 ) -> Result<JsonAnswer<Removed>, ApiError> {
     let package = format!("{category}/{package}");
-    match state.request(&admin.actor, Request::Remove { package: package.clone() }).await? {
+    match state.request(&admin.actor, Request::Remove(RemoveRequest { package: package.clone() })).await? {
         Answer::Done(done) => Ok(JsonAnswer(Removed { status: "removed".to_owned(), package, removed: done.touched })),
         _ => Err(unexpected()),
     }

@@ -16,8 +16,9 @@ pub use days::{Days, Life};
 pub use drone::{Drone, GIB, binary, sha};
 pub use store::Store;
 use swarm_core::effect::{self, BinhostWork, Ping, WantedLog};
-use swarm_core::input::{
-    BinhostRequest, Control, DroneAction, HealAction, PingLoss, QueueRequest, RouteOutcome, SignedFile, UploadedFile,
+use swarm_core::input::{PingLoss, RouteOutcome, SignedFile, UploadedFile};
+use swarm_core::request::{
+    Control, ControlRequest, DroneAction, DroneRequest, HealAction, HealRequest, QueueRequest, WhyRequest,
 };
 use swarm_core::rows::{
     ArtifactRow, BuildRow, DroneRow, DurationRow, EventRow, HealingRow, HistoryRow, MetaKey, MetaRow, NoticeRow,
@@ -431,19 +432,19 @@ impl Farm {
     }
 
     pub fn control(&mut self, action: Control, package: Option<&str>) -> Answer {
-        self.request(Request::Control { action, package: package.map(str::to_owned), drone: None })
+        self.request(Request::Control(ControlRequest { action, package: package.map(str::to_owned), drone: None }))
     }
 
-    pub fn binhost(&mut self, request: BinhostRequest) -> Answer {
-        self.request(Request::Binhost(request))
+    pub fn binhost(&mut self, request: Request) -> Answer {
+        self.request(request)
     }
 
     pub fn order_drone(&mut self, name: &str, action: DroneAction) -> Answer {
-        self.request(Request::Drone { drone: name.to_owned(), action })
+        self.request(Request::Drone(DroneRequest { drone: name.to_owned(), action }))
     }
 
     pub fn heal(&mut self, name: &str, action: HealAction) -> Answer {
-        self.request(Request::Heal { drone: name.to_owned(), action })
+        self.request(Request::Heal(HealRequest { drone: name.to_owned(), action }))
     }
 
     /// What is stored of a drone's health.
@@ -459,7 +460,7 @@ impl Farm {
     }
 
     pub fn why(&mut self, package: &str) -> Answer {
-        self.request(Request::Why { package: package.to_owned() })
+        self.request(Request::Why(WhyRequest { package: package.to_owned() }))
     }
 
     // looking
