@@ -41,7 +41,7 @@ e2e: setup build ## the end-to-end tests alone: real nats-server, real Portage, 
 	@$(TOOLS)/nextest.sh e2e
 
 simulate: ## a swarm in virtual time: SEED=… DRONES=… HOURS=… WEATHER=calm|rough|storm; without SEED fresh seeds for SECONDS=60
-	@$(CARGO) build --quiet -p swarm-tests --bin simulate
+	@$(CARGO) build --quiet -p swarm-simulation --bin simulate
 	@SEED='$(SEED)' DRONES='$(DRONES)' HOURS='$(HOURS)' WEATHER='$(WEATHER)' SECONDS='$(SECONDS)' target/debug/simulate
 
 bench: setup ## the figures of docs/performance.md on this machine, optimised (BENCH=index: one; ROUNDS=3; JSON below target/bench)

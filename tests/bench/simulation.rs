@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
+use swarm_simulation::{HOUR, MINUTE, Plan, Weather};
 use swarm_tests::figures::Figure;
-use swarm_tests::simulation::{self, HOUR, MINUTE, Plan, Weather};
 
 use crate::Scale;
 
@@ -26,7 +26,7 @@ fn journey(scale: &Scale, name: &str, weather: Weather) -> Result<Figure> {
     let (mut rates, mut steps, mut fleet_hours) = (Vec::new(), 0.0, 0.0);
     for _ in 0..scale.rounds(1) {
         let began = Instant::now();
-        let outcome = simulation::run(plan.clone());
+        let outcome = swarm_simulation::run(plan.clone());
         let seconds = began.elapsed().as_secs_f64();
         ensure!(outcome.violation.is_none(), "seed {}: {:?}", plan.seed, outcome.violation);
         rates.push(outcome.took as f64 / HOUR as f64 / seconds);

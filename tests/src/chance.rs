@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use swarm_simulation::chance::fresh_seed;
+
 /// One step of splitmix64.
 fn step(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -9,14 +11,6 @@ fn step(state: &mut u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
-}
-
-/// A seed nobody has tried, short enough to be typed.
-pub fn fresh_seed() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    // processes that begin in the same moment differ
-    let mut state = since.as_secs() ^ u64::from(since.subsec_nanos()) << 32 ^ u64::from(std::process::id()) << 8;
-    step(&mut state) % 1_000_000_000
 }
 
 /// A stream of choices.

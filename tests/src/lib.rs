@@ -23,7 +23,6 @@ pub mod scripted;
 pub mod serve;
 pub mod server;
 pub mod setup;
-pub mod simulation;
 pub mod sshd;
 pub mod standing_in;
 pub mod swarm;

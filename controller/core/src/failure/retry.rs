@@ -18,7 +18,7 @@ pub enum Next {
     },
     /// Blocked.
     Block {
-        /// By whom.
+        /// What the entry shows as the reason.
         by: BlockedBy,
     },
     /// Given up.

@@ -4,10 +4,10 @@ use crate::answer::{Done, Refusal, RefusalKind, invalid};
 use crate::core::Core;
 use crate::names::{NAME_RULE, is_drone_name, is_label};
 use crate::request::InviteRequest;
-use crate::rows::{InviteRow, InviteState, MemberRole};
+use crate::rows::{EventKind, InviteRow, InviteState, MemberRole};
 use crate::settings::Millis;
 
-use super::conflict;
+use super::roll::conflict;
 
 /// Longest life of an invitation.
 const MAX_LIFE: Millis = 7 * 24 * 3_600_000;
@@ -37,7 +37,9 @@ impl Core {
             state: InviteState::Open { wrong: 0 },
         };
         self.rows.invites.put(row.clone());
-        self.event("control", format!("{actor} invited {}", row.name), |event| event.drone = Some(row.name.clone()));
+        self.event(EventKind::Control, format!("{actor} invited {}", row.name), |event| {
+            event.drone = Some(row.name.clone())
+        });
         Ok(row)
     }
 
@@ -90,7 +92,7 @@ impl Core {
         for row in open {
             self.rows.invites.remove(&row.id);
             let message = format!("{actor} took back the invitation for {}", row.name);
-            self.event("control", message, |event| event.drone = Some(row.name.clone()));
+            self.event(EventKind::Control, message, |event| event.drone = Some(row.name.clone()));
             done.touched += 1;
             done.what.push(row.name);
         }
@@ -117,7 +119,7 @@ impl Core {
                 let name = row.name.clone();
                 let message =
                     format!("the invitation for {name} was closed: {MAX_WRONG} wrong tokens were tried on it");
-                self.event("warn", message, |event| event.drone = Some(name));
+                self.event(EventKind::Warn, message, |event| event.drone = Some(name));
             }
         }
         unknown_invitation()

@@ -11,7 +11,7 @@ use crate::core::Core;
 use crate::effect::{BinhostWork, Effect};
 use crate::request::QueueRequest;
 
-use crate::rows::{ArtifactRow, ArtifactState, Fact, Identity, IndexKey};
+use crate::rows::{ArtifactRow, ArtifactState, EventKind, Fact, Identity, IndexKey};
 
 /// Wait before a file that could not be removed is tried again, milliseconds.
 const REMOVE_AGAIN: u64 = 60_000;
@@ -42,7 +42,7 @@ impl Core {
         }
         if done.touched > 0 {
             let verb = if pinned { "pinned" } else { "unpinned" };
-            self.event("control", format!("{actor} {verb} {} in the binhost", some(&done.what)), |_| {});
+            self.event(EventKind::Control, format!("{actor} {verb} {} in the binhost", some(&done.what)), |_| {});
             self.soft.publishing.collect_soon();
         }
         Ok(done)
@@ -72,7 +72,7 @@ impl Core {
         for id in &ids {
             self.retire(*id, &format!("removed by {actor}"));
         }
-        self.event("control", format!("{actor} removed {} from the binhost", some(&what)), |_| {});
+        self.event(EventKind::Control, format!("{actor} removed {} from the binhost", some(&what)), |_| {});
         Ok(Done { touched: ids.len() as u64, what })
     }
 
@@ -154,7 +154,7 @@ impl Core {
         for id in surplus {
             self.retire(*id, &format!("there are {keep} newer ones"));
         }
-        self.event("control", format!("retention: {} leave the binhost", some(&names)), |_| {});
+        self.event(EventKind::Control, format!("retention: {} leave the binhost", some(&names)), |_| {});
     }
 
     pub(crate) fn collect_now(&mut self, dry_run: bool) -> Collected {
@@ -223,7 +223,7 @@ impl Core {
     pub(crate) fn removal_failed(&mut self, id: ArtifactId, reason: &str) {
         let Some(row) = self.rows.artifacts.get(&id) else { return };
         let message = format!("the file of {} could not be removed: {reason}", label(row));
-        self.event("warn", message, |_| {});
+        self.event(EventKind::Warn, message, |_| {});
     }
 
     /// After a start: what has its time, and what retention, perhaps with another number, takes now.
@@ -265,7 +265,7 @@ impl Core {
         }
         let name = label(&row);
         self.retire(id, reason);
-        self.event("warn", format!("{name} leaves the binhost: its file {reason}"), |event| {
+        self.event(EventKind::Warn, format!("{name} leaves the binhost: its file {reason}"), |event| {
             event.package = Some(format!("={}", row.cpv))
         });
         if rebuild {
@@ -291,7 +291,7 @@ impl Core {
             ..QueueRequest::default()
         };
         if let Err(refusal) = self.queue(actor, &request) {
-            self.event("warn", format!("{} could not be queued again: {}", label(row), refusal.error), |_| {});
+            self.event(EventKind::Warn, format!("{} could not be queued again: {}", label(row), refusal.error), |_| {});
         }
     }
 
@@ -302,7 +302,7 @@ impl Core {
         }
         self.soft.publishing.generations.renew(index);
         self.event(
-            "warn",
+            EventKind::Warn,
             format!("the index {index} is written anew: what was on disk was not what it should be"),
             |_| {},
         );

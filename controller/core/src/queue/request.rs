@@ -12,7 +12,7 @@ use crate::fleet::DEFAULT_PROFILE;
 use crate::names::is_label;
 use crate::now::Now;
 use crate::request::QueueRequest;
-use crate::rows::{BuildRow, BuildState, IdempotencyRow, Origin, PlanRow, PlanState, Wishes};
+use crate::rows::{BuildRow, BuildState, BuildWishes, EventKind, IdempotencyRow, Origin, PlanRow, PlanState};
 
 /// Atoms resolved together; keeps a plan's order far below the bus's bound.
 pub(super) const ATOMS_PER_PLAN: usize = 500;
@@ -56,7 +56,7 @@ impl Core {
         self.announce(actor, &queued);
         if let Some(key) = &request.idempotency_key {
             let until = self.now.at + IDEMPOTENCY;
-            self.soft.forget_keys.insert((until, key.clone()));
+            self.soft.queue.remember_key(key.clone(), until);
             self.rows.idempotency.put(IdempotencyRow {
                 key: key.clone(),
                 session,
@@ -155,7 +155,7 @@ impl Core {
             row.session == session && row.profile == profile && row.package_use == package_use && waits(&row.state)
         };
         let asked: BTreeSet<String> = atoms.iter().map(Atom::cp).collect();
-        let known = asked.iter().flat_map(|cp| self.soft.names.of(cp)).filter_map(|id| self.rows.builds.get(&id));
+        let known = asked.iter().flat_map(|cp| self.soft.queue.names.of(cp)).filter_map(|id| self.rows.builds.get(&id));
         known.filter(same).map(|row| row.asked.clone()).collect()
     }
 
@@ -209,7 +209,7 @@ impl Core {
         let first = queued.packages.iter().take(5).cloned().collect::<Vec<_>>().join(" ");
         let more = if count > 5 { format!(" and {} more", count - 5) } else { String::new() };
         let package = (count == 1).then(|| queued.packages[0].clone());
-        self.event("queue", format!("{actor} queued {first}{more}"), |event| {
+        self.event(EventKind::Queue, format!("{actor} queued {first}{more}"), |event| {
             event.session = Some(session);
             event.package = package;
             event.details.insert("count".to_owned(), count.to_string());
@@ -225,7 +225,7 @@ impl Core {
         let means = |row: &&BuildRow| {
             row.asked == wanted || row.cpv.as_deref() == Some(bare) || row.cp().is_some_and(|cp| cp == bare)
         };
-        let near = cp_of(wanted).into_iter().flat_map(|cp| self.soft.names.of(&cp).collect::<Vec<_>>());
+        let near = cp_of(wanted).into_iter().flat_map(|cp| self.soft.queue.names.of(&cp).collect::<Vec<_>>());
         let hits: Vec<BuildId> = near
             .filter_map(|id| self.rows.builds.get(&id))
             .filter(|row| session.is_none_or(|id| id == row.session))
@@ -263,7 +263,7 @@ const MAX_PRIORITY: u32 = 100;
 const MAX_TAGS: usize = 16;
 
 /// What is wrong with what somebody wishes, and what to do instead.
-fn bad_wish(wishes: &Wishes) -> Option<(String, &'static str)> {
+fn bad_wish(wishes: &BuildWishes) -> Option<(String, &'static str)> {
     if wishes.priority.unsigned_abs() > MAX_PRIORITY {
         return Some((format!("priority {}", wishes.priority), "from -100 to 100; 0 is ordinary"));
     }
@@ -316,7 +316,7 @@ pub(crate) fn blank(
         auto_retries: 0,
         created_at: now.wall,
         queued_at: now.at,
-        wishes: Wishes::default(),
+        wishes: BuildWishes::default(),
         arch: String::new(),
         moved: false,
     }

@@ -1,7 +1,7 @@
 //! What is asked about the queue and the swarm as a whole.
 
 use crate::Settings;
-use crate::rows::Wishes;
+use crate::rows::BuildWishes;
 
 /// Packages to queue.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -19,7 +19,7 @@ pub struct QueueRequest {
     /// A session of its own that lists every dependency, also those the binhost has.
     pub fresh: bool,
     /// What is wished of the builds.
-    pub wishes: Wishes,
+    pub wishes: BuildWishes,
     /// The same key within 24 h gets the same answer and queues nothing.
     pub idempotency_key: Option<String>,
 }

@@ -4,7 +4,7 @@ use swarm_core::answer::{RefusalKind, UploadAnswer};
 use swarm_core::input::{SignedFile, UploadedFile};
 use swarm_core::request::{Control, DroneAction, QueueRequest, RemoveRequest};
 use swarm_core::rows::{
-    ArtifactRow, ArtifactState, BlockedBy, BuildRow, BuildState, Culprit, DroneRow, IndexRow, PlanRow, Wishes,
+    ArtifactRow, ArtifactState, BlockedBy, BuildRow, BuildState, BuildWishes, Culprit, DroneRow, IndexRow, PlanRow,
 };
 use swarm_core::{Answer, Input, Request};
 use swarm_protocol::artifact::{ArtifactAnswer, ArtifactAsk};
@@ -21,7 +21,7 @@ use crate::farm::*;
 fn two_plans_that_cut_a_cycle_at_different_places_do_not_wait_for_each_other() {
     let mut farm = Farm::of(&["anna"]);
     farm.control(Control::Pause, None);
-    let wishes = Wishes { total_ms: Some(60 * MINUTE), ..Wishes::default() };
+    let wishes = BuildWishes { total_ms: Some(60 * MINUTE), ..BuildWishes::default() };
     let packages = vec!["dev-libs/ring-a".to_owned()];
     farm.request(Request::Queue(QueueRequest { packages, wishes, ..QueueRequest::default() }));
     farm.queue(&["dev-libs/ring-b"]);
@@ -743,7 +743,7 @@ fn a_drone_that_failed_the_first_in_line_is_given_what_comes_after_them() {
     farm.say("ben is busy for long; anna fails what is urgent, which stays first in line, for ben");
     let urgent = ["app-misc/broken-1", "dev-libs/libcalc-3", "app-misc/other-2"];
     for cpv in urgent {
-        let (packages, wishes) = (vec![format!("={cpv}")], Wishes { priority: 50, ..Wishes::default() });
+        let (packages, wishes) = (vec![format!("={cpv}")], BuildWishes { priority: 50, ..BuildWishes::default() });
         farm.request(Request::Queue(QueueRequest { packages, wishes, ..QueueRequest::default() }));
         if cpv == urgent[2] {
             farm.queue(&["app-misc/hello"]);

@@ -2,7 +2,7 @@
 //! cut off. Golden transcripts, as in `scenarios.rs`.
 
 use swarm_core::request::{Control, ControlRequest, DroneAction, QueueRequest, RemoveRequest};
-use swarm_core::rows::{BuildRow, BuildState, Culprit, DroneRow, Wishes};
+use swarm_core::rows::{BuildRow, BuildState, BuildWishes, Culprit, DroneRow};
 use swarm_core::{Answer, Request, Settings, Sink};
 use swarm_protocol::machine::WorkerState;
 use swarm_protocol::report::{FailureClass, SyncAnswer};
@@ -18,7 +18,7 @@ fn farm_with_lines(names: &[&str]) -> Farm {
     farm
 }
 
-fn wished(packages: &[&str], wishes: Wishes) -> Request {
+fn wished(packages: &[&str], wishes: BuildWishes) -> Request {
     let packages = packages.iter().map(|text| (*text).to_owned()).collect();
     Request::Queue(QueueRequest { packages, wishes, ..QueueRequest::default() })
 }
@@ -67,7 +67,7 @@ fn priority_counts_as_path_and_age_grows_so_that_nothing_starves() {
     farm.greet("anna");
     farm.control(Control::Pause, None);
     farm.queue(&["app-misc/long0x", "app-misc/hello"]);
-    farm.request(wished(&["app-misc/other"], Wishes { priority: 3, ..Wishes::default() }));
+    farm.request(wished(&["app-misc/other"], BuildWishes { priority: 3, ..BuildWishes::default() }));
     farm.control(Control::Resume, None);
     assert_eq!(holders(&farm, &["anna"])[0], ["app-misc/other-2"], "three steps are longer than ten minutes");
     farm.builds("anna", "app-misc/other-2");
@@ -280,7 +280,7 @@ fn a_grounded_drones_line_is_returned_and_the_last_drone_is_ranked_down_instead(
 }
 
 /// The drone fails eight packages in a row by its own fault.
-fn fails_again_and_again(farm: &mut Farm, name: &str, wishes: &Wishes) {
+fn fails_again_and_again(farm: &mut Farm, name: &str, wishes: &BuildWishes) {
     for n in 0..8 {
         let cpv: &'static str = Box::leak(format!("app-misc/p{n}x-1").into_boxed_str());
         farm.tree.insert(cp(cpv), Ebuild { cpv, ..Ebuild::default() });
@@ -316,15 +316,16 @@ fn a_drone_is_grounded_only_if_another_could_really_take_work_now() {
         farm.join(Drone::new("anna"));
         change(&mut farm);
         farm.pass(40 * SECOND);
-        fails_again_and_again(&mut farm, "anna", &Wishes::default());
+        fails_again_and_again(&mut farm, "anna", &BuildWishes::default());
         assert_eq!(farm.told("grounded").len(), grounded, "{story}\n{}", farm.transcript);
     }
 }
 
 #[test]
 fn the_only_drone_with_the_tags_that_something_asks_for_is_not_grounded() {
-    let asks = Wishes { tags: vec!["gpu".to_owned()], features: vec!["ccache".to_owned()], ..Wishes::default() };
-    for (wishes, grounded) in [(asks, 0), (Wishes::default(), 1)] {
+    let asks =
+        BuildWishes { tags: vec!["gpu".to_owned()], features: vec!["ccache".to_owned()], ..BuildWishes::default() };
+    for (wishes, grounded) in [(asks, 0), (BuildWishes::default(), 1)] {
         let mut farm = Farm::of(&["ben"]);
         farm.queue(&["app-misc/hello"]);
         farm.starts("ben", "app-misc/hello-1.0");
@@ -340,11 +341,11 @@ fn the_only_drone_with_the_tags_that_something_asks_for_is_not_grounded() {
     let next = |farm: &mut Farm, n: u32| {
         let cpv: &'static str = Box::leak(format!("app-misc/p{n}x-1").into_boxed_str());
         farm.tree.insert(cp(cpv), Ebuild { cpv, ..Ebuild::default() });
-        farm.request(wished(&[&format!("={cpv}")], Wishes { priority: 10, ..Wishes::default() }));
+        farm.request(wished(&[&format!("={cpv}")], BuildWishes { priority: 10, ..BuildWishes::default() }));
         cpv
     };
     let mut current = next(&mut farm, 0);
-    farm.request(wished(&["app-misc/other"], Wishes { tags: vec!["gpu".to_owned()], ..Wishes::default() }));
+    farm.request(wished(&["app-misc/other"], BuildWishes { tags: vec!["gpu".to_owned()], ..BuildWishes::default() }));
     for n in 1..=8 {
         let following = if n < 8 { next(&mut farm, n) } else { "" };
         farm.fails("anna", current, FailureClass::MissingTool, "no ninja");
@@ -886,7 +887,7 @@ fn everything_nobody_can_build_is_announced_however_much_there_is() {
     }
     let packages: Vec<String> = names.iter().map(|cpv| cp(cpv)).collect();
     let packages: Vec<&str> = packages.iter().map(String::as_str).collect();
-    farm.request(wished(&packages, Wishes { tags: vec!["gpu".to_owned()], ..Wishes::default() }));
+    farm.request(wished(&packages, BuildWishes { tags: vec!["gpu".to_owned()], ..BuildWishes::default() }));
     farm.queue(&["app-misc/hello", "app-misc/other", "app-misc/fancy"]);
     let told = |farm: &Farm| {
         let told: Vec<String> = farm.told("warn").into_iter().map(str::to_owned).collect();

@@ -78,7 +78,8 @@ fn troubled() -> View {
         since: NOW + 50_000,
         until: Some(530_000),
     });
-    alpha.wishes = Some(WishesRow { ssh_user: Some("root".to_owned()), protected: true, ..WishesRow::default() });
+    alpha.wishes =
+        Some(DroneWishesRow { ssh_user: Some("root".to_owned()), protected: true, ..DroneWishesRow::default() });
     view.drones.insert(DroneId::from("UALPHA"), Arc::new(alpha));
     view
 }

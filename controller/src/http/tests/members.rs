@@ -1,8 +1,7 @@
 use axum::http::{Method, StatusCode};
 use nkeys::KeyPair;
 use serde_json::json;
-use swarm_core::answer::Verifier;
-use swarm_core::answer::{Enrolled, Refusal, RefusalKind};
+use swarm_core::answer::{Enrolled, Refusal, RefusalKind, Verifier};
 use swarm_core::request::{EnrolRequest, TapperRequest, WrongProofRequest};
 use swarm_core::rows::*;
 use swarm_core::view::View;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use swarm_core::answer::{Answer, Done, Queued};
 use swarm_core::placement::{DroneExplanation, Explanation, Points, Reason, Rule, ScoreRule, WaitingFor};
 use swarm_core::request::{Control, ControlRequest, DroneAction, DroneRequest};
-use swarm_core::rows::{IndexKey, IndexRow, Wishes};
+use swarm_core::rows::{BuildWishes, IndexKey, IndexRow};
 use swarm_core::{Input, Request, View};
 use swarm_protocol::{BuildId, DroneId, SessionId};
 
@@ -199,7 +199,7 @@ async fn packages_are_queued_with_everything_that_was_said() {
         (vec!["app-misc/waggle dance".to_owned()], true, false)
     );
     assert_eq!(asked.idempotency_key.as_deref(), Some("k1"));
-    let wishes = Wishes {
+    let wishes = BuildWishes {
         priority: 5,
         tags: vec!["ssd".to_owned()],
         features: vec!["ccache".to_owned()],

@@ -1,8 +1,7 @@
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use swarm_core::Input;
-use swarm_core::answer::UploadAnswer;
-use swarm_core::answer::{Answer, Refusal, RefusalKind, Ticket};
+use swarm_core::answer::{Answer, Refusal, RefusalKind, Ticket, UploadAnswer};
 use swarm_core::view::View;
 use swarm_protocol::{ArtifactId, DroneId};
 

@@ -21,8 +21,8 @@ use swarm_core::request::{
     Control, ControlRequest, DroneAction, DroneRequest, HealAction, HealRequest, QueueRequest, WhyRequest,
 };
 use swarm_core::rows::{
-    ArtifactRow, BuildRow, DroneRow, DurationRow, EventRow, HealingRow, HistoryRow, MetaKey, MetaRow, NoticeRow,
-    RouteKind, Run, WishesRow,
+    ArtifactRow, BuildRow, DroneRow, DroneWishesRow, DurationRow, EventRow, HealingRow, HistoryRow, MetaKey, MetaRow,
+    NoticeRow, OrderedBy, RouteKind, Run,
 };
 use swarm_core::{Answer, Core, Effect, Input, Now, ReplyTo, Request, Settings, Sink, View};
 use swarm_protocol::artifact::{ArtifactAnswer, ArtifactAsk, ArtifactRef};
@@ -620,7 +620,7 @@ impl Farm {
     fn seen_escalation(&self, drone: &DroneId, rung: Rung, route: RouteKind) -> Escalation {
         let row = self.store.get::<DroneRow>(drone).expect("a known drone");
         let healing = self.store.get::<HealingRow>(drone).unwrap_or_default();
-        let wishes = self.store.get::<WishesRow>(drone).unwrap_or_default();
+        let wishes = self.store.get::<DroneWishesRow>(drone).unwrap_or_default();
         let meta = self.store.get::<MetaRow>(&MetaKey).unwrap_or_default();
         let may = |kind: DroneType| matches!(kind, DroneType::Lxc | DroneType::Qemu);
         let rebooting = |other: &HealingRow| {
@@ -634,7 +634,7 @@ impl Farm {
             drone: drone.clone(),
             rung,
             route,
-            by_hand: healing.acting.as_ref().is_some_and(|acting| acting.by != "swarm"),
+            by_hand: healing.acting.as_ref().is_some_and(|acting| acting.ordered_by() != OrderedBy::Swarm),
             protected: wishes.protected || wishes.auto_reboot == Some(false),
             override_forbids: row.type_override.is_some_and(|kind| !may(kind)),
             holds: self.store.all::<BuildRow>().iter().filter(|build| held(build)).count(),

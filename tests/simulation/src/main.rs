@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use swarm_tests::chance::fresh_seed;
-use swarm_tests::simulation::{HOUR, Outcome, Plan, Weather, run};
+use swarm_simulation::chance::fresh_seed;
+use swarm_simulation::{HOUR, Outcome, Plan, Weather, run};
 
 fn main() -> Result<ExitCode> {
     let number = |name: &str| -> Result<Option<u64>> {

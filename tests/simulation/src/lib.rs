@@ -10,7 +10,7 @@
 //! What is not real here: Portage, disks, sockets, the binhost's files, gpg. They are stood in for by their outcome and the
 //! time they take; the end-to-end tests have the real ones.
 
-mod chance;
+pub mod chance;
 mod check;
 mod controller;
 mod faults;

@@ -1,10 +1,12 @@
 //! Whole swarms in virtual time: kept seeds, fresh seeds, calm fleets, and the promise that a seed tells the whole story.
 
+mod chance;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use swarm_tests::chance::fresh_seed;
-use swarm_tests::simulation::{MINUTE, Outcome, Plan, Weather, run};
+use swarm_simulation::chance::fresh_seed;
+use swarm_simulation::{MINUTE, Outcome, Plan, Weather, run};
 
 /// Fails with what a person needs to look at it.
 fn kept(outcome: &Outcome) {
@@ -21,7 +23,7 @@ fn kept(outcome: &Outcome) {
 }
 
 fn seeds() -> Vec<u64> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/seeds.txt");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../golden/seeds.txt");
     let text = fs_err::read_to_string(path).expect("the kept seeds");
     let seeds = text.lines().map(|line| line.split('#').next().unwrap_or("").trim()).filter(|line| !line.is_empty());
     seeds.map(|line| line.parse().expect("a seed is a number")).collect()

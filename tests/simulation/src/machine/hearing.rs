@@ -4,7 +4,7 @@ use super::*;
 
 impl Machine {
     /// Something it had in hand is due.
-    pub(in crate::simulation) fn due(&mut self, now: Millis, wall: u64, what: Later) {
+    pub(crate) fn due(&mut self, now: Millis, wall: u64, what: Later) {
         match what {
             Later::Worker { life, input } if life == self.lives.1 => self.feed(now, *input),
             Later::WorkerWake { life } if life == self.lives.1 => {
@@ -60,7 +60,7 @@ impl Machine {
     }
 
     /// A message of the bus for one of its processes.
-    pub(in crate::simulation) fn order(&mut self, now: Millis, wall: u64, bytes: &[u8], reply: u64) {
+    pub(crate) fn order(&mut self, now: Millis, wall: u64, bytes: &[u8], reply: u64) {
         let Ok(order) = open::<Order>(bytes).map(|envelope| envelope.body) else { return };
         if !self.up {
             return;
@@ -85,7 +85,7 @@ impl Machine {
     }
 
     /// The answer to one of its requests.
-    pub(in crate::simulation) fn answered(&mut self, now: Millis, ask: u64, bytes: &[u8]) {
+    pub(crate) fn answered(&mut self, now: Millis, ask: u64, bytes: &[u8]) {
         let Some((process, life, asked)) = self.asked.remove(&ask) else { return };
         if life != self.life(process) {
             return;
@@ -94,8 +94,11 @@ impl Machine {
             Asked::Hello(role) => self.welcomed(now, role, body::<HelloAnswer>(bytes)),
             Asked::Build { fence, store_id, number } => {
                 let Some(answer) = body::<BuildAnswer>(bytes) else { return };
-                let over =
-                    self.disk.attempts.get(&fence).is_some_and(|d| matches!(d.standing, Standing::Finished { .. }));
+                let over = self
+                    .disk
+                    .attempts
+                    .get(&fence)
+                    .is_some_and(|d| matches!(d.standing, AttemptStanding::Finished { .. }));
                 if answer == (BuildAnswer::Durable {}) && over && number >= 3 {
                     self.acknowledged.insert((store_id.clone(), fence));
                 }
@@ -167,7 +170,7 @@ impl Machine {
                 (worker.instance.clone(), Some(worker.core.held()))
             }
         };
-        let lives = |d: &OnDisk| matches!(d.standing, Standing::Waiting | Standing::Running { .. });
+        let lives = |d: &OnDisk| matches!(d.standing, AttemptStanding::Waiting | AttemptStanding::Running { .. });
         let on_disk =
             |wanted: bool| self.disk.attempts.iter().filter(move |(_, d)| lives(d) == wanted).map(|(f, _)| *f);
         let seen = self.disk.seen.clone();
@@ -330,7 +333,7 @@ impl Machine {
     }
 
     /// Somebody syncs it by hand.
-    pub(in crate::simulation) fn sync_by_hand(&mut self) {
+    pub(crate) fn sync_by_hand(&mut self) {
         self.disk.tree += 1;
     }
 }
