@@ -2,7 +2,6 @@
 //! done about a damaged one. Decides nothing. Made by `serve`; called on the check's own thread.
 
 use swarm_binhost::verifying::Ledger;
-
 use swarm_core::answer::Done;
 use swarm_core::request::{DamagedRequest, Demand, ReindexRequest};
 use swarm_core::rows::{ArtifactRow, IndexRow};

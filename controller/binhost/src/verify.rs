@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use swarm_common::files::create_folders;
-
 use swarm_core::request::{DamagedRequest, ReindexRequest};
 use swarm_core::rows::{ArtifactRow, ArtifactState, IndexKey, IndexRow};
 
