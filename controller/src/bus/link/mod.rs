@@ -83,7 +83,7 @@ pub enum LinkError {
     Unreachable {
         /// Where.
         url: String,
-        /// Why.
+        /// What the client says of it.
         reason: String,
     },
     /// The server refuses a subscription.
@@ -91,7 +91,7 @@ pub enum LinkError {
     Subscribe {
         /// To what.
         subject: String,
-        /// Why.
+        /// What the client says of it.
         reason: String,
     },
 }
