@@ -1,7 +1,5 @@
 //! All that can happen: what drones report, what people ask, and what the plumbing has done.
 
-use std::collections::BTreeMap;
-
 use swarm_protocol::artifact::ArtifactAsk;
 use swarm_protocol::machine::{Vitals, WorkerState};
 use swarm_protocol::order::EscalationRefusal;
@@ -10,6 +8,7 @@ use swarm_protocol::report::{BuildReport, Heartbeat, Hello, SyncReport};
 use swarm_protocol::{ArtifactId, DroneId, Fence, InstanceId, PlanId};
 
 use crate::answer::ReplyTo;
+use crate::files::{SignedFile, UploadedFile};
 use crate::request::Request;
 use crate::rows::IndexKey;
 
@@ -248,38 +247,4 @@ pub enum RouteOutcome {
     },
     /// No answer in time.
     TimedOut {},
-}
-
-/// What an uploaded file says of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct UploadedFile {
-    /// SHA-256, hex.
-    pub sha256: String,
-    /// Bytes.
-    pub size: u64,
-    /// `category/name-version`.
-    pub cpv: String,
-    /// Main slot.
-    pub slot: String,
-    /// Repository.
-    pub repository: String,
-    /// Enabled flags of its IUSE, sorted.
-    pub use_flags: Vec<String>,
-    /// CHOST.
-    pub chost: String,
-    /// RESTRICT.
-    pub restrict: String,
-}
-
-/// A signed file at its place.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct SignedFile {
-    /// Path below the index's folder.
-    pub path: String,
-    /// SHA-256, hex.
-    pub sha256: String,
-    /// Bytes.
-    pub size: u64,
-    /// Its block in the index.
-    pub stanza: BTreeMap<String, String>,
 }

@@ -13,11 +13,12 @@
 //!
 //! # Map
 //!
-//! From below: `settings`, `names`, `now`, `timers` (what is due when) · `table`: tables that remember what changed · `rows`: what is
+//! From below: `settings`, `names`, `now`, `place` (where an entry can be built), `timers` (what is due when), `sanity` (bounds of
+//! what drones say) · `table`: tables that remember what changed · `rows`: what is
 //! stored · `input` and `effect`: all that can happen, all we can do · `request`, `answer` and `ask`: what people ask, and the answer
 //! to each · `tell`: how the rooms around the core hand it inputs.
 //!
-//! Rooms, each with a `state` of its own that only it touches: `fleet`: who is there, leases, orders, trees · `members`: who is let
+//! Rooms, each with a `state` of its own; others ask it by what it means: `fleet`: who is there, leases, orders, trees · `members`: who is let
 //! onto the bus · `queue`: requests, plans, graph, sessions, results · `publishing`: the way of a binary into an index, packages
 //! people bring, what leaves the binhost · `learned`: what past builds taught · `placement`: which drone builds what, and why not
 //! · `healing`: pings, and the ladder for drones that do not work · `view`: what readers see.
@@ -30,10 +31,12 @@ pub mod answer;
 pub mod ask;
 pub mod check;
 pub mod effect;
+pub mod explanation;
+pub mod files;
 pub mod forecast;
 pub mod healing;
 pub mod input;
-pub mod placement;
+mod placement;
 pub mod request;
 pub mod rows;
 pub mod settings;
@@ -50,8 +53,10 @@ mod members;
 mod mend;
 mod names;
 mod now;
+mod place;
 mod publishing;
 mod queue;
+mod sanity;
 mod timers;
 mod turn;
 
