@@ -244,7 +244,7 @@ pub struct Version {
 }
 
 /// Its condition.
-pub fn metrics(view: &DroneView) -> DroneMetrics {
+pub fn drone_metrics(view: &DroneView) -> DroneMetrics {
     let vitals = &view.vitals;
     let used = vitals.disk_build_total.saturating_sub(vitals.disk_build_free);
     DroneMetrics {
@@ -261,7 +261,7 @@ pub fn metrics(view: &DroneView) -> DroneMetrics {
 }
 
 /// What it can do.
-pub fn capabilities(view: &DroneView) -> Capabilities {
+pub(crate) fn capabilities(view: &DroneView) -> Capabilities {
     Capabilities {
         cores: view.row.cores,
         ram_gb: gib(view.row.ram_bytes),
@@ -277,17 +277,17 @@ fn may_be_rebooted(view: &DroneView) -> bool {
 }
 
 /// Everything it has, with `=`, in the order of the tasks.
-pub fn assigned(view: &DroneView) -> Vec<String> {
+pub(crate) fn assigned(view: &DroneView) -> Vec<String> {
     view.tasks.iter().map(|task| task.package.clone()).collect()
 }
 
 /// What runs there, at the wall clock `now` (Unix milliseconds).
-pub fn progress(view: &DroneView, now: u64) -> Vec<BuildProgress> {
+pub(crate) fn progress(view: &DroneView, now: u64) -> Vec<BuildProgress> {
     view.tasks.iter().filter(|task| task.building_since.is_some()).map(|task| progress_of(task, now)).collect()
 }
 
 /// The package it builds.
-pub fn current_task(view: &DroneView) -> Option<String> {
+pub(crate) fn current_task(view: &DroneView) -> Option<String> {
     view.tasks.iter().find(|task| task.building_since.is_some()).map(|task| task.package.clone())
 }
 
@@ -315,7 +315,7 @@ impl Drone {
     /// A drone at the wall clock `now` (Unix milliseconds).
     pub fn new(view: &DroneView, now: u64) -> Self {
         let row = &view.row;
-        let metrics = metrics(view);
+        let metrics = drone_metrics(view);
         Self {
             id: row.id.0.clone(),
             name: row.name.clone(),

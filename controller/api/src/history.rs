@@ -57,7 +57,7 @@ pub struct HistoryEntry {
 }
 
 /// The public name of an end.
-pub fn status_name(status: HistoryStatus) -> &'static str {
+pub(crate) fn status_name(status: HistoryStatus) -> &'static str {
     match status {
         HistoryStatus::Success => "success",
         HistoryStatus::Failed => "failed",

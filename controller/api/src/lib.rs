@@ -26,43 +26,25 @@ mod status;
 mod why;
 mod wishes;
 
-pub use admin::{
-    AllSettings, AuthCheck, DroneLog, DroneVersion, DroneVersions, OwnLogAnswer, Setting, SettingBody, SettingDone,
-    SystemInfo,
-};
-pub use artifact::{ArtifactAnswer, BinhostAnswer, BinhostIndex, NewestPackage};
-pub use binhost::{
-    BinhostDone, BinhostPackage, BinhostPackages, CollectAnswer, CollectBody, CollectedPackage, ImportAnswer,
-    ImportBody, PinBody, PrivateAnswer, PrivateIndex, RemoveBody, VerifyAnswer, VerifyBody, VerifyFinding,
-};
-pub use build::{BuildAnswer, BuildAttempt};
-pub use control::{ControlBody, DroneDone, Removed};
-pub use error::ErrorBody;
-pub use event::{Event, EventHistory, Events};
-pub use fleet::metrics as drone_metrics;
-pub use fleet::{
-    BuildProgress, Capabilities, ControllerVersion, Drone, DroneFact, DroneFacts, DroneMetrics, LegacyDrones,
-    Orchestrator, Version, Versions,
-};
-pub use healing::{
-    ActOrdered, DeedView, DroneDeed, DroneEscalation, DroneHealthEntry, DroneHealthList, Escalation, Escalations,
-    HealingStatus, ProbeView, ResetDone, RestartBody, TypeBody, TypeDone, last_deeds,
-};
-pub use history::{DroneTiming, History, HistoryEntry, Timing};
-pub use life::is_online;
-pub use member::{
-    BusAnswer, EnrolAnswer, EnrolBody, Invite, InviteAnswer, InviteBody, Invites, Member, MembersAnswer, TapperAnswer,
-    TapperBody,
-};
-pub use metrics::{
-    BinhostStats, IndexStats, Metrics, MetricsSample, PackageAttempts, PackageStats, PortageBase, PortageConfig,
-    QueueCounts, SampledDrone,
-};
-pub use notice::{NoticeList, NoticeView, TestNotice};
-pub use number::{moment, seconds};
-pub use ping::{AdminPing, LastPing, LastPings, Latency, PingAllAnswer, PingAnswer, PingMetrics};
-pub use queue::{QueueBody, QueueEntry, QueuedAnswer, reasons};
-pub use session::{Session, SessionDetail, SessionPackage, Sessions};
-pub use status::{DelegatedTo, DroneHealth, Health, Ready, Status, StatusDrone, StatusPackages, Trouble};
-pub use why::{WhyAnswer, WhyDrone, WhyEntry, WhyPoints, WhyReason, WhyWaiting};
-pub use wishes::{AllWishes, DroneWishes};
+// all that is public in a topic is the contract; what topics lend each other is `pub(crate)`
+pub use admin::*;
+pub use artifact::*;
+pub use binhost::*;
+pub use build::*;
+pub use control::*;
+pub use error::*;
+pub use event::*;
+pub use fleet::*;
+pub use healing::*;
+pub use history::*;
+pub use life::*;
+pub use member::*;
+pub use metrics::*;
+pub use notice::*;
+pub use number::*;
+pub use ping::*;
+pub use queue::*;
+pub use session::*;
+pub use status::*;
+pub use why::*;
+pub use wishes::*;

@@ -47,7 +47,7 @@ pub struct QueueEntry {
 }
 
 /// Seconds a package is likely to take: of what a drone has, there; else on an ordinary drone.
-pub fn estimated_s(row: &BuildRow, view: &View) -> Option<f64> {
+pub(crate) fn estimated_s(row: &BuildRow, view: &View) -> Option<f64> {
     let task = row.assignment().and_then(|assignment| {
         let tasks = &view.drones.get(&assignment.drone)?.tasks;
         tasks.iter().find(|task| task.fence.build == row.id)?.estimated_ms
@@ -57,12 +57,12 @@ pub fn estimated_s(row: &BuildRow, view: &View) -> Option<f64> {
 }
 
 /// The name of a drone; its identity if it is not known any more.
-pub fn drone_name(view: &View, id: &swarm_protocol::DroneId) -> String {
+pub(crate) fn drone_name(view: &View, id: &swarm_protocol::DroneId) -> String {
     view.drones.get(id).map_or_else(|| id.0.clone(), |drone| drone.row.name.clone())
 }
 
 /// `asked` or `dependency`.
-pub fn origin_name(origin: Origin) -> &'static str {
+pub(crate) fn origin_name(origin: Origin) -> &'static str {
     match origin {
         Origin::Asked => "asked",
         Origin::Dependency => "dependency",

@@ -163,7 +163,7 @@ impl StatusDrone {
             assigned_packages: fleet::assigned(view),
             build_progress: fleet::progress(view, now),
             capabilities: fleet::capabilities(view),
-            metrics: fleet::metrics(view),
+            metrics: fleet::drone_metrics(view),
             last_seen: moment(last_seen(view)),
             paused: view.row.paused.is_some(),
         }

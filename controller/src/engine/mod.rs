@@ -5,7 +5,7 @@
 //! effects leave through [`Outlets`]; `serve` starts and stops it.
 //!
 //! If a commit fails, no effect leaves and the process ends (exit status 75): what was decided is not on disk, so nobody may
-//! hear of it, and a fresh start from the rows is the way back (decision 9).
+//! hear of it, and a fresh start from the rows is the way back.
 
 mod handle;
 mod outlets;
@@ -27,7 +27,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use handle::EngineHandle;
-pub use outlets::{Outlet, Outlets, SentOrder, Work, Works};
+pub use outlets::{HealingWorks, Outlet, Outlets, SentOrder, Work, Works};
 pub use port::{AskError, Engine, MakeInput};
 pub use stats::{EngineStats, StatsNow};
 pub use thread::{EngineError, EngineThread};

@@ -199,7 +199,8 @@ impl Controller {
                 Some(Out::Escalate { drone, generation, rung, route, within })
             }
             Effect::Notify(notice) => Some(Out::Notice { notice }),
-            Effect::Binhost(BinhostWork::DropUpload { .. }) | Effect::TrimHistory { .. } => None,
+            // nobody waits to hear what became of the others
+            _ => None,
         }
     }
 

@@ -185,7 +185,8 @@ impl Swarm {
                 Effect::Binhost(BinhostWork::RemovePackage { artifact, .. }) => {
                     self.input("package removed", Input::PackageRemoved { artifact });
                 }
-                Effect::Binhost(BinhostWork::DropUpload { .. }) | Effect::TrimHistory { .. } => {}
+                // nobody waits to hear what became of the others
+                _ => {}
             }
         }
     }

@@ -205,7 +205,8 @@ impl World {
                 return;
             }
             Effect::Sync { number, .. } => Input::Synced { number },
-            Effect::Plan { .. } | Effect::Report { .. } | Effect::Answer { .. } | Effect::Greet => return,
+            // the core waits for nothing of the others
+            _ => return,
         };
         if twice {
             self.input(input.clone());

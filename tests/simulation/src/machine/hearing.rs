@@ -71,12 +71,8 @@ impl Machine {
                 self.answer(reply, wall, &OrderAnswer::NotUnderstood { reason });
             }
             Task::Ping { .. } | Task::Logs { .. } | Task::Escalate { .. } => self.supervise(now, wall, &order, reply),
-            Task::Build { .. }
-            | Task::Cancel { .. }
-            | Task::Release { .. }
-            | Task::Sync { .. }
-            | Task::Plan { .. }
-            | Task::Unknown => {
+            // what is not the supervisor's is the worker's
+            _ => {
                 if self.worker.is_some() {
                     self.feed(now, Input::Order { reply, order });
                 }

@@ -42,7 +42,8 @@ impl World {
                         let Ok(report) = open::<SyncReport>(bytes) else { return };
                         Input::Synced { drone: id, report: Box::new(report.body), reply }
                     }
-                    ReportKind::Heartbeat => return,
+                    // heartbeats were taken above; no drone of the simulation sends others
+                    _ => return,
                 }
             }
             (_, None) => return,

@@ -1,7 +1,7 @@
-//! Lines of the transcript: one for each input, effect and event.
+//! Lines of the transcript: one for each input, effect and event. What has no line of its own here is printed as it is.
 
 use swarm_core::answer::UploadAnswer;
-use swarm_core::effect::{self, BinhostWork, Ping, WantedLog};
+use swarm_core::effect::{self, BinhostWork, WantedLog};
 use swarm_core::request::{
     ControlRequest, DroneRequest, EnrolRequest, HealRequest, InvitationRequest, LocalDronesRequest, RemoveRequest,
     RevokeTapperRequest, TapperRequest, TestNoticeRequest, TicketRequest, UninviteRequest, WhyRequest, WishRequest,
@@ -85,7 +85,7 @@ impl Farm {
             }
             Input::Notified { notice, failed, .. } if failed.is_empty() => format!("everybody has notice {notice}"),
             Input::Notified { notice, failed, .. } => format!("notice {notice} did not arrive: {failed:?}"),
-            Input::Flood { drone, dropped } => format!("{} floods, {dropped} dropped", self.name(drone)),
+            other => format!("{other:?}"),
         }
     }
 
@@ -123,12 +123,12 @@ impl Farm {
             Effect::CompleteLog(WantedLog { fence, drone, bytes }) => {
                 format!("fetch log of {fence} from {}, {bytes} bytes", self.name(drone))
             }
-            Effect::Ping(Ping { drone, seq, .. }) => format!("ping {} #{seq}", self.name(drone)),
             Effect::Escalate(effect::Escalation { drone, generation, rung, route, .. }) => {
                 format!("-> {} {}: {} by {route:?}", self.name(drone), generation, rung.name())
             }
             Effect::Notify(notice) => format!("notice {} ({}): {}", notice.id, notice.kind.name(), notice.subject),
             Effect::TrimHistory { up_to } => format!("trim history up to {up_to}"),
+            other => format!("{other:?}"),
         }
     }
 }
@@ -164,12 +164,6 @@ fn describe_request(request: &Request) -> String {
         Request::TestNotice(TestNoticeRequest {}) => "test notice".to_owned(),
         Request::Why(WhyRequest { package }) => format!("why {package}"),
         Request::Configure(change) => format!("{} becomes {}", change.key, change.after),
-        Request::Pin(request) => format!("{request:?}"),
-        Request::Unpublish(request) => format!("{request:?}"),
-        Request::Collect(request) => format!("{request:?}"),
-        Request::Import(request) => format!("{request:?}"),
-        Request::Damaged(request) => format!("{request:?}"),
-        Request::Reindex(request) => format!("{request:?}"),
         Request::Ticket(TicketRequest { artifact }) => format!("ticket of {artifact}"),
         Request::Invite(invite) => format!("invite {} as {}", invite.name, invite.id),
         Request::Uninvite(UninviteRequest { which }) => format!("take back {which}"),
@@ -181,6 +175,7 @@ fn describe_request(request: &Request) -> String {
         }
         Request::Tapper(TapperRequest { id, name }) => format!("tapper {name} with {id}"),
         Request::RevokeTapper(RevokeTapperRequest { name }) => format!("revoke tapper {name}"),
+        other => within(&format!("{other:?}")),
     }
 }
 
@@ -249,8 +244,6 @@ fn describe_answer(answer: &Answer) -> String {
             None => format!("{} was at level {}", healed.name, healed.previous_level),
         },
         Answer::Collected(collected) => format!("{} collected, {} waiting", collected.count, collected.waiting),
-        Answer::Import(answer) => format!("{answer:?}"),
-        Answer::Ticket(ticket) => format!("{ticket:?}"),
         Answer::Invited(row) => format!("invitation {} for {}", row.id, row.name),
         Answer::Verifier(key) => format!("verifier {}", key.0),
         Answer::Enrolled(enrolled) => format!("{} is in as {}", enrolled.name, enrolled.drone),
@@ -259,5 +252,12 @@ fn describe_answer(answer: &Answer) -> String {
         Answer::Refused(refusal) => {
             format!("refused, {:?}: {} ({})", refusal.kind, refusal.error, refusal.hint.as_deref().unwrap_or("no hint"))
         }
+        other => within(&format!("{other:?}")),
     }
+}
+
+/// What a kind carries, of the kind and what it carries.
+fn within(printed: &str) -> String {
+    let carried = printed.split_once('(').and_then(|(_, carried)| carried.strip_suffix(')'));
+    carried.unwrap_or(printed).to_owned()
 }
