@@ -1,7 +1,7 @@
-//! The controller: plumbing around `swarm-core`. Engine, store, bus, HTTP, binhost and the command line; no rule of the
+//! The controller: plumbing around `swarm-core`. Engine, store, bus, HTTP and the command line; no rule of the
 //! domain stands here.
 
-pub mod binhost;
+pub mod books;
 pub mod bus;
 pub mod cli;
 pub mod config;
@@ -13,7 +13,7 @@ pub mod metrics;
 pub mod notices;
 pub mod notify;
 pub mod own_log;
-pub mod places;
+pub mod permits;
 pub mod program;
 pub mod serve;
 pub mod store;

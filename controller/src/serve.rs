@@ -11,18 +11,13 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use swarm_core::rows::ConfigRow;
 use swarm_core::table::Source as _;
-use swarm_core::{Answer, Input, Membership, Request, Settings};
+use swarm_core::{Answer, Input, Membership, Request, Settings, Tell as _};
 use swarm_protocol::{DroneId, Secret, Subjects};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::binhost::gpkg::Limits;
-use crate::binhost::secret::{self, Lock};
-use crate::binhost::service::{Places, Service};
-use crate::binhost::sign::SigningKey;
-use crate::binhost::verifying::Verifying;
-use crate::binhost::{durable, serve as files};
+use crate::books::Books;
 use crate::bus::gate::{self, Gate};
 use crate::bus::keys;
 use crate::bus::link::{Link, LinkSettings};
@@ -31,7 +26,7 @@ use crate::bus::server::{BusServer, ManagedServer, ServerSettings, find_server};
 use crate::config::Config;
 use crate::config::runtime::{Feel, Runtime};
 use crate::engine::{EngineHandle, EngineThread, Loaded, Options, Outlets, Works};
-use crate::healing::{Medic, MedicSettings, Pings, Tell as _};
+use crate::healing::{Escalations, Pings, SshSettings};
 use crate::http::adapters::{Door, Gateway};
 use crate::http::listen::{allow_files, listen, serve_until};
 use crate::http::ports::Care;
@@ -43,6 +38,12 @@ use crate::notify::Manager;
 use crate::own_log::{LevelSwitch, Logging, OwnLog};
 use crate::store::outbox::{Outbox, OutboxSettings};
 use crate::store::{Snapshot, Store};
+use swarm_binhost::gpkg::Limits;
+use swarm_binhost::secret::{self, Lock};
+use swarm_binhost::service::{Folders, Service};
+use swarm_binhost::sign::SigningKey;
+use swarm_binhost::verifying::Verifying;
+use swarm_binhost::{durable, serve as files};
 
 /// Logs that are whole and wait to be told of.
 const LOGS_DONE: usize = 4096;
@@ -79,9 +80,9 @@ pub async fn serve(config: Config, logging: Logging) -> Result<()> {
     let running = start(&config, &data, logging.level).await?;
     let stop = CancellationToken::new();
     let state = AppState::new(parts(&config, &data, &running, admin_key, own_log, &stop));
-    let (places, lock) = (running.places.clone(), running.lock.clone());
-    let private = files::private_router(places.private, places.root.clone(), lock);
-    let app = router(state.clone(), files::router(places.root), private);
+    let (folders, lock) = (running.folders.clone(), running.lock.clone());
+    let private = files::private_router(folders.private, folders.root.clone(), lock);
+    let app = router(state.clone(), files::router(folders.root), private);
     let done = serve_until("http", listener, app, &stop);
     if let Some(listener) = admin_listener {
         info!(address = %SocketAddr::new(admin_address, config.http.admin_port), "administrators' port");
@@ -191,14 +192,14 @@ struct Running {
     door: Arc<Door>,
     pings: Arc<Pings>,
     notices: Arc<Notices>,
-    places: Places,
+    folders: Folders,
     lock: Lock,
 }
 
 async fn start(config: &Config, data: &Path, level: LevelSwitch) -> Result<Running> {
     let store = Store::open(&data.join("state.redb"))?;
     let shelves = Shelves::open(config, data)?;
-    let places = shelves.places.clone();
+    let folders = shelves.folders.clone();
     let settings = Settings {
         binhost_secret: shelves.secret.clone(),
         http_url: config.public_url(),
@@ -266,13 +267,13 @@ async fn start(config: &Config, data: &Path, level: LevelSwitch) -> Result<Runni
     let healing = Pings::new(Arc::new(link.clone()), Arc::new(engine.clone()));
     let pings = healing.clone();
     drop(crate::watch::spawn("pings", async move { pings.run(due).await }));
-    let medic = MedicSettings {
+    let ssh = SshSettings {
         data: data.to_owned(),
         store_id: store_id.clone(),
         ssh_command: config.healing.ssh_command.clone(),
     };
-    let medic = Medic::new(Arc::new(link.clone()), Arc::new(engine.clone()), medic);
-    drop(crate::watch::spawn("medic", medic.run(escalations)));
+    let healing_orders = Escalations::new(Arc::new(link.clone()), Arc::new(engine.clone()), ssh);
+    drop(crate::watch::spawn("escalations", healing_orders.run(escalations)));
     let notices = Arc::new(Notices::new(&config.notify.settings(), &config.name, store_id.as_str()));
     let (postman, answers) = (notices.clone(), engine.clone());
     drop(crate::watch::spawn("notices", async move { postman.run(told, &answers).await }));
@@ -302,7 +303,7 @@ async fn start(config: &Config, data: &Path, level: LevelSwitch) -> Result<Runni
         door,
         pings,
         notices,
-        places,
+        folders,
         lock,
     })
 }
@@ -323,7 +324,7 @@ fn runtime(configured: Config, store: &Store, level: LevelSwitch, json: Arc<Atom
 
 /// What the binhost has to begin with.
 struct Shelves {
-    places: Places,
+    folders: Folders,
     key: SigningKey,
     public_key: String,
     secret: Secret,
@@ -336,15 +337,15 @@ impl Shelves {
         let secret = secret::load_or_create(&data.join("keys/binhost-private.secret"))
             .context("keep the secret of the binhost's restricted part")?;
         let at = |name: &str| data.join(name);
-        let places = Places { root: at("binhost"), private: at("binhost-private"), incoming: at("incoming") };
-        fs_err::create_dir_all(&places.root)?;
-        folder(&places.private, 0o700)?;
-        fs_err::create_dir_all(&places.incoming)?;
-        durable::tidy(&places.root, &places.incoming)?;
-        durable::tidy(&places.private, &places.incoming)?;
+        let folders = Folders { root: at("binhost"), private: at("binhost-private"), incoming: at("incoming") };
+        fs_err::create_dir_all(&folders.root)?;
+        folder(&folders.private, 0o700)?;
+        fs_err::create_dir_all(&folders.incoming)?;
+        durable::tidy(&folders.root, &folders.incoming)?;
+        durable::tidy(&folders.private, &folders.incoming)?;
         let public_key = key.public_armored()?;
-        fs_err::write(places.root.join("binhost.asc"), &public_key)?;
-        Ok(Self { places, key, public_key, secret })
+        fs_err::write(folders.root.join("binhost.asc"), &public_key)?;
+        Ok(Self { folders, key, public_key, secret })
     }
 
     /// The façade's door and the writer; the rows are those the engine began with.
@@ -355,20 +356,20 @@ impl Shelves {
         rows: &Snapshot,
         engine: &EngineHandle,
     ) -> Result<(Door, Service)> {
-        let Self { places, key, public_key, secret } = self;
+        let Self { folders, key, public_key, secret } = self;
         let limits = Limits { package: config.binhost.max_upload, ..Limits::default() };
         let rate = config.binhost.verify_rate;
         let door = Door {
-            places: places.clone(),
+            folders: folders.clone(),
             fingerprint: key.fingerprint().to_owned(),
             public_key,
             secret,
-            verifying: Verifying::new(places.clone(), rate, store.clone(), engine.clone()),
+            verifying: Verifying::new(folders.clone(), rate, Arc::new(Books::new(store.clone(), engine.clone()))),
             max_upload: config.binhost.max_upload,
             min_free_percent: config.binhost.min_free_percent,
             limits: limits.clone(),
         };
-        Ok((door, Service::load(places, key, limits, rows)?))
+        Ok((door, Service::load(folders, key, limits, rows)?))
     }
 }
 

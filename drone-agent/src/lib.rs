@@ -4,12 +4,15 @@
 //! [`attempt`] is the parent of one emerge and outlives both. [`rescue`] is for a drone that does not work.
 
 pub mod attempt;
+pub mod bond;
 pub mod bus;
 pub mod cli;
 pub mod config;
+pub mod hello;
 pub mod join;
 pub mod machine;
 pub mod machine_type;
+pub mod program;
 pub mod rescue;
 pub mod spool;
 pub mod supervisor;

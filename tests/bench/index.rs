@@ -8,9 +8,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, ensure};
-use swarm_controller::binhost::gpkg::Limits;
-use swarm_controller::binhost::index::Index;
-use swarm_controller::binhost::{durable, scan};
+use swarm_binhost::gpkg::Limits;
+use swarm_binhost::index::Index;
+use swarm_binhost::{durable, scan};
 use swarm_portage::{RootConfig, RootSpec, create, environment, inspect};
 use swarm_tests::figures::{Aim, Figure, median};
 use swarm_tests::packages::Package;
@@ -210,7 +210,7 @@ fn equal(fair: &Emaint, newest: &Emaint, native: &Path) -> Result<()> {
     }
     // and the builder's header is the one a drone reports
     let reported = inspect(&newest.root)?.index_header;
-    let ours = swarm_controller::binhost::index::header_of(&ours)?;
+    let ours = swarm_binhost::index::header_of(&ours)?;
     let own = ["PACKAGES", "TIMESTAMP", "VERSION"];
     let ours: BTreeMap<&String, &String> = ours.iter().filter(|(key, _)| !own.contains(&key.as_str())).collect();
     let reported: BTreeMap<&String, &String> =
@@ -241,7 +241,7 @@ fn one_more(scale: &Scale, folder: &Path) -> Result<Vec<f64>> {
         block.insert("BUILD_ID".to_owned(), (round + 2).to_string());
         timestamp += 1;
         let began = Instant::now();
-        index.insert(swarm_controller::binhost::stanza::Stanza::from_map(block)?);
+        index.insert(swarm_binhost::stanza::Stanza::from_map(block)?);
         index.write(&place, timestamp)?;
         seen.push(began.elapsed().as_secs_f64());
     }

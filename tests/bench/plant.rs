@@ -18,7 +18,7 @@ use swarm_controller::store::outbox::{Outbox, OutboxSettings};
 use swarm_controller::watch::spawn;
 use swarm_core::effect::BinhostWork;
 use swarm_core::input::{Control, Pong, QueueRequest, Request, RouteOutcome, SignedFile, UploadedFile};
-use swarm_core::{Answer, Input, Settings};
+use swarm_core::{Answer, Input, Settings, Tell as _};
 use swarm_protocol::Subjects;
 use swarm_protocol::artifact::ArtifactRef;
 use swarm_protocol::machine::WorkerState;
@@ -139,7 +139,7 @@ fn stand_in(works: Works, engine: &EngineHandle) -> Work<SentOrder> {
     let told = engine.clone();
     std::thread::spawn(move || {
         // until the engine has ended
-        let _ = binhost.iter().filter_map(done).try_for_each(|news| told.send_blocking(news));
+        let _ = binhost.iter().filter_map(done).try_for_each(|news| told.tell_blocking(news));
     });
     let told = engine.clone();
     drop(spawn("stand-in", async move {

@@ -172,7 +172,7 @@ fn need(number: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use swarm_controller::binhost::gpkg::{Limits, inspect};
+    use swarm_binhost::gpkg::{Limits, inspect};
 
     use super::*;
 

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use swarm_protocol::report::BuildResult;
 use swarm_protocol::{BuildId, Cpv, DroneId};
 
+use crate::core::Core;
 use crate::rows::{BuildRow, DroneRow, DurationRow, Run};
-use crate::state::Core;
 
 /// An ordinary drone's speed, in thousandths.
 pub(crate) const ORDINARY: u32 = 1_000;
@@ -63,7 +63,7 @@ impl Core {
         if row.speeds.len() > DroneRow::KEEP_SPEEDS {
             row.speeds.remove(0);
         }
-        self.soft.touched.insert(drone.clone());
+        self.soft.view.touch(drone);
     }
 
     /// Milliseconds a package takes on an ordinary drone, if it was ever built.

@@ -14,11 +14,11 @@
 //! # Map
 //!
 //! `input` and `effect`: all that can happen, all we can do · `rows`: what is stored · `table`: tables that remember what
-//! changed · `fleet`: who is there, leases, orders, trees · `members`: who is let onto the bus · `queue`: requests, plans, graph,
-//! sessions, results · `publish` and `generation`: the way of a binary into an index · `import`: packages people bring ·
+//! changed · `fleet`: who is there, leases, orders, trees · `members`: who is let onto the bus · `names`: what drones may be
+//! called · `queue`: requests, plans, graph, sessions, results · `publish` and `generation`: the way of a binary into an index · `import`: packages people bring ·
 //! `retention`: what leaves the binhost, and how · `learned`: what past builds taught · `placement`: which drone builds what,
 //! and why not · `failure`: whose fault, what next · `healing`: pings, and the ladder for drones that do not work ·
-//! `forecast`: when what will be built · `check`: invariants, as notes with severity.
+//! `forecast`: when what will be built · `check`: invariants, as notes with severity · `tell`: how outcomes come back.
 
 pub mod check;
 pub mod effect;
@@ -28,28 +28,29 @@ pub mod placement;
 pub mod rows;
 pub mod settings;
 pub mod table;
+pub mod tell;
 pub mod view;
 
+mod core;
 mod failure;
 mod fleet;
-mod generation;
 mod healing;
-mod import;
 mod learned;
 mod members;
-mod publish;
+mod mend;
+mod names;
+mod publishing;
 mod queue;
-mod retention;
-mod roster;
-mod state;
-mod stock;
-mod tickets;
+mod timers;
+mod turn;
 
+pub use self::core::Core;
 pub use effect::{Answer, Effect};
 pub use input::{Input, Now, ReplyTo, Request};
 pub use members::{InviteRequest, Membership};
-pub use roster::Roster;
+pub use names::{NAME_RULE, is_drone_name};
 pub use settings::Settings;
-pub use state::{Core, Work};
 pub use table::{Sink, Source};
-pub use view::View;
+pub use tell::Tell;
+pub use turn::Work;
+pub use view::{Roster, View};

@@ -10,6 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use nkeys::{KeyPair, KeyPairType};
+use swarm_core::{NAME_RULE, is_drone_name};
 use thiserror::Error;
 
 /// What can go wrong with the keys of the bus.
@@ -38,7 +39,7 @@ pub enum KeyError {
         mode: u32,
     },
     /// A name that would not stay a file of its own in the folder of the keys.
-    #[error("{name:?} can't name a bus user: one to 64 letters, digits, '-', '_' and '.', not beginning with '.'")]
+    #[error("{name:?} can't name a bus user: {NAME_RULE}")]
     BadName {
         /// The name asked for.
         name: String,
@@ -172,8 +173,7 @@ fn make(path: &Path) -> Result<(), KeyError> {
 }
 
 fn file_name(name: &str) -> Result<String, KeyError> {
-    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if name.is_empty() || name.len() > 64 || name.starts_with('.') || !name.chars().all(fits) {
+    if !is_drone_name(name) {
         return Err(KeyError::BadName { name: name.chars().take(80).collect() });
     }
     Ok(format!("{name}.nk"))
@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn names_that_leave_the_folder_are_refused() {
         let dir = tempfile::tempdir().unwrap();
-        for name in ["", ".", "..", "../x", "a/b", ".hidden", "a b", "a\nb", &"x".repeat(65)] {
+        for name in ["", ".", "..", "../x", "a/b", ".hidden", "-x", "a b", "a\nb", &"x".repeat(64)] {
             assert!(matches!(enrol_local(dir.path(), name), Err(KeyError::BadName { .. })), "{name:?}");
         }
     }

@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use swarm_api::{BinhostAnswer, PrivateAnswer};
 
 use super::screen::{self, Screen};
 use super::{Context, Problem};
-use crate::http::views::{BinhostAnswer, PrivateAnswer};
 
 /// `swarm binhost …`
 #[derive(Debug, Subcommand)]
@@ -115,7 +115,7 @@ fn show(context: &Context, key: bool) -> Result<(), Problem> {
 fn private(context: &Context) -> Result<(), Problem> {
     let mut answer: PrivateAnswer = context.client()?.get_as_admin("/api/v1/binhost/private")?;
     (answer.secret, answer.wgetrc) = (String::new(), String::new());
-    let file = PathBuf::from(crate::binhost::snippet::CLIENT_WGETRC);
+    let file = PathBuf::from(swarm_binhost::snippet::CLIENT_WGETRC);
     context.screen.show(&answer, |answer| {
         if answer.indexes.is_empty() {
             return "nothing is published yet\n".to_owned();
@@ -182,7 +182,7 @@ fn indented(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::views::{BinhostIndex, NewestPackage};
+    use swarm_api::{BinhostIndex, NewestPackage};
 
     #[test]
     fn what_is_in_it_is_shown_with_how_to_use_it() {

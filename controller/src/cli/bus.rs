@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use swarm_api::{BusAnswer, Member, MembersAnswer};
 
 use super::client::segment;
 use super::config::wrong;
@@ -10,7 +11,6 @@ use super::screen::{self, Screen};
 use super::{Context, Problem};
 use crate::bus::{gate, keys, permissions};
 use crate::config::Config;
-use crate::http::views::{BusAnswer, Member, MembersAnswer};
 use crate::store::{OpenError, Store};
 
 /// `swarm bus …`; alone it says how the bus is.

@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use swarm_api::{ErrorBody, Orchestrator};
 use ureq::http::{Response, StatusCode};
 use ureq::{Agent, Body};
 
 use super::problem::{Exit, Problem, chain};
 use super::sse::Stream;
 use super::up::state::UpState;
-use crate::http::error::ErrorBody;
-use crate::http::views::Orchestrator;
 
 /// Where the controller is if nothing else is said.
 pub const DEFAULT_URL: &str = "http://127.0.0.1:8100";

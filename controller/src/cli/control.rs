@@ -2,15 +2,15 @@
 
 use clap::Subcommand;
 use serde_json::Value;
+use swarm_api::{ControlBody, Drone, DroneDone};
 
 use super::client::{Client, segment};
-use super::drone::DroneCare;
+use super::drone::DroneHealing;
 use super::invite::{self, InviteArgs};
 use super::problem::Exit;
 use super::progress::Steps;
 use super::wait::{LOOK, MAX_SILENT};
 use super::{Context, Problem, similar};
-use crate::http::views::{ControlBody, Drone, DroneDone};
 
 /// `swarm control …`
 #[derive(Debug, Subcommand)]
@@ -138,7 +138,7 @@ pub enum DroneCommand {
     },
     /// Its health.
     #[command(flatten)]
-    Care(DroneCare),
+    Healing(DroneHealing),
     /// Cut it off at once, whatever it does; its key is never let in again
     Revoke {
         /// Name or identity
@@ -150,8 +150,8 @@ pub enum DroneCommand {
 
 /// Runs `swarm drone …`.
 pub fn drone(context: &Context, command: &DroneCommand) -> Result<(), Problem> {
-    if let DroneCommand::Care(care) = command {
-        return super::drone::run(context, care);
+    if let DroneCommand::Healing(order) = command {
+        return super::drone::run(context, order);
     }
     let client = context.client()?;
     let node = |name: &str| format!("/api/v1/nodes/{}", segment(name));
@@ -161,7 +161,7 @@ pub fn drone(context: &Context, command: &DroneCommand) -> Result<(), Problem> {
         DroneCommand::Drain { name, .. } => (name, client.post(&format!("{}/drain", node(name)), &())),
         DroneCommand::Forget { name } => (name, client.delete(&node(name))),
         DroneCommand::Revoke { name } => (name, client.post(&format!("{}/revoke", node(name)), &())),
-        DroneCommand::Care(_) => return Ok(()),
+        DroneCommand::Healing(_) => return Ok(()),
         DroneCommand::Invite(args) => return invite::run(context, args),
     };
     let done = done.map_err(|problem| similar::drone(&client, problem, name))?;

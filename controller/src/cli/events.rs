@@ -4,13 +4,13 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use swarm_api::{Event, Events};
 
 use super::client::{Client, segment};
 use super::problem::Exit;
 use super::screen::{self, Screen};
 use super::tapper::{self, TapperArgs};
 use super::{Context, Problem};
-use crate::http::views::{Event, Events};
 
 /// Before a stream that broke off is opened again.
 const AGAIN: Duration = Duration::from_secs(1);

@@ -2,10 +2,10 @@
 
 use clap::Args;
 use comfy_table::Cell;
+use swarm_api::{Drone, DroneFact};
 
 use super::screen::{self, Screen};
 use super::{Context, Problem};
-use crate::http::views::{Drone, DroneFact};
 
 /// Which drones.
 #[derive(Debug, Args)]

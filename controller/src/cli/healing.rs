@@ -1,11 +1,11 @@
 //! `swarm healing`: the ladder of the whole fleet, its brakes, what was done lately.
 
 use comfy_table::Cell;
+use swarm_api::{Escalation, HealingStatus};
 
 use super::drone::deed_line;
 use super::screen::{self, Screen};
 use super::{Context, Problem};
-use crate::http::views::{Escalation, HealingStatus};
 
 /// Deeds shown.
 const DEEDS: usize = 10;

@@ -2,11 +2,11 @@
 
 use clap::Args;
 use comfy_table::Cell;
+use swarm_api::History;
 
 use super::client::segment;
 use super::screen::{self, Screen};
 use super::{Context, Problem};
-use crate::http::views::History;
 
 /// Which attempts.
 #[derive(Debug, Args)]

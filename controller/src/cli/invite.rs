@@ -1,11 +1,11 @@
 //! `swarm drone invite …`
 
 use clap::Args;
+use swarm_api::{DroneDone, Invite, InviteAnswer, InviteBody, Invites};
 
 use super::client::segment;
 use super::screen::{self, Screen};
 use super::{Context, Problem};
-use crate::http::views::{DroneDone, Invite, InviteAnswer, InviteBody, Invites};
 
 /// `swarm drone invite NAME`, `--list`, `--revoke NAME`
 #[derive(Debug, Args)]

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use serde_json::Value;
+use swarm_api::{BuildAnswer, BuildAttempt, Drone, History, OwnLogAnswer, QueueEntry};
 
 use super::client::Client;
 use super::problem::Exit;
 use super::progress::{left, style};
 use super::screen::{self, CLOSED, Screen};
 use super::{Context, Problem, similar};
-use crate::http::views::{BuildAnswer, BuildAttempt, Drone, History, OwnLogAnswer, QueueEntry};
 
 /// Between two looks at how the build goes.
 const LOOK: Duration = Duration::from_secs(2);

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use clap::Subcommand;
 use comfy_table::Cell;
+use swarm_api::{NoticeList, NoticeView, TestNotice};
 
 use super::screen::{self, Screen};
 use super::{Context, Problem};
-use crate::http::views::{NoticeList, NoticeView, TestNotice};
 
 /// One try on each channel takes at most 30 s.
 const PATIENCE: Duration = Duration::from_secs(45);

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use swarm_api::BuildProgress;
 
 use super::screen::{self, Screen};
-use crate::http::views::BuildProgress;
 
 /// Between two movements.
 const TICK: Duration = Duration::from_millis(120);

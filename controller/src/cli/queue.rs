@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use comfy_table::Cell;
+use swarm_api::{QueueBody, QueueEntry, QueuedAnswer, Removed};
 use swarm_protocol::Atom;
 
 use super::client::package_path;
 use super::screen::{self, Screen};
 use super::wait::wait_for;
 use super::{Context, Problem, portage, similar};
-use crate::http::views::{QueueBody, QueueEntry, QueuedAnswer, Removed};
 
 /// `swarm queue …`
 #[derive(Debug, Subcommand)]

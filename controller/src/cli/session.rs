@@ -1,11 +1,11 @@
 //! `swarm session …`
 
 use clap::Subcommand;
+use swarm_api::{Session, SessionDetail, SessionPackage, Sessions};
 
 use super::client::Client;
 use super::screen::{self, Screen};
 use super::{Context, Problem};
-use crate::http::views::{Session, SessionDetail, SessionPackage, Sessions};
 
 /// `swarm session …`
 #[derive(Debug, Subcommand)]

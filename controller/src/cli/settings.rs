@@ -2,12 +2,12 @@
 
 use clap::Subcommand;
 use comfy_table::Cell;
+use swarm_api::{AllSettings, SettingBody, SettingDone};
 
 use super::client::Client;
 use super::screen::{self, Screen};
 use super::similar::nearest;
 use super::{Context, Problem};
-use crate::http::views::{AllSettings, SettingBody, SettingDone};
 
 const PATH: &str = "/admin/api/config";
 

@@ -1,8 +1,9 @@
 //! "Did you mean": names that are known, for one that is not.
 
+use swarm_api::{Drone, QueueEntry};
+
 use super::client::Client;
 use super::problem::Problem;
-use crate::http::views::{Drone, QueueEntry};
 
 /// Likeness from which on two names are taken for one with a typo.
 const LIKE: f64 = 0.85;

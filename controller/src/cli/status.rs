@@ -1,8 +1,9 @@
 //! `swarm status`.
 
+use swarm_api::Status;
+
 use super::screen::{self, Screen};
 use super::{Context, Problem};
-use crate::http::views::Status;
 
 /// Runs the command.
 pub fn run(context: &Context) -> Result<(), Problem> {

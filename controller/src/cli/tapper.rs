@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
+use swarm_api::{DroneDone, MembersAnswer, TapperAnswer, TapperBody};
 
 use super::bus::{members, tapper_path};
 use super::{Context, Problem};
 use crate::bus::keys;
-use crate::http::views::{DroneDone, MembersAnswer, TapperAnswer, TapperBody};
 
 /// `swarm events tapper NAME`, `--list`, `--revoke NAME`
 #[derive(Debug, Args)]

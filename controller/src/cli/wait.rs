@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
+use swarm_api::{Drone, SessionDetail, SessionPackage};
 
 use super::client::Client;
 use super::problem::Exit;
@@ -13,7 +14,6 @@ use super::progress::{left, style};
 use super::screen;
 use super::session::{newest, render, unknown};
 use super::{Context, Problem};
-use crate::http::views::{Drone, SessionDetail, SessionPackage};
 
 /// Between two looks.
 pub(super) const LOOK: Duration = Duration::from_secs(1);

@@ -1,11 +1,11 @@
 //! `swarm why`.
 
 use clap::Args;
+use swarm_api::{WhyAnswer, WhyEntry};
 
 use super::client::{package_path, segment};
 use super::screen::{self, Screen};
 use super::{Context, Problem, similar};
-use crate::http::views::{WhyAnswer, WhyEntry};
 
 /// Which package.
 #[derive(Debug, Args)]

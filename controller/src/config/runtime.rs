@@ -11,7 +11,8 @@ use swarm_core::input::ConfigChange;
 use swarm_core::rows::ConfigRow;
 
 use super::keys::{KEYS, Key};
-use super::{Config, ConfigError, nearest};
+use super::reading::nearest;
+use super::{Config, ConfigError};
 use crate::config::value::Raw;
 
 /// Keys that may change while the controller runs. Not among them: what is used once, at the start (addresses, the bus,

@@ -1,3 +1,9 @@
+use std::path::{Path, PathBuf};
+
+use swarm_core::Settings;
+
+use super::keys::KEYS;
+use super::value::Raw;
 use super::*;
 
 fn file(text: &str) -> Sources {
@@ -198,6 +204,17 @@ fn an_unknown_key_is_an_error_that_names_the_nearest() {
     let environment = vec![("BUILD_SWARM_HTTP_PORTT".to_owned(), "1".to_owned())];
     let config = Config::from_sources(&Sources { environment, ..Sources::default() }).unwrap();
     assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
+}
+
+#[test]
+fn local_drones_are_named_by_the_rule_all_others_are_named_by() {
+    for name in ["d1", "a_b", "a.b", "9-9"] {
+        assert_eq!(parse(&format!("local_drones = [{name:?}]")).unwrap().local_drones, [name]);
+    }
+    for name in ["-x", "_x", ".x", "", "a b", "a/b", &"x".repeat(64)] {
+        let told = errors(&format!("local_drones = [{name:?}]"));
+        assert_eq!(told, format!("local_drones: {name:?} is no name for a drone: {}", swarm_core::NAME_RULE));
+    }
 }
 
 #[test]

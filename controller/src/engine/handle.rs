@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use swarm_core::{Answer, Input, ReplyTo, View};
+use futures::future::BoxFuture;
+use swarm_core::tell::Stopped;
+use swarm_core::{Answer, Input, ReplyTo, Tell, View};
 use tokio::sync::mpsc::error::{SendTimeoutError, TrySendError};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -93,14 +95,6 @@ impl EngineHandle {
         self.pass(Message::Input { input, waiter: None }).await
     }
 
-    /// Hands in one input that has no answer, from a thread of its own; waits for room as long as it takes.
-    ///
-    /// # Errors
-    /// [`AskError::Stopped`].
-    pub fn send_blocking(&self, input: Input) -> Result<(), AskError> {
-        self.inputs.blocking_send(Message::Input { input, waiter: None }).map_err(|_| AskError::Stopped)
-    }
-
     /// Hands in what repeats anyway (heartbeats). False: it was shed, because the queue is more than three quarters full
     /// and the rest is kept for what does not repeat.
     pub fn offer(&self, input: Input) -> bool {
@@ -151,5 +145,20 @@ impl EngineHandle {
             }
             Err(SendTimeoutError::Closed(_)) => Err(AskError::Stopped),
         }
+    }
+}
+
+impl Tell for EngineHandle {
+    fn offer(&self, input: Input) {
+        // counted by the engine itself
+        let _ = EngineHandle::offer(self, input);
+    }
+
+    fn tell(&self, input: Input) -> BoxFuture<'_, ()> {
+        Box::pin(async move { while let Err(AskError::Busy) = self.send(input.clone()).await {} })
+    }
+
+    fn tell_blocking(&self, input: Input) -> Result<(), Stopped> {
+        self.inputs.blocking_send(Message::Input { input, waiter: None }).map_err(|_| Stopped)
     }
 }

@@ -2,10 +2,11 @@
 //! work is done, by the bus, by SSH or by the operator's command on the hypervisor.
 //!
 //! Decides nothing: whom to ping when, what a silence means, what is done and by which way is said by `swarm_core`. Each
-//! effect is answered by an input, whatever becomes of it. `pings`: proof of life · `medic`: the ladder's orders · `ssh`: one
+//! effect is answered by an input, whatever becomes of it. `pings`: proof of life · `escalations`: the ladder's orders · `ssh`: one
 //! of its ways. Started by `serve`; people's own pings come from `http`.
 
-mod medic;
+mod escalations;
+mod outcome;
 mod pings;
 mod ssh;
 #[cfg(test)]
@@ -15,13 +16,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use swarm_core::Input;
 use swarm_core::input::PingLoss;
 use swarm_protocol::order::{OrderAnswer, Task};
 use swarm_protocol::{DroneId, InstanceId};
 
-pub use medic::{Medic, MedicSettings};
+pub use escalations::Escalations;
 pub use pings::{PingNow, Pinged, Pings};
+pub use ssh::SshSettings;
 
 use crate::bus::link::{Answered, Link, OrderError};
 
@@ -58,24 +59,5 @@ impl Bus for Link {
 
     fn order(&self, drone: DroneId, task: Task, within: Duration) -> BoxFuture<'_, Result<OrderAnswer, OrderError>> {
         Box::pin(async move { self.ask_supervisor(&drone, task, within).await })
-    }
-}
-
-/// Where outcomes go.
-pub trait Tell: Send + Sync + 'static {
-    /// Hands over what repeats anyway; it may be shed.
-    fn offer(&self, input: Input);
-    /// Hands over what does not repeat; waits for room.
-    fn tell(&self, input: Input) -> BoxFuture<'_, ()>;
-}
-
-impl Tell for crate::engine::EngineHandle {
-    fn offer(&self, input: Input) {
-        // counted by the engine itself
-        let _ = crate::engine::EngineHandle::offer(self, input);
-    }
-
-    fn tell(&self, input: Input) -> BoxFuture<'_, ()> {
-        Box::pin(async move { while let Err(crate::engine::AskError::Busy) = self.send(input.clone()).await {} })
     }
 }

@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use futures::future::BoxFuture;
-use swarm_core::Input;
 use swarm_core::effect::Ping;
 use swarm_core::input::{PingLoss, Pong};
 use swarm_core::view::{DroneView, Presence, View};
+use swarm_core::{Input, Tell};
 use swarm_protocol::{DroneId, InstanceId};
 use tokio::sync::{Mutex, Semaphore};
 
-use super::{Bus, Tell};
+use super::Bus;
 use crate::bus::link::Answered;
 use crate::engine::Work;
 

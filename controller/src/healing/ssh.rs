@@ -8,13 +8,23 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use swarm_core::input::RouteOutcome;
-use swarm_protocol::DroneId;
 use swarm_protocol::order::Escalated;
+use swarm_protocol::{DroneId, StoreId};
 
-use super::MedicSettings;
-use super::medic::told;
+use super::outcome::outcome_of;
 use crate::program::{self, ProgramError, Ran};
 use swarm_core::effect::Escalation;
+
+/// What the way by SSH needs to know.
+#[derive(Debug, Clone)]
+pub struct SshSettings {
+    /// The controller's data directory; the file of known hosts is kept below it.
+    pub data: PathBuf,
+    /// The store; the agent takes orders of its own one only.
+    pub store_id: StoreId,
+    /// What is run on a drone: program and first arguments.
+    pub ssh_command: Vec<String>,
+}
 
 /// How a drone is logged into.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,12 +40,12 @@ pub(super) struct Login {
 
 /// Runs `drone-agent escalate` on drones.
 pub(super) struct Ssh {
-    settings: MedicSettings,
+    settings: SshSettings,
     known: Mutex<BTreeMap<DroneId, Vec<String>>>,
 }
 
 impl Ssh {
-    pub(super) fn new(settings: MedicSettings) -> Self {
+    pub(super) fn new(settings: SshSettings) -> Self {
         Self { settings, known: Mutex::default() }
     }
 
@@ -80,7 +90,7 @@ impl Ssh {
 /// The whole command line. What the drone's shell gets consists of the operator's configured words and of ours, in which
 /// there are letters, digits and hyphens only.
 fn words(
-    settings: &MedicSettings,
+    settings: &SshSettings,
     order: &Escalation,
     login: &Login,
     known_hosts: &Path,
@@ -133,7 +143,7 @@ fn quoted(path: &Path) -> String {
 fn outcome(ran: &Ran, host: &str) -> RouteOutcome {
     let answer = ran.stdout.lines().rev().find_map(|line| serde_json::from_str::<Escalated>(line.trim()).ok());
     if let Some(answer) = answer {
-        return told(answer);
+        return outcome_of(answer);
     }
     let said = ran.said();
     let distrusted = ["Host key verification failed", "HOST IDENTIFICATION HAS CHANGED", "host key is known for"];
@@ -155,7 +165,6 @@ mod tests {
     use std::os::unix::process::ExitStatusExt;
 
     use swarm_core::effect::Route;
-    use swarm_protocol::StoreId;
     use swarm_protocol::order::Rung;
 
     use super::*;
@@ -181,9 +190,9 @@ mod tests {
         }
     }
 
-    fn settings(data: &Path) -> MedicSettings {
+    fn settings(data: &Path) -> SshSettings {
         let ssh_command = ["sudo", "-n", "drone-agent", "escalate"].map(str::to_owned).to_vec();
-        MedicSettings { data: data.to_owned(), store_id: StoreId::from("5e9d"), ssh_command }
+        SshSettings { data: data.to_owned(), store_id: StoreId::from("5e9d"), ssh_command }
     }
 
     #[test]

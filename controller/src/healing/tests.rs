@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use swarm_core::Input;
 use swarm_core::effect::Route;
 use swarm_core::input::{PingLoss, Pong, RouteOutcome};
+use swarm_core::tell::Stopped;
 use swarm_core::view::View;
+use swarm_core::{Input, Tell};
 use swarm_protocol::order::{Escalated, EscalationRefusal, OrderAnswer, Rung, Task};
 use swarm_protocol::{DroneId, InstanceId, StoreId};
 
@@ -29,6 +30,10 @@ impl Tell for Told {
     fn tell(&self, input: Input) -> BoxFuture<'_, ()> {
         self.offer(input);
         Box::pin(std::future::ready(()))
+    }
+    fn tell_blocking(&self, input: Input) -> Result<(), Stopped> {
+        self.offer(input);
+        Ok(())
     }
 }
 
@@ -151,13 +156,13 @@ async fn a_broadcast_is_shared_by_all_who_ask_at_the_time() {
 
 async fn outcome(drone: &str, route: Route) -> RouteOutcome {
     let dir = tempfile::tempdir().unwrap();
-    let settings = MedicSettings {
+    let settings = SshSettings {
         data: dir.path().to_owned(),
         store_id: StoreId::from("5e9d"),
         ssh_command: vec!["drone-agent".to_owned(), "escalate".to_owned()],
     };
     let (wire, told) = (Arc::new(Wire::default()), Arc::new(Told::default()));
-    let medic = Medic::new(wire, told.clone(), settings);
+    let escalations = Escalations::new(wire, told.clone(), settings);
     let (queue, waiting) = Outlet::new(4, "an order waits");
     let order = Escalation {
         drone: DroneId::from(drone),
@@ -169,7 +174,7 @@ async fn outcome(drone: &str, route: Route) -> RouteOutcome {
     };
     queue.put(order);
     drop(queue);
-    medic.run(waiting).await;
+    escalations.run(waiting).await;
     let told = told.0.lock().unwrap();
     let [Input::Escalated { generation: 9, outcome, .. }] = &told[..] else { panic!("{told:?}") };
     outcome.clone()

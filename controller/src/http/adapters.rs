@@ -20,12 +20,6 @@ use super::ports::{
     Addresses, Binhost, Bus, BusState, ClientHelp, Engine, LogPiece, Logs, MakeInput, NoAnswer, ReadError, Readiness,
     Rows, Store, UploadError,
 };
-use crate::binhost::gpkg::{Limits, inspect};
-use crate::binhost::room::{self, RoomError};
-use crate::binhost::upload::{self, path_of};
-use crate::binhost::verify::Report;
-use crate::binhost::verifying::Verifying;
-use crate::binhost::{service::Places, snippet};
 use crate::bus::gate::{self, Gate};
 use crate::bus::link::Link;
 use crate::bus::server::BusServer;
@@ -34,6 +28,12 @@ use crate::config::{Config, host_of};
 use crate::engine::{AskError, EngineHandle};
 use crate::logs::LogCollector;
 use crate::store::Snapshot;
+use swarm_binhost::gpkg::{Limits, inspect};
+use swarm_binhost::room::{self, RoomError};
+use swarm_binhost::upload::{self, path_of};
+use swarm_binhost::verify::Report;
+use swarm_binhost::verifying::Verifying;
+use swarm_binhost::{service::Folders, snippet};
 
 impl Engine for EngineHandle {
     fn ask(&self, make: MakeInput) -> BoxFuture<'_, Result<Answer, NoAnswer>> {
@@ -159,7 +159,7 @@ impl Logs for LogCollector {
 /// The built-in binhost's doors.
 pub struct Door {
     /// Where its files are.
-    pub places: Places,
+    pub folders: Folders,
     /// Fingerprint of the signing key.
     pub fingerprint: String,
     /// The signing key's public half.
@@ -179,8 +179,8 @@ pub struct Door {
 impl Door {
     /// Uploads and signed packages may lie on different disks.
     fn room(&self, package: u64) -> Result<(), RoomError> {
-        let places = &self.places;
-        room::check(&[&places.incoming, &places.root, &places.private], package, self.min_free_percent)
+        let folders = &self.folders;
+        room::check(&[&folders.incoming, &folders.root, &folders.private], package, self.min_free_percent)
     }
 }
 
@@ -214,15 +214,17 @@ impl Binhost for Door {
                 RoomError::Full { .. } => UploadError::Full(error.to_string()),
                 RoomError::Unknown(..) => UploadError::Broken(error.to_string()),
             })?;
-            let path = upload::receive(body, &self.places.incoming, artifact.0, &sha256, size, self.max_upload)
+            let path = upload::receive(body, &self.folders.incoming, artifact.0, &sha256, size, self.max_upload)
                 .await
                 .map_err(|error| match &error {
-                upload::UploadError::Write { source, .. } if is_full(source) => UploadError::Full(error.to_string()),
-                upload::UploadError::Write { .. } | upload::UploadError::Broken(_) => {
-                    UploadError::Broken(error.to_string())
-                }
-                _ => UploadError::Refused(error.to_string()),
-            })?;
+                    upload::UploadError::Write { source, .. } if is_full(source) => {
+                        UploadError::Full(error.to_string())
+                    }
+                    upload::UploadError::Write { .. } | upload::UploadError::Broken(_) => {
+                        UploadError::Broken(error.to_string())
+                    }
+                    _ => UploadError::Refused(error.to_string()),
+                })?;
             verified(path, self.limits.clone()).await
         })
     }
@@ -232,7 +234,7 @@ impl Binhost for Door {
     }
 
     fn discard(&self, artifact: ArtifactId) {
-        let path = path_of(&self.places.incoming, artifact.0);
+        let path = path_of(&self.folders.incoming, artifact.0);
         if let Err(error) = fs_err::remove_file(&path)
             && error.kind() != std::io::ErrorKind::NotFound
         {

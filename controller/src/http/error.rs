@@ -3,22 +3,11 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
+use swarm_api::ErrorBody;
 use swarm_core::effect::{Refusal, RefusalKind};
 use tracing::error;
-use utoipa::ToSchema;
 
 use super::ports::{NoAnswer, ReadError};
-
-/// What every refusal looks like.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize, ToSchema)]
-pub struct ErrorBody {
-    /// What went wrong, with what.
-    pub error: String,
-    /// What to do next.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hint: Option<String>,
-}
 
 /// An answer that is an error.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,7 +10,6 @@ pub mod error;
 pub mod listen;
 pub mod openapi;
 pub mod ports;
-pub mod views;
 
 mod admin;
 mod attempts;
@@ -44,7 +43,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::runtime::Runtime;
 use crate::metrics::{Counted, Requests, Samples};
 use crate::own_log::OwnLog;
-use crate::places::Places;
+use crate::permits::Permits;
 pub use auth::AdminKey;
 use error::ApiError;
 use ports::{Binhost, Bus, Care, Engine, Logs, Readiness, Rows, Store};
@@ -139,9 +138,9 @@ pub struct AppState {
     pub(crate) streams: Arc<Semaphore>,
     /// Held while a setting changes, so that two changes at one time add up.
     pub(crate) changing: Arc<tokio::sync::Mutex<()>>,
-    pub(crate) packages: Arc<cache::Aged<views::PackageStats>>,
-    pub(crate) stock: Arc<cache::Aged<views::BinhostStats>>,
-    pub(crate) uploads: Arc<Places>,
+    pub(crate) packages: Arc<cache::Aged<swarm_api::PackageStats>>,
+    pub(crate) stock: Arc<cache::Aged<swarm_api::BinhostStats>>,
+    pub(crate) uploads: Arc<Permits>,
     pub(crate) waiters: Arc<Semaphore>,
     walks: Arc<Semaphore>,
     /// Held by whoever reads the overview, and by whoever has the engine explain something: one each.
@@ -178,7 +177,7 @@ impl AppState {
             changing: Arc::default(),
             packages: Arc::default(),
             stock: Arc::default(),
-            uploads: Arc::new(Places::new(MAX_UPLOADS.0, MAX_UPLOADS.1)),
+            uploads: Arc::new(Permits::new(MAX_UPLOADS.0, MAX_UPLOADS.1)),
             waiters: Arc::new(Semaphore::new(MAX_WAITERS)),
             walks: Arc::new(Semaphore::new(MAX_WALKS)),
             overviewing: Arc::new(Semaphore::new(1)),

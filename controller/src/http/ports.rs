@@ -18,8 +18,8 @@ use swarm_protocol::{ArtifactId, Fence, Secret};
 use thiserror::Error;
 use tokio::sync::watch;
 
-use crate::binhost::verify::Report;
 use crate::healing::PingNow;
+use swarm_binhost::verify::Report;
 
 /// Makes the input once the engine has said where its answer goes.
 pub type MakeInput = Box<dyn FnOnce(ReplyTo) -> Input + Send>;

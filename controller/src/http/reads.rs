@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use swarm_api::{Trouble, reasons, seconds};
 use swarm_core::View;
 use swarm_core::forecast::{Forecast, forecast};
 use swarm_core::rows::{BuildRow, BuildState, EventRow, HistoryRow};
@@ -13,7 +14,6 @@ use swarm_protocol::{BuildId, SessionId};
 
 use super::error::ApiError;
 use super::ports::{ReadError, Rows};
-use super::views::{Trouble, reasons, seconds};
 use super::{AppState, wall};
 
 /// Rows of a journal one question looks at.

@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex};
 
 use futures::future::BoxFuture;
 use serde_json::Value;
-use swarm_core::Input;
 use swarm_core::rows::{NoticeKind, NoticeRow, NoticeState};
+use swarm_core::tell::Stopped;
+use swarm_core::{Input, Tell};
 
 use super::{MailSecurity, MailSettings, Notices, NotifySettings, UrlSource, WebhookSettings};
 use crate::engine::Outlet;
-use crate::healing::Tell;
 
 const PASSWORD: &str = "correct horse battery staple";
 
@@ -314,6 +314,10 @@ impl Tell for Told {
     fn tell(&self, input: Input) -> BoxFuture<'_, ()> {
         self.offer(input);
         Box::pin(std::future::ready(()))
+    }
+    fn tell_blocking(&self, input: Input) -> Result<(), Stopped> {
+        self.offer(input);
+        Ok(())
     }
 }
 

@@ -17,13 +17,12 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::{BoxFuture, join_all};
-use swarm_core::Input;
 use swarm_core::rows::NoticeRow;
+use swarm_core::{Input, Tell};
 use thiserror::Error;
 use tracing::{info, warn};
 
 use crate::engine::Work;
-use crate::healing::Tell;
 
 /// Notices under way at one time.
 const UNDER_WAY: usize = 8;

@@ -38,7 +38,7 @@ impl Webhook {
             "subject": notice.subject,
             "body": notice.text,
             "text": format!("[{}] {}: {}\n{}", self.swarm, notice.kind.name(), notice.subject, notice.text).trim_end(),
-            "at": crate::http::views::seconds(notice.at),
+            "at": swarm_api::seconds(notice.at),
         })
     }
 

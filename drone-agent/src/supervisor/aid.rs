@@ -72,18 +72,23 @@ pub(super) struct Aid {
     healing: HealingConfig,
     link: Arc<Link>,
     tell: mpsc::Sender<Step>,
+    steps: mpsc::Receiver<Step>,
 }
 
 impl Aid {
-    pub(super) fn new(
-        config: &Config,
-        detected: DroneType,
-        spool: Spool,
-        link: Arc<Link>,
-        tell: mpsc::Sender<Step>,
-    ) -> Self {
+    pub(super) fn new(config: &Config, detected: DroneType, spool: Spool, link: Arc<Link>) -> Self {
         let rescue = Rescue::new(rescue::own(detected, config.healing.reboot), spool.rescue());
-        Self { rescue, spool, build_dir: config.build_dir.clone(), healing: config.healing.clone(), link, tell }
+        let (tell, steps) = mpsc::channel(16);
+        Self { rescue, spool, build_dir: config.build_dir.clone(), healing: config.healing.clone(), link, tell, steps }
+    }
+
+    /// Waits for what an order's task brings back; [`Aid::step`] is to hear it.
+    pub(super) async fn next(&mut self) -> Step {
+        match self.steps.recv().await {
+            Some(step) => step,
+            // a sender is kept here
+            None => std::future::pending().await,
+        }
     }
 
     pub(super) fn welcomed(&mut self, store_id: StoreId) {

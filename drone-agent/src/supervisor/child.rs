@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 
 use nix::sys::signal::{Signal, kill, killpg};
@@ -15,17 +15,7 @@ use tokio::net::unix::OwnedWriteHalf;
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
-use super::beat::{self, Beat, MAX_LINE, Pulse};
-
-/// Tells a worker whose it is: its supervisor's run.
-pub const SUPERVISOR: &str = "BUILD_SWARM_SUPERVISOR_INSTANCE";
-
-/// This program's file, also after it was replaced by a newer version.
-pub fn own_program() -> io::Result<PathBuf> {
-    let path = std::env::current_exe()?;
-    let text = path.to_string_lossy();
-    Ok(text.strip_suffix(" (deleted)").map_or_else(|| path.clone(), PathBuf::from))
-}
+use crate::bond::{self, Beat, BeatAnswer, MAX_LINE, SUPERVISOR};
 
 /// A running worker.
 #[derive(Debug)]
@@ -36,12 +26,12 @@ pub struct WorkerProcess {
 }
 
 impl WorkerProcess {
-    /// Starts one that belongs to `supervisor`; what it answers to beats goes to `pulses`.
+    /// Starts one that belongs to `supervisor`; what it answers to beats goes to `answers`.
     pub fn start(
         program: &Path,
         config: Option<&Path>,
         supervisor: &InstanceId,
-        pulses: mpsc::Sender<Pulse>,
+        answers: mpsc::Sender<BeatAnswer>,
     ) -> io::Result<Self> {
         let (ours, theirs) = StdStream::pair()?;
         ours.set_nonblocking(true)?;
@@ -67,8 +57,8 @@ impl WorkerProcess {
                 match (&mut reader).take(MAX_LINE).read_until(b'\n', &mut line).await {
                     Ok(0) | Err(_) => return,
                     Ok(_) => {
-                        if let Ok(pulse) = serde_json::from_slice(&line)
-                            && pulses.send(pulse).await.is_err()
+                        if let Ok(answer) = serde_json::from_slice(&line)
+                            && answers.send(answer).await.is_err()
                         {
                             return;
                         }
@@ -79,10 +69,10 @@ impl WorkerProcess {
         Ok(Self { child, to_worker, beats: 0 })
     }
 
-    /// Asks for a pulse. A worker that reads nothing any more fills its socket; then there is nothing to add.
+    /// Sends a beat. A worker that reads nothing any more fills its socket; then there is nothing to add.
     pub fn beat(&mut self) {
         self.beats += 1;
-        let _ = self.to_worker.try_write(&beat::line(&Beat { beat: self.beats }));
+        let _ = self.to_worker.try_write(&bond::line(&Beat { beat: self.beats }));
     }
 
     /// Its pid, until it is reaped.

@@ -1,23 +1,25 @@
-//! The process `drone-agent run`: small, never builds, always answers. Speaks for the drone (hello, heartbeats, pongs,
-//! logs), keeps exactly one worker alive, and feeds systemd's watchdog.
+//! The process `drone-agent run`: small, never builds, always answers. Speaks for the drone ([`greeting`], [`heartbeat`],
+//! [`orders`]), keeps exactly one worker alive ([`keeper`]), carries orders of the ladder through ([`aid`]), and feeds systemd's
+//! watchdog.
 //!
-//! When the worker is ended and started is `drone_core::Watchdog`'s to decide; here it is carried out. What the drone
-//! holds is read from disk: a hung worker delays no heartbeat.
+//! What the drone holds is read from disk ([`holding`]): a hung worker delays no heartbeat. Here is the loop that brings what
+//! happens to whom it concerns.
 
 mod aid;
-pub mod beat;
-pub mod child;
-pub mod holding;
-pub(crate) mod voice;
+mod child;
+mod greeting;
+mod heartbeat;
+mod holding;
+mod keeper;
+mod orders;
 
 use std::future::pending;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use async_nats::Message;
-use drone_core::watchdog::{Act, Sign, Watchdog};
+use drone_core::watchdog::Sign;
 use futures::StreamExt;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
@@ -26,21 +28,21 @@ use swarm_common::notify::Manager;
 use swarm_common::stop::Stop;
 use swarm_protocol::InstanceId;
 use tokio::sync::mpsc;
-use tokio::time::{Instant as TokioInstant, MissedTickBehavior, sleep_until};
+use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 
 use self::aid::{Aid, Order, Step};
-use self::beat::Pulse;
-use self::child::WorkerProcess;
-use self::holding::{Held, Holding};
-use self::voice::{Heard, Voice};
+use self::greeting::{Greeter, News};
+use self::heartbeat::{Heartbeats, Moment};
+use self::holding::{Holding, Snapshot};
+use self::keeper::{Keeper, Wants};
+use self::orders::Orders;
 use crate::bus::Link;
 use crate::config::Config;
+use crate::hello::fresh_instance;
 use crate::rescue::door;
 use crate::spool::Spool;
 
-/// How often the worker is asked for a pulse.
-const BEAT: Duration = Duration::from_secs(1);
 /// How often the service manager hears of us within the time it waits.
 const FEEDINGS: u32 = 2;
 
@@ -52,9 +54,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let mut stop = Stop::listen()?;
     end_left_worker(&spool, config.watchdog.silence).await?;
     let link = Link::join(&config, "supervisor").await?;
-    let mut supervisor = Supervisor::new(config, spool, link).await?;
+    let instance = fresh_instance();
+    let mut supervisor = Supervisor::new(&config, instance.clone(), spool, link)?;
     let manager = Manager::from_environment();
-    info!(drone = %supervisor.voice.drone(), instance = %supervisor.voice.instance(), "the supervisor runs");
+    info!(drone = %config.drone, %instance, "the supervisor runs");
     tell(&manager, "READY=1");
     supervisor.work(&manager, &mut stop).await;
     tell(&manager, "STOPPING=1");
@@ -87,94 +90,67 @@ async fn end_left_worker(spool: &Spool, patience: Duration) -> anyhow::Result<()
 }
 
 enum Event {
-    WorkerGone(std::io::Result<std::process::ExitStatus>),
-    Pulse(Pulse),
-    BeatDue,
-    WatchdogDue,
-    HeartbeatDue,
+    Worker(keeper::Event),
+    Heartbeat(Moment),
+    Greeting(News),
+    Rung(Step),
     ManagerDue,
     BusIsBack,
     Order(Message),
-    Heard(Heard),
     Caller(door::Caller),
-    Aid(Step),
     Stop,
 }
 
 struct Supervisor {
-    voice: Voice,
-    program: PathBuf,
-    config: Config,
-    began: Instant,
-    dog: Watchdog,
-    worker: Option<WorkerProcess>,
-    worker_instance: Option<InstanceId>,
-    /// Syncs of the ebuild repositories the worker told of.
-    syncs: u64,
-    pulses: (mpsc::Sender<Pulse>, mpsc::Receiver<Pulse>),
-    heard: mpsc::Receiver<Heard>,
+    link: Arc<Link>,
+    greeter: Greeter,
+    heartbeats: Heartbeats,
+    orders: Orders,
     aid: Aid,
-    steps: mpsc::Receiver<Step>,
+    keeper: Keeper,
     callers: mpsc::Receiver<door::Caller>,
 }
 
 impl Supervisor {
-    async fn new(config: Config, spool: Spool, link: Arc<Link>) -> anyhow::Result<Self> {
-        let (tell, heard) = mpsc::channel(64);
+    fn new(config: &Config, instance: InstanceId, spool: Spool, link: Arc<Link>) -> anyhow::Result<Self> {
+        let greeter = Greeter::new(config, instance.clone(), spool.clone(), Arc::clone(&link));
         let holding = Holding::new(spool.clone(), config.build_dir.clone(), config.roots[0].clone());
-        let voice = Voice::new(&config, spool.clone(), Arc::clone(&link), Arc::new(Held::new(holding)), tell);
-        let (step, steps) = mpsc::channel(16);
-        let aid = Aid::new(&config, voice.detected(), spool.clone(), link, step);
         let (call, callers) = mpsc::channel(4);
         if let Err(error) = door::open(&spool.door(), call) {
             warn!(%error, "`drone-agent escalate` will not reach this supervisor");
         }
         Ok(Self {
-            voice,
-            aid,
-            steps,
+            aid: Aid::new(config, greeter.detected(), spool, Arc::clone(&link)),
+            greeter,
+            heartbeats: Heartbeats::new(Arc::clone(&link), instance.clone(), holding),
+            orders: Orders::new(Arc::clone(&link), instance.clone(), config.build_dir.clone()),
+            keeper: Keeper::new(config, instance)?,
             callers,
-            program: child::own_program().context("find this program's own file")?,
-            dog: Watchdog::new(0, config.watchdog.bounds()),
-            config,
-            began: Instant::now(),
-            worker: None,
-            worker_instance: None,
-            syncs: 0,
-            pulses: mpsc::channel(8),
-            heard,
+            link,
         })
     }
 
-    fn now(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
     async fn work(&mut self, manager: &Manager, stop: &mut Stop) {
-        let orders = match self.voice.listen().await {
+        let orders = match self.orders.listen().await {
             Ok(orders) => orders,
             Err(error) => return error!(error = chain(&error), "orders can't be heard"),
         };
         let mut orders = std::pin::pin!(orders);
-        let mut connects = self.voice.connects();
-        let mut beats = ticks(BEAT);
+        let mut connects = self.link.connects();
+        // a connection made before anyone listened counts too
+        connects.mark_changed();
         let mut manager_ticks = manager.watchdog_period(FEEDINGS).map(ticks);
         let mut stopping = false;
-        while !(stopping && self.dog.is_over()) {
-            let watchdog_due =
-                self.dog.next_wake().map(|at| TokioInstant::from_std(self.began) + Duration::from_millis(at));
+        while !(stopping && self.keeper.is_over()) {
             let event = tokio::select! {
-                ended = wait(&mut self.worker) => Event::WorkerGone(ended),
-                Some(pulse) = self.pulses.1.recv() => Event::Pulse(pulse),
-                _ = beats.tick() => Event::BeatDue,
-                () = until(watchdog_due) => Event::WatchdogDue,
-                () = self.voice.heartbeat_due() => Event::HeartbeatDue,
+                event = self.keeper.next() => Event::Worker(event),
+                moment = self.heartbeats.next() => Event::Heartbeat(moment),
+                news = self.greeter.next() => Event::Greeting(news),
+                step = self.aid.next() => Event::Rung(step),
                 () = tick(&mut manager_ticks) => Event::ManagerDue,
                 Ok(()) = connects.changed() => Event::BusIsBack,
                 Some(order) = orders.next() => Event::Order(order),
-                Some(heard) = self.heard.recv() => Event::Heard(heard),
                 Some(caller) = self.callers.recv() => Event::Caller(caller),
-                Some(step) = self.steps.recv() => Event::Aid(step),
                 () = stop.next() => Event::Stop,
             };
             if matches!(event, Event::Stop) {
@@ -186,118 +162,50 @@ impl Supervisor {
             }
             self.handle(event, manager);
         }
-        self.voice.goodbye().await;
+        // everything said has left the process
+        self.link.flush().await;
     }
 
     fn handle(&mut self, event: Event, manager: &Manager) {
-        let now = self.now();
-        let act = match event {
-            Event::WorkerGone(ended) => {
-                match ended {
-                    Ok(status) => warn!(%status, "the worker ended"),
-                    Err(error) => error!(%error, "the worker can't be waited for"),
-                }
-                self.worker = None;
-                self.worker_instance = None;
-                self.dog.handle(now, Sign::Exited)
-            }
-            Event::Pulse(pulse) => {
-                let fresh = self.worker_instance.as_ref() != Some(&pulse.instance);
-                if pulse.syncs != std::mem::replace(&mut self.syncs, pulse.syncs) {
-                    self.voice.tree_changed();
-                }
-                self.worker_instance = Some(pulse.instance);
-                if fresh {
-                    info!(pid = self.worker.as_ref().and_then(WorkerProcess::pid), "the worker answers");
-                }
-                self.dog.handle(now, Sign::Answered)
-            }
-            Event::BeatDue => {
-                if let Some(worker) = &mut self.worker {
-                    worker.beat();
-                }
-                None
-            }
-            Event::WatchdogDue => self.dog.wake(now),
-            Event::ManagerDue => {
-                tell(manager, "WATCHDOG=1");
-                None
-            }
-            Event::HeartbeatDue => {
-                self.voice.look(self.worker.as_ref().and_then(WorkerProcess::pid));
-                None
-            }
-            Event::BusIsBack => {
-                self.voice.greet();
-                None
-            }
-            Event::Order(message) => {
-                if let Some(order) = self.voice.order(message, self.dog.state()) {
-                    self.aid.order(order, self.voice.running());
-                }
-                None
-            }
-            Event::Caller(caller) => {
-                self.aid.order(Order::of_caller(caller), self.voice.running());
-                None
-            }
-            Event::Aid(step) => self.aid.step(step).and_then(|sign| self.dog.handle(now, sign)),
-            Event::Heard(heard) => {
-                if let Some(store_id) = self.voice.heard(heard, self.dog.state(), self.worker_instance.clone()) {
-                    self.aid.welcomed(store_id);
-                }
-                None
-            }
-            Event::Stop => self.dog.handle(now, Sign::Stop),
+        let wants = match event {
+            Event::Worker(event) => self.keeper.handle(event),
+            Event::Stop => self.keeper.sign(Sign::Stop),
+            Event::Rung(step) => self.aid.step(step).map_or_else(Wants::default, |sign| self.keeper.sign(sign)),
+            Event::ManagerDue => return tell(manager, "WATCHDOG=1"),
+            Event::BusIsBack => return self.greeter.greet(),
+            Event::Heartbeat(Moment::Due) => return self.heartbeats.look(self.keeper.pid()),
+            Event::Heartbeat(Moment::Looked(snapshot)) => return self.looked(*snapshot),
+            Event::Greeting(news) => return self.news(news),
+            Event::Caller(caller) => return self.aid.order(Order::of_caller(caller), self.heartbeats.running()),
+            Event::Order(message) => return self.order(message),
         };
-        if let Some(act) = act {
-            self.act(act);
+        if wants.look_at_tree {
+            self.heartbeats.tree_changed();
+        }
+        if wants.sweep {
+            self.aid.sweep();
         }
     }
 
-    fn act(&mut self, act: Act) {
-        match act {
-            Act::Sweep => self.aid.sweep(),
-            Act::Start => {
-                let (instance, pulses) = (self.voice.instance(), self.pulses.0.clone());
-                match WorkerProcess::start(&self.program, self.config.file.as_deref(), instance, pulses) {
-                    Ok(worker) => {
-                        info!(pid = worker.pid(), "started the worker");
-                        self.worker = Some(worker);
-                        let _ = self.dog.handle(self.now(), Sign::Started);
-                    }
-                    Err(error) => {
-                        error!(program = %self.program.display(), %error, "the worker can't be started");
-                        // never a start at once: a failed start counts as a short life
-                        if let Some(act) = self.dog.handle(self.now(), Sign::Exited) {
-                            self.act(act);
-                        }
-                    }
-                }
-            }
-            Act::Terminate => {
-                warn!(state = ?self.dog.state(), "telling the worker to end");
-                self.worker.iter().for_each(|worker| worker.signal(Signal::SIGTERM));
-            }
-            Act::Kill => {
-                warn!("killing the worker");
-                self.worker.iter().for_each(WorkerProcess::kill);
-            }
+    fn order(&self, message: Message) {
+        if let Some(order) = self.orders.take(message, self.heartbeats.latest(), self.keeper.state()) {
+            self.aid.order(order, self.heartbeats.running());
         }
     }
-}
 
-async fn wait(worker: &mut Option<WorkerProcess>) -> std::io::Result<std::process::ExitStatus> {
-    match worker {
-        Some(worker) => worker.wait().await,
-        None => pending().await,
+    fn looked(&mut self, snapshot: Snapshot) {
+        self.heartbeats.looked(snapshot);
+        if self.greeter.is_welcomed() {
+            self.heartbeats.say(self.keeper.state(), self.keeper.worker_instance());
+        }
+        self.greeter.tree_seen(&self.heartbeats.latest().tree);
     }
-}
 
-async fn until(at: Option<TokioInstant>) {
-    match at {
-        Some(at) => sleep_until(at).await,
-        None => pending().await,
+    fn news(&mut self, news: News) {
+        if let Some(welcome) = self.greeter.news(news, self.heartbeats.latest()) {
+            self.heartbeats.set_period(welcome.heartbeat);
+            self.aid.welcomed(welcome.store_id);
+        }
     }
 }
 
@@ -308,7 +216,7 @@ async fn tick(ticks: &mut Option<tokio::time::Interval>) {
     }
 }
 
-pub(crate) fn ticks(period: Duration) -> tokio::time::Interval {
+fn ticks(period: Duration) -> tokio::time::Interval {
     let mut ticks = tokio::time::interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks

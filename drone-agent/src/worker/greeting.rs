@@ -6,20 +6,19 @@ use drone_core::{Held, Input};
 use swarm_common::errors::chain;
 use swarm_common::watch::{blocking, spawn};
 use swarm_portage::{RootConfig, configure_binhost};
-use swarm_protocol::machine::{Machine, PortageState};
-use swarm_protocol::report::{BinhostAccess, Hello, HelloAnswer, Role};
+use swarm_protocol::machine::PortageState;
+use swarm_protocol::report::{BinhostAccess, HelloAnswer, Role};
 use swarm_protocol::subject::ReportKind;
-use swarm_protocol::{Fence, InstanceId, PROTO_MAX, PROTO_MIN, StoreId};
+use swarm_protocol::{Fence, InstanceId, StoreId};
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
 use super::Event;
 use super::hands::Hands;
-use crate::bus::{Greeting, Link};
+use crate::bond::SUPERVISOR;
+use crate::bus::Link;
 use crate::config::Config;
-use crate::supervisor::child::SUPERVISOR;
-use crate::supervisor::holding;
-use crate::supervisor::voice::HELLO_TIMEOUT;
+use crate::hello::{self, Card, Greeting, Speaker};
 
 /// What hello's own tasks bring back.
 pub(crate) enum News {
@@ -40,36 +39,27 @@ pub(crate) struct Welcome {
 }
 
 /// Says hello and hears the answer.
-pub(crate) struct Host {
+pub(crate) struct Greeter {
     instance: InstanceId,
-    name: String,
-    tags: Vec<String>,
+    /// Each of them gets the binhost of a welcome.
     roots: Vec<RootConfig>,
-    waiting: u32,
-    sources: Vec<u32>,
-    machine: Machine,
+    card: Card,
     link: Arc<Link>,
     tell: mpsc::Sender<Event>,
     greeting: Greeting,
     welcomed: bool,
-    portage: Option<PortageState>,
 }
 
-impl Host {
+impl Greeter {
     pub(crate) fn new(config: &Config, instance: InstanceId, link: Arc<Link>, tell: mpsc::Sender<Event>) -> Self {
         Self {
             instance,
-            name: config.name.clone(),
-            tags: config.tags.clone(),
             roots: config.roots.clone(),
-            waiting: config.limits.waiting,
-            sources: Vec::new(),
-            machine: crate::machine::describe(&config.bus.url, config.healing.reboot),
+            card: Card::new(config),
             link,
             tell,
             greeting: Greeting::default(),
             welcomed: false,
-            portage: None,
         }
     }
 
@@ -92,10 +82,9 @@ impl Host {
     }
 
     fn look(&self) {
-        let (root, known, tell) = (self.roots[0].clone(), self.portage.clone(), self.tell.clone());
+        let (look, tell) = (self.card.look(), self.tell.clone());
         let _detached = spawn("portage", async move {
-            let (portage, sources) =
-                blocking("portage", move || (holding::portage(&root, known), holding::sources(&root))).await;
+            let (portage, sources) = look.await;
             let portage = portage
                 .inspect_err(|error| warn!(error = chain(error), "no orders are taken until Portage can be described"));
             let _ = tell.send(Event::News(News::Portage(portage.ok().map(Box::new), sources))).await;
@@ -108,8 +97,7 @@ impl Host {
             News::Due => self.greet(),
             News::Portage(None, _) | News::Answer(None) => self.later(),
             News::Portage(Some(portage), sources) => {
-                self.portage = Some(*portage);
-                self.sources = sources;
+                self.card.saw(Some(*portage), sources);
                 self.say_hello(held);
             }
             News::Answer(Some(welcome)) => {
@@ -136,28 +124,12 @@ impl Host {
     }
 
     fn say_hello(&self, held: Held) {
-        let hello = Hello {
-            instance: self.instance.clone(),
-            role: Role::Worker,
-            supervisor: std::env::var(SUPERVISOR).ok().map(InstanceId),
-            name: self.name.clone(),
-            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
-            proto_min: PROTO_MIN,
-            proto_max: PROTO_MAX,
-            store_id: held.store_id,
-            machine: self.machine.clone(),
-            portage: self.portage.clone().unwrap_or_default(),
-            tags: self.tags.clone(),
-            slots: u32::try_from(self.roots.len()).unwrap_or(u32::MAX),
-            waiting: Some(self.waiting),
-            sources: self.sources.clone(),
-            orders_seen: held.orders_seen,
-            running: held.running,
-            finished: held.finished,
-        };
+        let supervisor = std::env::var(SUPERVISOR).ok().map(InstanceId);
+        let speaker = Speaker { instance: self.instance.clone(), role: Role::Worker, supervisor };
+        let hello = self.card.hello(speaker, held);
         let (link, roots, tell) = (Arc::clone(&self.link), self.roots.clone(), self.tell.clone());
         let _detached = spawn("hello", async move {
-            let answer = link.ask::<_, HelloAnswer>(ReportKind::Hello, &hello, HELLO_TIMEOUT).await;
+            let answer = link.ask::<_, HelloAnswer>(ReportKind::Hello, &hello, hello::TIMEOUT).await;
             let welcome = match answer {
                 Ok(answer) => follow(answer, roots).await,
                 Err(error) => {

@@ -8,30 +8,28 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_nats::Message;
-use drone_core::{Input, Tomb, Uploaded};
+use drone_core::{Input, Tomb};
 use swarm_common::clock::wall_ms;
 use swarm_common::errors::chain;
 use swarm_common::watch::{blocking, spawn};
 use swarm_portage::RootConfig;
-use swarm_protocol::artifact::{ArtifactAsk, UPLOADS_AT_A_TIME};
 use swarm_protocol::order::{BuildJob, OrderAnswer, PlanJob, SyncJob};
-use swarm_protocol::report::{BinhostAccess, BuildAnswer, BuildReport, BuildResult, Failure, FailureClass};
+use swarm_protocol::report::{BinhostAccess, BuildAnswer, BuildReport, Failure, FailureClass};
 use swarm_protocol::subject::ReportKind;
 use swarm_protocol::{Fence, InstanceId, StoreId};
-use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 
 use super::syncer::SyncWork;
-use super::tail::{self, Followed};
+use super::tail::Tail;
+use super::uploads::Uploads;
 use super::{Event, planner, syncer};
 use crate::attempt::dir::DirError;
 use crate::attempt::{AttemptDir, AttemptJob, AttemptState};
 use crate::bus::Link;
 use crate::config::{Config, LimitsConfig, SyncConfig};
+use crate::program::own_program;
 use crate::spool::Spool;
-use crate::supervisor::child::own_program;
-use crate::upload::upload;
 
 /// How long a report waits for its answer; the controller holds a finished one back for 4 s while it publishes.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -40,6 +38,7 @@ const DISK_RETRY: Duration = Duration::from_secs(5);
 
 /// Everything the worker does with its hands.
 pub(crate) struct Hands {
+    instance: InstanceId,
     link: Arc<Link>,
     spool: Spool,
     build_dir: PathBuf,
@@ -50,21 +49,19 @@ pub(crate) struct Hands {
     sync: SyncConfig,
     program: PathBuf,
     tell: mpsc::Sender<Event>,
-    /// Attempts of a former run: their logs are followed from where they stand.
-    adopted: BTreeSet<Fence>,
-    results: BTreeMap<Fence, BuildResult>,
-    uploads: BTreeMap<Fence, JoinHandle<()>>,
-    upload_places: Arc<Semaphore>,
+    uploads: Uploads,
+    tail: Tail,
+    /// Where new attempts find the swarm's packages.
     binhost: BinhostAccess,
-    http_url: watch::Sender<Option<String>>,
     seen: watch::Sender<Option<(u64, StoreId)>>,
-    followed: watch::Sender<BTreeMap<Fence, Followed>>,
+    /// What is being written or started, counted.
     writes: Arc<AtomicUsize>,
 }
 
 impl Hands {
     pub(crate) fn new(
         config: &Config,
+        instance: InstanceId,
         spool: Spool,
         link: Arc<Link>,
         dirs: &BTreeMap<Fence, AttemptDir>,
@@ -74,12 +71,14 @@ impl Hands {
             AttemptState::Finished(result) => Some((*fence, result)),
             _ => None,
         });
-        let (followed, follow) = watch::channel(BTreeMap::new());
         let (seen, see) = watch::channel(None);
         let writes = Arc::new(AtomicUsize::new(0));
-        let _detached = spawn("tail", tail::follow(Arc::clone(&link), follow, tell.clone()));
         let _detached = spawn("seen", remember_seen(spool.clone(), see, Arc::clone(&writes)));
+        let adopted = dirs.keys().copied().collect();
         Ok(Self {
+            uploads: Uploads::new(Arc::clone(&link), instance.clone(), results.collect(), tell.clone()),
+            tail: Tail::new(Arc::clone(&link), config.build_dir.clone(), adopted, tell.clone()),
+            instance,
             link,
             spool,
             build_dir: config.build_dir.clone(),
@@ -90,14 +89,8 @@ impl Hands {
             sync: config.sync.clone(),
             program: own_program()?,
             tell,
-            results: results.collect(),
-            adopted: dirs.keys().copied().collect(),
-            uploads: BTreeMap::new(),
-            upload_places: Arc::new(Semaphore::new(UPLOADS_AT_A_TIME)),
             binhost: BinhostAccess::default(),
-            http_url: watch::channel(None).0,
             seen,
-            followed,
             writes,
         })
     }
@@ -105,7 +98,7 @@ impl Hands {
     /// The controller welcomed us.
     pub(crate) fn welcomed(&mut self, http_url: String, binhost: BinhostAccess) {
         self.binhost = binhost;
-        self.http_url.send_replace(Some(http_url));
+        self.uploads.welcomed(http_url);
     }
 
     /// Whether something is being written or started that the next worker would miss.
@@ -116,7 +109,7 @@ impl Hands {
     /// Takes note of what an input brings before the core hears it.
     pub(crate) fn note(&mut self, input: &Input) {
         if let Input::Exited { fence, result } = input {
-            self.results.insert(*fence, result.clone());
+            self.uploads.ended(*fence, result.clone());
         }
     }
 
@@ -125,17 +118,11 @@ impl Hands {
         let _detached = spawn("answer", async move { link.answer(&message, &answer).await });
     }
 
-    pub(crate) fn keep(
-        &mut self,
-        job: BuildJob,
-        slot: u32,
-        order_number: u64,
-        store_id: StoreId,
-        instance: InstanceId,
-    ) {
+    pub(crate) fn keep(&mut self, job: BuildJob, slot: u32, order_number: u64, store_id: StoreId) {
         let fence = job.fence;
         info!(attempt = %fence, package = job.cpv, "taking a build");
         let root = self.roots.get(slot as usize).unwrap_or(&self.roots[0]).clone();
+        let instance = self.instance.clone();
         let job = AttemptJob { job, root, binhost: self.binhost.clone(), order_number, store_id, instance };
         let build_dir = self.build_dir.clone();
         // the directory's place is known before it is there
@@ -201,26 +188,8 @@ impl Hands {
         });
     }
 
-    pub(crate) fn upload(&mut self, fence: Fence, sha256: String, instance: InstanceId) {
-        let artifact = self.results.get(&fence).and_then(|r| r.artifacts.iter().find(|a| a.sha256 == sha256)).cloned();
-        let (path, base) = (self.path(fence), self.http_url.subscribe());
-        let (link, places, tell) = (Arc::clone(&self.link), Arc::clone(&self.upload_places), self.tell.clone());
-        let task = spawn("upload", async move {
-            let opened = blocking("upload", move || AttemptDir::open(&path)).await;
-            let outcome = match (artifact, opened) {
-                (Some(artifact), Ok(dir)) => {
-                    let file = dir.artifact_path(&artifact);
-                    let ask = ArtifactAsk { instance, store_id: dir.job().store_id.clone(), fence, artifact };
-                    upload(link, base, places, ask, file).await
-                }
-                (None, _) => Uploaded::Failed { message: format!("the attempt made no package {sha256}") },
-                (_, Err(error)) => Uploaded::Failed { message: chain(&error) },
-            };
-            let _ = tell.send(Event::Core(Input::Uploaded { fence, sha256, outcome })).await;
-        });
-        if let Some(former) = self.uploads.insert(fence, task) {
-            former.abort();
-        }
+    pub(crate) fn upload(&mut self, fence: Fence, sha256: String) {
+        self.uploads.upload(fence, sha256, self.path(fence));
     }
 
     pub(crate) fn report(&self, report: BuildReport) {
@@ -244,11 +213,8 @@ impl Hands {
 
     pub(crate) fn forget(&mut self, tomb: Tomb) {
         let fence = tomb.fence;
-        if let Some(upload) = self.uploads.remove(&fence) {
-            upload.abort();
-        }
-        self.results.remove(&fence);
-        self.adopted.remove(&fence);
+        self.uploads.forget(fence);
+        self.tail.forget(fence);
         let (path, spool) = (self.path(fence), self.spool.clone());
         self.write("forget", async move {
             loop {
@@ -274,9 +240,9 @@ impl Hands {
         self.seen.send_replace(Some((number, store_id)));
     }
 
-    pub(crate) fn plan(&self, job: PlanJob, store_id: StoreId, instance: InstanceId) {
+    pub(crate) fn plan(&self, job: PlanJob, store_id: StoreId) {
         info!(plan = %job.plan, attempt = job.attempt, atoms = job.atoms.len(), "resolving a request");
-        let (link, tell) = (Arc::clone(&self.link), self.tell.clone());
+        let (link, tell, instance) = (Arc::clone(&self.link), self.tell.clone(), self.instance.clone());
         let (root, dir, limit) = (self.roots[0].clone(), self.plan_dir.clone(), self.limits.plan);
         let _detached = spawn("plan", async move {
             let (plan, attempt) = (job.plan, job.attempt);
@@ -285,8 +251,8 @@ impl Hands {
         });
     }
 
-    pub(crate) fn sync(&self, number: u64, job: &SyncJob, store_id: StoreId, instance: InstanceId) {
-        let (link, tell) = (Arc::clone(&self.link), self.tell.clone());
+    pub(crate) fn sync(&self, number: u64, job: &SyncJob, store_id: StoreId) {
+        let (link, tell, instance) = (Arc::clone(&self.link), self.tell.clone(), self.instance.clone());
         let work = SyncWork {
             root: self.roots[0].clone(),
             dir: self.sync_dir.clone(),
@@ -301,20 +267,8 @@ impl Hands {
     }
 
     /// Follows the logs and ends of these attempts, and of no others.
-    pub(crate) fn follow(&mut self, running: &BTreeSet<Fence>) {
-        self.followed.send_if_modified(|followed| {
-            let before = followed.len();
-            followed.retain(|fence, _| running.contains(fence));
-            let mut changed = followed.len() != before;
-            for fence in running {
-                if !followed.contains_key(fence) {
-                    let adopted = self.adopted.contains(fence);
-                    followed.insert(*fence, Followed { path: self.build_dir.join(fence.to_string()), adopted });
-                    changed = true;
-                }
-            }
-            changed
-        });
+    pub(crate) fn follow(&self, running: &BTreeSet<Fence>) {
+        self.tail.follow(running);
     }
 
     fn path(&self, fence: Fence) -> PathBuf {

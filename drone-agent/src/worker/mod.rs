@@ -1,14 +1,16 @@
 //! The process `drone-agent worker`, child of the supervisor: takes orders, starts and adopts attempts, uploads, reports.
 //!
 //! What is taken, run and told is `drone_core::Worker`'s to decide; here its effects are carried out ([`hands`]), running
-//! attempts are followed ([`tail`]), plans delivered ([`planner`]), ebuild repositories synced ([`syncer`]). The main loop never blocks: it answers the
-//! supervisor's beats, and a loop that does not is what the supervisor's watchdog is for.
+//! attempts are followed ([`tail`]), packages uploaded ([`uploads`]), plans delivered ([`planner`]), ebuild repositories synced
+//! ([`syncer`]). The main loop never blocks: it answers the supervisor's beats, and a loop that does not is what the supervisor's
+//! watchdog is for.
 
 mod greeting;
 mod hands;
 mod planner;
 mod syncer;
 mod tail;
+mod uploads;
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
@@ -31,14 +33,14 @@ use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 use tracing::{info, warn};
 
-use self::greeting::{Host, News};
+use self::greeting::{Greeter, News};
 use self::hands::Hands;
 use crate::attempt::{AttemptDir, AttemptState};
+use crate::bond::{self, Beat, BeatAnswer, MAX_LINE};
 use crate::bus::{Link, LinkError, read_order};
 use crate::config::Config;
+use crate::hello::fresh_instance;
 use crate::spool::{Lock, Spool, SpoolError};
-use crate::supervisor::beat::{self, Beat, MAX_LINE, Pulse};
-use crate::supervisor::voice;
 
 /// How long a former worker may take to give up the lock.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
@@ -51,7 +53,7 @@ pub(crate) enum Event {
     Core(Input),
     /// Something about hello.
     News(News),
-    /// The supervisor asks for a pulse.
+    /// The supervisor asks for an answer to this beat.
     Beat(u64),
     /// The supervisor is gone.
     Orphaned,
@@ -81,7 +83,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let _lock = lock(&spool).await?;
     let clock = Clock { base: wall_ms(), began: Instant::now() };
     let (saved, dirs) = memory(&config, &spool, clock.now()).await?;
-    let instance = voice::fresh_instance();
+    let instance = fresh_instance();
     let settings = Settings {
         instance: instance.clone(),
         slots: u32::try_from(config.roots.len()).unwrap_or(u32::MAX),
@@ -93,11 +95,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let to_supervisor = bond(socket, tell.clone())?;
     let found = dirs.values().map(|dir| found(dir, &config)).collect();
     let (core, effects) = Core::restore(clock.now(), settings, saved, found);
-    let hands = Hands::new(&config, spool, Arc::clone(&link), &dirs, tell.clone())?;
-    let host = Host::new(&config, instance.clone(), Arc::clone(&link), tell);
+    let hands = Hands::new(&config, instance.clone(), spool, Arc::clone(&link), &dirs, tell.clone())?;
+    let greeter = Greeter::new(&config, instance.clone(), Arc::clone(&link), tell);
     info!(drone = %config.drone, %instance, "the worker runs");
     let (replies, unread) = (Replies::default(), Throttle::default());
-    let mut worker = Worker { core, clock, instance, link, hands, host, replies, to_supervisor, syncs: 0, unread };
+    let mut worker = Worker { core, clock, instance, link, hands, greeter, replies, to_supervisor, syncs: 0, unread };
     worker.carry_out(effects);
     worker.work(inbox, &mut stop).await
 }
@@ -223,7 +225,7 @@ struct Worker {
     instance: InstanceId,
     link: Arc<Link>,
     hands: Hands,
-    host: Host,
+    greeter: Greeter,
     replies: Replies,
     to_supervisor: tokio::net::unix::OwnedWriteHalf,
     /// How often the ebuild repositories were brought up to date.
@@ -256,7 +258,7 @@ impl Worker {
                     }
                     self.event(event);
                 }
-                Ok(()) = connects.changed() => self.host.greet(),
+                Ok(()) = connects.changed() => self.greeter.greet(),
                 () = async { match wake { Some(at) => sleep_until(at).await, None => std::future::pending().await } } => {
                     let effects = self.core.wake(self.clock.now());
                     self.carry_out(effects);
@@ -290,19 +292,19 @@ impl Worker {
             Event::Core(input) => self.input(input),
             Event::News(news) => {
                 let held = self.core.held();
-                if let Some(input) = self.host.news(news, held, &mut self.hands) {
+                if let Some(input) = self.greeter.news(news, held, &mut self.hands) {
                     self.input(input);
                 }
             }
             Event::Beat(beat) => {
-                let pulse = Pulse {
+                let answer = BeatAnswer {
                     beat,
                     instance: self.instance.clone(),
                     orders_seen: self.core.orders_seen(),
-                    welcomed: self.host.is_welcomed(),
+                    welcomed: self.greeter.is_welcomed(),
                     syncs: self.syncs,
                 };
-                let _ = self.to_supervisor.try_write(&beat::line(&pulse));
+                let _ = self.to_supervisor.try_write(&bond::line(&answer));
             }
             Event::Orphaned => {}
         }
@@ -340,17 +342,15 @@ impl Worker {
                         self.hands.answer(message, answer);
                     }
                 }
-                Effect::Greet => self.host.wanted(),
-                Effect::Plan { job, store_id } => self.hands.plan(job, store_id, self.instance.clone()),
-                Effect::Sync { number, job, store_id } => {
-                    self.hands.sync(number, &job, store_id, self.instance.clone());
-                }
+                Effect::Greet => self.greeter.wanted(),
+                Effect::Plan { job, store_id } => self.hands.plan(job, store_id),
+                Effect::Sync { number, job, store_id } => self.hands.sync(number, &job, store_id),
                 Effect::Keep { job, slot, order_number, store_id } => {
-                    self.hands.keep(job, slot, order_number, store_id, self.instance.clone());
+                    self.hands.keep(job, slot, order_number, store_id);
                 }
                 Effect::Start { fence } => self.hands.start(fence),
                 Effect::End { fence } => self.hands.end(fence),
-                Effect::Upload { fence, sha256 } => self.hands.upload(fence, sha256, self.instance.clone()),
+                Effect::Upload { fence, sha256 } => self.hands.upload(fence, sha256),
                 Effect::Report { report } => self.hands.report(report),
                 Effect::Forget { tomb } => self.hands.forget(tomb),
                 Effect::Seen { number, store_id } => self.hands.seen(number, store_id),

@@ -2,13 +2,13 @@
 //!
 //! Live chunks are hints: what does not get through is not said again, for whoever needs the log whole asks for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use drone_core::Input;
-use swarm_common::watch::blocking;
+use swarm_common::watch::{blocking, spawn};
 use swarm_protocol::Fence;
 use swarm_protocol::log::LogChunk;
 use tokio::sync::{mpsc, watch};
@@ -31,10 +31,53 @@ const PATIENCE: u32 = 50;
 
 /// An attempt to follow.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Followed {
-    pub(crate) path: PathBuf,
+struct Followed {
+    path: PathBuf,
     /// Of a former run: followed from where its log stands.
-    pub(crate) adopted: bool,
+    adopted: bool,
+}
+
+/// Which attempts are followed; a task of its own does it.
+pub(crate) struct Tail {
+    build_dir: PathBuf,
+    /// Attempts of a former run: their logs are followed from where they stand.
+    adopted: BTreeSet<Fence>,
+    followed: watch::Sender<BTreeMap<Fence, Followed>>,
+}
+
+impl Tail {
+    pub(crate) fn new(
+        link: Arc<Link>,
+        build_dir: PathBuf,
+        adopted: BTreeSet<Fence>,
+        tell: mpsc::Sender<Event>,
+    ) -> Self {
+        let (followed, set) = watch::channel(BTreeMap::new());
+        let _detached = spawn("tail", follow(link, set, tell));
+        Self { build_dir, adopted, followed }
+    }
+
+    /// Follows these, and no others.
+    pub(crate) fn follow(&self, running: &BTreeSet<Fence>) {
+        self.followed.send_if_modified(|followed| {
+            let before = followed.len();
+            followed.retain(|fence, _| running.contains(fence));
+            let mut changed = followed.len() != before;
+            for fence in running {
+                if !followed.contains_key(fence) {
+                    let adopted = self.adopted.contains(fence);
+                    followed.insert(*fence, Followed { path: self.build_dir.join(fence.to_string()), adopted });
+                    changed = true;
+                }
+            }
+            changed
+        });
+    }
+
+    /// The attempt is over; another one of that fence would be a new one.
+    pub(crate) fn forget(&mut self, fence: Fence) {
+        self.adopted.remove(&fence);
+    }
 }
 
 /// Where following one attempt stands.
@@ -56,11 +99,7 @@ struct Look {
 }
 
 /// Follows what `set` names until the worker ends. With nothing to follow, sleeps.
-pub(crate) async fn follow(
-    link: Arc<Link>,
-    mut set: watch::Receiver<BTreeMap<Fence, Followed>>,
-    tell: mpsc::Sender<Event>,
-) {
+async fn follow(link: Arc<Link>, mut set: watch::Receiver<BTreeMap<Fence, Followed>>, tell: mpsc::Sender<Event>) {
     let mut trails: BTreeMap<Fence, Trail> = BTreeMap::new();
     let mut looks = 0u32;
     loop {

@@ -4,9 +4,9 @@
 use swarm_protocol::DroneId;
 use swarm_protocol::report::FailureClass;
 
+use crate::core::Core;
 use crate::queue::Place;
 use crate::rows::{Culprit, DroneRow, Fact};
-use crate::state::Core;
 
 /// Packages of a line looked at for one that only a certain drone can build; a drone is grounded seldom and for minutes.
 const LOOKED_AT: usize = 1_000;
@@ -34,7 +34,7 @@ impl Core {
             row.streaks.last_at = Some(self.now.wall);
         }
         let row = row.clone();
-        self.soft.touched.insert(drone.clone());
+        self.soft.view.touch(drone);
         let settings = &self.settings;
         let (ground, impair) =
             (row.streaks.failures >= settings.failures_to_ground, row.streaks.uploads >= settings.uploads_to_impair);
@@ -73,7 +73,7 @@ impl Core {
         (row.streaks.failures, row.streaks.uploads) = (0, 0);
         let name = row.name.clone();
         // what waits in its line is asked back
-        self.soft.assign_due = true;
+        self.soft.placement.work_may_be_given();
         self.event(kind, format!("{name} gets no work for a while: {reason}"), |event| event.drone = Some(name));
     }
 

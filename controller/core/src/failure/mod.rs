@@ -10,8 +10,8 @@ pub use retry::{Next, next};
 use swarm_protocol::report::{BuildResult, Failure, FailureClass};
 use swarm_protocol::{BuildId, DroneId, SessionId};
 
+use crate::core::Core;
 use crate::rows::{BlockedBy, BuildRow, BuildState, Cancelling, Culprit, FailureMark, HistoryStatus, Identity};
-use crate::state::Core;
 
 /// A failure without a log behind it.
 pub(crate) fn failed(class: FailureClass, message: String) -> Failure {

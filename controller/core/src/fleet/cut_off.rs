@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use swarm_protocol::{BuildId, DroneId};
 
-use crate::state::Core;
+use crate::core::Core;
 use crate::view::Presence;
 
 /// A fleet smaller than this says nothing about us.

@@ -2,8 +2,8 @@
 
 use swarm_protocol::DroneId;
 
+use crate::core::Core;
 use crate::rows::Fact;
-use crate::state::Core;
 
 impl Core {
     /// Drains of drones that are empty end: the drone stays out until a person resumes it.
@@ -22,7 +22,7 @@ impl Core {
             let Some(draining) = row.draining.take() else { continue };
             row.drained = Some(Fact { reason: "drained: nothing is left on it".to_owned(), since, ..draining });
             let name = row.name.clone();
-            self.soft.touched.insert(drone);
+            self.soft.view.touch(&drone);
             let message = format!("{name} is drained: nothing is left on it, and it gets no work until it is resumed");
             self.event("control", message, |event| {
                 event.details.insert("drained".to_owned(), name.clone());

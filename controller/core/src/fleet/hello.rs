@@ -6,18 +6,17 @@ use swarm_protocol::{BuildId, DroneId, Fence, InstanceId};
 
 use super::presence::Pulse;
 use super::sanity;
+use crate::core::Core;
 use crate::effect::Answer;
 use crate::input::ReplyTo;
+use crate::names::{MAX_NAME, NAME_RULE, is_drone_name};
 use crate::queue::is_label;
 use crate::rows::{DroneRow, IndexKey, IndexRow, PlanState, Streaks};
-use crate::state::Core;
 
 /// The build profile of who names none, drones and requests alike.
 pub(crate) const DEFAULT_PROFILE: &str = "default";
 /// FEATURES kept of a drone.
 const MAX_FEATURES: usize = 256;
-/// Longest name of a drone.
-const MAX_NAME: usize = 63;
 
 impl Core {
     pub(crate) fn hello(&mut self, drone: DroneId, mut hello: Hello, reply: ReplyTo) {
@@ -38,9 +37,7 @@ impl Core {
         self.reply(reply, Answer::Hello(answer));
         if welcome {
             self.resend_untaken(Some(&drone));
-            self.soft.vain.remove(&drone);
-            self.soft.moved_homes.insert(drone.clone());
-            self.soft.assign_due = true;
+            self.soft.placement.came_anew(&drone);
         }
     }
 
@@ -59,10 +56,7 @@ impl Core {
             return refuse("its role is not known here".to_owned(), "upgrade the controller");
         }
         if !is_drone_name(&hello.name) {
-            return refuse(
-                format!("{:?} is no name for a drone", sanity::clean(&hello.name, MAX_NAME)),
-                "letters, digits, dot and hyphen, at most 63",
-            );
+            return refuse(format!("{:?} is no name for a drone", sanity::clean(&hello.name, MAX_NAME)), NAME_RULE);
         }
         match self.rows.members.get(&drone.0) {
             Some(member) if !member.is_in() => {
@@ -135,7 +129,7 @@ impl Core {
         }
         self.rows.drones.put(row);
         self.note_line(drone);
-        self.soft.touched.insert(drone.clone());
+        self.soft.view.touch(drone);
         self.welcome_to_healing(drone);
         self.learn_host_keys(drone, &hello.machine.ssh_host_keys);
         if hello.role == Role::Supervisor {
@@ -216,7 +210,7 @@ impl Core {
         }
         let timestamp = known.map_or(0, |known| known.timestamp);
         self.rows.indexes.put(IndexRow { index: index.clone(), header: row.index_header.clone(), timestamp });
-        self.soft.generations.entry(index.clone()).or_default().dirty = true;
+        self.soft.publishing.header_changed(index);
     }
 
     /// Builds this drone is to have.
@@ -300,13 +294,6 @@ fn described(drone: &DroneId, hello: &Hello, known: Option<DroneRow>, wall: u64)
 
 fn or_default(build_profile: &str) -> &str {
     if build_profile.is_empty() { DEFAULT_PROFILE } else { build_profile }
-}
-
-/// What can name a drone, in file names and addresses too.
-pub(crate) fn is_drone_name(name: &str) -> bool {
-    (1..=MAX_NAME).contains(&name.len())
-        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c))
 }
 
 fn role_name(role: Role) -> &'static str {

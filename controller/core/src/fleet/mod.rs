@@ -10,5 +10,5 @@ pub(crate) mod sanity;
 mod trees;
 
 pub(crate) use cut_off::CutOff;
-pub(crate) use hello::{DEFAULT_PROFILE, is_drone_name};
+pub(crate) use hello::DEFAULT_PROFILE;
 pub(crate) use presence::{Outlook, Pulse};

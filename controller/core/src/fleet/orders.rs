@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use swarm_protocol::order::{BuildJob, Limits, Order, PlanJob, Task};
 use swarm_protocol::{BuildId, DroneId, Fence, InstanceId, PlanId};
 
+use crate::core::Core;
 use crate::effect::Effect;
 use crate::rows::{BuildRow, BuildState, Cancelling, PlanRow, PlanState};
-use crate::state::Core;
 
 impl Core {
     /// Takes the next order number of a drone.

@@ -9,9 +9,9 @@ use swarm_protocol::report::{AttemptStatus, FailureClass, Heartbeat, Phase};
 use swarm_protocol::{BuildId, DroneId, Fence};
 
 use super::sanity;
+use crate::core::Core;
 use crate::failure::failed;
 use crate::input::Now;
-use crate::state::Core;
 use crate::view::Presence;
 
 /// Signs of life of one drone since the controller's start.
@@ -93,7 +93,7 @@ impl Core {
         if tree_moved && let Some(row) = self.rows.drones.change(drone) {
             row.tree.clone_from(&beat.tree.id);
             row.tree_timestamp = beat.tree.timestamp;
-            self.soft.moved_homes.insert(drone.clone());
+            self.soft.placement.moved(drone);
         }
         let rules = |core: &Self| core.rows.drones.get(drone).map(|row| core.rules_against(row));
         let before = rules(self);
@@ -119,10 +119,12 @@ impl Core {
             self.event("register", format!("{name} is online"), |event| event.drone = Some(name));
             self.heard_again(drone);
         }
-        self.soft.touched.insert(drone.clone());
+        self.soft.view.touch(drone);
         self.worker_is(drone, worker);
         // a heartbeat that changes nothing must not walk the whole line
-        self.soft.assign_due |= tree_moved || before != rules(self);
+        if tree_moved || before != rules(self) {
+            self.soft.placement.work_may_be_given();
+        }
         self.compare(drone, clear);
     }
 
@@ -296,10 +298,10 @@ impl Core {
         if let Some(row) = self.rows.drones.change(drone) {
             row.last_seen = row.last_seen.max(wall);
         }
-        self.soft.touched.insert(drone.clone());
+        self.soft.view.touch(drone);
         self.take_plans_from(drone);
         self.forget_sync(drone);
-        self.soft.assign_due = true;
+        self.soft.placement.work_may_be_given();
         let name = self.drone_name(drone);
         let held = self.held_by(drone).len();
         let message = format!("{name} is offline; it holds {held} build(s) until their lease ends");
@@ -328,8 +330,8 @@ impl Core {
                 row.upload_impaired = None;
             }
             let name = row.name.clone();
-            self.soft.touched.insert(id);
-            self.soft.assign_due = true;
+            self.soft.view.touch(&id);
+            self.soft.placement.work_may_be_given();
             self.event("unblock", format!("{name} may work again"), |event| event.drone = Some(name));
         }
     }

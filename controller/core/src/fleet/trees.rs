@@ -8,10 +8,10 @@ use swarm_protocol::machine::TreeState;
 use swarm_protocol::order::{SyncJob, Task};
 use swarm_protocol::report::{SyncAnswer, SyncReport};
 
+use crate::core::Core;
 use crate::effect::Answer;
 use crate::input::ReplyTo;
 use crate::rows::{DroneRow, Syncing};
-use crate::state::Core;
 
 /// How much longer than the drone's own bound its word is waited for, milliseconds.
 const GRACE: u64 = 60_000;
@@ -69,7 +69,7 @@ impl Core {
         if let Some(row) = self.rows.drones.change(drone) {
             row.syncing = Some(Syncing { order, expected: expected.id.clone(), since, until });
         }
-        self.soft.touched.insert(drone.clone());
+        self.soft.view.touch(drone);
         let name = self.drone_name(drone);
         let message = format!("{name} brings its ebuild tree up to date: others of its base have a newer one");
         self.event("control", message, |event| event.drone = Some(name));
@@ -134,8 +134,8 @@ impl Core {
             && let Some(row) = self.rows.drones.change(drone)
         {
             row.syncing = None;
-            self.soft.touched.insert(drone.clone());
-            self.soft.assign_due = true;
+            self.soft.view.touch(drone);
+            self.soft.placement.work_may_be_given();
         }
     }
 
@@ -153,7 +153,7 @@ impl Core {
         // who may be told again
         if self.soft.sync_after.values().any(|at| *at <= now) {
             self.soft.sync_after.retain(|_, at| *at > now);
-            self.soft.assign_due = true;
+            self.soft.placement.work_may_be_given();
         }
     }
 

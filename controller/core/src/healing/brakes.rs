@@ -4,8 +4,8 @@ use swarm_protocol::DroneId;
 use swarm_protocol::machine::{DroneType, RebootPolicy};
 use swarm_protocol::order::Rung;
 
+use crate::core::Core;
 use crate::rows::{DroneRow, Incident, NoticeKind};
-use crate::state::Core;
 
 /// Milliseconds.
 pub(super) const DAY: u64 = 24 * 3_600_000;

@@ -6,10 +6,10 @@ use swarm_protocol::machine::WorkerState;
 use swarm_protocol::order::{EscalationRefusal, Rung};
 
 use super::brakes::Verdict;
+use crate::core::Core;
 use crate::effect::{Effect, Escalation};
 use crate::input::{PingLoss, RouteOutcome};
 use crate::rows::{Acting, Deed, DeedOutcome, HealingRow, Incident, NoticeKind, Recovered, RouteKind};
-use crate::state::Core;
 
 /// On top of a route's own bound, before an act without an answer is given up; milliseconds.
 const OURS_AFTER: u64 = 5_000;
@@ -111,7 +111,7 @@ impl Core {
         });
         let name = self.drone_name(drone);
         self.drone_event("warn", drone, format!("{name} is unhealthy: {why}{flapping}"));
-        self.soft.touched.insert(drone.clone());
+        self.soft.view.touch(drone);
         self.climb(drone);
     }
 
@@ -203,7 +203,7 @@ impl Core {
         let generation = row.generation;
         (acting.generation, acting.until) = (generation, self.now.at + within + OURS_AFTER);
         self.rows.healing.put(row);
-        self.soft.touched.insert(drone.clone());
+        self.soft.view.touch(drone);
         let reason = reason.to_owned();
         let drone = drone.clone();
         self.effects.push(Effect::Escalate(Escalation { drone, generation, rung, reason, route, within }));
@@ -214,7 +214,9 @@ impl Core {
         let before = rebooting(self);
         self.take_outcome(drone, generation, outcome);
         // it gets work again
-        self.soft.assign_due |= before && !rebooting(self);
+        if before && !rebooting(self) {
+            self.soft.placement.work_may_be_given();
+        }
         self.look_again(drone);
     }
 
@@ -280,7 +282,7 @@ impl Core {
 
     /// An act is not tried by its further routes. Its level is not reached: it comes again when nothing holds it back.
     fn broken_off(&mut self, drone: &DroneId, rung: Rung, reason: &str) {
-        self.soft.touched.insert(drone.clone());
+        self.soft.view.touch(drone);
         if self.healing_row(drone).incident.is_some() {
             return self.hold(drone, reason);
         }
@@ -306,7 +308,7 @@ impl Core {
             }
         }
         self.rows.healing.put(row);
-        self.soft.touched.insert(drone.clone());
+        self.soft.view.touch(drone);
         self.drone_event("escalate", drone, text);
     }
 
@@ -325,7 +327,7 @@ impl Core {
             incident.wait_until = self.now.at + wait;
         }
         self.rows.healing.put(row);
-        self.soft.touched.insert(drone.clone());
+        self.soft.view.touch(drone);
         if !done {
             let name = self.drone_name(drone);
             let text = format!("{} of {name} could not be done by any route", acting.rung.name());
@@ -393,8 +395,8 @@ impl Core {
         row.recovered = Some(Recovered { at: self.now.at, level: incident.level, took_ms });
         let number = row.incidents;
         self.rows.healing.put(row);
-        self.soft.touched.insert(drone.clone());
-        self.soft.assign_due = true;
+        self.soft.view.touch(drone);
+        self.soft.placement.work_may_be_given();
         let name = self.drone_name(drone);
         let by = match incident.deeds.iter().rev().find(|deed| deed.outcome == DeedOutcome::Done) {
             Some(deed) => format!("after {} by {}", deed.rung.name(), deed.route.name()),
@@ -461,7 +463,7 @@ impl Core {
         if let Some(incident) = self.rows.healing.change(drone).and_then(|row| row.incident.as_mut()) {
             change(incident);
         }
-        self.soft.touched.insert(drone.clone());
+        self.soft.view.touch(drone);
     }
 
     pub(super) fn healing_row(&self, drone: &DroneId) -> HealingRow {

@@ -5,10 +5,10 @@ use swarm_protocol::machine::DroneType;
 use swarm_protocol::order::Rung;
 
 use super::brakes::Verdict;
+use crate::core::Core;
 use crate::effect::{Done, Healed, Refusal, RefusalKind};
 use crate::input::{DroneWishes, HealAction};
 use crate::rows::WishesRow;
-use crate::state::Core;
 
 /// Longest text of a wish.
 const MAX_WISH: usize = 1_000;
@@ -49,8 +49,8 @@ impl Core {
             (probe.misses, probe.good, probe.worker_bad) = (0, 0, None);
         }
         self.look_again(drone);
-        self.soft.assign_due = true;
-        self.soft.touched.insert(drone.clone());
+        self.soft.placement.work_may_be_given();
+        self.soft.view.touch(drone);
         let name = self.drone_name(drone);
         self.drone_event("control", drone, format!("{actor} reset {name} from level {level} to 0"));
     }
@@ -59,7 +59,7 @@ impl Core {
         if let Some(row) = self.rows.drones.change(drone) {
             row.type_override = kind;
         }
-        self.soft.touched.insert(drone.clone());
+        self.soft.view.touch(drone);
         let name = self.drone_name(drone);
         let word = kind.map_or("what it says itself", DroneType::name);
         self.drone_event("control", drone, format!("{actor} set the type of {name} to {word}"));
@@ -124,7 +124,7 @@ impl Core {
         if row != before {
             row.updated_at = self.now.wall;
             self.rows.wishes.put(row);
-            self.soft.touched.insert(id.clone());
+            self.soft.view.touch(&id);
             self.drone_event("control", &id, format!("{actor} changed what is wished for {name}"));
         }
         if keys_given {

@@ -19,7 +19,7 @@ pub use probe::Latency;
 pub(crate) use probe::Probe;
 use swarm_protocol::DroneId;
 
-use crate::state::Core;
+use crate::core::Core;
 
 /// How often a held or open incident is looked at again, milliseconds.
 const LOOK: u64 = 1_000;

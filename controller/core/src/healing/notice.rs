@@ -1,8 +1,8 @@
 //! Notices to people: through an outbox like events, so that none is lost or sent twice to a channel that has it.
 
+use crate::core::Core;
 use crate::effect::{Done, Effect};
 use crate::rows::{NoticeKind, NoticeRow, NoticeState};
-use crate::state::Core;
 
 /// First wait before a notice is tried again, milliseconds; doubles.
 const RETRY: u64 = 30_000;

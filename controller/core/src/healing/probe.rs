@@ -6,10 +6,10 @@ use std::collections::VecDeque;
 use swarm_protocol::DroneId;
 use swarm_protocol::machine::WorkerState;
 
+use crate::core::Core;
 use crate::effect::{Effect, Ping};
 use crate::input::{PingLoss, Pong};
 use crate::rows::ProbeRecord;
-use crate::state::Core;
 
 /// Pings go out in ticks of this, so that a large fleet does not wake the engine for each; milliseconds.
 const TICK: u64 = 100;
@@ -141,7 +141,7 @@ impl Core {
             probe.latency = Latency::of(&probe.history);
         }
         probe.answers = probe.answers.wrapping_add(1);
-        self.soft.touched.insert(drone.clone());
+        self.soft.view.touch(drone);
         self.worker_is(drone, pong.worker);
         let good = !matches!(pong.worker, WorkerState::Hung | WorkerState::Down | WorkerState::Failing);
         if let Some(probe) = self.soft.probes.get_mut(drone) {
@@ -171,7 +171,7 @@ impl Core {
         }
         probe.misses = probe.misses.saturating_add(1);
         (probe.good, probe.loss) = (0, Some(why));
-        self.soft.touched.insert(drone.clone());
+        self.soft.view.touch(drone);
         self.look_again(drone);
     }
 

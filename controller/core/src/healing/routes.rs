@@ -4,8 +4,8 @@ use swarm_protocol::DroneId;
 use swarm_protocol::machine::RebootPolicy;
 use swarm_protocol::order::Rung;
 
+use crate::core::Core;
 use crate::effect::Route;
-use crate::state::Core;
 
 impl Core {
     /// Every way that is open for a rung.

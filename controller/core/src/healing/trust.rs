@@ -3,8 +3,8 @@
 
 use swarm_protocol::DroneId;
 
+use crate::core::Core;
 use crate::rows::NoticeKind;
-use crate::state::Core;
 
 /// Keys kept of one drone; an SSH server has three or four.
 const MAX_KEYS: usize = 8;
@@ -63,7 +63,7 @@ impl Core {
             return;
         }
         self.rows.healing.put(row);
-        self.soft.touched.insert(drone.clone());
+        self.soft.view.touch(drone);
         let name = self.drone_name(drone);
         let subject = format!("the SSH host key of {name} is another than the one it is known by");
         self.drone_event("alert", drone, format!("{subject}: {what}"));
@@ -82,7 +82,7 @@ impl Core {
             return;
         }
         self.rows.healing.put(row);
-        self.soft.touched.insert(drone.clone());
+        self.soft.view.touch(drone);
         let subject = format!("the SSH host key of {} is known again: {why}", self.drone_name(drone));
         self.drone_event("heal", drone, subject.clone());
         self.notify(&host_key(drone), NoticeKind::Resolved, subject, String::new());

@@ -1,11 +1,11 @@
 //! Invitations: made, taken back, ended. One is for one drone, once, and for a while.
 
+use crate::core::Core;
 use crate::effect::{Done, Refusal, RefusalKind};
-use crate::fleet::is_drone_name;
+use crate::names::{NAME_RULE, is_drone_name};
 use crate::queue::{invalid, is_label};
 use crate::rows::{InviteRow, InviteState, MemberRole};
 use crate::settings::Millis;
-use crate::state::Core;
 
 use super::conflict;
 
@@ -59,10 +59,7 @@ impl Core {
     fn may_invite(&self, request: &InviteRequest, life: Millis) -> Result<(), Refusal> {
         let name = &request.name;
         if !is_drone_name(name) {
-            return Err(invalid(
-                format!("{name:?} is no name for a drone"),
-                "letters, digits, dot and hyphen, at most 63",
-            ));
+            return Err(invalid(format!("{name:?} is no name for a drone"), NAME_RULE));
         }
         if let Some(bad) = request.profile.as_ref().filter(|name| !is_label(name, 64)) {
             let hint = "letters, digits, dot, underscore and hyphen, at most 64";

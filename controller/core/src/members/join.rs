@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use swarm_protocol::DroneId;
 
+use crate::core::Core;
 use crate::effect::{Done, Enrolled, Refusal, RefusalKind};
-use crate::fleet::is_drone_name;
+use crate::names::{NAME_RULE, is_drone_name};
 use crate::queue::invalid;
 use crate::rows::{InviteState, MemberOrigin, MemberRole, MemberRow, Standing};
-use crate::state::Core;
 
 use super::invite::unknown_invitation;
 use super::{conflict, full};
@@ -64,10 +64,7 @@ impl Core {
     /// Lets in a tapper whose public key somebody with the admin key hands in.
     pub(crate) fn admit_tapper(&mut self, actor: &str, id: &str, name: &str) -> Result<Done, Refusal> {
         if !is_drone_name(name) {
-            return Err(invalid(
-                format!("{name:?} is no name for a tapper"),
-                "letters, digits, dot and hyphen, at most 63",
-            ));
+            return Err(invalid(format!("{name:?} is no name for a tapper"), NAME_RULE));
         }
         let known = self.rows.members.get(&id.to_owned()).filter(|row| row.is_in());
         if known.is_some_and(|row| row.role == MemberRole::Tapper && row.name == name) {

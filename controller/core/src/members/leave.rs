@@ -3,9 +3,9 @@
 
 use swarm_protocol::DroneId;
 
+use crate::core::Core;
 use crate::effect::{Done, Refusal, RefusalKind};
 use crate::rows::{Cancelling, MemberOrigin, MemberRole, MemberRow, Standing};
-use crate::state::Core;
 use crate::view::Presence;
 
 impl Core {
@@ -96,15 +96,13 @@ impl Core {
         self.rows.drones.remove(id);
         self.soft.pulses.remove(id);
         self.soft.complaints.remove(id);
-        self.soft.vain.remove(id);
         self.soft.sync_after.remove(id);
         self.soft.sync_ends.remove(id);
-        self.soft.with_lines.remove(id);
         self.soft.held.remove(id);
-        self.soft.views.remove(id);
-        self.soft.touched.remove(id);
+        self.soft.placement.forget(id);
+        self.soft.view.forget(id);
         self.forget_healing(id);
-        self.soft.assign_due = true;
+        self.soft.placement.work_may_be_given();
     }
 
     fn strike(&mut self, id: &DroneId, name: &str, standing: Standing) {

@@ -15,9 +15,9 @@ use std::sync::Arc;
 
 use swarm_protocol::DroneId;
 
+use crate::core::Core;
 use crate::effect::{Refusal, RefusalKind};
 use crate::rows::{MemberRole, MemberRow, Rows, Standing};
-use crate::state::Core;
 
 /// Members let in at one time, about: rows of those who left take what others leave free.
 const MAX_MEMBERS: usize = 10_000;

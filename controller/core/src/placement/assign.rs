@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use swarm_protocol::{Attempt, BuildId, DroneId};
 
 use super::score::{Standing, total};
+use crate::core::Core;
 use crate::queue::Place;
 use crate::rows::{Assignment, BlockedBy, BuildRow, BuildState, DroneRow, Sweep};
-use crate::state::Core;
 
 /// A drone with room for so many orders.
 #[derive(Debug, Clone)]
@@ -31,7 +31,7 @@ impl Core {
             return;
         }
         // most inputs come when there is nothing to give, and the fleet may be large
-        if self.soft.graph.has_ready() || !self.soft.with_lines.is_empty() {
+        if self.soft.graph.has_ready() || self.soft.placement.has_lines() {
             for (place, drones) in self.able_drones(false) {
                 let idle = self.give_out(&place, self.seats(&drones, |core, row| core.free_slots(row)));
                 self.give_out(&place, self.seats(&drones, |core, row| core.free_places(row)));
@@ -92,7 +92,7 @@ impl Core {
     /// Gives out the line of a place to these seats; returns those that have room left, since nothing in the line is for them.
     fn give_out(&mut self, place: &Place, seats: Vec<Seat>) -> Vec<Seat> {
         let grown = self.soft.graph.grown(place);
-        let in_vain = |seat: &Seat| self.soft.vain.get(&seat.drone).is_some_and(|seen| *seen >= grown);
+        let in_vain = |seat: &Seat| self.soft.placement.is_in_vain(&seat.drone, grown);
         let (vain, mut seats): (Vec<Seat>, Vec<Seat>) = seats.into_iter().partition(in_vain);
         let mut last = None;
         while !seats.is_empty() {
@@ -103,7 +103,7 @@ impl Core {
             self.renew_seat(&mut seats, at);
         }
         for seat in &seats {
-            self.soft.vain.insert(seat.drone.clone(), grown);
+            self.soft.placement.asked_in_vain(&seat.drone, grown);
         }
         seats.extend(vain);
         seats
@@ -142,7 +142,7 @@ impl Core {
             Some((total(row, seats[*at].standing, &want), std::cmp::Reverse(&row.name)))
         };
         let best = able.into_iter().max_by_key(total);
-        self.soft.candidates += steps.get();
+        self.soft.placement.looked_at(steps.get());
         best
     }
 

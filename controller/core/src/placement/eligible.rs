@@ -5,9 +5,9 @@ use swarm_protocol::machine::WorkerState;
 use swarm_protocol::report::FailureClass;
 
 use super::score::Want;
+use crate::core::Core;
 use crate::fleet::Pulse;
 use crate::rows::{BlockedBy, BuildRow, BuildState, Culprit, DroneRow, Fact, FailureMark, HealingRow};
-use crate::state::Core;
 use crate::view::Presence;
 
 /// A named condition.

@@ -4,9 +4,9 @@ use swarm_protocol::{BuildId, DroneId, SessionId};
 
 use super::eligible::Reason;
 use super::score::Points;
+use crate::core::Core;
 use crate::effect::Refusal;
 use crate::rows::{BlockedBy, BuildRow, BuildState, Cancelling, Outcome, PlanState};
-use crate::state::Core;
 
 /// Why a package stands where it stands.
 #[derive(Debug, Clone, PartialEq)]

@@ -8,8 +8,8 @@ use swarm_protocol::{BuildId, DroneId};
 
 use super::assign::Seat;
 use super::eligible::facts;
+use crate::core::Core;
 use crate::rows::{Assignment, BuildRow, Cancelling, DroneRow};
-use crate::state::Core;
 
 /// Idle drones for which nothing was found at a time, before the others are left for the next time.
 const TRIES: usize = 32;
@@ -19,7 +19,7 @@ impl Core {
     /// upload, while the swarm is paused, or with a tree or base that moved since.
     pub(super) fn recall(&mut self) {
         let paused = self.meta().paused.is_some();
-        let moved = std::mem::take(&mut self.soft.moved_homes);
+        let moved = self.soft.placement.take_moved();
         let mut recalled = Vec::new();
         let held = self.soft.held.iter().filter(|(_, builds)| !builds.is_empty());
         for row in held.filter_map(|(drone, _)| self.rows.drones.get(drone)) {
@@ -118,7 +118,7 @@ impl Core {
             };
             waiting.into_iter().rev().find(fits).map(|build| build.id)
         });
-        self.soft.candidates += steps;
+        self.soft.placement.looked_at(steps);
         found
     }
 

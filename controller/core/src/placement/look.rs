@@ -10,17 +10,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use swarm_protocol::{BuildId, DroneId, PlanId};
 
 use super::eligible::{Reason, Rule};
+use super::state::LOOK_EVERY;
 use super::watch::{Chance, Subject};
+use crate::core::Core;
 use crate::queue::{Place, place_of};
 use crate::rows::{BuildRow, Culprit, DroneRow, FailureMark};
-use crate::state::Core;
 
-/// Between two looks at what nobody may take, milliseconds.
-const LOOK_EVERY: u64 = 15_000;
 /// Between two looks at what somebody may take, or what people know of, milliseconds.
 const LOOK_AGAIN: u64 = 60_000;
-/// Until the next round, if more were due than a round looks at, milliseconds.
-const LOOK_ON: u64 = 1_000;
 /// Packages and plans looked at in a round.
 const LOOK_AT: usize = 500;
 /// Pairs of a package and a drone compared in a round: only with a large fleet are there more. One package more is finished.
@@ -42,20 +39,15 @@ struct Fleet {
 impl Core {
     /// A round: looks at what is due.
     pub(crate) fn look_for_unplaceable(&mut self) {
-        if self.now.at < self.soft.next_look || self.in_grace() {
+        let now = self.now.at;
+        if !self.soft.placement.is_look_due(now) || self.in_grace() {
             return;
         }
-        if self.now.at >= self.soft.last_look + LOOK_EVERY {
-            self.soft.last_look = self.now.at;
-            // reasons that end by themselves, like a failure of a drone some minutes ago
-            self.soft.assign_due = true;
-            self.soft.vain.clear();
-            self.soft.swept_until.retain(|_, until| *until > self.now.at);
+        if self.soft.placement.renew(now) {
             self.plan_outdated();
         }
-        let regular = self.soft.last_look + LOOK_EVERY;
         let is_done = self.look_at_due();
-        self.soft.next_look = if is_done { regular } else { regular.min(self.now.at + LOOK_ON) };
+        self.soft.placement.round_ended(is_done, now);
     }
 
     /// Lines whose place is gone are planned anew, a part of each at a time.
@@ -72,9 +64,9 @@ impl Core {
     /// Whether nothing is due any more.
     fn look_at_due(&mut self) -> bool {
         let mut fleet = None;
-        let (mut looks, before) = (0, self.soft.candidates);
-        while let Some((subject, chance)) = self.soft.watch.first_due(self.now.at) {
-            if looks == LOOK_AT || self.soft.candidates - before >= LOOK_AT_PAIRS {
+        let (mut looks, before) = (0, self.soft.placement.candidates());
+        while let Some((subject, chance)) = self.soft.placement.watch.first_due(self.now.at) {
+            if looks == LOOK_AT || self.soft.placement.candidates() - before >= LOOK_AT_PAIRS {
                 return false;
             }
             looks += 1;
@@ -98,7 +90,7 @@ impl Core {
             Chance::None { .. } | Chance::Told => (now + LOOK_AGAIN, Chance::Told),
         };
         let is_news = chance == Chance::Told && known != Chance::Told;
-        self.soft.watch.put(subject, at, chance);
+        self.soft.placement.watch.put(subject, at, chance);
         match subject {
             Subject::Entry(id) if is_news => self.announce_unplaceable(id),
             Subject::Plan(id) if is_news => self.announce_unplanned(id),
@@ -149,7 +141,7 @@ impl Core {
             steps += 1;
             self.rows.drones.get(drone).is_some_and(|row| self.is_fit(row, &want))
         });
-        self.soft.candidates += steps;
+        self.soft.placement.looked_at(steps);
         is_fair
     }
 
@@ -196,20 +188,10 @@ impl Core {
         if each.is_empty() { "there is no drone".to_owned() } else { each.join("; ") }
     }
 
-    /// While something waits, in a line, for a planner or with a sweeper's rest, time alone may let it be given out.
-    pub(crate) fn next_look(&self) -> Option<u64> {
-        let waits =
-            !self.soft.watch.is_empty() || !self.soft.swept_until.is_empty() || !self.soft.with_lines.is_empty();
-        waits.then(|| self.soft.next_look.max(self.soft.started + self.settings.start_grace))
-    }
-
     /// Notes whether a drone has more than its slots hold.
     pub(crate) fn note_line(&mut self, drone: &DroneId) {
         let slots = self.rows.drones.get(drone).map_or(0, |row| row.slots as usize);
-        if self.held_count(drone) > slots {
-            self.soft.with_lines.insert(drone.clone());
-        } else {
-            self.soft.with_lines.remove(drone);
-        }
+        let has_line = self.held_count(drone) > slots;
+        self.soft.placement.note_line(drone, has_line);
     }
 }

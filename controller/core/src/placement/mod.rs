@@ -7,10 +7,12 @@ mod explain;
 mod line;
 mod look;
 mod score;
+mod state;
 mod sweep;
 mod watch;
 
 pub use eligible::{Reason, Rule};
 pub use explain::{DroneExplanation, Explanation, WaitingFor};
 pub use score::{Points, ScoreRule};
-pub(crate) use watch::{Subject, Watch};
+pub(crate) use state::PlacementState;
+pub(crate) use watch::Subject;

@@ -2,9 +2,9 @@
 
 use swarm_protocol::machine::Vitals;
 
+use crate::core::Core;
 use crate::learned::ORDINARY;
 use crate::rows::{BuildRow, DroneRow, DurationRow, Run};
-use crate::state::Core;
 
 /// A named rule of the score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,10 +1,11 @@
 //! Sweepers: drones that take blocked packages as the last resort, and nothing else. What they can build is received; what
 //! they can't stays blocked, with one reason more.
 
-use swarm_protocol::BuildId;
+use swarm_protocol::{BuildId, DroneId};
 
-use crate::rows::{BlockedBy, BuildState, Sweep};
-use crate::state::Core;
+use crate::core::Core;
+use crate::queue::Place;
+use crate::rows::{BlockedBy, BuildRow, BuildState, Sweep};
 
 impl Core {
     /// Gives blocked packages to sweepers that have nothing to do and have not tried them yet.
@@ -21,17 +22,17 @@ impl Core {
         }
     }
 
-    fn sweepable(&mut self, place: &crate::queue::Place, drone: &swarm_protocol::DroneId) -> Option<BuildId> {
+    fn sweepable(&mut self, place: &Place, drone: &DroneId) -> Option<BuildId> {
         let row = self.rows.drones.get(drone).filter(|row| self.free_slots(row) > 0)?;
         let mut steps = 0;
         let fits = |id: &BuildId| {
             steps += 1;
-            let rested = self.soft.swept_until.get(id).is_none_or(|until| *until <= self.now.at);
-            let tried = |build: &crate::rows::BuildRow| build.marks.iter().any(|mark| mark.drone == row.id);
+            let rested = self.soft.placement.is_rested(*id, self.now.at);
+            let tried = |build: &BuildRow| build.marks.iter().any(|mark| mark.drone == row.id);
             rested && self.rows.builds.get(id).is_some_and(|build| !tried(build) && self.is_fit(row, &self.want(build)))
         };
         let found = self.soft.graph.swept(place).find(fits);
-        self.soft.candidates += steps;
+        self.soft.placement.looked_at(steps);
         found
     }
 
@@ -40,7 +41,7 @@ impl Core {
     pub(crate) fn end_sweep(&mut self, id: BuildId, sweep: Sweep, reason: Option<String>) {
         let Sweep { culprit, mut reasons, since, retry_at } = sweep;
         reasons.extend(reason);
-        self.soft.swept_until.insert(id, self.now.at + self.settings.drone_retry_after);
+        self.soft.placement.rest(id, self.now.at + self.settings.drone_retry_after);
         self.set_state(id, BuildState::Blocked { by: BlockedBy::Failures { culprit }, reasons, since, retry_at });
     }
 }

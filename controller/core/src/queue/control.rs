@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use swarm_protocol::{BuildId, DroneId};
 
+use crate::core::Core;
 use crate::effect::{Done, Effect, Refusal, RefusalKind};
 use crate::input::{ConfigChange, Control, DroneAction};
 use crate::rows::{Assignment, BlockedBy, BuildState, Cancelling, ConfigRow, Fact};
-use crate::state::Core;
 use crate::view::Presence;
 
 impl Core {
@@ -42,7 +42,7 @@ impl Core {
         if news {
             self.meta_mut().paused = Some(fact);
             // what waits in drones' lines is asked back
-            self.soft.assign_due = true;
+            self.soft.placement.work_may_be_given();
             self.event("control", format!("{actor} paused the swarm"), |_| {});
         }
         Done { touched: u64::from(news), what: Vec::new() }
@@ -52,7 +52,7 @@ impl Core {
         let news = self.meta().paused.is_some();
         if news {
             self.meta_mut().paused = None;
-            self.soft.assign_due = true;
+            self.soft.placement.work_may_be_given();
             self.event("control", format!("{actor} resumed the swarm"), |_| {});
         }
         Done { touched: u64::from(news), what: Vec::new() }
@@ -244,8 +244,8 @@ impl Core {
                     row.streaks.failures = 0;
                 }
             }
-            self.soft.touched.insert(id);
-            self.soft.assign_due = true;
+            self.soft.view.touch(&id);
+            self.soft.placement.work_may_be_given();
             self.event("control", format!("{actor} released {name}"), |event| event.drone = Some(name.clone()));
             done.touched += 1;
             done.what.push(name);
@@ -291,8 +291,8 @@ impl Core {
             done.what.push(row.atom());
             self.clear_marks(id);
         }
-        self.soft.assign_due = true;
-        self.soft.vain.clear();
+        self.soft.placement.work_may_be_given();
+        self.soft.placement.ask_all_again();
         self.say(actor, "control", "cleared the failures of", &done);
         Ok(done)
     }
@@ -304,7 +304,7 @@ impl Core {
         for name in names {
             self.rows.stats.remove(&name);
         }
-        self.soft.touched = self.rows.drones.iter().map(|row| row.id.clone()).collect();
+        self.soft.view.touch_all(self.rows.drones.iter().map(|row| row.id.clone()));
         self.effects.push(Effect::TrimHistory { up_to });
         self.event("control", format!("{actor} cleared the history"), |_| {});
         Done { touched, what: Vec::new() }
@@ -325,7 +325,7 @@ impl Core {
         self.settings = settings;
         self.look_ahead();
         // what was too little or too late a moment ago may be enough now
-        self.soft.assign_due = true;
+        self.soft.placement.work_may_be_given();
         self.event("audit", format!("{actor} changed {key} from {before} to {after}"), |event| {
             for (name, value) in [("actor", actor), ("key", &key), ("before", &before), ("after", &after)] {
                 event.details.insert(name.to_owned(), value.to_owned());
@@ -374,8 +374,8 @@ impl Core {
             }
             DroneAction::Forget | DroneAction::Revoke => unreachable!("handled above"),
         };
-        self.soft.touched.insert(id);
-        self.soft.assign_due = true;
+        self.soft.view.touch(&id);
+        self.soft.placement.work_may_be_given();
         self.event("control", format!("{actor} {verb} {name}"), |event| event.drone = Some(name.clone()));
         Ok(Done { touched: 1, what: vec![name] })
     }

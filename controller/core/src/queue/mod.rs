@@ -23,9 +23,9 @@ pub(crate) use request::{done, invalid, is_label};
 pub(crate) use result::Finishing;
 use swarm_protocol::BuildId;
 
+use crate::core::Core;
 use crate::placement::Subject;
-use crate::rows::{ArtifactState, Assignment, BlockedBy, BuildRow, BuildState};
-use crate::state::Core;
+use crate::rows::{Assignment, BlockedBy, BuildRow, BuildState};
 
 /// Answers remembered for callers' keys; beyond, the oldest are forgotten early.
 const MAX_KEYS: usize = 10_000;
@@ -40,7 +40,7 @@ impl Core {
         self.leave(id, &old);
         self.enter(&row);
         self.soft.sessions_due.insert(row.session);
-        self.soft.assign_due = true;
+        self.soft.placement.work_may_be_given();
     }
 
     /// Adds a new entry.
@@ -49,7 +49,7 @@ impl Core {
         self.know(&row);
         self.enter(&row);
         self.soft.sessions_due.insert(row.session);
-        self.soft.assign_due = true;
+        self.soft.placement.work_may_be_given();
     }
 
     /// What finds an entry and gives it its weight, as its row says now.
@@ -78,7 +78,7 @@ impl Core {
     fn leave(&mut self, id: BuildId, old: &BuildState) {
         self.soft.graph.withdraw(id);
         self.count_waiting(id, false);
-        self.soft.watch.forget(Subject::Entry(id));
+        self.soft.placement.waits_no_more(Subject::Entry(id));
         match old {
             BuildState::Delegated { assignment } => {
                 if let Some(held) = self.soft.held.get_mut(&assignment.drone) {
@@ -89,7 +89,7 @@ impl Core {
                 self.soft.sent.remove(&id);
                 self.end_finishing(id);
                 self.note_line(&assignment.drone);
-                self.soft.touched.insert(assignment.drone.clone());
+                self.soft.view.touch(&assignment.drone);
             }
             BuildState::Blocked { retry_at: Some(at), .. } => {
                 self.soft.retries.remove(&(*at, id));
@@ -114,7 +114,7 @@ impl Core {
                 self.soft.held.entry(assignment.drone.clone()).or_default().insert(id);
                 self.soft.leases.insert(id, self.now.at + self.settings.lease);
                 self.note_line(&assignment.drone);
-                self.soft.touched.insert(assignment.drone.clone());
+                self.soft.view.touch(&assignment.drone);
             }
             BuildState::Received { .. } => self.met(id),
             BuildState::Blocked { by, retry_at, .. } => {
@@ -143,7 +143,7 @@ impl Core {
 
     fn line_up(&mut self, id: BuildId, place: Place, not_before: u64) {
         self.soft.graph.line_up(id, place, not_before, self.now.at);
-        self.soft.watch.add(Subject::Entry(id), self.now.at);
+        self.soft.placement.waits(Subject::Entry(id), self.now.at);
     }
 
     fn count_waiting(&mut self, id: BuildId, waits: bool) {
@@ -198,7 +198,7 @@ impl Core {
         if let BuildState::Delegated { assignment } = &mut row.state {
             change(assignment);
             let drone = assignment.drone.clone();
-            self.soft.touched.insert(drone);
+            self.soft.view.touch(&drone);
         }
     }
 
@@ -227,9 +227,11 @@ impl Core {
         for row in self.rows.idempotency.iter() {
             self.soft.forget_keys.insert((row.until, row.key.clone()));
         }
-        self.rebuild_stock();
-        self.soft.touched = self.rows.drones.iter().map(|row| row.id.clone()).collect();
-        self.soft.moved_homes = self.soft.touched.clone();
+        self.rebuild_publishing();
+        for row in self.rows.drones.iter() {
+            self.soft.view.touch(&row.id);
+            self.soft.placement.moved(&row.id);
+        }
         let ends = self.rows.drones.iter().filter_map(|row| Some((row.id.clone(), row.syncing.as_ref()?.until)));
         self.soft.sync_ends = ends.collect();
         self.soft.sessions_due =
@@ -237,20 +239,10 @@ impl Core {
         self.soft.plans_due = true;
     }
 
-    fn rebuild_stock(&mut self) {
-        for artifact in self.rows.artifacts.iter() {
-            if !matches!(artifact.state, ArtifactState::Retired { .. } | ArtifactState::Gone { .. }) {
-                self.soft.uploads.insert((artifact.index.to_string(), artifact.sha_in.clone()), artifact.id);
-            }
-            self.soft.stock.add(artifact);
-        }
-        self.rebuild_generations();
-    }
-
     /// Backoffs end, blocked packages are tried again, waits for an answer end.
     pub(crate) fn wake_queue(&mut self) {
         if self.soft.graph.promote(self.now.at) {
-            self.soft.assign_due = true;
+            self.soft.placement.work_may_be_given();
         }
         self.soft.plans_due = true;
         self.retry_blocked();
@@ -262,10 +254,16 @@ impl Core {
 
     pub(crate) fn next_queue(&self) -> Option<u64> {
         let retry = self.soft.retries.first().map(|(at, _)| *at);
-        [self.soft.graph.next(), retry, self.next_plan(), self.next_report(), self.next_look()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.soft.graph.next(),
+            retry,
+            self.next_plan(),
+            self.next_report(),
+            self.soft.placement.next(self.grace_end()),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     fn retry_blocked(&mut self) {

@@ -7,12 +7,12 @@ use swarm_protocol::plan::{Complaint, ComplaintKind, Plan, PlanAnswer, PlannedPa
 use swarm_protocol::{BuildId, Cpv, DroneId, PlanId};
 
 use super::request::blank;
+use crate::core::Core;
 use crate::effect::Answer;
 use crate::input::ReplyTo;
 use crate::rows::{
     BlockedBy, BuildRow, BuildState, Identity, IndexKey, Origin, Outcome, PlanRow, PlanState, Received, Wishes,
 };
-use crate::state::Core;
 
 /// Wait before a plan whose planner failed is tried elsewhere, milliseconds.
 const PLANNER_BACKOFF: u64 = 30_000;

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use swarm_protocol::{BuildId, DroneId, PlanId, SessionId};
 
 use super::request::ATOMS_PER_PLAN;
+use crate::core::Core;
 use crate::placement::{Reason, Rule, Subject};
 use crate::rows::{BuildRow, BuildState, Origin, PlanRow, PlanState, Wishes};
-use crate::state::Core;
 
 impl Core {
     /// Sends waiting plans to drones that can plan them; one plan at a time per drone.
@@ -38,8 +38,8 @@ impl Core {
     pub(super) fn note_plan(&mut self, plan: &PlanRow) {
         self.soft.plans.note(plan);
         match plan.state {
-            PlanState::Waiting {} => self.soft.watch.add(Subject::Plan(plan.id), self.now.at),
-            PlanState::Sent { .. } => self.soft.watch.forget(Subject::Plan(plan.id)),
+            PlanState::Waiting {} => self.soft.placement.waits(Subject::Plan(plan.id), self.now.at),
+            PlanState::Sent { .. } => self.soft.placement.waits_no_more(Subject::Plan(plan.id)),
         }
     }
 
@@ -57,7 +57,7 @@ impl Core {
     pub(crate) fn forget_plan(&mut self, id: PlanId) {
         if let Some(plan) = self.rows.plans.remove(&id) {
             self.soft.plans.forget(&plan);
-            self.soft.watch.forget(Subject::Plan(id));
+            self.soft.placement.waits_no_more(Subject::Plan(id));
             self.soft.plans_due = true;
         }
         self.soft.gave_up.remove(&id);

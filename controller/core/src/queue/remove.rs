@@ -2,9 +2,9 @@
 
 use swarm_protocol::{BuildId, PlanId};
 
+use crate::core::Core;
 use crate::effect::{Done, Refusal};
 use crate::rows::{BuildState, Cancelling, PlanState};
-use crate::state::Core;
 
 impl Core {
     /// Takes entries out of the queue; one that a drone has is ended there first.
@@ -47,7 +47,7 @@ impl Core {
         self.rows.builds.remove(&id);
         self.soft.sessions_due.insert(row.session);
         // its drone has a free slot, or its dependents wait for nothing else
-        self.soft.assign_due = true;
+        self.soft.placement.work_may_be_given();
     }
 
     fn inherit_needs(&mut self, id: BuildId) {

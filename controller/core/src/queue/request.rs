@@ -6,11 +6,11 @@ use swarm_protocol::atom::{AtomError, is_package_use_line};
 use swarm_protocol::{Atom, Attempt, BuildId, PlanId, SessionId};
 
 use super::index::cp_of;
+use crate::core::Core;
 use crate::effect::{Answer, Done, Queued, Refusal, RefusalKind};
 use crate::fleet::DEFAULT_PROFILE;
 use crate::input::{Now, QueueRequest, ReplyTo, Request};
 use crate::rows::{BuildRow, BuildState, IdempotencyRow, Origin, PlanRow, PlanState, Wishes};
-use crate::state::Core;
 
 /// Atoms resolved together; keeps a plan's order far below the bus's bound.
 pub(super) const ATOMS_PER_PLAN: usize = 500;

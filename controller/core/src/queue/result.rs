@@ -5,12 +5,12 @@ use swarm_protocol::artifact::ArtifactRef;
 use swarm_protocol::report::{BuildAnswer, BuildNews, BuildReport, BuildResult, Failure, FailureClass};
 use swarm_protocol::{BuildId, DroneId, Fence};
 
+use crate::core::Core;
 use crate::effect::{Answer, Effect, WantedLog};
 use crate::failure::failed;
 use crate::fleet::sanity;
 use crate::input::ReplyTo;
 use crate::rows::{BuildState, Cancelling, HistoryRow, HistoryStatus, Outcome, Received};
-use crate::state::Core;
 
 /// How long a report may wait for its answer before it is told to ask again, milliseconds; below the drone's timeout.
 const HOLD: u64 = 4_000;

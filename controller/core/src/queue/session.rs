@@ -2,9 +2,9 @@
 
 use swarm_protocol::{BuildId, SessionId};
 
+use crate::core::Core;
 use crate::input::QueueRequest;
 use crate::rows::{BuildRow, BuildState, SessionRow};
-use crate::state::Core;
 
 impl Core {
     /// The newest open session.
@@ -70,7 +70,7 @@ impl Core {
             if let Some(row) = self.rows.sessions.change(&id) {
                 row.ended_at = Some(self.now.wall);
             }
-            self.soft.collect_due = true;
+            self.soft.publishing.collect_soon();
             let name = self.session_name(id);
             let stuck = counts.blocked + counts.failed + counts.waiting;
             let message = match stuck {

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use swarm_protocol::plan::{Plan, PlannedPackage};
 use swarm_protocol::{BuildId, Cpv};
 
+use crate::core::Core;
 use crate::rows::{BlockedBy, BuildRow, BuildState, Origin};
-use crate::state::Core;
 
 impl Core {
     /// A plan took the place of older ones, by which its entries waited for `former`: what it does not keep, and what nobody

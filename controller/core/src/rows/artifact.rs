@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use swarm_protocol::{ArtifactId, DroneId, Fence};
+use swarm_protocol::{ArtifactId, Cpv, DroneId, Fence};
 
 use super::Fact;
 use crate::table::{Row, RowKey};
@@ -99,6 +99,19 @@ impl ArtifactRow {
             ArtifactState::Uploaded { restrict, .. } => is_restricted(restrict),
             ArtifactState::Published { stanza, .. } => stanza.get("RESTRICT").is_some_and(|value| is_restricted(value)),
             ArtifactState::Retired { restricted, .. } => *restricted,
+        }
+    }
+
+    /// Where its file is below its index's folder: where it will be put while it waits for its signature, then where it lies.
+    /// `None` while or after it has none.
+    pub fn path(&self) -> Option<String> {
+        match &self.state {
+            ArtifactState::Ticketed {} | ArtifactState::Gone { .. } => None,
+            ArtifactState::Uploaded { build_id, .. } => {
+                let cpv: Cpv = self.cpv.parse().ok()?;
+                Some(format!("{}/{}-{build_id}.gpkg.tar", cpv.cp(), cpv.pf()))
+            }
+            ArtifactState::Published { path, .. } | ArtifactState::Retired { path, .. } => Some(path.clone()),
         }
     }
 

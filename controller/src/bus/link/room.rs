@@ -6,7 +6,7 @@ use std::sync::Arc;
 use swarm_protocol::DroneId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::places::{Place, Places};
+use crate::permits::{Permit, Permits};
 
 /// Bytes of requests that wait to be read, all drones together; one request may have 1 MiB. A fleet that comes back has
 /// thousands of small ones at once.
@@ -20,7 +20,7 @@ const PER_DRONE: usize = 64;
 /// Who holds how much.
 pub(super) struct Room {
     unread: Arc<Semaphore>,
-    places: Places,
+    permits: Permits,
 }
 
 /// Bytes of a request that is not read yet.
@@ -30,14 +30,14 @@ pub(super) struct Bytes {
 
 impl Room {
     pub(super) fn new() -> Self {
-        Self { unread: Arc::new(Semaphore::new(UNREAD_BYTES)), places: Places::new(SERVED, PER_DRONE) }
+        Self { unread: Arc::new(Semaphore::new(UNREAD_BYTES)), permits: Permits::new(SERVED, PER_DRONE) }
     }
 
     /// Room for one more request of a drone, of so many bytes; `None` when there is none.
-    pub(super) fn take(&self, drone: &DroneId, bytes: usize) -> Option<(Bytes, Place)> {
+    pub(super) fn take(&self, drone: &DroneId, bytes: usize) -> Option<(Bytes, Permit)> {
         let bytes = u32::try_from(bytes).ok()?;
         let permit = self.unread.clone().try_acquire_many_owned(bytes).ok()?;
-        Some((Bytes { _permit: permit }, self.places.take(drone)?))
+        Some((Bytes { _permit: permit }, self.permits.take(drone)?))
     }
 }
 
@@ -56,19 +56,19 @@ mod tests {
         let room = Room::new();
         let mut taken: Vec<_> = (0..64).map(|number| room.take(&drone(number), MIB).unwrap()).collect();
         assert!(room.take(&drone(99), 1).is_none(), "64 MiB wait to be read");
-        let (bytes, place) = taken.remove(0);
+        let (bytes, permit) = taken.remove(0);
         drop(bytes);
         assert!(room.take(&drone(99), MIB + 1).is_none());
         assert!(room.take(&drone(99), MIB).is_some(), "one was read and is served on");
-        drop(place);
+        drop(permit);
     }
 
     #[test]
-    fn who_is_let_go_for_want_of_a_place_holds_no_bytes() {
+    fn who_is_let_go_for_want_of_a_permit_holds_no_bytes() {
         let room = Room::new();
         let taken: Vec<_> = (0..PER_DRONE).map(|_| room.take(&drone(1), 10).unwrap()).collect();
         assert!(room.take(&drone(1), 10).is_none() && room.take(&drone(2), 10).is_some());
         drop(taken);
-        assert_eq!((room.places.holders(), room.unread.available_permits()), (0, UNREAD_BYTES));
+        assert_eq!((room.permits.holders(), room.unread.available_permits()), (0, UNREAD_BYTES));
     }
 }

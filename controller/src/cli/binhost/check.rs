@@ -4,12 +4,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use swarm_api::{VerifyAnswer, VerifyBody};
 
 use super::super::client::Client;
 use super::super::problem::Exit;
 use super::super::screen;
 use super::super::{Context, Problem};
-use crate::http::views::{VerifyAnswer, VerifyBody};
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(500);
@@ -86,7 +86,7 @@ fn render(answer: &VerifyAnswer) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::views::VerifyFinding;
+    use swarm_api::VerifyFinding;
 
     #[test]
     fn findings_stand_before_the_sum() {

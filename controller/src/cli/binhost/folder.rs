@@ -9,8 +9,8 @@ use serde::Serialize;
 use super::super::Problem;
 use super::super::problem::chain;
 use super::super::screen::Screen;
-use crate::binhost::gpkg::Limits;
-use crate::binhost::{durable, index, scan};
+use swarm_binhost::gpkg::Limits;
+use swarm_binhost::{durable, index, scan};
 
 /// What `swarm binhost index` did.
 #[derive(Serialize)]
@@ -36,7 +36,7 @@ pub(super) fn write_index(screen: &Screen, folder: &Path) -> Result<(), Problem>
     let timestamp = durable::seconds(SystemTime::now()).max(last + 1);
     let written = index.write(folder, timestamp).map_err(|error| failed(&error))?;
     let left_out =
-        |error: &crate::binhost::gpkg::GpkgError| LeftOut { path: error.path.clone(), reason: chain(&error.problem) };
+        |error: &swarm_binhost::gpkg::GpkgError| LeftOut { path: error.path.clone(), reason: chain(&error.problem) };
     let done = Indexed {
         packages: written.packages,
         timestamp: written.timestamp,
@@ -72,7 +72,7 @@ fn header_of(folder: &Path) -> Result<BTreeMap<String, String>, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::binhost::samples::sample;
+    use swarm_binhost::samples::sample;
 
     #[test]
     fn a_folder_gets_its_index_and_keeps_the_header_it_had() {

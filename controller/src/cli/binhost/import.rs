@@ -11,13 +11,13 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use swarm_api::{ArtifactAnswer, BinhostPackage, ImportAnswer, ImportBody};
 
 use super::super::client::Client;
 use super::super::problem::{Exit, chain};
 use super::super::{Context, Problem};
-use crate::binhost::gpkg::{Inspected, Limits, inspect};
-use crate::binhost::index;
-use crate::http::views::{ArtifactAnswer, BinhostPackage, ImportAnswer, ImportBody};
+use swarm_binhost::gpkg::{Inspected, Limits, inspect};
+use swarm_binhost::index;
 
 pub(super) const HELP: &str = "\
 Bring packages you have: every gpkg below a PKGDIR is checked, signed with the swarm's key and published
@@ -357,7 +357,7 @@ fn render(summary: &Summary) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::binhost::samples::sample;
+    use swarm_binhost::samples::sample;
 
     #[test]
     fn a_pkgdir_is_walked_in_order_and_what_is_no_package_is_named_or_left() {

@@ -1,13 +1,11 @@
 //! `swarm binhost list`, `pin`, `unpin`, `remove`, `gc`.
 
 use comfy_table::Cell;
+use swarm_api::{BinhostDone, BinhostPackage, BinhostPackages, CollectAnswer, CollectBody, PinBody, RemoveBody};
 
 use super::super::client::segment;
 use super::super::screen::{self, Screen};
 use super::super::{Context, Problem};
-use crate::http::views::{
-    BinhostDone, BinhostPackage, BinhostPackages, CollectAnswer, CollectBody, PinBody, RemoveBody,
-};
 
 /// Packages asked for at a time.
 const PAGE: usize = 5_000;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
+use swarm_api::{BuildAnswer, ControlBody, Drone, DroneDone, Events, Status, WhyAnswer};
 use tokio::sync::mpsc;
 
 use super::log::Which;
@@ -12,7 +13,6 @@ use super::screen::{Answered, News, Wish};
 use crate::cli::client::{Client, package_path, segment};
 use crate::cli::control;
 use crate::cli::problem::{Exit, Problem};
-use crate::http::views::{BuildAnswer, ControlBody, Drone, DroneDone, Events, Status, WhyAnswer};
 
 /// Between two rounds of questions.
 const EVERY: Duration = Duration::from_secs(1);

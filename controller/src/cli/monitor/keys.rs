@@ -1,40 +1,16 @@
-//! What each key does.
+//! What each key does. What the help says of the keys stands in `help`: change both together.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use swarm_api::{ControlBody, Event};
 
-use super::draw::why_rows;
 use super::log::Which;
+use super::reason::why_rows;
 use super::screen::{LogView, Over, Panel, Screen, Wish, building};
-use crate::http::views::{ControlBody, Event};
 
 /// Rows a page moves.
 const PAGE: usize = 10;
 /// Columns an arrow moves a log.
 const STEP: usize = 8;
-
-/// The keys, for the help.
-pub const HELP: &[(&str, &str)] = &[
-    ("Tab  Shift-Tab", "next panel, the one before"),
-    ("↑ ↓  j k  PgUp PgDn", "choose a row"),
-    ("Enter", "a drone's log, why a package waits, a whole event"),
-    ("l", "log of the chosen drone, package or event"),
-    ("w", "why a package is not building"),
-    ("p", "pause the swarm, or resume it"),
-    ("d", "pause the chosen drone, or resume it"),
-    ("u", "unblock the chosen package"),
-    ("Ctrl-L", "draw everything anew"),
-    ("?", "this help"),
-    ("q", "leave"),
-];
-
-/// The keys of a log, for the help.
-pub const LOG_HELP: &[(&str, &str)] = &[
-    ("↑ ↓  PgUp PgDn  g G", "scroll; the first line, the last"),
-    ("f  End", "follow the end again"),
-    ("← →", "sideways"),
-    ("v", "long lines go on in the next row"),
-    ("q  Esc", "back"),
-];
 
 impl Screen {
     /// A key was pressed at `now`.

@@ -4,8 +4,10 @@
 
 mod draw;
 mod feed;
+mod help;
 mod keys;
 mod log;
+mod reason;
 mod screen;
 #[cfg(test)]
 mod tests;

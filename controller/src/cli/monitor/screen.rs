@@ -4,9 +4,9 @@
 use std::collections::VecDeque;
 
 use jiff::tz::TimeZone;
+use swarm_api::{ControlBody, Drone, Event, Status, Trouble, WhyAnswer};
 
 use super::log::{Lines, Which};
-use crate::http::views::{ControlBody, Drone, Event, Status, Trouble, WhyAnswer};
 
 /// Events kept.
 const MAX_EVENTS: usize = 500;

@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Color;
+use swarm_api::{Drone, Events, Status, WhyAnswer, WhyDrone, WhyEntry, WhyPoints, WhyReason, WhyWaiting};
 use swarm_core::rows::Fact;
 use swarm_core::view::{Counts, Presence, TaskView};
 use swarm_core::{Roster, View};
@@ -20,7 +21,6 @@ use super::log::Which;
 use super::screen::{Answered, News, Over, Panel, Screen, Setting, Wish};
 use super::theme::Theme;
 use crate::http::tests::world::{self, NOW, Store, World};
-use crate::http::views::{Drone, Events, Status, WhyAnswer, WhyDrone, WhyEntry, WhyPoints, WhyReason, WhyWaiting};
 
 /// The moment everything is looked at, Unix seconds.
 const AT: f64 = (NOW / 1000) as f64 + 60.0;

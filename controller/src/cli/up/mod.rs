@@ -14,13 +14,13 @@ use clap::Args;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
+use swarm_api::{Event, Events};
 
 use super::client::{Address, Client, UP_DATA};
 use super::monitor::{self, Left};
 use super::problem::Problem;
 use super::progress::Steps;
 use super::{Context, events};
-use crate::http::views::{Event, Events};
 use crate::program::keep_ours;
 use state::{Started, UpState, attempts_below};
 use stop::Stop;
@@ -82,28 +82,28 @@ pub fn run(context: &Context, args: &UpArgs) -> Result<(), Problem> {
             .with(data.display())
             .next(format!("swarm down --data {}", data.display())));
     }
-    let place = Place::new(args, data)?;
-    let mut state = UpState { url: place.url.clone(), processes: Vec::new() };
-    let started = place.start(context, args, &mut state);
+    let swarm = LocalSwarm::new(args, data)?;
+    let mut state = UpState { url: swarm.url.clone(), processes: Vec::new() };
+    let started = swarm.start(context, args, &mut state);
     if let Err(problem) = started {
-        end(&place.data, &state);
+        end(&swarm.data, &state);
         return Err(problem);
     }
     if args.detach {
-        return place.summary(context, &state, true);
+        return swarm.summary(context, &state, true);
     }
     let watched = !args.events && !context.screen.json && monitor::is_possible();
     if watched {
-        let left = monitor::show(place.client()?, context.screen.color, true);
+        let left = monitor::show(swarm.client()?, context.screen.color, true);
         // a terminal that failed ends what was started for it
         if matches!(left, Ok(Left::Going)) {
-            return place.summary(context, &state, true);
+            return swarm.summary(context, &state, true);
         }
-        return finish(context, &place.data, &state).and(left.map(drop));
+        return finish(context, &swarm.data, &state).and(left.map(drop));
     }
-    place.summary(context, &state, false)?;
-    place.stay(context);
-    finish(context, &place.data, &state)
+    swarm.summary(context, &state, false)?;
+    swarm.stay(context);
+    finish(context, &swarm.data, &state)
 }
 
 /// Ends what was started, and says so.
@@ -143,7 +143,7 @@ pub fn down(context: &Context) -> Result<(), Problem> {
 }
 
 /// Where a swarm is started, and from what.
-struct Place {
+struct LocalSwarm {
     data: PathBuf,
     port: u16,
     admin_port: u16,
@@ -156,7 +156,7 @@ struct Place {
     stop: Stop,
 }
 
-impl Place {
+impl LocalSwarm {
     fn new(args: &UpArgs, data: PathBuf) -> Result<Self, Problem> {
         let repository = args.repository.clone().unwrap_or_else(|| PathBuf::from(GENTOO));
         let whole = |path: &Path| fs_err::canonicalize(path).unwrap_or_else(|_| path.to_owned());

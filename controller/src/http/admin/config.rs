@@ -5,14 +5,14 @@ use axum::Json as JsonAnswer;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::Value;
+use swarm_api::{AllSettings, ErrorBody, Setting, SettingBody, SettingDone, seconds};
 use swarm_core::input::Control;
 use swarm_core::rows::ConfigRow;
 use swarm_core::{Answer, Request};
 
 use super::super::auth::Admin;
-use super::super::error::{ApiError, ErrorBody};
+use super::super::error::ApiError;
 use super::super::extract::Json;
-use super::super::views::{AllSettings, Setting, SettingBody, SettingDone, seconds};
 use super::super::{AppState, unexpected};
 use crate::config::runtime::ChangeError;
 

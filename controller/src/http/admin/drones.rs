@@ -5,14 +5,14 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Deserialize;
+use swarm_api::{ControllerVersion, DroneLog, DroneVersion, DroneVersions, ErrorBody, Event, HistoryEntry};
 use swarm_core::view::{DroneView, Presence};
 use swarm_protocol::{Cpv, Fence};
 use utoipa::IntoParams;
 
-use super::super::error::{ApiError, ErrorBody};
+use super::super::error::ApiError;
 use super::super::extract::{Path, Query};
 use super::super::public::logs::{self, LogQuery};
-use super::super::views::{ControllerVersion, DroneLog, DroneVersion, DroneVersions, Event, HistoryEntry};
 use super::super::{AppState, reads};
 
 /// Events and builds given if nothing else is said.

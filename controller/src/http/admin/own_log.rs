@@ -7,12 +7,12 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response, sse};
 use serde::Deserialize;
+use swarm_api::{ErrorBody, OwnLogAnswer};
 use tokio::sync::watch;
 use utoipa::IntoParams;
 
-use super::super::error::{ApiError, ErrorBody};
+use super::super::error::ApiError;
 use super::super::extract::{Query, flag};
-use super::super::views::OwnLogAnswer;
 use super::super::{AppState, stream};
 use crate::own_log::{Lines, OwnLog};
 

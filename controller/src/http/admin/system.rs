@@ -2,11 +2,10 @@
 
 use axum::Json;
 use axum::extract::State;
+use swarm_api::{AuthCheck, ErrorBody, SystemInfo, seconds};
 use swarm_core::view::Presence;
 
 use super::super::auth::Admin;
-use super::super::error::ErrorBody;
-use super::super::views::{AuthCheck, SystemInfo, seconds};
 use super::super::{AppState, wall};
 
 /// The controller's process and its places

@@ -4,20 +4,20 @@ use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use swarm_api::{
+    ActOrdered, AdminPing, AllWishes, DroneEscalation, DroneWishes, ErrorBody, Escalation, HealingStatus, NoticeList,
+    NoticeView, RestartBody, TestNotice, last_deeds, moment, seconds,
+};
 use swarm_core::Answer;
 use swarm_core::Request;
 use swarm_core::input::HealAction;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::super::auth::Admin;
-use super::super::error::{ApiError, ErrorBody};
+use super::super::error::ApiError;
 use super::super::extract::{Json as JsonBody, Path, Query, Whole};
-use super::super::views::{
-    ActOrdered, AllWishes, DroneEscalation, DroneWishes, Escalation, HealingStatus, NoticeList, NoticeView, PingAnswer,
-    RestartBody, TestNotice, last_deeds, moment, seconds,
-};
 use super::super::{AppState, unexpected};
 use super::{heal, known, wishes};
 
@@ -60,27 +60,8 @@ pub async fn escalation(
     Ok(Json(DroneEscalation::new(&drone, &state.view())))
 }
 
-/// A ping by an administrator: the answer, and what the drone said as `probe_result`, too.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, Deserialize, ToSchema)]
-pub struct AdminPing {
-    /// `ok`, `timeout` or `error`.
-    status: String,
-    /// Name of the drone.
-    drone: String,
-    /// There and back.
-    latency_ms: Option<f64>,
-    /// The whole answer.
-    probe_result: PingAnswer,
-}
-
 async fn ping(state: &AppState, name: &str) -> Result<Json<AdminPing>, ApiError> {
-    let answer = super::ping(state, name).await?;
-    Ok(Json(AdminPing {
-        status: answer.status.clone(),
-        drone: answer.drone.clone(),
-        latency_ms: answer.latency_ms,
-        probe_result: answer,
-    }))
+    Ok(Json(super::ping(state, name).await?.into()))
 }
 
 /// Ping a drone now

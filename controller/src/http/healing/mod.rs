@@ -9,6 +9,7 @@ mod wishes;
 
 use std::sync::Arc;
 
+use swarm_api::PingAnswer;
 use swarm_core::Answer;
 use swarm_core::Request;
 use swarm_core::effect::Healed;
@@ -17,8 +18,8 @@ use swarm_core::view::DroneView;
 
 use super::auth::Admin;
 use super::error::ApiError;
-use super::views::PingAnswer;
 use super::{AppState, unexpected, wall};
+use crate::healing::Pinged;
 
 /// A drone by name or identity, as the view knows it.
 fn known(state: &AppState, name: &str) -> Result<Arc<DroneView>, ApiError> {
@@ -37,7 +38,13 @@ async fn ping(state: &AppState, name: &str) -> Result<PingAnswer, ApiError> {
     let pinged = pinged.ok_or_else(|| {
         ApiError::busy("too many pings are asked for at one time").hint("GET /api/v1/ping shows the last ones")
     })?;
-    Ok(PingAnswer::new(&drone.row.name, &pinged, wall()))
+    Ok(answered(&drone.row.name, &pinged, wall()))
+}
+
+/// What became of a ping of the drone called `name`, at the wall clock `now`.
+fn answered(name: &str, pinged: &Pinged, now: u64) -> PingAnswer {
+    let outcome = pinged.outcome.as_ref().map(|answered| (&answered.pong, answered.latency_us)).map_err(|loss| *loss);
+    PingAnswer::new(name, pinged.seq, outcome, now)
 }
 
 /// Asks the engine to do something about a drone.

@@ -4,6 +4,10 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use swarm_api::{
+    DroneHealthEntry, DroneHealthList, ErrorBody, Escalation, Escalations, LastPing, LastPings, PingAllAnswer,
+    PingAnswer, ResetDone, TypeBody, TypeDone, is_online,
+};
 use swarm_core::input::HealAction;
 use swarm_protocol::machine::DroneType;
 use utoipa::IntoParams;
@@ -11,12 +15,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::super::auth::Admin;
-use super::super::error::{ApiError, ErrorBody};
+use super::super::error::ApiError;
 use super::super::extract::{Json as JsonBody, Path, Query};
-use super::super::views::{
-    DroneHealthEntry, DroneHealthList, Escalation, Escalations, LastPing, LastPings, PingAllAnswer, PingAnswer,
-    ResetDone, TypeBody, TypeDone,
-};
 use super::super::{AppState, wall};
 use super::heal;
 
@@ -73,11 +73,9 @@ pub async fn ping_all(State(state): State<AppState>) -> Json<PingAllAnswer> {
     let pinged = state.care.pings.ping_all(view.clone()).await;
     let now = wall();
     let name = |id: &swarm_protocol::DroneId| view.drones.get(id).map_or_else(|| id.0.clone(), |d| d.row.name.clone());
-    let mut drones: Vec<PingAnswer> = pinged.iter().map(|one| PingAnswer::new(&name(&one.drone), one, now)).collect();
+    let mut drones: Vec<PingAnswer> = pinged.iter().map(|one| super::answered(&name(&one.drone), one, now)).collect();
     drones.sort_by(|one, other| one.drone.cmp(&other.drone));
-    let online = |answer: &&PingAnswer| {
-        view.drones.values().any(|d| d.row.name == answer.drone && super::super::views::is_online(d))
-    };
+    let online = |answer: &&PingAnswer| view.drones.values().any(|d| d.row.name == answer.drone && is_online(d));
     let all = drones.iter().filter(online).all(|answer| answer.status == "ok");
     let answered = drones.iter().filter(|answer| answer.status == "ok").count() as u64;
     let status = if all { "ok" } else { "partial" }.to_owned();

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use swarm_api::{ArtifactAnswer, ErrorBody};
 use swarm_core::effect::Ticket;
 use swarm_core::rows::{ArtifactRow, ArtifactState};
 use swarm_core::{Answer, Input, Request};
@@ -13,10 +14,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::super::auth::secrets_equal;
-use super::super::error::{ApiError, ErrorBody};
+use super::super::error::ApiError;
 use super::super::extract::Path;
 use super::super::ports::{NoAnswer, UploadError};
-use super::super::views::ArtifactAnswer;
 use super::super::{AppState, unexpected};
 
 /// Header of the secret that the bus gave for this upload.

@@ -8,6 +8,10 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{Html, IntoResponse};
+use swarm_api::{
+    BinhostAnswer, BinhostIndex, BinhostStats, ErrorBody, IndexStats, NewestPackage, PrivateAnswer, PrivateIndex,
+    moment, seconds,
+};
 use swarm_core::rows::{ArtifactRow, ArtifactState, IndexKey, IndexRow};
 use swarm_protocol::report::BinhostAccess;
 use utoipa_axum::router::OpenApiRouter;
@@ -15,11 +19,8 @@ use utoipa_axum::routes;
 
 use super::super::AppState;
 use super::super::auth::Admin;
-use super::super::error::{ApiError, ErrorBody};
-use super::super::views::{
-    BinhostAnswer, BinhostIndex, BinhostStats, IndexStats, NewestPackage, PrivateAnswer, PrivateIndex, moment, seconds,
-};
-use crate::binhost::snippet;
+use super::super::error::ApiError;
+use swarm_binhost::snippet;
 
 /// Path of the key below the base address.
 const KEY_PATH: &str = "/api/v1/binhost/key.asc";

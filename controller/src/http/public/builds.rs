@@ -2,10 +2,10 @@
 
 use axum::Json;
 use axum::extract::State;
+use swarm_api::{BuildAnswer, ErrorBody};
 
-use super::super::error::{ApiError, ErrorBody};
+use super::super::error::ApiError;
 use super::super::extract::Path;
-use super::super::views::BuildAnswer;
 use super::super::{AppState, reads};
 
 /// A build with all its attempts

@@ -3,13 +3,13 @@
 use axum::Json as JsonAnswer;
 use axum::extract::State;
 use serde_json::{Value, json};
+use swarm_api::{ControlBody, ErrorBody};
 use swarm_core::input::Control;
 use swarm_core::{Answer, Request};
 
 use super::super::auth::Admin;
-use super::super::error::{ApiError, ErrorBody};
+use super::super::error::ApiError;
 use super::super::extract::Json;
-use super::super::views::ControlBody;
 use super::super::{AppState, unexpected};
 
 /// Names of the controls.

@@ -8,13 +8,13 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{Response, sse};
 use serde::Deserialize;
+use swarm_api::{ErrorBody, Event, EventHistory, Events};
 use swarm_core::rows::EventRow;
 use tokio::sync::watch;
 use utoipa::IntoParams;
 
-use super::super::error::{ApiError, ErrorBody};
+use super::super::error::ApiError;
 use super::super::extract::Query;
-use super::super::views::{Event, EventHistory, Events};
 use super::super::{AppState, reads, stream};
 
 /// Events in one answer of `/events`.

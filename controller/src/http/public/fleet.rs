@@ -4,17 +4,18 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use swarm_api::{
+    ControllerVersion, Drone, DroneDone, ErrorBody, LegacyDrones, Orchestrator, PortageBase, PortageConfig, Version,
+    Versions,
+};
 use swarm_core::input::DroneAction;
 use swarm_core::view::Presence;
 use swarm_core::{Answer, Request};
 use utoipa::IntoParams;
 
 use super::super::auth::Admin;
-use super::super::error::{ApiError, ErrorBody};
+use super::super::error::ApiError;
 use super::super::extract::{Path, Query, flag};
-use super::super::views::{
-    ControllerVersion, Drone, DroneDone, LegacyDrones, Orchestrator, PortageBase, PortageConfig, Version, Versions,
-};
 use super::super::{AppState, unexpected, wall};
 use super::members;
 

@@ -3,12 +3,12 @@
 use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
+use swarm_api::{ErrorBody, History, HistoryEntry, Timing};
 use swarm_core::rows::{HistoryRow, HistoryStatus};
 use utoipa::IntoParams;
 
-use super::super::error::{ApiError, ErrorBody};
+use super::super::error::ApiError;
 use super::super::extract::Query;
-use super::super::views::{History, HistoryEntry, Timing};
 use super::super::{AppState, reads};
 
 /// Attempts in one answer if nothing else is said.

@@ -6,10 +6,11 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use serde::Deserialize;
+use swarm_api::ErrorBody;
 use swarm_protocol::{Attempt, BuildId, Fence};
 use utoipa::IntoParams;
 
-use super::super::error::{ApiError, ErrorBody};
+use super::super::error::ApiError;
 use super::super::extract::{Path, Query, flag};
 use super::super::log_reader::{PIECE, Reader, Told, is_running};
 use super::super::ports::LogPiece;

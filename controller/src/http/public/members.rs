@@ -8,6 +8,10 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use nkeys::KeyPair;
+use swarm_api::{
+    BusAnswer, DroneDone, EnrolAnswer, EnrolBody, ErrorBody, Invite, InviteAnswer, InviteBody, Invites, Member,
+    MembersAnswer, TapperAnswer, TapperBody,
+};
 use swarm_core::effect::Done;
 use swarm_core::input::DroneAction;
 use swarm_core::{Answer, InviteRequest, Request};
@@ -16,13 +20,9 @@ use swarm_protocol::{DroneId, Subjects};
 
 use super::super::attempts::Source;
 use super::super::auth::Admin;
-use super::super::error::{ApiError, ErrorBody};
+use super::super::error::ApiError;
 use super::super::extract::{Json, Path};
 use super::super::ports::Addresses;
-use super::super::views::{
-    BusAnswer, DroneDone, EnrolAnswer, EnrolBody, Invite, InviteAnswer, InviteBody, Invites, Member, MembersAnswer,
-    TapperAnswer, TapperBody,
-};
 use super::super::{AppState, unexpected, wall};
 use crate::bus::keys;
 

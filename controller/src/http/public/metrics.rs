@@ -8,14 +8,15 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Deserialize;
+use swarm_api::{ErrorBody, Metrics, MetricsSample, PackageStats, QueueCounts, SampledDrone, drone_metrics, seconds};
 use swarm_core::view::Presence;
 use utoipa::IntoParams;
 
-use super::super::error::{ApiError, ErrorBody};
+use super::super::error::ApiError;
 use super::super::extract::Query;
-use super::super::views::{Metrics, MetricsSample, PackageStats, QueueCounts, drone_metrics, seconds};
 use super::super::{AppState, reads, wall};
 use crate::metrics::prometheus;
+use crate::metrics::samples::{Point, Sample};
 
 /// What is shown if nothing else is said, milliseconds.
 const LAST_HOUR: u64 = 3_600_000;
@@ -58,14 +59,41 @@ pub async fn metrics(State(state): State<AppState>, Query(query): Query<MetricsQ
     let node = query.node.filter(|node| !node.is_empty());
     let many = node.is_none() && samples.iter().map(|sample| sample.drones.len()).sum::<usize>() > MAX_POINTS;
     let wanted = |name: &str| node.as_deref().is_none_or(|node| node == name);
-    let history =
-        samples.iter().map(|sample| MetricsSample::new(sample, |point| !many && wanted(&point.drone))).collect();
+    let history = samples.iter().map(|sample| shown(sample, |point| !many && wanted(&point.drone))).collect();
     let online = view.drones.values().filter(|drone| drone.presence == Presence::Online);
     let drones = online
         .filter(|drone| wanted(&drone.row.name))
         .map(|drone| (drone.row.name.clone(), drone_metrics(drone)))
         .collect();
     Json(Metrics { timestamp: seconds(now), history, current_queue: QueueCounts::from(&view.counts), drones })
+}
+
+/// Two decimals.
+fn short(value: f32) -> f64 {
+    (f64::from(value) * 100.0).round() / 100.0
+}
+
+/// A sample with the drones `wanted` chooses.
+fn shown(sample: &Sample, wanted: impl Fn(&Point) -> bool) -> MetricsSample {
+    let [cpu, memory, load] = sample.means;
+    let drone = |point: &Point| {
+        let sampled = SampledDrone {
+            cpu_percent: short(point.cpu),
+            ram_percent: short(point.memory),
+            load_1m: short(point.load),
+        };
+        (point.drone.to_string(), sampled)
+    };
+    MetricsSample {
+        timestamp: seconds(sample.at),
+        queue: QueueCounts::from(&sample.counts),
+        nodes_online: sample.online,
+        building: sample.building,
+        cpu_percent: short(cpu),
+        ram_percent: short(memory),
+        load_1m: short(load),
+        drones: sample.drones.iter().filter(|point| wanted(point)).map(drone).collect(),
+    }
 }
 
 /// Attempts by package

@@ -3,13 +3,13 @@
 use axum::Json as JsonAnswer;
 use axum::extract::State;
 use axum::http::HeaderMap;
+use swarm_api::{ErrorBody, QueueBody, QueueEntry, QueuedAnswer, Removed};
 use swarm_core::input::QueueRequest;
 use swarm_core::{Answer, Request};
 
 use super::super::auth::Admin;
-use super::super::error::{ApiError, ErrorBody};
+use super::super::error::ApiError;
 use super::super::extract::{Json, Path};
-use super::super::views::{QueueBody, QueueEntry, QueuedAnswer, Removed};
 use super::super::{AppState, unexpected, wall};
 
 /// Longest `Idempotency-Key` taken.

@@ -2,10 +2,10 @@
 
 use axum::Json;
 use axum::extract::State;
+use swarm_api::{ErrorBody, Session, SessionDetail, Sessions};
 
-use super::super::error::{ApiError, ErrorBody};
+use super::super::error::ApiError;
 use super::super::extract::Path;
-use super::super::views::{Session, SessionDetail, Sessions};
 use super::super::{AppState, wall};
 
 /// Sessions, newest first

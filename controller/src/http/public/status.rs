@@ -6,10 +6,10 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-
-use super::super::views::{
+use swarm_api::{
     DelegatedTo, DroneHealth, Health, Ready, Session, Status, StatusDrone, StatusPackages, Timing, seconds,
 };
+
 use super::super::{AppState, error::ApiError, reads, wall};
 use swarm_core::View;
 use swarm_core::view::Presence;

@@ -4,6 +4,10 @@ use axum::Json as JsonAnswer;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
+use swarm_api::{
+    BinhostDone, BinhostPackage, BinhostPackages, CollectAnswer, CollectBody, CollectedPackage, ErrorBody,
+    ImportAnswer, ImportBody, PinBody, RemoveBody, VerifyAnswer, VerifyBody, VerifyFinding, moment, seconds,
+};
 use swarm_core::input::{BinhostRequest, ImportAsk, UploadedFile};
 use swarm_core::rows::{ArtifactRow, ArtifactState};
 use swarm_core::{Answer, Request, effect};
@@ -13,14 +17,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::super::auth::Admin;
-use super::super::error::{ApiError, ErrorBody};
+use super::super::error::ApiError;
 use super::super::extract::{Json, Path, Query};
-use super::super::views::{
-    BinhostDone, BinhostPackage, BinhostPackages, CollectAnswer, CollectBody, CollectedPackage, ImportAnswer,
-    ImportBody, PinBody, RemoveBody, VerifyAnswer, VerifyBody, VerifyFinding, moment, seconds,
-};
 use super::super::{AppState, unexpected};
-use crate::binhost::verify::Report;
+use swarm_binhost::verify::Report;
 
 /// Packages on a page, if nothing is said, and at most.
 const PAGE: (usize, usize) = (1_000, 10_000);
@@ -359,7 +359,7 @@ fn checked(report: Report) -> VerifyAnswer {
         (false, None) => "ended",
         (false, Some(_)) => "stopped",
     };
-    let finding = |one: crate::binhost::verify::Finding| VerifyFinding {
+    let finding = |one: swarm_binhost::verify::Finding| VerifyFinding {
         place: one.place,
         package: one.package,
         id: one.artifact,

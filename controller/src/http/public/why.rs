@@ -3,13 +3,13 @@
 use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
+use swarm_api::{ErrorBody, WhyAnswer, WhyEntry};
 use swarm_core::placement::Explanation;
 use swarm_core::{Answer, Request};
 use utoipa::IntoParams;
 
-use super::super::error::{ApiError, ErrorBody};
+use super::super::error::ApiError;
 use super::super::extract::{Path, Query};
-use super::super::views::{WhyAnswer, WhyEntry};
 use super::super::{AppState, unexpected};
 
 /// Which of several entries.

@@ -22,7 +22,6 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use crate::binhost::verify::Report;
 use crate::bus::link::Answered;
 use crate::config::Config;
 use crate::config::runtime::Runtime;
@@ -31,6 +30,7 @@ use crate::http::ports::*;
 use crate::http::{AdminKey, AppState, Parts, Place, admin_router, router};
 use crate::metrics::Counted;
 use crate::own_log::OwnLog;
+use swarm_binhost::verify::Report;
 
 pub const KEY: &str = "right-key";
 pub const NOW: u64 = 1_700_000_000_000;

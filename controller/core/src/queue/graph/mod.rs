@@ -24,7 +24,7 @@ pub(crate) struct Entry {
     pub session: SessionId,
     /// How long it is likely to take on an ordinary drone, milliseconds.
     pub duration: u64,
-    /// What its priority and its age add to the length of its path, milliseconds; see [`crate::state::Core::lead`].
+    /// What its priority and its age add to the length of its path, milliseconds; see [`crate::core::Core::lead`].
     pub lead: i64,
 }
 

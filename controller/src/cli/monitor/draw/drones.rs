@@ -4,12 +4,12 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
+use swarm_api::{BuildProgress, Drone};
 
 use super::{Pen, bar, empty, first_row, frame, more_below, row, short, title};
 use crate::cli::fleet::standing;
 use crate::cli::monitor::screen::{Panel, Screen};
 use crate::cli::screen::duration;
-use crate::http::views::{BuildProgress, Drone};
 
 /// Rows of tasks of one drone; what is beyond is counted.
 const MAX_TASKS: usize = 4;

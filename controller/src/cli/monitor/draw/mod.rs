@@ -20,7 +20,6 @@ use super::screen::{Over, Panel, Screen, WIDE};
 use super::theme::Theme;
 
 pub use bar::{bar, short};
-pub use dialog::why_rows;
 
 /// Below this nothing can be shown that helps.
 const LEAST: (u16, u16) = (40, 10);

@@ -4,11 +4,11 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Alignment, Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Widget};
+use swarm_api::Status;
 
 use super::{Pen, bar};
 use crate::cli::monitor::screen::{Panel, Screen};
 use crate::cli::screen::duration;
-use crate::http::views::Status;
 
 /// The overview.
 pub fn draw(pen: Pen<'_>, area: Rect, buffer: &mut Buffer) {

@@ -4,11 +4,11 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Widget, Wrap};
+use swarm_api::{Event, Trouble};
 
 use super::overview::clock;
 use super::{Pen, empty, first_row, frame, more_below, row, short, title};
 use crate::cli::monitor::screen::{Panel, Screen};
-use crate::http::views::{Event, Trouble};
 
 /// The line and the troubles, side by side.
 pub fn draw(pen: Pen<'_>, area: Rect, buffer: &mut Buffer) {
