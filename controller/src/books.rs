@@ -2,10 +2,11 @@
 //! done about a damaged one. Decides nothing. Made by `serve`; called on the check's own thread.
 
 use swarm_binhost::verifying::Ledger;
-use swarm_core::input::BinhostRequest;
+
+use swarm_core::answer::Done;
+use swarm_core::request::{DamagedRequest, Demand, ReindexRequest};
 use swarm_core::rows::{ArtifactRow, IndexRow};
 use swarm_core::table::Source;
-use swarm_core::{Answer, Input, Request};
 use tokio::runtime::Handle;
 
 use crate::engine::EngineHandle;
@@ -23,6 +24,11 @@ impl Books {
     pub fn new(store: Store, engine: EngineHandle) -> Self {
         Self { store, engine, runtime: Handle::current() }
     }
+
+    fn ask(&self, actor: &str, change: impl Demand<Answer = Done>) -> Result<u64, String> {
+        let done = self.runtime.block_on(self.engine.ask(actor.to_owned(), change));
+        done.map(|done| done.touched).map_err(|error| error.to_string())
+    }
 }
 
 impl Ledger for Books {
@@ -32,14 +38,11 @@ impl Ledger for Books {
         Ok((artifacts, rows.rows::<IndexRow>().map_err(|error| error.to_string())?))
     }
 
-    fn ask(&self, actor: &str, request: BinhostRequest) -> Result<u64, String> {
-        let actor = actor.to_owned();
-        let asked = self.engine.ask(|reply| Input::Request { actor, request: Request::Binhost(request), reply });
-        match self.runtime.block_on(asked) {
-            Ok(Answer::Done(done)) => Ok(done.touched),
-            Ok(Answer::Refused(refusal)) => Err(refusal.error),
-            Ok(_) => Err("the engine gave an answer that does not fit".to_owned()),
-            Err(error) => Err(error.to_string()),
-        }
+    fn damaged(&self, actor: &str, damage: DamagedRequest) -> Result<u64, String> {
+        self.ask(actor, damage)
+    }
+
+    fn reindex(&self, actor: &str, index: ReindexRequest) -> Result<u64, String> {
+        self.ask(actor, index)
     }
 }

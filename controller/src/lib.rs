@@ -17,4 +17,3 @@ pub mod permits;
 pub mod program;
 pub mod serve;
 pub mod store;
-pub mod watch;

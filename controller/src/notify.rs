@@ -1,80 +1,44 @@
-//! systemd's notification protocol: readiness, the goodbye, and a watchdog that is fed only while the engine answers.
+//! What the service manager hears of the controller: words, and a watchdog that is fed only while the engine answers.
 //!
-//! Decides nothing but when to keep silent; what follows from silence is systemd's. Datagrams to the socket named in the
-//! environment; without one, nothing. Called by `serve`.
+//! Decides nothing but when to keep silent; what follows from silence is the manager's. Called by `serve`.
 
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::time::Duration;
-
+use swarm_common::notify::Manager;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::engine::EngineHandle;
 
-/// The service manager, if there is one that wants to hear.
-#[derive(Debug)]
-pub struct Manager {
-    socket: Option<(UnixDatagram, SocketAddr)>,
-    watchdog: Option<Duration>,
+/// Says a word; one that can't be said is no reason to end.
+pub fn say(manager: &Manager, word: &str) {
+    if let Err(reason) = manager.say(word) {
+        warn!(%reason, word, "the service manager could not be told");
+    }
 }
 
-impl Manager {
-    /// From `NOTIFY_SOCKET` and `WATCHDOG_USEC`.
-    pub fn from_environment() -> Self {
-        let read = |name: &str| std::env::var(name).ok();
-        Self::new(read("NOTIFY_SOCKET").as_deref(), read("WATCHDOG_USEC").as_deref())
-    }
-
-    fn new(socket: Option<&str>, watchdog_usec: Option<&str>) -> Self {
-        let address = socket.and_then(|name| match name.strip_prefix('@') {
-            Some(name) => SocketAddr::from_abstract_name(name).ok(),
-            None => SocketAddr::from_pathname(name).ok(),
-        });
-        let watchdog = watchdog_usec.and_then(|text| text.parse().ok()).filter(|usec| *usec > 0);
-        Self {
-            socket: address.and_then(|address| Some((UnixDatagram::unbound().ok()?, address))),
-            watchdog: watchdog.map(Duration::from_micros),
+/// Feeds the watchdog as long as the engine answers. Returns at once where nobody waits to be fed, else at `stop`.
+pub async fn feed(manager: &Manager, engine: &EngineHandle, stop: &CancellationToken) {
+    // a quarter of what the manager waits, so that one late answer is not the end
+    let Some(period) = manager.watchdog_period(4) else { return };
+    info!(?period, "the watchdog is fed while the engine answers");
+    while !stop.is_cancelled() {
+        if engine.pulse(period).await {
+            say(manager, "WATCHDOG=1");
+        } else {
+            warn!(within = ?period, "the engine does not answer; the watchdog is not fed");
         }
-    }
-
-    /// Says something: `READY=1`, `WATCHDOG=1`, `STOPPING=1`.
-    pub fn say(&self, word: &str) {
-        if let Some((socket, address)) = &self.socket
-            && let Err(reason) = socket.send_to_addr(word.as_bytes(), address)
-        {
-            warn!(%reason, word, "the service manager could not be told");
-        }
-    }
-
-    /// How often the engine is asked, and how long it may take to answer: a quarter of what systemd waits, so that one
-    /// late answer is not the end.
-    fn period(&self) -> Option<Duration> {
-        self.socket.as_ref().and(self.watchdog).map(|within| within / 4)
-    }
-
-    /// Feeds the watchdog as long as the engine answers. Returns at once where nobody waits to be fed, else at `stop`.
-    pub async fn feed(&self, engine: &EngineHandle, stop: &CancellationToken) {
-        let Some(period) = self.period() else { return };
-        info!(?period, "the watchdog is fed while the engine answers");
-        while !stop.is_cancelled() {
-            if engine.pulse(period).await {
-                self.say("WATCHDOG=1");
-            } else {
-                warn!(within = ?period, "the engine does not answer; the watchdog is not fed");
-            }
-            drop(tokio::time::timeout(period, stop.cancelled()).await);
-        }
+        drop(tokio::time::timeout(period, stop.cancelled()).await);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixDatagram;
     use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
     use std::sync::{Arc, Mutex};
+    use std::time::Duration;
 
-    use swarm_core::input::{Control, Request};
-    use swarm_core::{Input, Settings};
+    use swarm_core::Settings;
+    use swarm_core::request::{Control, ControlRequest};
 
     use super::*;
     use crate::engine::{Loaded, OnFailure, Options, Outlets};
@@ -92,23 +56,6 @@ mod tests {
         Some(String::from_utf8_lossy(&buffer[..size]).into_owned())
     }
 
-    #[test]
-    fn words_reach_a_socket_by_path_and_by_abstract_name() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("notify");
-        let abstract_name = format!("build-swarm-controller-{}", std::process::id());
-        let abstract_address = SocketAddr::from_abstract_name(&abstract_name).unwrap();
-        for (socket, name) in [
-            (UnixDatagram::bind(&path).unwrap(), path.display().to_string()),
-            (UnixDatagram::bind_addr(&abstract_address).unwrap(), format!("@{abstract_name}")),
-        ] {
-            let manager = manager(&name, &socket, Duration::from_secs(20));
-            assert_eq!(manager.period(), Some(Duration::from_secs(5)));
-            manager.say("READY=1");
-            assert_eq!(word(&socket).as_deref(), Some("READY=1"));
-        }
-    }
-
     #[tokio::test]
     async fn without_a_manager_or_a_watchdog_nothing_is_fed() {
         let dir = tempfile::tempdir().unwrap();
@@ -116,9 +63,9 @@ mod tests {
         let (engine, thread) =
             Loaded::load(&store, Settings::default()).unwrap().start(Outlets::discard(), Options::default()).unwrap();
         let never = CancellationToken::new();
-        Manager::new(None, Some("20000000")).feed(&engine, &never).await;
-        Manager::new(Some("/nowhere"), None).feed(&engine, &never).await;
-        Manager::new(Some("/nowhere"), Some("0")).feed(&engine, &never).await;
+        feed(&Manager::new(None, Some("20000000")), &engine, &never).await;
+        feed(&Manager::new(Some("/nowhere"), None), &engine, &never).await;
+        feed(&Manager::new(Some("/nowhere"), Some("0")), &engine, &never).await;
         thread.stop();
     }
 
@@ -148,15 +95,15 @@ mod tests {
 
         let (asked, stop) = (engine.clone(), CancellationToken::new());
         let stopped = stop.clone();
-        let feeding = crate::watch::spawn("watchdog", async move { manager.feed(&asked, &stopped).await });
+        let feeding = swarm_common::watch::spawn("watchdog", async move { feed(&manager, &asked, &stopped).await });
         assert_eq!(word(&socket).as_deref(), Some("WATCHDOG=1"));
 
         hangs.store(true, SeqCst);
         let held = gate.lock().unwrap();
-        let request = Request::Control { action: Control::Pause, package: None, drone: None };
-        let pause = |reply| Input::Request { actor: "test".into(), request, reply };
+        let pause = ControlRequest { action: Control::Pause, package: None, drone: None };
         let pausing = engine.clone();
-        let paused = crate::watch::spawn("pause", async move { drop(pausing.ask(pause).await) });
+        let paused =
+            swarm_common::watch::spawn("pause", async move { drop(pausing.ask("test".to_owned(), pause).await) });
         // What was fed before the hang arrives; then there is silence for ten times the period.
         socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
         let mut fed = 0;

@@ -9,11 +9,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use swarm_common::clock::wall_ms;
+use swarm_common::notify::Manager;
+use swarm_common::stop::Stop;
+use swarm_core::request::LocalDronesRequest;
 use swarm_core::rows::ConfigRow;
 use swarm_core::table::Source as _;
-use swarm_core::{Answer, Input, Membership, Request, Settings, Tell as _};
+use swarm_core::{Input, Membership, Settings, Tell as _};
 use swarm_protocol::{DroneId, Secret, Subjects};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -34,7 +37,7 @@ use crate::http::{AdminKey, AppState, Parts, Place, admin_router, router};
 use crate::logs::{LogBounds, LogCollector};
 use crate::metrics::{Counted, Samples, samples};
 use crate::notices::Notices;
-use crate::notify::Manager;
+use crate::notify;
 use crate::own_log::{LevelSwitch, Logging, OwnLog};
 use crate::store::outbox::{Outbox, OutboxSettings};
 use crate::store::{Snapshot, Store};
@@ -67,7 +70,7 @@ pub async fn serve(config: Config, logging: Logging) -> Result<()> {
     if let Err(error) = logging.own.keep_in(&data.join("log/controller.log")) {
         warn!(%error, "the controller's own log is kept in memory alone");
     }
-    let mut signals = Signals::listen()?;
+    let mut signals = Stop::listen()?;
     let listener = listen(config.http.listen, config.http.port, "http.port chooses another port").await?;
     let admin_address = config.http.admin_listen.unwrap_or(config.http.listen);
     let admin_listener = match config.http.admin_port {
@@ -88,23 +91,23 @@ pub async fn serve(config: Config, logging: Logging) -> Result<()> {
         info!(address = %SocketAddr::new(admin_address, config.http.admin_port), "administrators' port");
         let ended = serve_until("admin http", listener, admin_router(state), &stop);
         let public_too = done.clone();
-        drop(crate::watch::spawn("admin http end", async move {
+        drop(swarm_common::watch::spawn("admin http end", async move {
             ended.cancelled().await;
             public_too.cancel();
         }));
     }
     info!(address = %SocketAddr::new(config.http.listen, config.http.port), url = config.public_url(), "the controller is up");
     let manager = Arc::new(Manager::from_environment());
-    manager.say("READY=1");
+    notify::say(&manager, "READY=1");
     let (feeder, fed, until) = (manager.clone(), running.engine.clone(), stop.clone());
-    drop(crate::watch::spawn("watchdog", async move { feeder.feed(&fed, &until).await }));
+    drop(swarm_common::watch::spawn("watchdog", async move { notify::feed(&feeder, &fed, &until).await }));
     let engine_ended = running.thread.ended();
     tokio::select! {
         () = signals.next() => info!("ending: open requests, then the engine, then the bus"),
         () = engine_ended.cancelled() => anyhow::bail!("the engine ended"),
         () = done.cancelled() => anyhow::bail!("the façade ended"),
     }
-    manager.say("STOPPING=1");
+    notify::say(&manager, "STOPPING=1");
     let goodbye = async {
         stop.cancel();
         drop(tokio::time::timeout(GOODBYE, done.cancelled()).await);
@@ -132,12 +135,12 @@ fn parts(
     let (store, published) = (running.store.clone(), running.published.clone());
     let samples = Arc::new(Samples::default());
     let (fed, view) = (samples.clone(), engine.clone());
-    drop(crate::watch::spawn("samples", async move {
+    drop(swarm_common::watch::spawn("samples", async move {
         let mut every = tokio::time::interval(samples::EVERY);
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
             every.tick().await;
-            fed.take(&view.view(), crate::http::wall());
+            fed.take(&view.view(), wall_ms());
         }
     }));
     Parts {
@@ -226,7 +229,7 @@ async fn start(config: &Config, data: &Path, level: LevelSwitch) -> Result<Runni
     let signing = engine.clone();
     std::thread::Builder::new()
         .name("binhost".to_owned())
-        .spawn(move || crate::watch::watched("binhost", || service.run(&work_queue, &signing)))?;
+        .spawn(move || swarm_common::watch::watched("binhost", || service.run(&work_queue, &signing)))?;
 
     let bounds = LogBounds {
         stored: config.logs.keep,
@@ -248,14 +251,14 @@ async fn start(config: &Config, data: &Path, level: LevelSwitch) -> Result<Runni
     })
     .await?;
     let (done, mut done_queue) = tokio::sync::mpsc::channel(LOGS_DONE);
-    drop(crate::watch::spawn("logs", log_work.run(Arc::new(link.clone()), done)));
+    drop(swarm_common::watch::spawn("logs", log_work.run(Arc::new(link.clone()), done)));
     let (collector, news) = (logs.clone(), engine.clone());
-    drop(crate::watch::spawn("log orders", async move {
+    drop(swarm_common::watch::spawn("log orders", async move {
         while let Some(log) = wanted.next().await {
             collector.complete(log.fence, log.drone, log.bytes).await;
         }
     }));
-    drop(crate::watch::spawn("log news", async move {
+    drop(swarm_common::watch::spawn("log news", async move {
         while let Some(log) = done_queue.recv().await {
             // waits as long as the engine is busy: a result whose log is never told of is never accepted
             news.tell(Input::LogStored { fence: log.fence, complete: log.complete }).await;
@@ -266,17 +269,17 @@ async fn start(config: &Config, data: &Path, level: LevelSwitch) -> Result<Runni
     link.listen(Arc::new(engine.clone()), Arc::new(move |drone, chunk| chunks.offer(drone, chunk))).await?;
     let healing = Pings::new(Arc::new(link.clone()), Arc::new(engine.clone()));
     let pings = healing.clone();
-    drop(crate::watch::spawn("pings", async move { pings.run(due).await }));
+    drop(swarm_common::watch::spawn("pings", async move { pings.run(due).await }));
     let ssh = SshSettings {
         data: data.to_owned(),
         store_id: store_id.clone(),
         ssh_command: config.healing.ssh_command.clone(),
     };
     let healing_orders = Escalations::new(Arc::new(link.clone()), Arc::new(engine.clone()), ssh);
-    drop(crate::watch::spawn("escalations", healing_orders.run(escalations)));
+    drop(swarm_common::watch::spawn("escalations", healing_orders.run(escalations)));
     let notices = Arc::new(Notices::new(&config.notify.settings(), &config.name, store_id.as_str()));
     let (postman, answers) = (notices.clone(), engine.clone());
-    drop(crate::watch::spawn("notices", async move { postman.run(told, &answers).await }));
+    drop(swarm_common::watch::spawn("notices", async move { postman.run(told, &answers).await }));
     let outbox = OutboxSettings {
         max_age: Duration::from_millis(config.events.stream_age),
         max_bytes: i64::try_from(config.events.stream_size).unwrap_or(i64::MAX),
@@ -286,7 +289,7 @@ async fn start(config: &Config, data: &Path, level: LevelSwitch) -> Result<Runni
     };
     let outbox = Outbox::new(link.client(), outbox, Arc::new(store.clone()), engine.events());
     let published = outbox.published();
-    drop(crate::watch::spawn("outbox", outbox.run()));
+    drop(swarm_common::watch::spawn("outbox", outbox.run()));
     let gateway = Arc::new(Gateway::new(config, bus.clone(), gate, link.clone(), logs.clone())?);
     let door = Arc::new(door);
     let pings = Arc::new(healing);
@@ -407,20 +410,14 @@ async fn admit(config: &Config, data: &Path, bus: &Arc<BusServer>, engine: &Engi
     for name in &config.local_drones {
         drones.push((DroneId(keys::enrol_local(&data.join("drones"), name)?.id), name.clone()));
     }
-    let (actor, request) = ("serve".to_owned(), Request::LocalDrones { drones });
-    match engine.ask(move |reply| Input::Request { actor, request, reply }).await? {
-        Answer::Done(refused) => {
-            for name in refused.what {
-                let key = data.join("drones").join(format!("{name}.nk"));
-                warn!(
-                    drone = name,
-                    "this drone of local_drones stays out: `swarm events` says why. If its key was revoked, remove {} and \
-                     start again to give it a new one",
-                    key.display()
-                );
-            }
-        }
-        other => anyhow::bail!("the core answers {other:?} when told the drones of this machine"),
+    for name in engine.ask("serve".to_owned(), LocalDronesRequest { drones }).await?.what {
+        let key = data.join("drones").join(format!("{name}.nk"));
+        warn!(
+            drone = name,
+            "this drone of local_drones stays out: `swarm events` says why. If its key was revoked, remove {} and \
+             start again to give it a new one",
+            key.display()
+        );
     }
     let seen = engine.clone();
     let gate = Gate::open(
@@ -433,25 +430,6 @@ async fn admit(config: &Config, data: &Path, bus: &Arc<BusServer>, engine: &Engi
     // Drones of this machine find the bus by this file; `swarm up` writes it into their configuration.
     fs_err::write(data.join("bus.url"), bus.url())?;
     Ok(gate)
-}
-
-/// TERM and INT.
-struct Signals {
-    term: Signal,
-    int: Signal,
-}
-
-impl Signals {
-    fn listen() -> Result<Self> {
-        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.term.recv() => {}
-            _ = self.int.recv() => {}
-        }
-    }
 }
 
 fn folder(path: &Path, mode: u32) -> Result<()> {

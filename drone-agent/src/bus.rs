@@ -31,18 +31,18 @@ pub enum LinkError {
     /// The address or the credentials are no good.
     #[error("connect to the bus at {url}")]
     Connect {
-        /// Where.
+        /// The bus's address, as configured.
         url: String,
-        /// Why.
+        /// What the client or the codec said.
         #[source]
         source: async_nats::ConnectError,
     },
     /// A subscription was not taken.
     #[error("subscribe to {subject}")]
     Subscribe {
-        /// To what.
+        /// The subject that was not taken.
         subject: String,
-        /// Why.
+        /// What the client or the codec said.
         #[source]
         source: async_nats::SubscribeError,
     },
@@ -67,7 +67,7 @@ pub enum AskError {
     Codec {
         /// What was asked.
         subject: String,
-        /// Why.
+        /// What the client or the codec said.
         #[source]
         source: CodecError,
     },

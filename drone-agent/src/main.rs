@@ -7,8 +7,8 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use drone_agent::cli::{ConfigCommand, RootCommand};
 use drone_agent::config::Config;
+use drone_agent::healing::command::{self, EscalateArguments};
 use drone_agent::join::{JoinArguments, JoinError};
-use drone_agent::rescue::command::{self, EscalateArguments};
 use drone_agent::{attempt, cli, join, supervisor, worker};
 
 /// The agent of a Build Swarm drone: builds what the controller orders.

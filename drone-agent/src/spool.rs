@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use drone_core::rescue::Done;
+use drone_core::healing::Done;
 use drone_core::tombs::{MAX_TOMBS, TOMB_MS};
 use drone_core::{Saved, Tomb};
 use fs_err as fs;
@@ -117,13 +117,13 @@ impl Spool {
     }
 
     /// Remembers the last order to a drone that does not work, durably.
-    pub fn remember_rescue(&self, done: &Done) -> Result<(), SpoolError> {
+    pub fn remember_rung(&self, done: &Done) -> Result<(), SpoolError> {
         let bytes = serde_json::to_vec(done).map_err(io::Error::from)?;
         Ok(write_whole(&self.dir.join("escalation"), &bytes, 0o600)?)
     }
 
     /// The last such order; none before the first, or if what stands there makes no sense.
-    pub fn rescue(&self) -> Option<Done> {
+    pub fn last_rung(&self) -> Option<Done> {
         serde_json::from_slice(&fs::read(self.dir.join("escalation")).ok()?).ok()
     }
 
@@ -198,20 +198,23 @@ mod tests {
 
     #[test]
     fn the_last_order_of_the_ladder_outlives_the_process() {
-        use swarm_protocol::order::{Escalated, Rung};
+        use drone_core::healing::Rung;
+        use swarm_protocol::order::Escalated;
         let dir = tempfile::tempdir().unwrap();
         let spool = Spool::open(dir.path()).unwrap();
-        assert_eq!(spool.rescue(), None);
+        assert_eq!(spool.last_rung(), None);
         let done = Done {
             store_id: StoreId::from("store a"),
             generation: 7,
             rung: Rung::RebootContainer,
             outcome: Escalated::Done { detail: "reboots".to_owned() },
         };
-        spool.remember_rescue(&done).unwrap();
-        assert_eq!(Spool::open(dir.path()).unwrap().rescue(), Some(done));
+        spool.remember_rung(&done).unwrap();
+        assert_eq!(Spool::open(dir.path()).unwrap().last_rung(), Some(done));
+        let kept = fs::read_to_string(dir.path().join("escalation")).unwrap();
+        assert!(kept.contains("\"rung\":\"reboot_container\""), "a former version's file is read: {kept}");
         fs::write(dir.path().join("escalation"), b"{\"half").unwrap();
-        assert_eq!(spool.rescue(), None);
+        assert_eq!(spool.last_rung(), None);
     }
 
     #[test]

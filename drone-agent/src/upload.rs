@@ -40,16 +40,16 @@ pub enum PutError {
     /// The connection failed.
     #[error("put the package to {url}")]
     Http {
-        /// Where.
+        /// The address of the ticket, without its token.
         url: String,
-        /// Why.
+        /// What the HTTP client said.
         #[source]
         source: Box<ureq::Error>,
     },
     /// The controller said no.
     #[error("the controller answered {status} to {url}: {text}")]
     Status {
-        /// Where.
+        /// The address of the ticket, without its token.
         url: String,
         /// HTTP status.
         status: u16,

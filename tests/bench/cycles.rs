@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use swarm_controller::engine::{CommitHook, StatsNow};
 use swarm_controller::store::Change;
-use swarm_core::input::Control;
+use swarm_core::request::Control;
 use swarm_protocol::Subjects;
 use swarm_tests::figures::{Aim, Figure, median, quantile};
 use swarm_tests::fleet::{Done, Fleet, FleetSettings, Identity, Standing};

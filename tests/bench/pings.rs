@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use futures::StreamExt;
+use swarm_common::watch::spawn;
 use swarm_controller::healing::{PingNow, Pings};
-use swarm_controller::watch::spawn;
 use swarm_core::view::Presence;
 use swarm_protocol::Subjects;
 use swarm_tests::figures::{Aim, Figure, median, quantile};

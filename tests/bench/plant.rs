@@ -7,18 +7,22 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use futures::future::BoxFuture;
-use swarm_controller::bus::link::{Intake, Link, LinkSettings};
+use swarm_common::watch::spawn;
+use swarm_controller::bus::link::{Link, LinkSettings};
 use swarm_controller::engine::{
-    AskError, CommitHook, EngineHandle, EngineThread, Loaded, OnFailure, Options, Outlets, SentOrder, Work, Works,
+    AskError, CommitHook, Engine, EngineHandle, EngineThread, Loaded, OnFailure, Options, Outlets, SentOrder, Work,
+    Works,
 };
 use swarm_controller::store::Store;
 use swarm_controller::store::outbox::{Outbox, OutboxSettings};
-use swarm_controller::watch::spawn;
+use swarm_core::answer::UploadAnswer;
+use swarm_core::ask::Uploaded;
 use swarm_core::effect::BinhostWork;
-use swarm_core::input::{Control, Pong, QueueRequest, Request, RouteOutcome, SignedFile, UploadedFile};
-use swarm_core::{Answer, Input, Settings, Tell as _};
+use swarm_core::input::{Pong, RouteOutcome, SignedFile, UploadedFile};
+use swarm_core::request::{Control, ControlRequest, Demand, QueueRequest, TicketRequest};
+use swarm_core::{Input, Settings, Tell as _};
 use swarm_protocol::Subjects;
 use swarm_protocol::artifact::ArtifactRef;
 use swarm_protocol::machine::WorkerState;
@@ -70,7 +74,7 @@ impl Plant {
             subjects: Subjects::default(),
             store_id: store_id.clone(),
         };
-        let ears: Arc<dyn Intake> = Arc::new(engine.clone());
+        let ears: Arc<dyn Engine> = Arc::new(engine.clone());
         let (link, published) = runtime.block_on(async {
             let link = Link::connect(settings).await?;
             link.listen(ears, Arc::new(|_, _| {})).await?;
@@ -89,16 +93,9 @@ impl Plant {
     ///
     /// # Errors
     /// When it is refused or not answered.
-    pub fn ask(&self, request: Request) -> Result<Answer> {
-        let asked = self.engine.ask_within(Duration::from_secs(120), |reply| Input::Request {
-            actor: "bench".into(),
-            request,
-            reply,
-        });
-        match self.runtime.block_on(asked)? {
-            Answer::Refused(refusal) => bail!("refused: {}", refusal.error),
-            answer => Ok(answer),
-        }
+    pub fn ask<D: Demand>(&self, demand: D) -> Result<D::Answer> {
+        let asked = self.engine.ask_within(Duration::from_secs(120), "bench".to_owned(), demand);
+        Ok(self.runtime.block_on(asked)?)
     }
 
     /// Queues packages.
@@ -107,7 +104,7 @@ impl Plant {
     /// When they are refused.
     pub fn queue(&self, packages: Vec<String>) -> Result<()> {
         for part in packages.chunks(10_000) {
-            self.ask(Request::Queue(QueueRequest { packages: part.to_vec(), ..QueueRequest::default() }))?;
+            self.ask(QueueRequest { packages: part.to_vec(), ..QueueRequest::default() })?;
         }
         Ok(())
     }
@@ -117,7 +114,7 @@ impl Plant {
     /// # Errors
     /// When it is refused.
     pub fn control(&self, action: Control) -> Result<()> {
-        self.ask(Request::Control { action, package: None, drone: None }).map(drop)
+        self.ask(ControlRequest { action, package: None, drone: None }).map(drop)
     }
 
     /// Ends it; the store is closed then.
@@ -212,11 +209,10 @@ impl Uploads for Spoken {
     fn upload(&self, ticket: Ticket, made: ArtifactRef) -> BoxFuture<'_, Result<(), String>> {
         Box::pin(async move {
             let artifact = ticket.artifact;
-            let request = Request::Ticket { artifact };
-            let asked = |reply| Input::Request { actor: "upload".into(), request, reply };
-            match self.0.ask(asked).await.map_err(|error| error.to_string())? {
-                Answer::Ticket(good) if good.token == ticket.token => {}
-                other => return Err(format!("{other:?}")),
+            let asked = self.0.ask("upload".to_owned(), TicketRequest { artifact }).await;
+            let good = asked.map_err(|error| error.to_string())?;
+            if good.token != ticket.token {
+                return Err(format!("{good:?}"));
             }
             let file = UploadedFile {
                 sha256: made.sha256,
@@ -228,10 +224,9 @@ impl Uploads for Spoken {
                 chost: CHOST.to_owned(),
                 restrict: String::new(),
             };
-            let asked = |reply| Input::Uploaded { artifact, file, reply };
-            match self.0.ask(asked).await.map_err(|error| error.to_string())? {
-                Answer::Upload { taken: true, .. } => Ok(()),
-                other => Err(format!("{other:?}")),
+            match self.0.ask((), Uploaded { artifact, file }).await.map_err(|error| error.to_string())? {
+                UploadAnswer::Taken {} => Ok(()),
+                UploadAnswer::Refused { reason } => Err(reason),
             }
         })
     }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use redb::{Database, Durability, TableDefinition};
+use swarm_common::watch::spawn;
 use swarm_controller::store::Change;
-use swarm_controller::watch::spawn;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::plant::runtime;

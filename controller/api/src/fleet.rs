@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 use swarm_core::forecast::remaining_ms;
+use swarm_core::healing::never_rebooted;
 use swarm_core::rows::Fact;
 use swarm_core::view::{DroneView, TaskView};
-use swarm_protocol::machine::{DroneType, RebootPolicy};
 use swarm_protocol::report::Phase;
 use utoipa::ToSchema;
 
@@ -273,12 +273,7 @@ pub fn capabilities(view: &DroneView) -> Capabilities {
 }
 
 fn may_be_rebooted(view: &DroneView) -> bool {
-    let container = |kind: DroneType| matches!(kind, DroneType::Lxc | DroneType::Qemu);
-    let forbidden = view.wishes.as_ref().is_some_and(|w| w.protected || w.auto_reboot == Some(false));
-    container(view.row.drone_type())
-        && container(view.row.detected_type)
-        && view.row.own_reboot != RebootPolicy::Never
-        && !forbidden
+    never_rebooted(&view.row, view.wishes.as_ref()).is_none()
 }
 
 /// Everything it has, with `=`, in the order of the tasks.
@@ -367,5 +362,68 @@ impl Drone {
             free_in_s: seconds(view.wait_ms),
             syncing_since: row.syncing.as_ref().map(|syncing| seconds(syncing.since)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+    use swarm_core::rows::{DroneRow, DroneWishesRow};
+    use swarm_core::view::{Health, Presence};
+    use swarm_protocol::machine::{DroneType, RebootPolicy, Vitals, WorkerState};
+
+    use super::*;
+
+    fn seen(row: DroneRow, wishes: Option<DroneWishesRow>) -> DroneView {
+        DroneView {
+            row: Arc::new(row),
+            presence: Presence::Online,
+            last_heartbeat: 0,
+            vitals: Vitals::default(),
+            worker: WorkerState::Alive,
+            tasks: Vec::new(),
+            completed: 0,
+            failed: 0,
+            health: Health::default(),
+            wishes,
+            speed: None,
+            wait_ms: 0,
+        }
+    }
+
+    /// Every combination of what its type, its own configuration and its operator can say.
+    #[test]
+    fn a_drone_is_shown_as_one_that_may_be_rebooted_exactly_if_the_rules_would_reboot_it() {
+        let types = [DroneType::Lxc, DroneType::Qemu, DroneType::BareMetal, DroneType::Unknown];
+        let said: Vec<Option<DroneType>> = types.into_iter().map(Some).chain([None]).collect();
+        let policies = [RebootPolicy::Auto, RebootPolicy::Never, RebootPolicy::DryRun, RebootPolicy::Unknown];
+        let wish = |protected, auto_reboot| DroneWishesRow { protected, auto_reboot, ..DroneWishesRow::default() };
+        let each =
+            [false, true].into_iter().flat_map(|one| [None, Some(false), Some(true)].map(|auto| wish(one, auto)));
+        let wishes: Vec<Option<DroneWishesRow>> = each.map(Some).chain([None]).collect();
+        let row: DroneRow = serde_json::from_value(json!({
+            "id": "U1", "name": "d1", "created_at": 0, "agent_version": "", "arch": "amd64", "cores": 1, "ram_bytes": 0,
+            "address": "", "detected_type": "unknown", "slots": 1, "build_profile": "default", "chost": "", "base": "",
+            "tree": "", "supervisor": "i1", "last_seen": 0
+        }))
+        .unwrap();
+        let mut shown = 0;
+        for (detected_type, type_override) in types.iter().flat_map(|one| said.iter().map(move |said| (*one, *said))) {
+            for (own_reboot, wishes) in policies.iter().flat_map(|one| wishes.iter().map(move |wish| (*one, wish))) {
+                let row = DroneRow { detected_type, type_override, own_reboot, ..row.clone() };
+                let never = never_rebooted(&row, wishes.as_ref());
+                let may = capabilities(&seen(row, wishes.clone())).auto_reboot;
+                assert_eq!(
+                    may,
+                    never.is_none(),
+                    "{detected_type:?} {type_override:?} {own_reboot:?} {wishes:?}: {never:?}"
+                );
+                shown += u32::from(may);
+            }
+        }
+        // two types, each with the same word, the other's or none; all policies but "never"; three of seven wishes
+        assert_eq!(shown, 2 * 3 * 3 * 3);
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use swarm_core::forecast::{Forecast, forecast};
-use swarm_core::rows::{BuildRow, BuildState, Origin, Wishes};
+use swarm_core::rows::{BuildRow, BuildState, BuildWishes, Origin};
 use swarm_core::view::View;
 use swarm_protocol::SessionId;
 use utoipa::ToSchema;
@@ -176,9 +176,9 @@ pub struct QueueBody {
 
 impl QueueBody {
     /// What is wished of the builds.
-    pub fn wishes(&self) -> Wishes {
+    pub fn wishes(&self) -> BuildWishes {
         let ms = |seconds: Option<u64>| seconds.map(|seconds| seconds.saturating_mul(1000));
-        Wishes {
+        BuildWishes {
             priority: self.priority,
             tags: self.tags.clone(),
             features: self.features.clone(),

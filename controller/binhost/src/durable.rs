@@ -1,5 +1,5 @@
 //! Files that appear whole or not at all, and stay after a power cut. Temporary files have one prefix, so that
-//! [`tidy`] finds what a crash left and [`super::serve`] never shows one.
+//! [`tidy`] finds what a crash left and `serve` never shows one.
 
 use std::io;
 use std::path::Path;
@@ -18,27 +18,6 @@ pub fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
     tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder)
 }
 
-/// Makes `folder` and its missing parents, each of them durable.
-pub fn create_folders(folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
-    if let Some(parent) = parent {
-        create_folders(parent)?;
-    }
-    match fs_err::create_dir(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    sync_folder(parent.unwrap_or(Path::new(".")))
-}
-
-/// Makes the names in `folder` durable.
-pub fn sync_folder(folder: &Path) -> io::Result<()> {
-    fs_err::File::open(folder)?.sync_all()
-}
-
 /// Gives `file` its mode and modification time (seconds since the epoch) and makes its content durable.
 pub fn settle(file: &NamedTempFile, mode: u32, mtime: u64) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
@@ -48,7 +27,7 @@ pub fn settle(file: &NamedTempFile, mode: u32, mtime: u64) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Settles `file` and puts it at `target`, in place of what was there. The folder is not synced: [`sync_folder`].
+/// Settles `file` and puts it at `target`, in place of what was there. The folder is not synced.
 pub fn place(file: NamedTempFile, target: &Path, mode: u32, mtime: u64) -> io::Result<()> {
     settle(&file, mode, mtime)?;
     file.persist(target).map_err(|error| error.error)?;
@@ -91,6 +70,8 @@ fn tidy_folder(folder: &Path, depth: usize) -> io::Result<usize> {
 
 #[cfg(test)]
 mod tests {
+    use swarm_common::files::create_folders;
+
     use super::*;
 
     #[test]

@@ -77,7 +77,7 @@ pub enum Problem {
     /// A key without which nothing can be done, or with a value that makes no sense.
     #[error("the metadata has {value:?} as {key}")]
     BadKey {
-        /// Which.
+        /// Its name in the metadata.
         key: &'static str,
         /// What it has.
         value: String,
@@ -87,7 +87,7 @@ pub enum Problem {
     Dependency {
         /// Which key.
         key: &'static str,
-        /// Why.
+        /// Where in it the text can't be read.
         #[source]
         source: ReduceError,
     },

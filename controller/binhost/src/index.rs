@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use swarm_common::files::{create_folders, sync_folder};
 use thiserror::Error;
 
 use super::chunks::{Key, Pieces, cut, ends_piece, gzip};
@@ -35,7 +36,7 @@ pub enum IndexError {
     Write {
         /// The folder.
         dir: PathBuf,
-        /// Why.
+        /// What the disk said.
         #[source]
         source: io::Error,
     },
@@ -153,7 +154,7 @@ impl Index {
     /// must be above that of the generation before, this process's or that on disk.
     pub fn write(&mut self, dir: &Path, timestamp: u64) -> Result<Generation, IndexError> {
         let failed = |source| IndexError::Write { dir: dir.to_owned(), source };
-        durable::create_folders(dir).map_err(failed)?;
+        create_folders(dir).map_err(failed)?;
         let last = if self.written == 0 { on_disk(dir).map_err(failed)? } else { self.written };
         if timestamp <= last {
             return Err(IndexError::NotRising { dir: dir.to_owned(), wanted: timestamp, last });
@@ -191,7 +192,7 @@ impl Index {
         for (file, name) in [(plain_file, "Packages"), (packed_file, "Packages.gz")] {
             file.persist(dir.join(name)).map_err(|error| error.error)?;
         }
-        durable::sync_folder(dir)?;
+        sync_folder(dir)?;
         Ok(Generation { timestamp, packages: self.entries.len(), size: plain.len() as u64, packed, pieces })
     }
 

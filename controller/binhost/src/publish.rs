@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use md5::Md5;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
+use swarm_common::files::{create_folders, sync_folder};
 use thiserror::Error;
 
 use super::container::{BLOCK, RECORD, VERSION, header};
@@ -35,7 +36,7 @@ pub enum PublishError {
     Write {
         /// The signed file.
         path: PathBuf,
-        /// Why.
+        /// What the disk said.
         #[source]
         source: io::Error,
     },
@@ -44,7 +45,7 @@ pub enum PublishError {
     Metadata {
         /// The upload.
         path: PathBuf,
-        /// Why.
+        /// What can not be packed.
         #[source]
         source: MetadataError,
     },
@@ -53,7 +54,7 @@ pub enum PublishError {
     Sign {
         /// The upload.
         path: PathBuf,
-        /// Why.
+        /// What the signing said.
         #[source]
         source: SignError,
     },
@@ -93,13 +94,13 @@ pub fn sign_into(
     let target = index.join(path);
     let write = |source| PublishError::Write { path: target.clone(), source };
     let folder = target.parent().unwrap_or(index);
-    durable::create_folders(folder).map_err(write)?;
+    create_folders(folder).map_err(write)?;
     let mut file = durable::temporary(folder).map_err(write)?;
     let now = durable::seconds(SystemTime::now());
     let job = Job { incoming, target: &target, opened, build_id, key, now };
     let (sums, metadata, cpv) = job.write(BufWriter::with_capacity(1 << 17, file.as_file_mut()))?;
     durable::place(file, &target, 0o644, now).map_err(write)?;
-    durable::sync_folder(folder).map_err(write)?;
+    sync_folder(folder).map_err(write)?;
     let listed = Listed { path: path.to_owned(), size: sums.size, mtime: now, md5: sums.md5, sha1: sums.sha1 };
     let stanza = Stanza::of(&cpv, build_id, &metadata, &listed)
         .map_err(|(key, source)| upload(Problem::Dependency { key, source }))?;

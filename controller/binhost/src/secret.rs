@@ -1,18 +1,16 @@
 //! The secret that opens the restricted part of the binhost: made once, kept beside the signing key. Whoever has it may
 //! install what the public may not; it signs nothing and changes nothing.
 
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use fs_err::os::unix::fs::OpenOptionsExt;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use swarm_common::files::write_whole;
 use swarm_protocol::Secret;
-
-use super::durable;
 
 /// The secret kept in the file `path`, mode 0600; made when there is none.
 ///
@@ -35,13 +33,7 @@ pub fn load_or_create(path: &Path) -> io::Result<Secret> {
         Err(error) => return Err(error),
     }
     let secret = hex::encode(rand::random::<[u8; 24]>());
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let fresh = path.with_extension("new");
-    let mut file = fs_err::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-    writeln!(file, "{secret}")?;
-    file.sync_all()?;
-    fs_err::rename(&fresh, path)?;
-    durable::sync_folder(folder)?;
+    write_whole(path, format!("{secret}\n").as_bytes(), 0o600)?;
     Ok(Secret(secret))
 }
 

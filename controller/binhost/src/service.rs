@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
+use swarm_common::errors::chain;
+use swarm_common::files::{create_folders, sync_folder};
 use swarm_core::effect::BinhostWork;
 use swarm_core::input::SignedFile;
 use swarm_core::rows::{ArtifactRow, ArtifactState, IndexKey, IndexRow};
@@ -13,7 +15,6 @@ use swarm_core::{Input, Tell};
 use swarm_protocol::ArtifactId;
 use tracing::{error, info, warn};
 
-use super::durable;
 use super::gpkg::Limits;
 use super::pair::Pair;
 use super::publish::sign_into;
@@ -196,9 +197,9 @@ impl Service {
 
 fn move_to(stray: &Path, file: &Path) {
     let moved = match file.parent() {
-        Some(folder) => durable::create_folders(folder)
-            .and_then(|()| fs_err::rename(stray, file))
-            .and_then(|()| durable::sync_folder(folder)),
+        Some(folder) => {
+            create_folders(folder).and_then(|()| fs_err::rename(stray, file)).and_then(|()| sync_folder(folder))
+        }
         None => Ok(()),
     };
     match moved {
@@ -213,16 +214,6 @@ fn remove_upload(path: &Path) {
     {
         warn!(%error, "an upload could not be removed");
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text = format!("{text}: {inner}");
-        source = inner.source();
-    }
-    text
 }
 
 #[cfg(test)]

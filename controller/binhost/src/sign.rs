@@ -2,11 +2,10 @@
 //! clients verify with reads no v6. Signs what Portage signs: members (detached) and the Manifest (clear-signed, SHA512).
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use fs_err::os::unix::fs::OpenOptionsExt;
 use pgp::composed::{
     ArmorOptions, CleartextSignedMessage, Deserializable, DetachedSignature, EncryptionCaps, KeyType,
     SecretKeyParamsBuilder, SignedSecretKey,
@@ -15,9 +14,8 @@ use pgp::crypto::hash::HashAlgorithm;
 use pgp::packet::{SignatureConfig, SignatureType, Subpacket, SubpacketData};
 use pgp::types::{KeyDetails, KeyVersion, Password, Timestamp};
 use rand_core::OsRng;
+use swarm_common::files::{create_folders, write_new};
 use thiserror::Error;
-
-use super::durable;
 
 /// File of the secret key in its folder.
 const SECRET: &str = "binhost.secret.asc";
@@ -32,7 +30,7 @@ pub enum SignError {
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// What the disk said.
         #[source]
         source: io::Error,
     },
@@ -49,7 +47,7 @@ pub enum SignError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// What the library said.
         #[source]
         source: Box<pgp::errors::Error>,
     },
@@ -58,7 +56,7 @@ pub enum SignError {
     OpenPgp {
         /// What was attempted.
         what: &'static str,
-        /// Why.
+        /// What the library said.
         #[source]
         source: Box<pgp::errors::Error>,
     },
@@ -89,11 +87,11 @@ impl SigningKey {
         match fs_err::symlink_metadata(&path) {
             Ok(_) => Self::load(&path),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                durable::create_folders(dir).map_err(file)?;
+                create_folders(dir).map_err(file)?;
                 let key = Self::generate(user_id)?;
                 let armored =
                     key.secret.to_armored_bytes(ArmorOptions::default()).map_err(refused("write the signing key"))?;
-                store(&path, &armored).map_err(file)?;
+                write_new(&path, &armored, 0o600).map_err(file)?;
                 Ok(key)
             }
             Err(error) => Err(file(error)),
@@ -174,27 +172,9 @@ impl SigningKey {
     }
 }
 
-/// Writes a secret so that it is whole or not there, never replaces one, and is never readable for others.
-fn store(path: &Path, content: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let temporary = folder.join(format!("{}{}", durable::TEMPORARY, SECRET));
-    match fs_err::remove_file(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let mut options = fs_err::OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600);
-    let mut file = options.open(&temporary)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    // a hard link fails where the name exists, a rename would replace it
-    fs_err::hard_link(&temporary, path)?;
-    fs_err::remove_file(&temporary)?;
-    durable::sync_folder(folder)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
     use std::process::{Command, Stdio};
 
     use super::*;
@@ -294,9 +274,9 @@ mod tests {
     fn a_broken_key_is_never_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(SECRET);
-        store(&path, b"not a key").unwrap();
+        write_new(&path, b"not a key", 0o600).unwrap();
         assert!(matches!(SigningKey::load_or_create(dir.path(), USER), Err(SignError::Unreadable { .. })));
         assert_eq!(fs_err::read(&path).unwrap(), b"not a key");
-        assert!(store(&path, b"another").is_err());
+        assert!(write_new(&path, b"another", 0o600).is_err());
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use futures::{Stream, StreamExt};
 use sha2::{Digest, Sha256};
+use swarm_common::files::{create_folders, sync_folder};
 use thiserror::Error;
 use tokio::io::AsyncWriteExt;
 
@@ -70,7 +71,7 @@ pub enum UploadError {
     Write {
         /// The folder.
         dir: PathBuf,
-        /// Why.
+        /// What the disk said.
         #[source]
         source: io::Error,
     },
@@ -102,7 +103,7 @@ where
     let write = |source| UploadError::Write { dir: dir.clone(), source };
     // removed when this future is dropped, too: the drone hung up
     let file = blocking(&dir, |dir| {
-        durable::create_folders(dir)?;
+        create_folders(dir)?;
         durable::temporary(dir)
     })
     .await?;
@@ -138,7 +139,7 @@ where
     blocking(&dir, move |dir| {
         file.as_file().sync_all()?;
         file.persist(place).map_err(|error| error.error)?;
-        durable::sync_folder(dir)
+        sync_folder(dir)
     })
     .await?;
     Ok(target)

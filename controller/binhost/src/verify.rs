@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
-use swarm_core::input::BinhostRequest;
+use swarm_common::files::create_folders;
+
+use swarm_core::request::{DamagedRequest, ReindexRequest};
 use swarm_core::rows::{ArtifactRow, ArtifactState, IndexKey, IndexRow};
 
 use super::durable::{self, TEMPORARY};
@@ -84,11 +86,16 @@ pub trait World {
     /// # Errors
     /// When they can't be read; said as text.
     fn rows(&self) -> Result<(Vec<ArtifactRow>, Vec<IndexRow>), String>;
-    /// Hands a request to the engine; answers how much it touched.
+    /// Says that a file is damaged; answers how many packages that touched.
     ///
     /// # Errors
     /// When it was not taken; said as text.
-    fn tell(&self, request: BinhostRequest) -> Result<u64, String>;
+    fn damaged(&self, damage: DamagedRequest) -> Result<u64, String>;
+    /// Has an index written anew; answers how many that touched.
+    ///
+    /// # Errors
+    /// When it was not taken; said as text.
+    fn reindex(&self, index: ReindexRequest) -> Result<u64, String>;
     /// The report has changed.
     fn show(&self, report: &Report);
 }
@@ -191,10 +198,9 @@ impl Verifier<'_> {
                 return Ok(());
             }
         };
-        let request =
-            BinhostRequest::Damaged { artifact: one.row.id, reason: reason.clone(), rebuild: self.options.rebuild };
+        let damage = DamagedRequest { artifact: one.row.id, reason: reason.clone(), rebuild: self.options.rebuild };
         // not published any more: it was retired meanwhile, and all is well
-        if self.world.tell(request)? > 0 {
+        if self.world.damaged(damage)? > 0 {
             let done = if self.options.rebuild { "left the index, queued again" } else { "left the index" };
             self.about(one, reason, Some(done.to_owned()));
         }
@@ -211,7 +217,7 @@ impl Verifier<'_> {
         let moved = if file.exists() {
             fs_err::remove_file(&stray)
         } else {
-            durable::create_folders(&parent).and_then(|()| fs_err::rename(&stray, &file))
+            create_folders(&parent).and_then(|()| fs_err::rename(&stray, &file))
         };
         let tree = if one.restricted { "public" } else { "restricted" };
         let mended = moved.map(|()| "moved to where it belongs".to_owned()).ok();
@@ -292,7 +298,7 @@ impl Verifier<'_> {
                 // a generation may be on its way
                 Some(_) if look < INDEX_LOOKS => std::thread::sleep(INDEX_WAIT),
                 Some(what) => {
-                    let told = self.world.tell(BinhostRequest::Reindex { index: index.clone() })?;
+                    let told = self.world.reindex(ReindexRequest { index: index.clone() })?;
                     let mended = (told > 0).then(|| "written anew".to_owned());
                     let place = index.to_string();
                     self.report.add(Finding { place, package: None, artifact: None, what, mended });

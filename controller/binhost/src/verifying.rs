@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use swarm_core::input::BinhostRequest;
+use swarm_core::request::{DamagedRequest, ReindexRequest};
 use swarm_core::rows::{ArtifactRow, IndexRow};
 use tracing::{error, info, warn};
 
@@ -17,11 +17,17 @@ pub trait Ledger: Send + Sync + 'static {
     /// When they can't be read; said as text.
     fn rows(&self) -> Result<(Vec<ArtifactRow>, Vec<IndexRow>), String>;
 
-    /// Asks for a change in the name of `actor`; answers how much it touched.
+    /// Says in the name of `actor` that a file is damaged; answers how many packages that touched.
     ///
     /// # Errors
-    /// When it was not made; said as text.
-    fn ask(&self, actor: &str, request: BinhostRequest) -> Result<u64, String>;
+    /// When it was not taken; said as text.
+    fn damaged(&self, actor: &str, damage: DamagedRequest) -> Result<u64, String>;
+
+    /// Has an index written anew in the name of `actor`; answers how many that touched.
+    ///
+    /// # Errors
+    /// When it was not taken; said as text.
+    fn reindex(&self, actor: &str, index: ReindexRequest) -> Result<u64, String>;
 }
 
 /// The last check, or the one under way.
@@ -102,8 +108,12 @@ impl World for Own<'_> {
         self.own.ledger.rows()
     }
 
-    fn tell(&self, request: BinhostRequest) -> Result<u64, String> {
-        self.own.ledger.ask(&self.actor, request)
+    fn damaged(&self, damage: DamagedRequest) -> Result<u64, String> {
+        self.own.ledger.damaged(&self.actor, damage)
+    }
+
+    fn reindex(&self, index: ReindexRequest) -> Result<u64, String> {
+        self.own.ledger.reindex(&self.actor, index)
     }
 
     fn show(&self, report: &Report) {

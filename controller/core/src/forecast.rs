@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use swarm_protocol::{BuildId, DroneId, SessionId};
 
 use crate::learned::{ORDINARY, on};
-use crate::queue::{Place, lead, place_of};
+use crate::queue::{Place, lead};
 use crate::rows::{BuildRow, BuildState};
 use crate::view::{DroneView, Presence, TaskView, View};
 
@@ -114,7 +114,7 @@ impl<'a> Days<'a> {
             Self { nodes: Vec::new(), yards: Vec::new(), places: BTreeMap::new(), to_come: BinaryHeap::new() };
         for drone in view.drones.values().filter(|drone| works(drone)) {
             let row = &drone.row;
-            let place = Place { profile: row.build_profile.clone(), base: row.base.clone(), tree: row.tree.clone() };
+            let place = Place::of_drone(row);
             let next = days.yards.len();
             let yard = *days.places.entry(place).or_insert(next);
             if yard == next {
@@ -163,10 +163,10 @@ impl<'a> Days<'a> {
 
     /// Where an entry will be built; what is not planned yet will be planned for the first drones of its profile.
     fn yard_of(&self, row: &BuildRow) -> Option<usize> {
-        if row.base.is_empty() {
+        if !row.is_planned() {
             return self.places.iter().find(|(place, _)| place.profile == row.profile).map(|(_, yard)| *yard);
         }
-        self.places.get(&place_of(row)).copied()
+        self.places.get(&Place::of(row)).copied()
     }
 
     /// The longest path is added to what priority and age say.

@@ -13,18 +13,27 @@
 //!
 //! # Map
 //!
-//! `input` and `effect`: all that can happen, all we can do · `rows`: what is stored · `table`: tables that remember what
-//! changed · `fleet`: who is there, leases, orders, trees · `members`: who is let onto the bus · `names`: what drones may be
-//! called · `queue`: requests, plans, graph, sessions, results · `publish` and `generation`: the way of a binary into an index · `import`: packages people bring ·
-//! `retention`: what leaves the binhost, and how · `learned`: what past builds taught · `placement`: which drone builds what,
-//! and why not · `failure`: whose fault, what next · `healing`: pings, and the ladder for drones that do not work ·
-//! `forecast`: when what will be built · `check`: invariants, as notes with severity · `tell`: how outcomes come back.
+//! From below: `settings`, `names`, `timers` (what is due when) · `table`: tables that remember what changed · `rows`: what is stored
+//! · `input` and `effect`: all that can happen, all we can do · `tell`: how the rooms around the core answer.
+//!
+//! Rooms, each with a `state` of its own that only it touches: `fleet`: who is there, leases, orders, trees · `members`: who is let
+//! onto the bus · `queue`: requests, plans, graph, sessions, results · `publishing`: the way of a binary into an index, packages
+//! people bring, what leaves the binhost · `learned`: what past builds taught · `placement`: which drone builds what, and why not
+//! · `healing`: pings, and the ladder for drones that do not work · `view`: what readers see.
+//!
+//! `core` holds rows and states and knows no room's rules; those stand above it. Rooms without a state: `failure`: whose fault,
+//! what next · `check` and `mend`: invariants, as notes with severity · `forecast`: when what will be built. At the top `turn`
+//! takes inputs to their rooms, lets time pass, and says when the next rule is due.
 
+pub mod answer;
+pub mod ask;
 pub mod check;
 pub mod effect;
 pub mod forecast;
+pub mod healing;
 pub mod input;
 pub mod placement;
+pub mod request;
 pub mod rows;
 pub mod settings;
 pub mod table;
@@ -32,23 +41,28 @@ pub mod tell;
 pub mod view;
 
 mod core;
+mod dispatch;
 mod failure;
 mod fleet;
-mod healing;
 mod learned;
 mod members;
 mod mend;
 mod names;
+mod now;
 mod publishing;
 mod queue;
 mod timers;
 mod turn;
 
 pub use self::core::Core;
-pub use effect::{Answer, Effect};
-pub use input::{Input, Now, ReplyTo, Request};
-pub use members::{InviteRequest, Membership};
+pub use answer::{Answer, ReplyTo};
+pub use ask::Ask;
+pub use effect::Effect;
+pub use input::Input;
+pub use members::Membership;
 pub use names::{NAME_RULE, is_drone_name};
+pub use now::Now;
+pub use request::Request;
 pub use settings::Settings;
 pub use table::{Sink, Source};
 pub use tell::Tell;

@@ -5,7 +5,7 @@ use swarm_protocol::{BuildId, PlanId};
 
 use crate::check::{Severity, check};
 use crate::core::Core;
-use crate::rows::{BuildRow, BuildState, PlanRow, PlanState};
+use crate::rows::{BuildRow, BuildState, EventKind, PlanRow, PlanState};
 
 impl Core {
     /// Mends what [`check()`] notes as mendable. Runs before soft state is built.
@@ -40,7 +40,7 @@ impl Core {
             self.rows.builds.put(BuildRow { state: BuildState::Planning { plan }, ..row });
         }
         for note in notes {
-            self.event("warn", format!("found at start: {}", note.text), |event| {
+            self.event(EventKind::Warn, format!("found at start: {}", note.text), |event| {
                 event.build = note.build.map(|id| id.0)
             });
         }

@@ -1,4 +1,4 @@
-//! The rule for the names of drones and tappers. It stands once: configuration, invitations, hellos and the files of their keys
+//! The rules for names. That for the names of drones and tappers stands once: configuration, invitations, hellos and the files of their keys
 //! all ask here, so that a name that one of them takes is taken by all.
 
 /// Longest name; a label of a host name has no more.
@@ -12,6 +12,13 @@ pub fn is_drone_name(name: &str) -> bool {
     (1..=MAX_NAME).contains(&name.len())
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c))
+}
+
+/// A word that may name a folder.
+pub(crate) fn is_label(text: &str, max: usize) -> bool {
+    (1..=max).contains(&text.len())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+        && !text.starts_with('.')
 }
 
 #[cfg(test)]

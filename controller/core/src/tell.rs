@@ -7,8 +7,8 @@ use crate::Input;
 
 /// Whoever hands inputs to the core.
 pub trait Tell: Send + Sync + 'static {
-    /// Hands over what repeats anyway; it may be shed.
-    fn offer(&self, input: Input);
+    /// Hands over what repeats anyway. False: there was no room, and it was shed.
+    fn offer(&self, input: Input) -> bool;
 
     /// Hands over what does not repeat; waits for room. Ends also when nobody listens any more.
     fn tell(&self, input: Input) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;

@@ -8,12 +8,14 @@ use swarm_protocol::StoreId;
 use crate::check;
 use crate::core::{Core, Soft};
 use crate::effect::Effect;
-use crate::input::{Input, Now};
-use crate::members::Membership;
+use crate::input::Input;
+use crate::learned::Medians;
+use crate::members::MembersState;
+use crate::now::Now;
 use crate::rows::{MetaRow, Rows};
 use crate::settings::Settings;
 use crate::table::{Sink, Source};
-use crate::view::{Assumed, Counts, View};
+use crate::view::{Assumed, View};
 
 /// Work counted in steps, not in time: what bounds are tested by, on any machine.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -64,11 +66,15 @@ impl Core {
     /// again after a restart: orders not yet taken, signatures, indexes.
     pub fn start(&mut self, now: Now) -> Vec<Effect> {
         self.now = now;
-        self.soft = Soft { started: now.at, ..Soft::default() };
+        self.soft = Soft::default();
+        self.soft.fleet.begin(now.at);
         self.soft.placement.work_may_be_given();
         self.mend();
-        self.rebuild();
-        self.soft.membership = Arc::new(Membership::of(&self.rows, 1));
+        self.soft.learned = Medians::of(self.rows.durations.iter());
+        self.soft.members = MembersState::of(&self.rows);
+        self.rebuild_queue();
+        self.rebuild_publishing();
+        self.rebuild_fleet();
         self.rebuild_healing();
         self.restart_publishing();
         self.resend_untaken(None);
@@ -123,8 +129,7 @@ impl Core {
     /// Lets time pass. Drones are pinged many times a second: that alone looks at nothing else.
     pub fn wake(&mut self, now: Now) -> Vec<Effect> {
         self.pass(now);
-        let others = [self.next_fleet(), self.next_queue(), self.soft.publishing.next(self.now.at)];
-        if others.into_iter().flatten().any(|due| due <= self.now.at) {
+        if self.next_but_healing().is_some_and(|due| due <= self.now.at) {
             self.wake_fleet();
             self.wake_queue();
             self.wake_publishing();
@@ -144,10 +149,14 @@ impl Core {
 
     /// The core-clock moment of the next rule that is due.
     pub fn next_wake(&self) -> Option<u64> {
-        [self.next_fleet(), self.next_queue(), self.soft.publishing.next(self.now.at), self.next_healing()]
-            .into_iter()
-            .flatten()
-            .min()
+        [self.next_but_healing(), self.next_healing()].into_iter().flatten().min()
+    }
+
+    fn next_but_healing(&self) -> Option<u64> {
+        let now = self.now.at;
+        let (queue, publishing) = (self.soft.queue.next(now), self.soft.publishing.next(now));
+        let placement = self.soft.placement.next(self.grace_end());
+        [self.next_fleet(), queue, placement, publishing].into_iter().flatten().min()
     }
 
     /// Whether any row waits to be stored.
@@ -177,24 +186,20 @@ impl Core {
         self.refresh_views();
         self.refresh_membership();
         let session = self.active_session();
-        let counts = match session {
-            Some(id) => self.soft.counts.get(&id).copied().unwrap_or_default(),
-            None => self.soft.counts.values().fold(Counts::default(), |sum, one| sum.plus(one)),
-        };
         View {
             drones: self.soft.view.drones(),
             session,
-            counts,
-            sessions: self.soft.counts.clone(),
+            counts: self.soft.queue.counts(session),
+            sessions: self.soft.queue.sessions().clone(),
             paused: self.meta().paused.clone(),
             last_event: self.meta().last_event,
             last_history: self.meta().last_history,
             in_grace: self.in_grace(),
             healing: self.settings.healing.enabled,
-            membership: Arc::clone(&self.soft.membership),
-            medians: Arc::clone(&self.soft.medians),
-            next: self.soft.graph.head(NEXT_SHOWN),
-            cut_off: self.meta().cut_off.or(self.soft.cut_off.as_ref().map(|cut| cut.since)),
+            membership: Arc::clone(self.soft.members.membership()),
+            medians: self.soft.learned.shared(),
+            next: self.soft.queue.graph().head(NEXT_SHOWN),
+            cut_off: self.meta().cut_off.or(self.soft.fleet.cut_off_since()),
             assumed: Assumed {
                 default_duration: self.settings.default_duration,
                 priority_step: self.settings.priority_step,
@@ -207,23 +212,23 @@ impl Core {
     /// Work done since the start, counted.
     pub fn work(&self) -> Work {
         Work {
-            graph: self.soft.graph.work(),
+            graph: self.soft.queue.graph().work(),
             candidates: self.soft.placement.candidates(),
-            looked_through: self.soft.looked_through
+            looked_through: self.soft.queue.looked_through()
                 + self.rows.builds.walked()
                 + self.rows.plans.walked()
                 + self.rows.artifacts.walked()
                 + self.rows.durations.walked()
                 + self.rows.idempotency.walked(),
-            fleet: self.rows.drones.walked() + self.rows.healing.walked() + self.soft.looked_at,
+            fleet: self.rows.drones.walked() + self.rows.healing.walked() + self.soft.healing.looked_at(),
         }
     }
 
     /// What follows from any change: indexes written, plans sent, work given out, sessions ended.
     fn settle(&mut self) {
         self.write_indexes();
-        if self.soft.placement.is_due() || self.soft.plans_due {
-            self.soft.plans_due = false;
+        if self.soft.placement.is_due() || self.soft.queue.are_plans_due() {
+            self.soft.queue.take_plans_due();
             self.send_plans();
             if self.soft.placement.take_due() {
                 self.assign();

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use swarm_common::errors::chain;
 use swarm_core::Membership;
 use thiserror::Error;
 use tokio::sync::watch;
@@ -52,7 +53,7 @@ impl Gate {
     /// Starts to keep the users of `bus` what `admitted` gives. `changes` wakes it: any change of the store will do.
     pub fn open(bus: Arc<BusServer>, prefix: String, admitted: Admitted, changes: watch::Receiver<u64>) -> Self {
         let (teller, told) = watch::channel(Told::default());
-        drop(crate::watch::spawn("gate", keep(bus, prefix, admitted, changes, teller)));
+        drop(swarm_common::watch::spawn("gate", keep(bus, prefix, admitted, changes, teller)));
         Self { told }
     }
 
@@ -122,10 +123,6 @@ async fn tell(bus: &BusServer, prefix: &str, wanted: &Membership, teller: &watch
 /// Everyone the bus lets in.
 pub fn members(controller: String, membership: &Membership) -> Members {
     Members { controller, drones: membership.drones.clone(), tappers: membership.tappers.clone() }
-}
-
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 #[cfg(test)]

@@ -5,11 +5,11 @@
 //! controller's own key, and by enrolment for drones and tappers.
 
 use std::fmt;
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use nkeys::{KeyPair, KeyPairType};
+use swarm_common::files::write_new;
 use swarm_core::{NAME_RULE, is_drone_name};
 use thiserror::Error;
 
@@ -21,7 +21,7 @@ pub enum KeyError {
     File {
         /// The seed file or its folder.
         path: PathBuf,
-        /// Why.
+        /// What the system said.
         source: std::io::Error,
     },
     /// The file holds something else.
@@ -47,7 +47,7 @@ pub enum KeyError {
     /// The random source failed.
     #[error("can't make a bus key")]
     Generate {
-        /// Why.
+        /// What the library said.
         source: nkeys::error::Error,
     },
 }
@@ -152,24 +152,17 @@ fn load_or_make(path: &Path) -> Result<UserCredentials, KeyError> {
     Ok(UserCredentials { id, seed_file: path.to_owned() })
 }
 
-/// Writes a new seed beside `path` and links it there, so that the file appears whole or not at all, and so that of two
-/// who make it at once the first wins.
+/// Puts a new seed at `path`; of two who make it at once the first wins.
 fn make(path: &Path) -> Result<(), KeyError> {
     let file_error = |source| KeyError::File { path: path.to_owned(), source };
     let dir = path.parent().unwrap_or(Path::new("."));
     fs_err::create_dir_all(dir).map_err(file_error)?;
     let pair = KeyPair::new(KeyPairType::User);
     let seed = pair.seed().map_err(|source| KeyError::Generate { source })?;
-    // born with mode 0600
-    let mut file = tempfile::Builder::new().prefix(".key-").tempfile_in(dir).map_err(file_error)?;
-    file.write_all(format!("{seed}\n").as_bytes()).map_err(file_error)?;
-    file.as_file().sync_all().map_err(file_error)?;
-    match file.persist_noclobber(path) {
-        Ok(_) => {}
-        Err(lost) if lost.error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(()),
-        Err(lost) => return Err(file_error(lost.error)),
+    match write_new(path, format!("{seed}\n").as_bytes(), 0o600) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        done => done.map_err(file_error),
     }
-    fs_err::File::open(dir).and_then(|dir| dir.sync_all()).map_err(file_error)
 }
 
 fn file_name(name: &str) -> Result<String, KeyError> {

@@ -10,7 +10,6 @@
 //! Never decides which names the certificate has (`serve` does, from the configuration) nor when it is looked at. Called by
 //! `server` and `serve`.
 
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -24,6 +23,7 @@ use rcgen::{
     KeyUsagePurpose, PublicKeyData,
 };
 use serde::{Deserialize, Serialize};
+use swarm_common::files::write_whole;
 use swarm_protocol::invite::fingerprint;
 use thiserror::Error;
 
@@ -50,7 +50,7 @@ pub enum TlsError {
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// What the system said.
         source: std::io::Error,
     },
     /// Others can read a private key.
@@ -125,7 +125,7 @@ impl Authority {
             None if path.exists() => return Err(TlsError::Torn { key: key_path, certificate: path }),
             None => {
                 let key = KeyPair::generate()?;
-                write_whole(&key_path, &key.serialize_pem(), 0o600)?;
+                write(&key_path, &key.serialize_pem(), 0o600)?;
                 key
             }
         };
@@ -133,7 +133,7 @@ impl Authority {
             let mut params = authority()?;
             // a 29 February has no twin thirty years on; the first of the month always has
             lasts(&mut params, now, Date::constant(day(now).year() + AUTHORITY_YEARS, day(now).month(), 1));
-            write_whole(&path, &params.self_signed(&key)?.pem(), 0o644)?;
+            write(&path, &params.self_signed(&key)?.pem(), 0o644)?;
         }
         let pem = fs_err::read_to_string(&path).map_err(TlsError::file(&path))?;
         let der = CertificateDer::from_pem_slice(pem.as_bytes())
@@ -187,7 +187,7 @@ impl Authority {
         lasts(&mut params, now, until);
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &Issuer::new(authority()?, &self.key))?;
-        write_whole(path, &format!("{}{}{}", label.line(), certificate.pem(), key.serialize_pem()), 0o600)?;
+        write(path, &format!("{}{}{}", label.line(), certificate.pem(), key.serialize_pem()), 0o600)?;
         Ok(true)
     }
 }
@@ -274,19 +274,10 @@ fn read_private(path: &Path) -> Result<Option<String>, TlsError> {
     fs_err::read_to_string(path).map(Some).map_err(TlsError::file(path))
 }
 
-/// Appears whole or not at all, and survives a power cut.
-fn write_whole(path: &Path, text: &str, mode: u32) -> Result<(), TlsError> {
-    let write = || {
-        let dir = path.parent().unwrap_or(Path::new("."));
-        fs_err::create_dir_all(dir)?;
-        let mut file = tempfile::Builder::new().prefix(".draft-").tempfile_in(dir)?;
-        file.write_all(text.as_bytes())?;
-        file.as_file().set_permissions(std::fs::Permissions::from_mode(mode))?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|lost| lost.error)?;
-        fs_err::File::open(dir)?.sync_all()
-    };
-    write().map_err(TlsError::file(path))
+/// Appears whole or not at all, and survives a power cut; its folder is made if it is not there.
+fn write(path: &Path, text: &str, mode: u32) -> Result<(), TlsError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs_err::create_dir_all(folder).and_then(|()| write_whole(path, text.as_bytes(), mode)).map_err(TlsError::file(path))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use swarm_api::{BusAnswer, Member, MembersAnswer};
+use swarm_common::errors::chain_once;
 
 use super::client::segment;
 use super::config::wrong;
@@ -64,9 +65,8 @@ pub fn run(context: &Context, args: &BusArgs) -> Result<(), Problem> {
 /// The users from what lies on this machine; keys that are missing are made, as the controller's first start would.
 fn offline(config: &Config) -> Result<String, Problem> {
     let data = config.data_dir();
-    let failed = |error: &dyn std::error::Error| {
-        Problem::new("can't say who is let onto the bus").with(super::problem::chain(error))
-    };
+    let failed =
+        |error: &dyn std::error::Error| Problem::new("can't say who is let onto the bus").with(chain_once(error));
     let own = match &config.bus.credentials {
         Some(path) => keys::read_seed(path).map(|(id, _)| id),
         None => keys::controller(&data.join("keys")).map(|own| own.id),

@@ -7,12 +7,13 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use swarm_api::{ErrorBody, Orchestrator};
+use swarm_common::errors::chain_once;
 use ureq::http::{Response, StatusCode};
 use ureq::{Agent, Body};
 
-use super::problem::{Exit, Problem, chain};
+use super::problem::{Exit, Problem};
 use super::sse::Stream;
-use super::up::state::UpState;
+use super::started::UpState;
 
 /// Where the controller is if nothing else is said.
 pub const DEFAULT_URL: &str = "http://127.0.0.1:8100";
@@ -88,7 +89,7 @@ impl Address {
 /// An upload that was not taken.
 #[derive(Debug)]
 pub struct UploadFailed {
-    /// Why.
+    /// What the person reads.
     pub problem: Problem,
     /// Trying again may help.
     pub again: bool,
@@ -368,7 +369,7 @@ impl Client {
         let answer = self.accepted(answer.map_err(|error| self.unreachable(&error))?)?;
         answer.into_body().with_config().limit(MAX_ANSWER).read_json().map_err(|error| {
             Problem::new("the controller's answer is not understood")
-                .with(format!("{} ({})", self.base, chain(&error)))
+                .with(format!("{} ({})", self.base, chain_once(&error)))
                 .next("compare `swarm --version` with the controller's, in `swarm status`")
         })
     }
@@ -403,7 +404,7 @@ impl Client {
 
     fn unreachable(&self, error: &ureq::Error) -> Problem {
         Problem::new("the controller can't be reached")
-            .with(format!("{} ({})", self.base, chain(error)))
+            .with(format!("{} ({})", self.base, chain_once(error)))
             .next("start one with `swarm up` or `swarm serve`, or say where it is with --url or --data")
             .exit(Exit::Unreachable)
     }

@@ -27,6 +27,7 @@ mod session;
 mod settings;
 mod similar;
 mod sse;
+mod started;
 mod status;
 mod tapper;
 mod up;

@@ -97,18 +97,3 @@ impl From<std::io::Error> for Problem {
         Self::new(error.to_string())
     }
 }
-
-/// Prints an error with the chain of its causes.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        let more = source.to_string();
-        // some libraries repeat the source in their own text
-        if !text.ends_with(&more) {
-            text = format!("{text}: {more}");
-        }
-        next = source.source();
-    }
-    text
-}

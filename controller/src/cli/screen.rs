@@ -4,8 +4,10 @@ use std::io::{IsTerminal, Write};
 
 use comfy_table::{Cell, Color, ContentArrangement, Table};
 use serde::Serialize;
+use swarm_common::clock::wall_ms;
 
 use super::problem::Problem;
+use swarm_api::seconds;
 
 /// What is wrong when the reader of standard output went away: nothing worth a word.
 pub const CLOSED: &str = "standard output was closed";
@@ -183,10 +185,14 @@ pub fn size(bytes: u64) -> String {
     bytesize::ByteSize(bytes).display().iec().to_string()
 }
 
+/// Now, Unix seconds.
+pub fn now() -> f64 {
+    seconds(wall_ms())
+}
+
 /// Unix seconds as local time, short: the time of day for today, else the date and the time of day.
 pub fn short_time(seconds: f64) -> String {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0.0, |now| now.as_secs_f64());
-    let (whole, today) = (time(seconds), time(now));
+    let (whole, today) = (time(seconds), time(now()));
     match today.get(..11).and_then(|today| whole.strip_prefix(today)) {
         Some(time) => time.to_owned(),
         None => whole.get(..16).unwrap_or(&whole).to_owned(),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 use swarm_api::{DroneDone, MembersAnswer, TapperAnswer, TapperBody};
+use swarm_common::errors::chain_once;
 
 use super::bus::{members, tapper_path};
 use super::{Context, Problem};
@@ -51,7 +52,7 @@ pub fn run(context: &Context, args: &TapperArgs) -> Result<(), Problem> {
     }
     let name = args.name.clone().unwrap_or_default();
     let key = keys::enrol_tapper(&args.dir, &name)
-        .map_err(|error| Problem::new("can't make the tapper's key").with(super::problem::chain(&error)))?;
+        .map_err(|error| Problem::new("can't make the tapper's key").with(chain_once(&error)))?;
     let answer: TapperAnswer = client.post("/api/v1/tappers", &TapperBody { name, key: key.id })?;
     let authority_file = answer.authority.as_ref().map(|pem| write_authority(&args.dir, pem)).transpose()?;
     let made = Made { answer, key_file: key.seed_file, authority_file };

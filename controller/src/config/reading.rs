@@ -26,7 +26,7 @@ pub enum ConfigError {
     Unreadable {
         /// The file.
         place: String,
-        /// Why.
+        /// What the system or the parser says of it.
         why: String,
     },
     /// No such key.

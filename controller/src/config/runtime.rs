@@ -7,7 +7,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use swarm_core::input::ConfigChange;
+use swarm_core::request::ConfigChange;
 use swarm_core::rows::ConfigRow;
 
 use super::keys::{KEYS, Key};
@@ -161,7 +161,7 @@ impl Runtime {
             value: value.map(|_| after.clone()),
             before: shown(key, &self.held().config),
             after,
-            settings: held.config.rules.clone(),
+            settings: Box::new(held.config.rules.clone()),
         };
         Ok((change, held))
     }

@@ -7,10 +7,11 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
 use swarm_core::tell::Stopped;
-use swarm_core::{Answer, Input, ReplyTo, Tell, View};
+use swarm_core::{Answer, Ask, Input, ReplyTo, Tell, View};
 use tokio::sync::mpsc::error::{SendTimeoutError, TrySendError};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::port::{AskError, Engine, MakeInput, fit};
 use super::stats::{EngineStats, StatsNow};
 
 /// What is on its way to the engine.
@@ -20,20 +21,6 @@ pub(super) enum Message {
     Input { input: Input, waiter: Option<(ReplyTo, oneshot::Sender<Answer>)> },
     /// Somebody wants to know whether the engine still answers.
     Pulse(oneshot::Sender<()>),
-}
-
-/// Why there is no answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum AskError {
-    /// The queue stayed full; nothing was taken.
-    #[error("the controller is busy")]
-    Busy,
-    /// The engine is gone or going; if the input was taken, its outcome is not known.
-    #[error("the controller is stopping")]
-    Stopped,
-    /// The input was taken and has no answer yet; what was asked may still happen.
-    #[error("the controller has not answered in time")]
-    TimedOut,
 }
 
 /// The engine, for everyone but itself. Cheap to clone.
@@ -60,23 +47,23 @@ impl EngineHandle {
         Self { inputs, next_reply, view, events, stats, room_within, answer_within }
     }
 
-    /// Hands in one input and waits for its answer; an answer means that what it says is on disk.
+    /// Asks a question and gives its answer; an answer means that what it says is on disk.
     ///
     /// # Errors
-    /// [`AskError::Busy`] when there was no room in time, and see the others.
-    pub async fn ask(&self, make: impl FnOnce(ReplyTo) -> Input) -> Result<Answer, AskError> {
-        self.ask_within(self.answer_within, make).await
+    /// When it is refused or there is none.
+    pub async fn ask<A: Ask>(&self, by: A::By, question: A) -> Result<A::Answer, AskError> {
+        self.ask_within(self.answer_within, by, question).await
     }
 
     /// [`EngineHandle::ask`] with another patience for the answer; some come only when packages and log are safe.
     ///
     /// # Errors
     /// As for [`EngineHandle::ask`].
-    pub async fn ask_within(
-        &self,
-        patience: Duration,
-        make: impl FnOnce(ReplyTo) -> Input,
-    ) -> Result<Answer, AskError> {
+    pub async fn ask_within<A: Ask>(&self, patience: Duration, by: A::By, question: A) -> Result<A::Answer, AskError> {
+        fit(self.answer(patience, |reply| question.input(by, reply)).await?)
+    }
+
+    async fn answer(&self, patience: Duration, make: impl FnOnce(ReplyTo) -> Input) -> Result<Answer, AskError> {
         let reply = ReplyTo(self.next_reply.fetch_add(1, Relaxed));
         let (waiter, answer) = oneshot::channel();
         self.pass(Message::Input { input: make(reply), waiter: Some((reply, waiter)) }).await?;
@@ -149,9 +136,8 @@ impl EngineHandle {
 }
 
 impl Tell for EngineHandle {
-    fn offer(&self, input: Input) {
-        // counted by the engine itself
-        let _ = EngineHandle::offer(self, input);
+    fn offer(&self, input: Input) -> bool {
+        Self::offer(self, input)
     }
 
     fn tell(&self, input: Input) -> BoxFuture<'_, ()> {
@@ -160,5 +146,23 @@ impl Tell for EngineHandle {
 
     fn tell_blocking(&self, input: Input) -> Result<(), Stopped> {
         self.inputs.blocking_send(Message::Input { input, waiter: None }).map_err(|_| Stopped)
+    }
+}
+
+impl Engine for EngineHandle {
+    fn answer(&self, make: MakeInput) -> BoxFuture<'_, Result<Answer, AskError>> {
+        Box::pin(Self::answer(self, self.answer_within, make))
+    }
+
+    fn view(&self) -> Arc<View> {
+        Self::view(self)
+    }
+
+    fn events(&self) -> watch::Receiver<u64> {
+        Self::events(self)
+    }
+
+    fn pulse(&self, patience: Duration) -> BoxFuture<'_, bool> {
+        Box::pin(Self::pulse(self, patience))
     }
 }

@@ -9,6 +9,7 @@
 
 mod handle;
 mod outlets;
+mod port;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -25,8 +26,9 @@ use swarm_protocol::StoreId;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-pub use handle::{AskError, EngineHandle};
+pub use handle::EngineHandle;
 pub use outlets::{Outlet, Outlets, SentOrder, Work, Works};
+pub use port::{AskError, Engine, MakeInput};
 pub use stats::{EngineStats, StatsNow};
 pub use thread::{EngineError, EngineThread};
 

@@ -3,10 +3,10 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use swarm_core::input::{Control, QueueRequest, Request};
+use swarm_core::Input;
+use swarm_core::request::{Control, ControlRequest, QueueRequest};
 use swarm_core::rows::{BuildRow, EventRow, HistoryRow, MetaKey, MetaRow};
 use swarm_core::table::{Row, Sink, Source};
-use swarm_core::{Answer, Input, ReplyTo};
 use swarm_protocol::DroneId;
 use swarm_protocol::machine::{Machine, PortageState};
 use swarm_protocol::report::{Heartbeat, Hello, HelloAnswer, Role};
@@ -24,39 +24,34 @@ fn start(path: &Path, outlets: Outlets, options: Options) -> (EngineHandle, Engi
     (handle, thread, store)
 }
 
-fn queue(package: String) -> impl FnOnce(ReplyTo) -> Input {
-    move |reply| {
-        let request = Request::Queue(QueueRequest { packages: vec![package], ..QueueRequest::default() });
-        Input::Request { actor: "test".into(), request, reply }
-    }
+fn me() -> String {
+    "test".to_owned()
 }
 
-fn control(action: Control) -> impl FnOnce(ReplyTo) -> Input {
-    move |reply| {
-        let request = Request::Control { action, package: None, drone: None };
-        Input::Request { actor: "test".into(), request, reply }
-    }
+fn queue(package: String) -> QueueRequest {
+    QueueRequest { packages: vec![package], ..QueueRequest::default() }
 }
 
-fn hello(role: Role) -> impl FnOnce(ReplyTo) -> Input {
-    move |reply| {
-        let hello = Hello {
-            instance: "i1".into(),
-            supervisor: (role == Role::Worker).then(|| "i1".into()),
-            role,
-            name: "d1".into(),
-            proto_min: 1,
-            proto_max: 1,
-            machine: Machine { arch: "amd64".into(), cores: 4, ..Machine::default() },
-            portage: PortageState {
-                build_profile: "default".into(),
-                chost: "x86_64-pc-linux-gnu".into(),
-                ..PortageState::default()
-            },
-            slots: 1,
-            ..Hello::default()
-        };
-        Input::Hello { drone: drone(), hello: Box::new(hello), reply }
+fn control(action: Control) -> ControlRequest {
+    ControlRequest { action, package: None, drone: None }
+}
+
+fn hello(role: Role) -> Hello {
+    Hello {
+        instance: "i1".into(),
+        supervisor: (role == Role::Worker).then(|| "i1".into()),
+        role,
+        name: "d1".into(),
+        proto_min: 1,
+        proto_max: 1,
+        machine: Machine { arch: "amd64".into(), cores: 4, ..Machine::default() },
+        portage: PortageState {
+            build_profile: "default".into(),
+            chost: "x86_64-pc-linux-gnu".into(),
+            ..PortageState::default()
+        },
+        slots: 1,
+        ..Hello::default()
     }
 }
 
@@ -89,7 +84,7 @@ async fn end(handle: EngineHandle, thread: EngineThread) -> Result<(), EngineErr
 async fn an_answer_means_that_it_is_on_disk_and_in_the_view() {
     let folder = tempfile::tempdir().unwrap();
     let (handle, thread, store) = start(&folder.path().join("s"), Outlets::discard(), options());
-    let Answer::Queued(queued) = handle.ask(queue("=app-misc/hello-1.0".into())).await.unwrap() else { panic!() };
+    let queued = handle.ask(me(), queue("=app-misc/hello-1.0".into())).await.unwrap();
     let read = store.read().unwrap();
     assert!(read.get::<BuildRow>(&queued.builds[0]).unwrap().is_some());
     assert_eq!(handle.view().counts.needed, 1);
@@ -111,32 +106,32 @@ async fn a_failed_commit_lets_nothing_out_and_ends_the_engine() {
     });
     let (outlets, mut works) = Outlets::new();
     let (handle, thread, store) = start(&path, outlets, Options { commit_hook: Some(hook), ..options() });
-    handle.ask(hello(Role::Supervisor)).await.unwrap();
-    handle.ask(hello(Role::Worker)).await.unwrap();
+    handle.ask(drone(), hello(Role::Supervisor)).await.unwrap();
+    handle.ask(drone(), hello(Role::Worker)).await.unwrap();
     handle.send(beat(1)).await.unwrap();
     let seen = handle.view();
     while works.orders.try_next().is_some() {}
 
     broken.store(true, SeqCst);
     // With a planner there, this would be answered and send an order.
-    assert_eq!(handle.ask(queue("=app-misc/hello-1.0".into())).await, Err(AskError::Stopped));
+    assert_eq!(handle.ask(me(), queue("=app-misc/hello-1.0".into())).await, Err(AskError::Stopped));
     let ended = thread.ended();
     tokio::time::timeout(Duration::from_secs(10), ended.cancelled()).await.unwrap();
     let error = tokio::task::spawn_blocking(|| thread.join()).await.unwrap().unwrap_err();
     assert!(matches!(error, EngineError::Commit(_)), "{error}");
     assert!(works.orders.try_next().is_none(), "no order left");
     assert_eq!(handle.view().last_event, seen.last_event, "nothing was shown");
-    assert_eq!(handle.ask(control(Control::Pause)).await, Err(AskError::Stopped));
+    assert_eq!(handle.ask(me(), control(Control::Pause)).await, Err(AskError::Stopped));
     assert_eq!(store.read().unwrap().rows::<BuildRow>().unwrap(), Vec::new());
     drop((handle, store));
 
     // The same request on a sound disk does what was not done above: the check above can fail.
     let (outlets, mut works) = Outlets::new();
     let (handle, thread, store) = start(&path, outlets, options());
-    handle.ask(hello(Role::Supervisor)).await.unwrap();
-    handle.ask(hello(Role::Worker)).await.unwrap();
+    handle.ask(drone(), hello(Role::Supervisor)).await.unwrap();
+    handle.ask(drone(), hello(Role::Worker)).await.unwrap();
     handle.send(beat(1)).await.unwrap();
-    handle.ask(queue("=app-misc/hello-1.0".into())).await.unwrap();
+    handle.ask(me(), queue("=app-misc/hello-1.0".into())).await.unwrap();
     until("the order has left", || works.orders.try_next().is_some()).await;
     assert_eq!(store.read().unwrap().rows::<BuildRow>().unwrap().len(), 1);
     end(handle, thread).await.unwrap();
@@ -161,8 +156,8 @@ async fn what_waits_together_is_committed_together() {
     for number in 0..100 {
         let handle = handle.clone();
         let package = format!("=app-misc/hello-{number}");
-        asked.push(crate::watch::spawn("asker", async move {
-            handle.ask(queue(package)).await.unwrap();
+        asked.push(swarm_common::watch::spawn("asker", async move {
+            handle.ask(me(), queue(package)).await.unwrap();
         }));
     }
     // The first batch is held at the gate; the rest gathers behind it.
@@ -203,14 +198,18 @@ async fn heartbeats_are_shed_when_the_engine_is_behind_and_requests_are_told_bus
     };
     let (handle, thread, _store) = start(&folder.path().join("s"), Outlets::discard(), small);
     let shut = gate.lock().unwrap();
-    assert_eq!(handle.ask(control(Control::Pause)).await, Err(AskError::TimedOut));
+    assert_eq!(handle.ask(me(), control(Control::Pause)).await, Err(AskError::TimedOut));
     let taken = (0..20).filter(|seq| handle.offer(beat(*seq))).count();
     assert_eq!(taken, 6, "three quarters of the queue");
     assert_eq!(handle.stats().shed, 14);
     for _ in 0..2 {
-        assert_eq!(handle.ask(control(Control::Pause)).await, Err(AskError::TimedOut), "there is room for requests");
+        assert_eq!(
+            handle.ask(me(), control(Control::Pause)).await,
+            Err(AskError::TimedOut),
+            "there is room for requests"
+        );
     }
-    assert_eq!(handle.ask(control(Control::Pause)).await, Err(AskError::Busy));
+    assert_eq!(handle.ask(me(), control(Control::Pause)).await, Err(AskError::Busy));
     assert_eq!(handle.stats().busy, 1);
     drop(shut);
     until("the late answers found nobody", || handle.stats().unheard == 3).await;
@@ -224,7 +223,7 @@ async fn the_core_is_woken_when_a_rule_is_due_and_not_all_the_time() {
     let store = Store::open(&folder.path().join("s")).unwrap();
     let settings = Settings { offline_after: 300, start_grace: 0, ..Settings::default() };
     let (handle, thread) = Loaded::load(&store, settings).unwrap().start(Outlets::discard(), options()).unwrap();
-    handle.ask(hello(Role::Supervisor)).await.unwrap();
+    handle.ask(drone(), hello(Role::Supervisor)).await.unwrap();
     handle.send(beat(1)).await.unwrap();
     let presence = || handle.view().drones.get(&drone()).map(|drone| drone.presence);
     until("it is online", || presence() == Some(swarm_core::view::Presence::Online)).await;
@@ -240,9 +239,8 @@ async fn a_restart_goes_on_where_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s");
     let (handle, thread, store) = start(&path, Outlets::discard(), options());
-    let first = handle.ask(queue("=app-misc/hello-1.0".into())).await.unwrap();
-    let Answer::Hello(HelloAnswer::Welcome { store_id, .. }) = handle.ask(hello(Role::Supervisor)).await.unwrap()
-    else {
+    let first = handle.ask(me(), queue("=app-misc/hello-1.0".into())).await.unwrap();
+    let HelloAnswer::Welcome { store_id, .. } = handle.ask(drone(), hello(Role::Supervisor)).await.unwrap() else {
         panic!()
     };
     tokio::time::sleep(Duration::from_millis(30)).await;
@@ -257,11 +255,7 @@ async fn a_restart_goes_on_where_it_was() {
     let (handle, thread) = loaded.start(Outlets::discard(), options()).unwrap();
     assert_eq!(handle.view().counts.needed, 1);
     assert_eq!(*handle.events().borrow(), handle.view().last_event);
-    let (Answer::Queued(first), Answer::Queued(second)) =
-        (first, handle.ask(queue("=app-misc/hello-2.0".into())).await.unwrap())
-    else {
-        panic!()
-    };
+    let second = handle.ask(me(), queue("=app-misc/hello-2.0".into())).await.unwrap();
     assert!(second.builds[0] > first.builds[0], "numbers are not given twice");
     end(handle, thread).await.unwrap();
     assert!(store.read().unwrap().get::<MetaRow>(&MetaKey).unwrap().unwrap().clock >= clock);
@@ -275,7 +269,7 @@ async fn a_stop_handles_what_waits_and_then_takes_nothing() {
     let mut asked = Vec::new();
     for number in 0..20 {
         let handle = handle.clone();
-        asked.push(async move { handle.ask(queue(format!("=app-misc/hello-{number}"))).await });
+        asked.push(async move { handle.ask(me(), queue(format!("=app-misc/hello-{number}"))).await });
     }
     let (answers, ()) = futures::future::join(futures::future::join_all(asked), async { thread.stop() }).await;
     let done = answers.iter().filter(|answer| answer.is_ok()).count();
@@ -283,7 +277,7 @@ async fn a_stop_handles_what_waits_and_then_takes_nothing() {
     let ended = thread.ended();
     tokio::time::timeout(Duration::from_secs(10), ended.cancelled()).await.unwrap();
     assert_eq!(store.read().unwrap().count(BuildRow::TABLE).unwrap(), 20);
-    assert_eq!(handle.ask(control(Control::Pause)).await, Err(AskError::Stopped));
+    assert_eq!(handle.ask(me(), control(Control::Pause)).await, Err(AskError::Stopped));
     assert!(!handle.offer(beat(1)));
     assert!(handle.events().has_changed().is_err(), "followers learn of the end");
     end(handle, thread).await.unwrap();
@@ -306,7 +300,7 @@ async fn old_events_are_forgotten_in_bounded_batches_and_history_is_trimmed_on_r
         writer.commit().unwrap();
     }
     let (handle, thread, store) = start(&path, Outlets::discard(), Options { keep_events: 1_000, ..options() });
-    handle.ask(control(Control::ClearHistory)).await.unwrap();
+    handle.ask(me(), control(Control::ClearHistory)).await.unwrap();
     let read = store.read().unwrap();
     assert_eq!(read.count(HistoryRow::TABLE).unwrap(), 0, "gone for readers as soon as it is answered");
     let events = read.count(EventRow::TABLE).unwrap();
@@ -339,6 +333,18 @@ fn history(id: u64) -> HistoryRow {
     }
 }
 
+/// A heartbeat as a question.
+struct Beat(u64);
+
+impl swarm_core::Ask for Beat {
+    type By = ();
+    type Answer = swarm_core::answer::Done;
+
+    fn input(self, (): (), _: swarm_core::ReplyTo) -> Input {
+        beat(self.0)
+    }
+}
+
 #[tokio::test]
 async fn askers_who_gave_up_are_not_remembered_for_ever() {
     let folder = tempfile::tempdir().unwrap();
@@ -346,9 +352,9 @@ async fn askers_who_gave_up_are_not_remembered_for_ever() {
     let (handle, thread, _store) = start(&folder.path().join("s"), Outlets::discard(), patient);
     // Nobody ever answers a heartbeat, so each of these waits in vain.
     for seq in 0..3_000 {
-        let _ = handle.ask_within(Duration::ZERO, |_| beat(seq)).await;
+        let _ = handle.ask_within(Duration::ZERO, (), Beat(seq)).await;
     }
-    handle.ask_within(Duration::from_secs(10), control(Control::Pause)).await.unwrap();
+    handle.ask_within(Duration::from_secs(10), me(), control(Control::Pause)).await.unwrap();
     assert!(handle.stats().waiting < 2_100, "{:?}", handle.stats());
     end(handle, thread).await.unwrap();
 }
@@ -381,7 +387,7 @@ async fn a_ping_does_not_wait_for_the_commit_of_what_else_is_due() {
     });
     let loaded = Loaded::load(&store, settings).unwrap();
     let (handle, thread) = loaded.start(outlets, Options { commit_hook: Some(hook), ..options() }).unwrap();
-    handle.ask(hello(Role::Supervisor)).await.unwrap();
+    handle.ask(drone(), hello(Role::Supervisor)).await.unwrap();
     let next = |commits: &[(usize, usize)]| {
         let hello = commits.iter().position(|(inputs, _)| *inputs > 0)?;
         commits.get(hello + 1).copied()

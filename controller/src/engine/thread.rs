@@ -5,10 +5,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use swarm_core::input::Now;
+use swarm_common::clock::wall_ms;
+use swarm_common::errors::chain;
+use swarm_core::Now;
 use swarm_core::rows::{EventRow, HistoryRow};
 use swarm_core::table::Row;
 use swarm_core::{Answer, Core, Effect, ReplyTo, View};
@@ -109,14 +111,10 @@ fn join(thread: JoinHandle<Result<(), EngineError>>) -> Result<(), EngineError> 
 
 fn fail(end: Result<(), EngineError>, on_failure: OnFailure) -> Result<(), EngineError> {
     let Err(reason) = end else { return Ok(()) };
-    let mut causes = reason.to_string();
-    let mut next = std::error::Error::source(&reason);
-    while let Some(cause) = next {
-        causes.push_str(": ");
-        causes.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    error!(reason = causes, "the engine has failed; the process ends and goes on from the store at its next start");
+    error!(
+        reason = chain(&reason),
+        "the engine has failed; the process ends and goes on from the store at its next start"
+    );
     if on_failure == OnFailure::ExitProcess {
         std::process::exit(if matches!(reason, EngineError::Panicked) { EXIT_PANICKED } else { EXIT_COMMIT_FAILED });
     }
@@ -436,8 +434,7 @@ impl Running {
     /// The core's clock goes on from where it was stored, with the monotonic one (decision 8).
     fn now(&self) -> Now {
         let since = u64::try_from(self.clock.1.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Now { at: self.clock.0.saturating_add(since), wall: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX) }
+        Now { at: self.clock.0.saturating_add(since), wall: wall_ms() }
     }
 }
 

@@ -31,7 +31,7 @@ const WITHIN: Duration = Duration::from_secs(4);
 /// What became of a person's ping.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pinged {
-    /// Whom.
+    /// Whose answer it is; with a broadcast there are many.
     pub drone: DroneId,
     /// Number of the ping.
     pub seq: u64,

@@ -24,8 +24,9 @@ use crate::engine::Outlet;
 struct Told(Mutex<Vec<Input>>);
 
 impl Tell for Told {
-    fn offer(&self, input: Input) {
+    fn offer(&self, input: Input) -> bool {
         self.0.lock().unwrap().push(input);
+        true
     }
     fn tell(&self, input: Input) -> BoxFuture<'_, ()> {
         self.offer(input);

@@ -38,9 +38,9 @@ use swarm_binhost::{service::Folders, snippet};
 impl Engine for EngineHandle {
     fn ask(&self, make: MakeInput) -> BoxFuture<'_, Result<Answer, NoAnswer>> {
         Box::pin(async move {
-            EngineHandle::ask(self, make).await.map_err(|error| match error {
+            crate::engine::Engine::answer(self, make).await.map_err(|error| match error {
                 AskError::Busy => NoAnswer::Busy,
-                AskError::Stopped => NoAnswer::Stopped,
+                AskError::Stopped | AskError::Refused(_) | AskError::Unfit => NoAnswer::Stopped,
                 AskError::TimedOut => NoAnswer::TimedOut,
             })
         })

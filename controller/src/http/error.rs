@@ -4,7 +4,7 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use swarm_api::ErrorBody;
-use swarm_core::effect::{Refusal, RefusalKind};
+use swarm_core::answer::{Refusal, RefusalKind};
 use tracing::error;
 
 use super::ports::{NoAnswer, ReadError};
@@ -57,13 +57,7 @@ impl ApiError {
 
     /// 500; the cause is logged and not shown.
     pub fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
-        let mut chain = error.to_string();
-        let mut next = error.source();
-        while let Some(source) = next {
-            chain = format!("{chain}: {source}");
-            next = source.source();
-        }
-        error!(error = chain, "a request failed");
+        error!(error = swarm_common::errors::chain(error), "a request failed");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).hint("look into the controller's log")
     }
 }

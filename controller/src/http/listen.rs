@@ -57,7 +57,7 @@ pub fn serve_until(
 ) -> CancellationToken {
     let (asked, done) = (stop.clone(), CancellationToken::new());
     let served = done.clone();
-    drop(crate::watch::spawn(name, async move {
+    drop(swarm_common::watch::spawn(name, async move {
         serve(listener, app, &asked, room_for()).await;
         served.cancel();
     }));
@@ -96,7 +96,7 @@ async fn serve(listener: TcpListener, app: Router, stop: &CancellationToken, mos
         });
         let connection = http.serve_connection(TokioIo::new(socket), service).with_upgrades();
         let stop = stop.clone();
-        drop(crate::watch::spawn("connection", async move {
+        drop(swarm_common::watch::spawn("connection", async move {
             let mut connection = std::pin::pin!(connection);
             let ended = tokio::select! {
                 ended = &mut connection => ended,
@@ -162,7 +162,7 @@ mod tests {
         let app = Router::new()
             .route("/", get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.ip().to_string() }));
         let asked = stop.clone();
-        let task = crate::watch::spawn("test", async move { serve(listener, app, &asked, most).await });
+        let task = swarm_common::watch::spawn("test", async move { serve(listener, app, &asked, most).await });
         Served { address, stop, task }
     }
 

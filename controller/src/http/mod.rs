@@ -27,7 +27,7 @@ pub(crate) mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::State;
@@ -258,11 +258,6 @@ impl AppState {
     pub(crate) fn view(&self) -> Arc<View> {
         self.engine.view()
     }
-}
-
-/// Wall clock, Unix milliseconds.
-pub(crate) fn wall() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// An answer of a kind that does not belong to the question.

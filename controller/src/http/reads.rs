@@ -6,15 +6,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use swarm_api::{Trouble, reasons, seconds};
+use swarm_common::clock::wall_ms;
 use swarm_core::View;
 use swarm_core::forecast::{Forecast, forecast};
 use swarm_core::rows::{BuildRow, BuildState, EventRow, HistoryRow};
 use swarm_core::view::Counts;
 use swarm_protocol::{BuildId, SessionId};
 
+use super::AppState;
 use super::error::ApiError;
 use super::ports::{ReadError, Rows};
-use super::{AppState, wall};
 
 /// Rows of a journal one question looks at.
 const MAX_SCANNED: usize = 50_000;
@@ -190,7 +191,7 @@ pub async fn overview(state: &AppState, view: &View) -> Result<Arc<Overview>, Ap
     }
     let (view, began) = (view.clone(), Instant::now());
     let read =
-        state.read_in_turn(&state.overviewing, move |rows| Ok(Overview::of(&rows.builds()?, &view, wall()))).await?;
+        state.read_in_turn(&state.overviewing, move |rows| Ok(Overview::of(&rows.builds()?, &view, wall_ms()))).await?;
     let overview = Arc::new(read);
     *kept = Some(Known { key, at: Instant::now(), cost: began.elapsed(), overview: overview.clone() });
     Ok(overview)

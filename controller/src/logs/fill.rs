@@ -30,7 +30,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(300);
 /// What a log's completion came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogDone {
-    /// Which.
+    /// The attempt whose log it is.
     pub fence: Fence,
     /// With its tail, and without a gap.
     pub complete: bool,

@@ -74,7 +74,7 @@ fn bench_with(drone: Drone, bounds: LogBounds) -> Bench {
     let (logs, work) = LogCollector::open(dir.path(), bounds, holds).unwrap();
     let drone = Arc::new(drone);
     let (done_to, done) = mpsc::channel(16);
-    drop(crate::watch::spawn("logs", work.run(drone.clone(), done_to)));
+    drop(swarm_common::watch::spawn("logs", work.run(drone.clone(), done_to)));
     Bench { dir, logs, done, drone }
 }
 

@@ -211,7 +211,7 @@ async fn hooks(statuses: &[u16]) -> (String, Arc<Mutex<Vec<Hook>>>) {
     let app = axum::Router::new().fallback(axum::routing::post(handler));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/hook/s3cret-path", listener.local_addr().unwrap());
-    drop(crate::watch::spawn("hooks", async move { axum::serve(listener, app).await.unwrap() }));
+    drop(swarm_common::watch::spawn("hooks", async move { axum::serve(listener, app).await.unwrap() }));
     (url, heard)
 }
 
@@ -308,8 +308,9 @@ async fn a_command_gets_the_text_and_one_that_fails_says_why() {
 struct Told(Mutex<Vec<Input>>);
 
 impl Tell for Told {
-    fn offer(&self, input: Input) {
+    fn offer(&self, input: Input) -> bool {
         self.0.lock().unwrap().push(input);
+        true
     }
     fn tell(&self, input: Input) -> BoxFuture<'_, ()> {
         self.offer(input);

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::{BoxFuture, join_all};
+use swarm_common::errors::chain_once;
 use swarm_core::rows::NoticeRow;
 use swarm_core::{Input, Tell};
 use thiserror::Error;
@@ -76,7 +77,7 @@ pub enum MailSecurity {
 /// A webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookSettings {
-    /// Where.
+    /// The address, or the file that has it: an address can be a secret.
     pub url: UrlSource,
     /// File with a token, sent as `Authorization: Bearer`.
     pub token: Option<PathBuf>,
@@ -102,16 +103,7 @@ impl Undelivered {
     }
 
     fn of(what: &str, error: &dyn std::error::Error) -> Self {
-        let mut text = format!("{what}: {error}");
-        let mut next = error.source();
-        while let Some(cause) = next {
-            let more = cause.to_string();
-            if !text.ends_with(&more) {
-                text = format!("{text}: {more}");
-            }
-            next = cause.source();
-        }
-        Self(text)
+        Self(format!("{what}: {}", chain_once(error)))
     }
 }
 

@@ -4,6 +4,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use swarm_common::errors::chain;
 use swarm_core::rows::{DroneRow, EventRow, MetaKey, MetaRow, StatsRow};
 use swarm_core::table::{Row, Sink, Source};
 use swarm_protocol::StoreId;
@@ -25,18 +26,6 @@ fn write_events(store: &Store, numbers: impl Iterator<Item = u64>) {
 
 fn seqs(rows: &[EventRow]) -> Vec<u64> {
     rows.iter().map(|row| row.seq).collect()
-}
-
-/// The whole chain of causes, as the log shows it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
-        next = source.source();
-    }
-    text
 }
 
 #[test]

@@ -64,7 +64,7 @@ pub(crate) enum Flight {
 
 /// An attempt the drone holds.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Held {
+pub(crate) struct HeldAttempt {
     pub(crate) fence: Fence,
     pub(crate) store_id: StoreId,
     pub(crate) order_number: u64,
@@ -78,7 +78,7 @@ pub(crate) struct Held {
     pub(crate) upload_rounds: u32,
 }
 
-impl Held {
+impl HeldAttempt {
     pub(crate) fn new(fence: Fence, store_id: StoreId, order_number: u64, slot: u32, stage: Stage) -> Self {
         Self {
             fence,

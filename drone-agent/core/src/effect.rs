@@ -31,17 +31,17 @@ pub enum Effect {
     /// Start the attempt's process; then [`crate::Input::Started`] or [`crate::Input::NotStarted`], and later
     /// [`crate::Input::Exited`] or [`crate::Input::Vanished`].
     Start {
-        /// Which.
+        /// The attempt.
         fence: Fence,
     },
     /// End the attempt and everything below it; then [`crate::Input::Ended`].
     End {
-        /// Which.
+        /// The attempt.
         fence: Fence,
     },
     /// Upload a package of a finished attempt; then [`crate::Input::Uploaded`].
     Upload {
-        /// Which attempt.
+        /// The attempt.
         fence: Fence,
         /// The package's SHA-256, hex.
         sha256: String,

@@ -23,64 +23,64 @@ pub enum Input {
     },
     /// [`crate::Effect::Keep`] is done: the job is on disk.
     Kept {
-        /// Which.
+        /// The attempt.
         fence: Fence,
     },
     /// [`crate::Effect::Keep`] failed: nothing of the job is on disk.
     NotKept {
-        /// Which.
+        /// The attempt.
         fence: Fence,
-        /// Why.
+        /// Why, as the controller will be told.
         failure: Failure,
     },
     /// [`crate::Effect::Start`] is done.
     Started {
-        /// Which.
+        /// The attempt.
         fence: Fence,
         /// The drone's wall clock, Unix milliseconds.
         at: u64,
     },
     /// [`crate::Effect::Start`] failed; no process exists.
     NotStarted {
-        /// Which.
+        /// The attempt.
         fence: Fence,
-        /// Why.
+        /// Why, as the controller will be told.
         failure: Failure,
     },
     /// A running attempt ended and its result is on disk.
     Exited {
-        /// Which.
+        /// The attempt.
         fence: Fence,
-        /// How.
+        /// The result it left.
         result: BuildResult,
     },
     /// A running attempt's process is gone without a result; what it had started may still run.
     Vanished {
-        /// Which.
+        /// The attempt.
         fence: Fence,
     },
     /// [`crate::Effect::End`] is done: nothing of the attempt runs any more.
     Ended {
-        /// Which.
+        /// The attempt.
         fence: Fence,
     },
     /// [`crate::Effect::Upload`] is over.
     Uploaded {
-        /// Which attempt.
+        /// The attempt.
         fence: Fence,
-        /// Which package.
+        /// The package's SHA-256, hex.
         sha256: String,
-        /// How it went.
+        /// How the upload ended.
         outcome: Uploaded,
     },
     /// [`crate::Effect::Forget`] is done.
     Forgotten {
-        /// Which.
+        /// The attempt.
         fence: Fence,
     },
     /// The controller answered a report.
     Answered {
-        /// Which attempt.
+        /// The attempt.
         fence: Fence,
         /// The store the report named.
         store_id: StoreId,
@@ -91,14 +91,14 @@ pub enum Input {
     },
     /// Nobody answered a report in time.
     Unanswered {
-        /// Which attempt.
+        /// The attempt.
         fence: Fence,
         /// The report's number.
         number: u32,
     },
     /// [`crate::Effect::Plan`] is over: the plan was delivered, refused or superseded.
     Planned {
-        /// Which request.
+        /// The request.
         plan: PlanId,
         /// Which try of it.
         attempt: u32,
@@ -129,7 +129,7 @@ pub enum Uploaded {
 /// An attempt that stands on disk when the worker starts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found {
-    /// Which.
+    /// The attempt.
     pub fence: Fence,
     /// The package, without `=`.
     pub cpv: String,
@@ -140,12 +140,12 @@ pub struct Found {
     /// The slot whose root it uses.
     pub slot: u32,
     /// Where it stands.
-    pub standing: Standing,
+    pub standing: AttemptStanding,
 }
 
 /// Where an attempt on disk stands.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Standing {
+pub enum AttemptStanding {
     /// On disk, never started.
     Waiting,
     /// Its process lives.

@@ -5,7 +5,7 @@
 //! - [`input`]: all that can happen to a worker. [`effect`]: all it can want done.
 //! - [`Worker`]: takes orders, keeps the line, starts, ends and adopts attempts, reports until answered.
 //! - [`Watchdog`]: when a supervisor ends and starts its worker.
-//! - [`rescue`]: which rungs of the ladder a drone lets be done to it, and that none is done twice.
+//! - [`healing`]: which rungs of the ladder a drone lets be done to it, and that none is done twice.
 //! - [`tombs`]: which attempts are over, so that a late copy of an order never runs again.
 //!
 //! # Contract
@@ -21,17 +21,17 @@
 
 mod attempt;
 pub mod effect;
+pub mod healing;
 pub mod input;
 mod news;
 mod orders;
-pub mod rescue;
 pub mod tombs;
 pub mod watchdog;
 mod worker;
 
 pub use effect::Effect;
-pub use input::{Found, Input, Standing, Uploaded};
-pub use rescue::Rescue;
+pub use healing::Healing;
+pub use input::{AttemptStanding, Found, Input, Uploaded};
 pub use tombs::{Tomb, Tombs};
 pub use watchdog::Watchdog;
 pub use worker::{Held, Saved, Settings, Worker};

@@ -4,7 +4,7 @@ use swarm_protocol::Fence;
 use swarm_protocol::order::{BuildJob, Order, OrderAnswer, PlanJob, SyncJob, Task};
 use swarm_protocol::report::{Failure, FailureClass};
 
-use crate::attempt::{After, Held, Stage};
+use crate::attempt::{After, HeldAttempt, Stage};
 use crate::input::{PlanOrder, SyncOrder};
 use crate::{Effect, Millis, Worker};
 
@@ -106,7 +106,7 @@ impl Worker {
             None
         };
         let slot = self.slot_for_next();
-        let mut held = Held::new(fence, current.clone(), number, slot, Stage::Waiting);
+        let mut held = HeldAttempt::new(fence, current.clone(), number, slot, Stage::Waiting);
         if let Some(message) = busy {
             effects.push(Effect::refused(reply, message.clone()));
             let failure = Failure { class: FailureClass::Busy, message, ..Failure::default() };
@@ -133,7 +133,7 @@ impl Worker {
             return self.give_up(now, fence, After::Dropped(reason), effects);
         }
         let store_id = self.store_id.clone().unwrap_or_default();
-        self.attempts.insert(fence, Held::new(fence, store_id, number, 0, Stage::Waiting));
+        self.attempts.insert(fence, HeldAttempt::new(fence, store_id, number, 0, Stage::Waiting));
         self.forget(now, fence, After::Dropped(reason), effects);
     }
 

@@ -15,7 +15,7 @@ pub const MAX_TOMBS: usize = 10_000;
 /// An attempt that is over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tomb {
-    /// Which.
+    /// The attempt that is over.
     pub fence: Fence,
     /// The store whose order it was.
     pub store_id: StoreId,

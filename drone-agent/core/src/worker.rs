@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use swarm_protocol::report::{BuildResult, Failure, FailureClass};
 use swarm_protocol::{Fence, InstanceId, PlanId, StoreId};
 
-use crate::attempt::{After, Flight, Held as HeldAttempt, Stage};
+use crate::attempt::{After, Flight, HeldAttempt, Stage};
 use crate::input::{PlanOrder, SyncOrder};
 use crate::tombs::{Tomb, Tombs};
-use crate::{Effect, Found, Input, Millis, Standing, Uploaded};
+use crate::{AttemptStanding, Effect, Found, Input, Millis, Uploaded};
 
 /// What a worker is told at its start.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -197,15 +197,15 @@ impl Worker {
             return self.give_up(now, fence, After::Silence, effects);
         }
         held.tell(now, 1);
-        if let Standing::Running { since } = found.standing {
+        if let AttemptStanding::Running { since } = found.standing {
             held.stage = Stage::Running { since };
             held.tell(now, 2);
         }
         self.attempts.insert(fence, held);
         match found.standing {
-            Standing::Finished { result } => self.conclude(now, fence, result, effects),
-            Standing::Vanished => self.clear_away(fence, effects),
-            Standing::Waiting | Standing::Running { .. } => {}
+            AttemptStanding::Finished { result } => self.conclude(now, fence, result, effects),
+            AttemptStanding::Vanished => self.clear_away(fence, effects),
+            AttemptStanding::Waiting | AttemptStanding::Running { .. } => {}
         }
     }
 

@@ -44,17 +44,17 @@ pub enum MountError {
     Namespace {
         /// The root.
         root: PathBuf,
-        /// Why.
+        /// What the kernel said.
         source: Errno,
     },
     /// A mount failed.
     #[error("mount {what} at {at}{}", hint(*source))]
     Mount {
-        /// What.
+        /// What should be seen there.
         what: String,
-        /// Where.
+        /// The mount point, as seen from outside.
         at: PathBuf,
-        /// Why.
+        /// What the kernel said.
         source: Errno,
     },
     /// A path that would mean something else in the options of a mount.

@@ -17,11 +17,11 @@ const FILES: [&str; 3] = ["drone.toml", "drone.nk", "bus-ca.pem"];
 
 /// The directory of a drone's configuration.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ConfigDir {
     pub(super) dir: PathBuf,
 }
 
-impl Place {
+impl ConfigDir {
     /// Makes the directory. One that holds a drone already is refused, or with `force` put aside.
     pub(super) fn prepare(dir: &Path, force: bool) -> Result<Self, JoinError> {
         let dir = std::path::absolute(dir)?;
@@ -74,7 +74,7 @@ impl Place {
 
 /// `drone.toml`. Without a root its section is there, commented out, with what belongs into it.
 pub(super) fn config(
-    place: &Place,
+    place: &ConfigDir,
     invitation: &Invitation,
     has_authority: bool,
     state_dir: Option<&Path>,
@@ -144,10 +144,10 @@ mod tests {
     #[test]
     fn the_key_is_private_and_kept_for_the_next_try() {
         let dir = tempfile::tempdir().unwrap();
-        let place = Place::prepare(&dir.path().join("not/yet/there"), false).unwrap();
+        let place = ConfigDir::prepare(&dir.path().join("not/yet/there"), false).unwrap();
         let first = place.key().unwrap().public_key();
         assert_eq!(mode(&place.path("drone.nk")), 0o600);
-        assert_eq!(Place::prepare(&place.dir, false).unwrap().key().unwrap().public_key(), first);
+        assert_eq!(ConfigDir::prepare(&place.dir, false).unwrap().key().unwrap().public_key(), first);
         fs::set_permissions(place.path("drone.nk"), std::fs::Permissions::from_mode(0o644)).unwrap();
         assert!(matches!(place.key(), Err(JoinError::BadKey { .. })), "others have read it");
         fs::write(place.path("drone.nk"), "hello").unwrap();
@@ -157,12 +157,12 @@ mod tests {
     #[test]
     fn a_machine_in_a_swarm_stays_there_unless_it_is_forced_to_leave() {
         let dir = tempfile::tempdir().unwrap();
-        let place = Place::prepare(dir.path(), false).unwrap();
+        let place = ConfigDir::prepare(dir.path(), false).unwrap();
         let first = place.key().unwrap().public_key();
         place.write("drone.toml", "x", 0o600).unwrap();
-        let refused = Place::prepare(dir.path(), false).unwrap_err();
+        let refused = ConfigDir::prepare(dir.path(), false).unwrap_err();
         assert!(matches!(&refused, JoinError::Joined { .. }) && refused.to_string().contains("--force"), "{refused}");
-        let again = Place::prepare(dir.path(), true).unwrap();
+        let again = ConfigDir::prepare(dir.path(), true).unwrap();
         assert_ne!(again.key().unwrap().public_key(), first);
         assert!(place.path("drone.nk.old").exists() && place.path("drone.toml.old").exists());
         assert!(!place.path("drone.toml").exists());
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn the_configuration_is_read_back_with_a_root_and_says_what_is_missing_without() {
         let dir = tempfile::tempdir().unwrap();
-        let place = Place::prepare(dir.path(), false).unwrap();
+        let place = ConfigDir::prepare(dir.path(), false).unwrap();
         place.key().unwrap();
         let root = RootConfig {
             path: "/r".into(),

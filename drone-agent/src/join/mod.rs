@@ -21,7 +21,7 @@ use swarm_portage::{RootConfig, RootSpec, create};
 use swarm_protocol::invite::{EnrolRequest, Invitation, TokenError, signature_text, statement};
 use thiserror::Error;
 
-use self::files::Place;
+use self::files::ConfigDir;
 use crate::bus::servers;
 
 /// How long the bus may take to answer a drone that was let in.
@@ -97,7 +97,7 @@ pub enum JoinError {
     Unreachable {
         /// Its address.
         facade: String,
-        /// Why.
+        /// What the client said, for people.
         why: String,
     },
     /// Somebody else answers in the bus's stead.
@@ -118,7 +118,7 @@ pub enum JoinError {
     Refused {
         /// HTTP status.
         status: u16,
-        /// Why.
+        /// The controller's words.
         error: String,
         /// What to do next.
         hint: Option<String>,
@@ -148,7 +148,7 @@ impl JoinError {
 pub fn run(arguments: &JoinArguments) -> Result<(), JoinError> {
     let invitation = Invitation::read(&token(arguments)?)?;
     let dir = arguments.dir.clone().unwrap_or_else(crate::config::source::own_dir);
-    let place = Place::prepare(&dir, arguments.force)?;
+    let place = ConfigDir::prepare(&dir, arguments.force)?;
     let key = place.key()?;
     let authority = http::authority(&invitation)?;
     println!("Joining the swarm at {} as {} …", invitation.facade, invitation.name);
@@ -237,7 +237,7 @@ fn make_root(root: &RootConfig) -> Result<(), JoinError> {
 }
 
 /// Connects once, so that a closed port is found now and not when the drone is missed.
-fn say_how_the_bus_is(invitation: &Invitation, place: &Place, key: &KeyPair) {
+fn say_how_the_bus_is(invitation: &Invitation, place: &ConfigDir, key: &KeyPair) {
     let Ok(seed) = key.seed() else { return };
     let connect = async {
         let mut options = async_nats::ConnectOptions::with_nkey(seed).connection_timeout(BUS_WITHIN);
@@ -263,7 +263,7 @@ fn say_how_the_bus_is(invitation: &Invitation, place: &Place, key: &KeyPair) {
     }
 }
 
-fn next(place: &Place, has_root: bool) -> String {
+fn next(place: &ConfigDir, has_root: bool) -> String {
     let config = place.dir.join("drone.toml");
     let mut steps = Vec::new();
     if !has_root {

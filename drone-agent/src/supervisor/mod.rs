@@ -1,17 +1,17 @@
 //! The process `drone-agent run`: small, never builds, always answers. Speaks for the drone ([`greeting`], [`heartbeat`],
-//! [`orders`]), keeps exactly one worker alive ([`keeper`]), carries orders of the ladder through ([`aid`]), and feeds systemd's
+//! [`orders`]), keeps exactly one worker alive ([`keeper`]), carries orders of the ladder through ([`rungs`]), and feeds systemd's
 //! watchdog.
 //!
 //! What the drone holds is read from disk ([`holding`]): a hung worker delays no heartbeat. Here is the loop that brings what
 //! happens to whom it concerns.
 
-mod aid;
 mod child;
 mod greeting;
 mod heartbeat;
 mod holding;
 mod keeper;
 mod orders;
+mod rungs;
 
 use std::future::pending;
 use std::sync::Arc;
@@ -31,16 +31,16 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 
-use self::aid::{Aid, Order, Step};
 use self::greeting::{Greeter, News};
 use self::heartbeat::{Heartbeats, Moment};
 use self::holding::{Holding, Snapshot};
 use self::keeper::{Keeper, Wants};
 use self::orders::Orders;
+use self::rungs::{RungOrder, Rungs, Step};
 use crate::bus::Link;
 use crate::config::Config;
+use crate::healing::door;
 use crate::hello::fresh_instance;
-use crate::rescue::door;
 use crate::spool::Spool;
 
 /// How often the service manager hears of us within the time it waits.
@@ -106,7 +106,7 @@ struct Supervisor {
     greeter: Greeter,
     heartbeats: Heartbeats,
     orders: Orders,
-    aid: Aid,
+    rungs: Rungs,
     keeper: Keeper,
     callers: mpsc::Receiver<door::Caller>,
 }
@@ -120,7 +120,7 @@ impl Supervisor {
             warn!(%error, "`drone-agent escalate` will not reach this supervisor");
         }
         Ok(Self {
-            aid: Aid::new(config, greeter.detected(), spool, Arc::clone(&link)),
+            rungs: Rungs::new(config, greeter.detected(), spool, Arc::clone(&link)),
             greeter,
             heartbeats: Heartbeats::new(Arc::clone(&link), instance.clone(), holding),
             orders: Orders::new(Arc::clone(&link), instance.clone(), config.build_dir.clone()),
@@ -146,7 +146,7 @@ impl Supervisor {
                 event = self.keeper.next() => Event::Worker(event),
                 moment = self.heartbeats.next() => Event::Heartbeat(moment),
                 news = self.greeter.next() => Event::Greeting(news),
-                step = self.aid.next() => Event::Rung(step),
+                step = self.rungs.next() => Event::Rung(step),
                 () = tick(&mut manager_ticks) => Event::ManagerDue,
                 Ok(()) = connects.changed() => Event::BusIsBack,
                 Some(order) = orders.next() => Event::Order(order),
@@ -170,26 +170,26 @@ impl Supervisor {
         let wants = match event {
             Event::Worker(event) => self.keeper.handle(event),
             Event::Stop => self.keeper.sign(Sign::Stop),
-            Event::Rung(step) => self.aid.step(step).map_or_else(Wants::default, |sign| self.keeper.sign(sign)),
+            Event::Rung(step) => self.rungs.step(step).map_or_else(Wants::default, |sign| self.keeper.sign(sign)),
             Event::ManagerDue => return tell(manager, "WATCHDOG=1"),
             Event::BusIsBack => return self.greeter.greet(),
             Event::Heartbeat(Moment::Due) => return self.heartbeats.look(self.keeper.pid()),
             Event::Heartbeat(Moment::Looked(snapshot)) => return self.looked(*snapshot),
             Event::Greeting(news) => return self.news(news),
-            Event::Caller(caller) => return self.aid.order(Order::of_caller(caller), self.heartbeats.running()),
+            Event::Caller(caller) => return self.rungs.order(RungOrder::of_caller(caller), self.heartbeats.running()),
             Event::Order(message) => return self.order(message),
         };
         if wants.look_at_tree {
             self.heartbeats.tree_changed();
         }
         if wants.sweep {
-            self.aid.sweep();
+            self.rungs.sweep();
         }
     }
 
     fn order(&self, message: Message) {
         if let Some(order) = self.orders.take(message, self.heartbeats.latest(), self.keeper.state()) {
-            self.aid.order(order, self.heartbeats.running());
+            self.rungs.order(order, self.heartbeats.running());
         }
     }
 
@@ -204,7 +204,7 @@ impl Supervisor {
     fn news(&mut self, news: News) {
         if let Some(welcome) = self.greeter.news(news, self.heartbeats.latest()) {
             self.heartbeats.set_period(welcome.heartbeat);
-            self.aid.welcomed(welcome.store_id);
+            self.rungs.welcomed(welcome.store_id);
         }
     }
 }

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use async_nats::Message;
-use drone_core::{Effect, Found, Input, Saved, Settings, Standing, Worker as Core};
+use drone_core::{AttemptStanding, Effect, Found, Input, Saved, Settings, Worker as Core};
 use futures::stream::select_all;
 use futures::{Stream, StreamExt};
 use swarm_common::clock::wall_ms;
@@ -146,10 +146,10 @@ fn found(dir: &AttemptDir, config: &Config) -> Found {
     let job = dir.job();
     let slot = config.roots.iter().position(|root| root.path == job.root.path).unwrap_or(0);
     let standing = match dir.state() {
-        AttemptState::Waiting => Standing::Waiting,
-        AttemptState::Running { since, .. } => Standing::Running { since },
-        AttemptState::Finished(result) => Standing::Finished { result },
-        AttemptState::Vanished | AttemptState::Unknown => Standing::Vanished,
+        AttemptState::Waiting => AttemptStanding::Waiting,
+        AttemptState::Running { since, .. } => AttemptStanding::Running { since },
+        AttemptState::Finished(result) => AttemptStanding::Finished { result },
+        AttemptState::Vanished | AttemptState::Unknown => AttemptStanding::Vanished,
     };
     info!(attempt = %dir.fence(), package = job.job.cpv, standing = word(&standing), "found an attempt on disk");
     Found {
@@ -162,12 +162,12 @@ fn found(dir: &AttemptDir, config: &Config) -> Found {
     }
 }
 
-fn word(standing: &Standing) -> &'static str {
+fn word(standing: &AttemptStanding) -> &'static str {
     match standing {
-        Standing::Waiting => "waiting",
-        Standing::Running { .. } => "running",
-        Standing::Finished { .. } => "finished",
-        Standing::Vanished => "vanished",
+        AttemptStanding::Waiting => "waiting",
+        AttemptStanding::Running { .. } => "running",
+        AttemptStanding::Finished { .. } => "finished",
+        AttemptStanding::Vanished => "vanished",
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use swarm_core::rows::{BlockedBy, BuildRow, BuildState, Culprit, DroneRow, HealingRow, MetaKey, MetaRow, WishesRow};
+use swarm_core::rows::{
+    BlockedBy, BuildRow, BuildState, Culprit, DroneRow, DroneWishesRow, HealingRow, MetaKey, MetaRow, OrderedBy,
+};
 use swarm_protocol::machine::DroneType;
 use swarm_protocol::order::Rung;
 use swarm_protocol::{BuildId, DroneId, StoreId};
@@ -53,7 +55,7 @@ pub(super) fn escalation(controller: &Controller, machine: &mut Machine, rung: R
     let store = &controller.store;
     let id = machine.id.clone();
     let healing: HealingRow = store.get(&id).unwrap_or_default();
-    let by_hand = healing.acting.as_ref().is_some_and(|acting| acting.by != "swarm");
+    let by_hand = healing.acting.as_ref().is_some_and(|acting| acting.ordered_by() != OrderedBy::Swarm);
     let row: DroneRow = store.get(&id).ok_or(("orders go to known drones", machine.name.clone()))?;
     let name = &machine.name.clone();
     if !by_hand {
@@ -73,7 +75,7 @@ pub(super) fn escalation(controller: &Controller, machine: &mut Machine, rung: R
     if !matches!(machine.kind, DroneType::Lxc | DroneType::Qemu) {
         return Err(("bare metal and unknown machines are never rebooted", name.clone()));
     }
-    let wishes: WishesRow = store.get(&id).unwrap_or_default();
+    let wishes: DroneWishesRow = store.get(&id).unwrap_or_default();
     if wishes.protected || wishes.auto_reboot == Some(false) {
         return Err(("protected drones are never rebooted", name.clone()));
     }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt, stream};
-use swarm_controller::watch::spawn;
+use swarm_common::watch::spawn;
 use swarm_protocol::artifact::ArtifactRef;
 use swarm_protocol::order::{BuildJob, PlanJob};
 use swarm_protocol::plan::Plan;

@@ -1,6 +1,8 @@
 //! A published folder is harmed in every way we know.
 
 use std::cell::RefCell;
+use swarm_core::Request;
+use swarm_core::request::{DamagedRequest, ReindexRequest};
 
 use swarm_protocol::{ArtifactId, DroneId, Fence};
 
@@ -18,7 +20,7 @@ struct Shop {
     dir: tempfile::TempDir,
     folders: Folders,
     artifacts: RefCell<Vec<ArtifactRow>>,
-    told: RefCell<Vec<BinhostRequest>>,
+    told: RefCell<Vec<Request>>,
 }
 
 fn index() -> IndexKey {
@@ -96,11 +98,14 @@ impl World for Shop {
         Ok((self.artifacts.borrow().clone(), vec![row]))
     }
 
-    fn tell(&self, request: BinhostRequest) -> Result<u64, String> {
-        if let BinhostRequest::Damaged { artifact, .. } = &request {
-            self.artifacts.borrow_mut().retain(|row| row.id != *artifact);
-        }
-        self.told.borrow_mut().push(request);
+    fn damaged(&self, damage: DamagedRequest) -> Result<u64, String> {
+        self.artifacts.borrow_mut().retain(|row| row.id != damage.artifact);
+        self.told.borrow_mut().push(damage.into());
+        Ok(1)
+    }
+
+    fn reindex(&self, index: ReindexRequest) -> Result<u64, String> {
+        self.told.borrow_mut().push(index.into());
         Ok(1)
     }
 
@@ -139,8 +144,9 @@ fn damaged_and_missing_files_leave_the_index() {
     assert!(found[2].1.starts_with("has 1000 bytes, not ") && found[2].2 == left, "{found:?}");
     let told = shop.told.borrow();
     let damaged = |id| {
-        told.iter()
-            .any(|one| matches!(one, BinhostRequest::Damaged { artifact, rebuild: true, .. } if artifact.0 == id))
+        told.iter().any(
+            |one| matches!(one, Request::Damaged(DamagedRequest { artifact, rebuild: true, .. }) if artifact.0 == id),
+        )
     };
     assert!(damaged(1) && damaged(2) && damaged(4) && !damaged(3));
 }
@@ -156,7 +162,10 @@ fn a_disk_that_is_not_mounted_takes_nothing_out() {
     assert!(shop.told.borrow().is_empty());
     let forced = shop.verify_with(&Options { rate: u64::MAX, rebuild: false, force: true });
     assert_eq!(
-        (forced.stopped, shop.told.borrow().iter().filter(|one| matches!(one, BinhostRequest::Damaged { .. })).count()),
+        (
+            forced.stopped,
+            shop.told.borrow().iter().filter(|one| matches!(one, Request::Damaged(DamagedRequest { .. }))).count()
+        ),
         (None, 3)
     );
 }
@@ -245,7 +254,7 @@ fn an_index_that_is_not_what_the_rows_say_is_written_anew() {
         let report = shop.verify();
         assert_eq!(report.found, 1, "{expected}: {report:?}");
         assert!(report.findings[0].what.contains(expected), "{expected}: {report:?}");
-        assert_eq!(*shop.told.borrow(), [BinhostRequest::Reindex { index: index() }], "{expected}");
+        assert_eq!(*shop.told.borrow(), [Request::Reindex(ReindexRequest { index: index() })], "{expected}");
     }
 }
 

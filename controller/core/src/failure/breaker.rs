@@ -6,7 +6,7 @@ use swarm_protocol::report::FailureClass;
 
 use crate::core::Core;
 use crate::queue::Place;
-use crate::rows::{Culprit, DroneRow, Fact};
+use crate::rows::{Culprit, DroneRow, EventKind, Fact, SWARM};
 
 /// Packages of a line looked at for one that only a certain drone can build; a drone is grounded seldom and for minutes.
 const LOOKED_AT: usize = 1_000;
@@ -48,26 +48,28 @@ impl Core {
             }
             let name = row.name.clone();
             let message = format!("{name} keeps failing; it is the last drone of its kind and goes on, last in line");
-            return self.event("warn", message, |event| event.drone = Some(name));
+            return self.event(EventKind::Warn, message, |event| event.drone = Some(name));
         }
         let (now, wall) = (self.now.at, self.now.wall);
         let (ground_for, impair_for) = (settings.ground_for, settings.impair_for);
         let fact = |reason: String, length: u64| {
-            Some(Fact { by: "swarm".to_owned(), reason, since: wall, until: Some(now + length) })
+            Some(Fact { by: SWARM.to_owned(), reason, since: wall, until: Some(now + length) })
         };
         if ground && row.grounded.is_none() {
             let reason = format!("{} failures in a row that were its own", row.streaks.failures);
-            self.keep_from_work(drone, "grounded", &reason, |row| row.grounded = fact(reason.clone(), ground_for));
+            self.keep_from_work(drone, EventKind::Grounded, &reason, |row| {
+                row.grounded = fact(reason.clone(), ground_for)
+            });
         }
         if impair && row.upload_impaired.is_none() {
             let reason = format!("{} uploads in a row failed", row.streaks.uploads);
-            self.keep_from_work(drone, "grounded", &reason, |row| {
+            self.keep_from_work(drone, EventKind::Grounded, &reason, |row| {
                 row.upload_impaired = fact(reason.clone(), impair_for)
             });
         }
     }
 
-    fn keep_from_work(&mut self, drone: &DroneId, kind: &str, reason: &str, change: impl FnOnce(&mut DroneRow)) {
+    fn keep_from_work(&mut self, drone: &DroneId, kind: EventKind, reason: &str, change: impl FnOnce(&mut DroneRow)) {
         let Some(row) = self.rows.drones.change(drone) else { return };
         change(row);
         (row.streaks.failures, row.streaks.uploads) = (0, 0);
@@ -91,9 +93,9 @@ impl Core {
     /// Something in its hands, or among the first in the line of its place, asks for tags or FEATURES that it has and none of
     /// the others.
     fn is_irreplaceable(&self, row: &DroneRow, others: &[&DroneRow]) -> bool {
-        let place = Place { profile: row.build_profile.clone(), base: row.base.clone(), tree: row.tree.clone() };
-        let held = self.soft.held.get(&row.id).into_iter().flatten().copied();
-        let builds = held.chain(self.soft.graph.line(&place).take(LOOKED_AT));
+        let place = Place::of_drone(row);
+        let held = self.soft.fleet.hands.of(&row.id);
+        let builds = held.chain(self.soft.queue.graph().line(&place).take(LOOKED_AT));
         builds.filter_map(|id| self.rows.builds.get(&id)).any(|build| {
             self.has_what_it_asks(row, build) && !others.iter().any(|other| self.has_what_it_asks(other, build))
         })

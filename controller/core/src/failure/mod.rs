@@ -8,10 +8,10 @@ mod retry;
 pub(crate) use blame::blame;
 pub use retry::{Next, next};
 use swarm_protocol::report::{BuildResult, Failure, FailureClass};
-use swarm_protocol::{BuildId, DroneId, SessionId};
+use swarm_protocol::{BuildId, DroneId};
 
 use crate::core::Core;
-use crate::rows::{BlockedBy, BuildRow, BuildState, Cancelling, Culprit, FailureMark, HistoryStatus, Identity};
+use crate::rows::{BlockedBy, BuildRow, BuildState, Cancelling, Culprit, EventKind, FailureMark, HistoryStatus};
 
 /// A failure without a log behind it.
 pub(crate) fn failed(class: FailureClass, message: String) -> Failure {
@@ -50,7 +50,7 @@ impl Core {
         if charged != id {
             // The dependency's own entry decides; this one waits for it (decision 3).
             let message = format!("its dependency {} failed", failure.cpv.as_deref().unwrap_or("?"));
-            self.build_event("return", id, message, Some(self.drone_name(&drone)));
+            self.build_event(EventKind::Return, id, message, Some(self.drone_name(&drone)));
             let mut after = build.after.clone();
             if !after.contains(&charged) {
                 after.push(charged);
@@ -83,7 +83,7 @@ impl Core {
         let told = BuildResult { failure: Some(failure.clone()), ..told };
         self.record(id, drone, status, Some((&told, log_complete)), Some(&failure.message));
         let name = self.drone_name(drone);
-        let kind = if status == HistoryStatus::Returned { "return" } else { "fail" };
+        let kind = if status == HistoryStatus::Returned { EventKind::Return } else { EventKind::Fail };
         let atom = self.rows.builds.get(&id).map(BuildRow::atom).unwrap_or_default();
         let blamed = blame(failure.class).name();
         self.build_event(kind, id, format!("{atom} on {name}: {} ({blamed})", failure.message), Some(name));
@@ -92,14 +92,8 @@ impl Core {
     /// A failing dependency is charged to its own entry, if it has one that is not in the binhost yet (decision 3).
     fn charged(&self, build: &BuildRow, failure: &Failure) -> BuildId {
         let Some(cpv) = failure.cpv.as_ref().filter(|cpv| Some(*cpv) != build.cpv.as_ref()) else { return build.id };
-        let first = Identity { profile: build.profile.clone(), cpv: cpv.clone(), ..Identity::default() };
-        let same = self
-            .soft
-            .identities
-            .range((first, SessionId(0))..)
-            .take_while(|((identity, _), _)| identity.profile == build.profile && identity.cpv == *cpv)
-            .filter_map(|(_, id)| self.rows.builds.get(id));
-        let own = same.into_iter().find(|row| {
+        let mut same = self.soft.queue.of_version(&build.profile, cpv).filter_map(|id| self.rows.builds.get(&id));
+        let own = same.find(|row| {
             row.session == build.session
                 && !matches!(row.state, BuildState::Received { .. } | BuildState::Planning { .. })
         });
@@ -154,10 +148,10 @@ impl Core {
             Next::Block { by } => {
                 let reasons = reasons(&build, culprit);
                 let retry_at = self.retry_moment(id);
-                let waiting = self.soft.graph.dependents(id).count();
+                let waiting = self.soft.queue.graph().dependents(id).count();
                 let others = if waiting > 0 { format!("; {waiting} package(s) wait for it") } else { String::new() };
                 self.build_event(
-                    "blocked",
+                    EventKind::Blocked,
                     id,
                     format!("{} is blocked: {}{others}", build.atom(), failure.message),
                     None,
@@ -167,7 +161,7 @@ impl Core {
             Next::Fail => {
                 let reasons = reasons(&build, culprit);
                 self.build_event(
-                    "blocked",
+                    EventKind::Blocked,
                     id,
                     format!("{} has failed for good: {}", build.atom(), failure.message),
                     None,
@@ -189,7 +183,7 @@ impl Core {
             let (by, retry_at) = (by_failures(Culprit::Package), self.retry_moment(id));
             BuildState::Blocked { by, reasons, since: self.now.wall, retry_at }
         };
-        self.build_event("blocked", id, message, None);
+        self.build_event(EventKind::Blocked, id, message, None);
         self.set_state(id, state);
     }
 

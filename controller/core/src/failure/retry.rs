@@ -18,7 +18,7 @@ pub enum Next {
     },
     /// Blocked.
     Block {
-        /// By whom.
+        /// What the entry shows as the reason.
         by: BlockedBy,
     },
     /// Given up.
@@ -66,7 +66,7 @@ mod tests {
 
     use super::*;
     use crate::failure::blame;
-    use crate::input::Now;
+    use crate::now::Now;
     use crate::queue::blank;
     use crate::rows::{FailureMark, Origin};
 

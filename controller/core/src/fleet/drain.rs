@@ -3,7 +3,7 @@
 use swarm_protocol::DroneId;
 
 use crate::core::Core;
-use crate::rows::Fact;
+use crate::rows::{EventKind, Fact};
 
 impl Core {
     /// Drains of drones that are empty end: the drone stays out until a person resumes it.
@@ -13,7 +13,7 @@ impl Core {
             .drones
             .iter()
             .filter(|row| row.draining.is_some())
-            .filter(|row| self.held_count(&row.id) == 0 && !self.soft.plans.is_planning(&row.id))
+            .filter(|row| self.held_count(&row.id) == 0 && !self.soft.queue.is_planning(&row.id))
             .map(|row| row.id.clone())
             .collect();
         for drone in empty {
@@ -24,7 +24,7 @@ impl Core {
             let name = row.name.clone();
             self.soft.view.touch(&drone);
             let message = format!("{name} is drained: nothing is left on it, and it gets no work until it is resumed");
-            self.event("control", message, |event| {
+            self.event(EventKind::Control, message, |event| {
                 event.details.insert("drained".to_owned(), name.clone());
                 event.drone = Some(name);
             });

@@ -4,14 +4,11 @@ use swarm_protocol::envelope::{PROTO_MAX, PROTO_MIN};
 use swarm_protocol::report::{BinhostAccess, Hello, HelloAnswer, Role};
 use swarm_protocol::{BuildId, DroneId, Fence, InstanceId};
 
-use super::presence::Pulse;
 use super::sanity;
+use crate::answer::{Answer, ReplyTo};
 use crate::core::Core;
-use crate::effect::Answer;
-use crate::input::ReplyTo;
-use crate::names::{MAX_NAME, NAME_RULE, is_drone_name};
-use crate::queue::is_label;
-use crate::rows::{DroneRow, IndexKey, IndexRow, PlanState, Streaks};
+use crate::names::{MAX_NAME, NAME_RULE, is_drone_name, is_label};
+use crate::rows::{DroneRow, EventKind, IndexKey, IndexRow, Streaks};
 
 /// The build profile of who names none, drones and requests alike.
 pub(crate) const DEFAULT_PROFILE: &str = "default";
@@ -24,10 +21,12 @@ impl Core {
         let answer = match unfit.or_else(|| self.refusal(&drone, &hello)) {
             Some((reason, hint)) => {
                 let name = sanity::clean(&hello.name, MAX_NAME);
-                if self.may_complain(&drone) {
-                    self.event("warn", format!("refused {} of {name}: {reason}", role_name(hello.role)), |event| {
-                        event.drone = Some(name)
-                    });
+                if self.soft.fleet.may_complain(&drone, self.now.at) {
+                    self.event(
+                        EventKind::Warn,
+                        format!("refused {} of {name}: {reason}", role_name(hello.role)),
+                        |event| event.drone = Some(name),
+                    );
                 }
                 HelloAnswer::Refused { reason, hint }
             }
@@ -82,6 +81,12 @@ impl Core {
                 "letters, digits, dot, underscore and hyphen, at most 64; it names a folder of the binhost",
             );
         }
+        self.rival(drone, hello)
+    }
+
+    /// Another drone has its name, or another run its identity.
+    fn rival(&self, drone: &DroneId, hello: &Hello) -> Option<(String, String)> {
+        let refuse = |reason: String, hint: &str| Some((reason, hint.to_owned()));
         if let Some(other) = self.rows.drones.iter().find(|row| row.name == hello.name && row.id != *drone) {
             return refuse(
                 format!("the name {} belongs to another drone", other.name),
@@ -89,7 +94,7 @@ impl Core {
             );
         }
         let row = self.rows.drones.get(drone)?;
-        let pulse = self.soft.pulses.get(drone)?;
+        let pulse = self.soft.fleet.pulse(drone)?;
         let fresh = self.now.at < pulse.last_beat + self.settings.instance_fresh;
         // a worker that does not say whose it is can't be told from a copy's
         let supervisor = match hello.role {
@@ -125,7 +130,7 @@ impl Core {
         let name = row.name.clone();
         let binhost = Box::new(self.binhost_access(&index));
         if row.syncing.is_none() {
-            self.soft.sync_ends.remove(drone);
+            self.soft.fleet.syncs.ended(drone);
         }
         self.rows.drones.put(row);
         self.note_line(drone);
@@ -133,11 +138,7 @@ impl Core {
         self.welcome_to_healing(drone);
         self.learn_host_keys(drone, &hello.machine.ssh_host_keys);
         if hello.role == Role::Supervisor {
-            let pulse = self.soft.pulses.entry(drone.clone()).or_insert_with(|| Pulse::at(self.now));
-            pulse.hello(self.now);
-            if restarted {
-                pulse.seq = 0;
-            }
+            self.soft.fleet.said_hello(drone, self.now, restarted);
         }
         if first {
             let message = format!(
@@ -146,7 +147,7 @@ impl Core {
                 hello.machine.ram_bytes >> 30,
                 hello.machine.arch
             );
-            self.event("register", message, |event| event.drone = Some(name));
+            self.event(EventKind::Register, message, |event| event.drone = Some(name));
         }
         HelloAnswer::Welcome {
             store_id: self.store_id().clone(),
@@ -194,14 +195,6 @@ impl Core {
         })
     }
 
-    /// A new worker has lost the plans of the old one.
-    pub(crate) fn take_plans_from(&mut self, drone: &DroneId) {
-        for id in self.soft.plans.sent_to(drone) {
-            self.change_plan(id, |plan| plan.state = PlanState::Waiting {});
-            self.soft.gave_up.insert(id, drone.clone());
-        }
-    }
-
     /// The first drone of a base gives its index a header; later ones with another header renew it.
     fn know_index(&mut self, index: &IndexKey, row: &DroneRow) {
         let known = self.rows.indexes.get(index);
@@ -215,7 +208,7 @@ impl Core {
 
     /// Builds this drone is to have.
     pub(crate) fn held_by(&self, drone: &DroneId) -> Vec<BuildId> {
-        self.soft.held.get(drone).map(|held| held.iter().copied().collect()).unwrap_or_default()
+        self.soft.fleet.hands.of(drone).collect()
     }
 }
 
@@ -225,7 +218,37 @@ fn described(drone: &DroneId, hello: &Hello, known: Option<DroneRow>, wall: u64)
         if portage.build_profile.is_empty() { DEFAULT_PROFILE } else { &portage.build_profile }.to_owned();
     let base = [&build_profile, &portage.profile, &portage.chost, &portage.cflags, &portage.installed_hash];
     let base = base.map(String::as_str).join("|");
-    let mut row = known.unwrap_or_else(|| DroneRow {
+    let mut row = known.unwrap_or_else(|| newcomer(drone, hello, wall));
+    row.name.clone_from(&hello.name);
+    row.agent_version.clone_from(&hello.agent_version);
+    row.arch.clone_from(&machine.arch);
+    row.cores = machine.cores;
+    row.ram_bytes = machine.ram_bytes;
+    row.address = machine.addresses.first().cloned().unwrap_or_else(|| "127.0.0.1".to_owned());
+    row.detected_type = machine.drone_type;
+    row.evidence.clone_from(&machine.evidence);
+    row.own_reboot = machine.reboot;
+    row.tags.clone_from(&hello.tags);
+    row.slots = hello.slots.clamp(1, 64);
+    row.waiting = hello.waiting;
+    row.features = portage.features.iter().filter(|name| is_label(name, 64)).take(MAX_FEATURES).cloned().collect();
+    row.sources = hello.sources.iter().copied().take(Hello::MAX_SOURCES).collect();
+    row.sources.sort_unstable();
+    row.build_profile = build_profile;
+    row.chost.clone_from(&portage.chost);
+    row.base = base;
+    row.tree.clone_from(&portage.tree.id);
+    row.tree_timestamp = portage.tree.timestamp;
+    row.portage_version.clone_from(&portage.version);
+    row.index_header.clone_from(&portage.index_header);
+    row.last_order = row.last_order.max(hello.orders_seen);
+    row.last_seen = wall;
+    row
+}
+
+/// A drone of which nothing is known yet but that it is there.
+pub(crate) fn newcomer(drone: &DroneId, hello: &Hello, wall: u64) -> DroneRow {
+    DroneRow {
         id: drone.clone(),
         name: String::new(),
         created_at: wall,
@@ -234,9 +257,9 @@ fn described(drone: &DroneId, hello: &Hello, known: Option<DroneRow>, wall: u64)
         cores: 0,
         ram_bytes: 0,
         address: String::new(),
-        detected_type: machine.drone_type,
+        detected_type: hello.machine.drone_type,
         evidence: Vec::new(),
-        own_reboot: machine.reboot,
+        own_reboot: hello.machine.reboot,
         ssh_host_keys: Vec::new(),
         ssh_host_keys_offered: Vec::new(),
         type_override: None,
@@ -264,32 +287,7 @@ fn described(drone: &DroneId, hello: &Hello, known: Option<DroneRow>, wall: u64)
         upload_impaired: None,
         streaks: Streaks::default(),
         last_seen: wall,
-    });
-    row.name.clone_from(&hello.name);
-    row.agent_version.clone_from(&hello.agent_version);
-    row.arch.clone_from(&machine.arch);
-    row.cores = machine.cores;
-    row.ram_bytes = machine.ram_bytes;
-    row.address = machine.addresses.first().cloned().unwrap_or_else(|| "127.0.0.1".to_owned());
-    row.detected_type = machine.drone_type;
-    row.evidence.clone_from(&machine.evidence);
-    row.own_reboot = machine.reboot;
-    row.tags.clone_from(&hello.tags);
-    row.slots = hello.slots.clamp(1, 64);
-    row.waiting = hello.waiting;
-    row.features = portage.features.iter().filter(|name| is_label(name, 64)).take(MAX_FEATURES).cloned().collect();
-    row.sources = hello.sources.iter().copied().take(Hello::MAX_SOURCES).collect();
-    row.sources.sort_unstable();
-    row.build_profile = build_profile;
-    row.chost.clone_from(&portage.chost);
-    row.base = base;
-    row.tree.clone_from(&portage.tree.id);
-    row.tree_timestamp = portage.tree.timestamp;
-    row.portage_version.clone_from(&portage.version);
-    row.index_header.clone_from(&portage.index_header);
-    row.last_order = row.last_order.max(hello.orders_seen);
-    row.last_seen = wall;
-    row
+    }
 }
 
 fn or_default(build_profile: &str) -> &str {

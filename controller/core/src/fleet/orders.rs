@@ -44,7 +44,7 @@ impl Core {
             Some(_) => Task::Cancel { fence: build.fence(), reason: "cancelled".to_owned() },
             None => Task::Build { job: self.job(build, &assignment.drone) },
         };
-        self.soft.sent.insert(id, self.now.at);
+        self.soft.fleet.hands.sent(id, self.now.at);
         let number = if assignment.cancelling.is_some() { 0 } else { assignment.order };
         self.emit(&assignment.drone, number, task);
     }
@@ -77,9 +77,8 @@ impl Core {
     }
 
     /// Sends an order again if the last time is long enough ago.
-    pub(crate) fn resend(&mut self, _drone: &DroneId, id: BuildId) {
-        let due = self.soft.sent.get(&id).is_none_or(|at| self.now.at >= at + self.settings.resend_order);
-        if due {
+    pub(super) fn resend(&mut self, id: BuildId) {
+        if self.soft.fleet.hands.may_be_sent(id, self.now.at, self.settings.resend_order) {
             self.send_build(id);
         }
     }
@@ -88,7 +87,7 @@ impl Core {
     pub(crate) fn resend_untaken(&mut self, drone: Option<&DroneId>) {
         let held: Vec<BuildId> = match drone {
             Some(drone) => self.held_by(drone),
-            None => self.soft.held.values().flatten().copied().collect::<BTreeSet<_>>().into_iter().collect(),
+            None => self.soft.fleet.hands.all().map(|(_, id)| id).collect::<BTreeSet<_>>().into_iter().collect(),
         };
         let open: Vec<BuildId> = held
             .into_iter()
@@ -106,8 +105,8 @@ impl Core {
             self.send_build(id);
         }
         let plans: Vec<PlanId> = match drone {
-            Some(drone) => self.soft.plans.sent_to(drone),
-            None => self.rows.drones.iter().flat_map(|row| self.soft.plans.sent_to(&row.id)).collect(),
+            Some(drone) => self.soft.queue.plans_of(drone),
+            None => self.rows.drones.iter().flat_map(|row| self.soft.queue.plans_of(&row.id)).collect(),
         };
         for id in plans {
             self.send_plan(id);
@@ -121,7 +120,7 @@ impl Core {
 
     /// Plans the drone has not seen.
     pub(crate) fn resend_plans(&mut self, drone: &DroneId, orders_seen: u64) {
-        for id in self.soft.plans.sent_to(drone) {
+        for id in self.soft.queue.plans_of(drone) {
             let unseen = |state: &PlanState| matches!(state, PlanState::Sent { order, .. } if *order > orders_seen);
             if self.rows.plans.get(&id).is_some_and(|plan| unseen(&plan.state)) {
                 self.send_plan(id);

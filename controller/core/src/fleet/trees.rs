@@ -8,13 +8,10 @@ use swarm_protocol::machine::TreeState;
 use swarm_protocol::order::{SyncJob, Task};
 use swarm_protocol::report::{SyncAnswer, SyncReport};
 
+use crate::answer::{Answer, ReplyTo};
 use crate::core::Core;
-use crate::effect::Answer;
-use crate::input::ReplyTo;
-use crate::rows::{DroneRow, Syncing};
+use crate::rows::{DroneRow, EventKind, Syncing};
 
-/// How much longer than the drone's own bound its word is waited for, milliseconds.
-const GRACE: u64 = 60_000;
 /// Characters kept of why a sync failed.
 const MAX_REASON: usize = 500;
 
@@ -57,22 +54,21 @@ impl Core {
             && row.syncing.is_none()
             && self.is_worker_ready(row)
             && self.held_count(&row.id) == 0
-            && !self.soft.plans.is_planning(&row.id)
-            && self.soft.sync_after.get(&row.id).is_none_or(|at| *at <= self.now.at)
+            && !self.soft.queue.is_planning(&row.id)
+            && self.soft.fleet.syncs.may_begin(&row.id, self.now.at)
     }
 
     fn order_sync(&mut self, drone: &DroneId, expected: &TreeState) {
         let order = self.next_order(drone);
-        let (since, until) = (self.now.wall, self.now.at + self.settings.sync_timeout + GRACE);
-        self.soft.sync_after.insert(drone.clone(), self.now.at + self.settings.sync_again);
-        self.soft.sync_ends.insert(drone.clone(), until);
+        let until = self.soft.fleet.syncs.begin(drone, self.now.at, &self.settings);
+        let since = self.now.wall;
         if let Some(row) = self.rows.drones.change(drone) {
             row.syncing = Some(Syncing { order, expected: expected.id.clone(), since, until });
         }
         self.soft.view.touch(drone);
         let name = self.drone_name(drone);
         let message = format!("{name} brings its ebuild tree up to date: others of its base have a newer one");
-        self.event("control", message, |event| event.drone = Some(name));
+        self.event(EventKind::Control, message, |event| event.drone = Some(name));
         self.send_sync(drone);
     }
 
@@ -112,13 +108,13 @@ impl Core {
         let (kind, message) = match &report.failure {
             Some(reason) => {
                 let reason: String = reason.chars().take(MAX_REASON).collect();
-                ("warn", format!("{name} could not bring its ebuild tree up to date: {reason}"))
+                (EventKind::Warn, format!("{name} could not bring its ebuild tree up to date: {reason}"))
             }
             None if report.tree.id == syncing.expected => {
-                ("control", format!("{name} has the expected ebuild tree, after {seconds} s"))
+                (EventKind::Control, format!("{name} has the expected ebuild tree, after {seconds} s"))
             }
             None => (
-                "control",
+                EventKind::Control,
                 format!(
                     "{name} has brought its ebuild tree up to date in {seconds} s; it is another one than expected"
                 ),
@@ -129,7 +125,7 @@ impl Core {
 
     /// No sync is under way on a drone any more.
     pub(super) fn forget_sync(&mut self, drone: &DroneId) {
-        self.soft.sync_ends.remove(drone);
+        self.soft.fleet.syncs.ended(drone);
         if self.rows.drones.get(drone).is_some_and(|row| row.syncing.is_some())
             && let Some(row) = self.rows.drones.change(drone)
         {
@@ -141,30 +137,16 @@ impl Core {
 
     /// Syncs whose time is over are not waited for.
     pub(super) fn end_late_syncs(&mut self) {
-        let now = self.now.at;
-        let late: Vec<DroneId> =
-            self.soft.sync_ends.iter().filter(|(_, until)| **until <= now).map(|(drone, _)| drone.clone()).collect();
-        for drone in late {
+        for drone in self.soft.fleet.syncs.take_late(self.now.at) {
             self.forget_sync(&drone);
             let name = self.drone_name(&drone);
             let message = format!("{name} did not say in time how bringing its ebuild tree up to date ended");
-            self.event("warn", message, |event| event.drone = Some(name));
+            self.event(EventKind::Warn, message, |event| event.drone = Some(name));
         }
         // who may be told again
-        if self.soft.sync_after.values().any(|at| *at <= now) {
-            self.soft.sync_after.retain(|_, at| *at > now);
+        if self.soft.fleet.syncs.take_ready(self.now.at) {
             self.soft.placement.work_may_be_given();
         }
-    }
-
-    /// When the first sync ends or may be ordered again.
-    pub(super) fn first_sync(&self) -> Option<u64> {
-        self.soft.sync_ends.values().chain(self.soft.sync_after.values()).copied().min()
-    }
-
-    /// No sync that is ordered from now on is due earlier, milliseconds from now.
-    pub(super) fn least_sync(&self) -> u64 {
-        self.settings.sync_again.min(self.settings.sync_timeout + GRACE)
     }
 }
 

@@ -4,11 +4,11 @@ use swarm_protocol::DroneId;
 use swarm_protocol::machine::DroneType;
 use swarm_protocol::order::Rung;
 
-use super::brakes::Verdict;
+use super::brakes::Clearance;
+use crate::answer::{Done, Healed, Refusal, RefusalKind};
 use crate::core::Core;
-use crate::effect::{Done, Healed, Refusal, RefusalKind};
-use crate::input::{DroneWishes, HealAction};
-use crate::rows::WishesRow;
+use crate::request::{DroneWishes, HealAction};
+use crate::rows::{DroneWishesRow, EventKind, OrderedBy};
 
 /// Longest text of a wish.
 const MAX_WISH: usize = 1_000;
@@ -45,14 +45,12 @@ impl Core {
         let level = row.level();
         (row.incident, row.acting, row.recovered) = (None, None, None);
         self.rows.healing.put(row);
-        if let Some(probe) = self.soft.probes.get_mut(drone) {
-            (probe.misses, probe.good, probe.worker_bad) = (0, 0, None);
-        }
+        self.soft.healing.probes.reset(drone);
         self.look_again(drone);
         self.soft.placement.work_may_be_given();
         self.soft.view.touch(drone);
         let name = self.drone_name(drone);
-        self.drone_event("control", drone, format!("{actor} reset {name} from level {level} to 0"));
+        self.drone_event(EventKind::Control, drone, format!("{actor} reset {name} from level {level} to 0"));
     }
 
     fn set_type(&mut self, actor: &str, drone: &DroneId, kind: Option<DroneType>) {
@@ -62,7 +60,7 @@ impl Core {
         self.soft.view.touch(drone);
         let name = self.drone_name(drone);
         let word = kind.map_or("what it says itself", DroneType::name);
-        self.drone_event("control", drone, format!("{actor} set the type of {name} to {word}"));
+        self.drone_event(EventKind::Control, drone, format!("{actor} set the type of {name} to {word}"));
     }
 
     fn by_hand(&mut self, actor: &str, drone: &DroneId, rung: Rung, answer: Healed) -> Result<Healed, Refusal> {
@@ -76,23 +74,23 @@ impl Core {
         if rung == Rung::RebootContainer
             && let Some(row) = self.rows.drones.get(drone)
         {
-            match self.reboot_verdict(row) {
-                Verdict::Go => {}
-                Verdict::Hold(reason) => {
+            match self.reboot_clearance(row) {
+                Clearance::Go => {}
+                Clearance::Hold(reason) => {
                     return Err(conflict(format!("{name} is not rebooted now: {reason}"), "drain it, or try later"));
                 }
-                Verdict::Never(reason) => {
+                Clearance::Never(reason) => {
                     return Err(conflict(format!("{name} is not rebooted: {reason}"), "reboot it yourself"));
                 }
             }
         }
-        self.act(drone, rung, actor, "by hand");
+        self.act(drone, rung, &OrderedBy::read(actor), "by hand");
         Ok(Healed { generation: Some(self.healing_row(drone).generation), ..answer })
     }
 
     pub(crate) fn wish(&mut self, actor: &str, drone: &str, wishes: DroneWishes) -> Result<Done, Refusal> {
         let id = self.find_drone(drone)?;
-        let fresh = || WishesRow { drone: id.clone(), ..WishesRow::default() };
+        let fresh = || DroneWishesRow { drone: id.clone(), ..DroneWishesRow::default() };
         let mut row = self.rows.wishes.get(&id).cloned().unwrap_or_else(fresh);
         let before = row.clone();
         row.protected = wishes.protected.unwrap_or(row.protected);
@@ -125,7 +123,7 @@ impl Core {
             row.updated_at = self.now.wall;
             self.rows.wishes.put(row);
             self.soft.view.touch(&id);
-            self.drone_event("control", &id, format!("{actor} changed what is wished for {name}"));
+            self.drone_event(EventKind::Control, &id, format!("{actor} changed what is wished for {name}"));
         }
         if keys_given {
             self.given_host_keys(actor, &id);

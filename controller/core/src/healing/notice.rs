@@ -1,8 +1,9 @@
 //! Notices to people: through an outbox like events, so that none is lost or sent twice to a channel that has it.
 
+use crate::answer::Done;
 use crate::core::Core;
-use crate::effect::{Done, Effect};
-use crate::rows::{NoticeKind, NoticeRow, NoticeState};
+use crate::effect::Effect;
+use crate::rows::{EventKind, NoticeKind, NoticeRow, NoticeState};
 
 /// First wait before a notice is tried again, milliseconds; doubles.
 const RETRY: u64 = 30_000;
@@ -33,11 +34,11 @@ impl Core {
             tries: 0,
             state: NoticeState::Due { at: self.now.at },
         });
-        self.soft.notices_due.insert((self.now.at, id));
+        self.soft.healing.notices.set(id, self.now.at);
         while self.rows.notices.len() > KEEP {
             let Some(oldest) = self.rows.notices.iter().next().map(|row| row.id) else { break };
             self.rows.notices.remove(&oldest);
-            self.soft.notices_due.retain(|(_, id)| *id != oldest);
+            self.soft.healing.notices.clear(&oldest);
         }
         self.send_notices();
     }
@@ -51,24 +52,20 @@ impl Core {
     /// After a start: whatever was not sent, or not answered.
     pub(super) fn resend_notices(&mut self) {
         let due = self.rows.notices.iter().filter_map(|row| match row.state {
-            NoticeState::Due { at } => Some((at.min(self.now.at), row.id)),
+            NoticeState::Due { at } => Some((row.id, at.min(self.now.at))),
             NoticeState::Sent {} | NoticeState::Failed { .. } => None,
         });
-        self.soft.notices_due = due.collect();
+        self.soft.healing.notices = due.collect();
     }
 
     pub(super) fn send_notices(&mut self) {
-        while let Some((at, id)) = self.soft.notices_due.first().copied() {
-            if at > self.now.at {
-                return;
-            }
-            self.soft.notices_due.pop_first();
+        while let Some(id) = self.soft.healing.notices.pop(self.now.at) {
             let again = self.now.at + UNANSWERED;
             let Some(row) = self.rows.notices.change(&id) else { continue };
             row.tries += 1;
             row.state = NoticeState::Due { at: again };
             let notice = Box::new(row.clone());
-            self.soft.notices_due.insert((again, id));
+            self.soft.healing.notices.set(id, again);
             self.effects.push(Effect::Notify(notice));
         }
     }
@@ -76,8 +73,8 @@ impl Core {
     pub(crate) fn notified(&mut self, id: u64, delivered: Vec<String>, failed: &[(String, String)]) {
         let now = self.now.at;
         let Some(row) = self.rows.notices.change(&id) else { return };
-        let NoticeState::Due { at } = row.state else { return };
-        self.soft.notices_due.remove(&(at, id));
+        let NoticeState::Due { .. } = row.state else { return };
+        self.soft.healing.notices.clear(&id);
         row.delivered.extend(delivered);
         row.failures = failed.iter().cloned().collect();
         if failed.is_empty() {
@@ -90,19 +87,23 @@ impl Core {
         let by = failed.iter().map(|(channel, _)| channel.as_str()).collect::<Vec<_>>().join(", ");
         if row.tries >= MAX_TRIES {
             row.state = NoticeState::Failed { reason };
-            self.event("warn", format!("a notice could not be sent by {by} and was given up: {subject}"), |_| {});
+            self.event(
+                EventKind::Warn,
+                format!("a notice could not be sent by {by} and was given up: {subject}"),
+                |_| {},
+            );
             return;
         }
         let wait = RETRY.saturating_mul(1 << (row.tries.saturating_sub(1)).min(10)).min(RETRY_MAX);
         row.state = NoticeState::Due { at: now + wait };
         let first = row.tries == 1;
-        self.soft.notices_due.insert((now + wait, id));
+        self.soft.healing.notices.set(id, now + wait);
         if first {
-            self.event("warn", format!("a notice could not be sent by {by}; it is tried again: {subject}"), |_| {});
+            self.event(
+                EventKind::Warn,
+                format!("a notice could not be sent by {by}; it is tried again: {subject}"),
+                |_| {},
+            );
         }
-    }
-
-    pub(super) fn next_notice(&self) -> Option<u64> {
-        self.soft.notices_due.first().map(|(at, _)| *at)
     }
 }

@@ -4,7 +4,7 @@
 use swarm_protocol::DroneId;
 
 use crate::core::Core;
-use crate::rows::NoticeKind;
+use crate::rows::{EventKind, NoticeKind};
 
 /// Keys kept of one drone; an SSH server has three or four.
 const MAX_KEYS: usize = 8;
@@ -32,7 +32,7 @@ impl Core {
             if let Some(row) = self.rows.drones.change(drone) {
                 row.ssh_host_keys = named;
             }
-            return self.drone_event("audit", drone, text);
+            return self.drone_event(EventKind::Audit, drone, text);
         }
         if row.ssh_host_keys_offered == offered {
             return;
@@ -66,7 +66,7 @@ impl Core {
         self.soft.view.touch(drone);
         let name = self.drone_name(drone);
         let subject = format!("the SSH host key of {name} is another than the one it is known by");
-        self.drone_event("alert", drone, format!("{subject}: {what}"));
+        self.drone_event(EventKind::Alert, drone, format!("{subject}: {what}"));
         let text = format!(
             "{what}\nIt is not used. Either {name} was installed anew, or somebody else answers in its place.\n\
              Next: compare `swarm drone ssh-key {name}` with /etc/ssh/ssh_host_*_key.pub on the machine itself; if they are \
@@ -84,7 +84,7 @@ impl Core {
         self.rows.healing.put(row);
         self.soft.view.touch(drone);
         let subject = format!("the SSH host key of {} is known again: {why}", self.drone_name(drone));
-        self.drone_event("heal", drone, subject.clone());
+        self.drone_event(EventKind::Heal, drone, subject.clone());
         self.notify(&host_key(drone), NoticeKind::Resolved, subject, String::new());
     }
 }

@@ -1,13 +1,13 @@
 //! Invitations: made, taken back, ended. One is for one drone, once, and for a while.
 
+use crate::answer::{Done, Refusal, RefusalKind, invalid};
 use crate::core::Core;
-use crate::effect::{Done, Refusal, RefusalKind};
-use crate::names::{NAME_RULE, is_drone_name};
-use crate::queue::{invalid, is_label};
-use crate::rows::{InviteRow, InviteState, MemberRole};
+use crate::names::{NAME_RULE, is_drone_name, is_label};
+use crate::request::InviteRequest;
+use crate::rows::{EventKind, InviteRow, InviteState, MemberRole};
 use crate::settings::Millis;
 
-use super::conflict;
+use super::roll::conflict;
 
 /// Longest life of an invitation.
 const MAX_LIFE: Millis = 7 * 24 * 3_600_000;
@@ -19,21 +19,6 @@ const KEEP_ENDED: Millis = 24 * 3_600_000;
 const MAX_ENDED: usize = 256;
 /// Wrong proofs that close an invitation. Nobody guesses one; whoever tries has a damaged token or means harm.
 const MAX_WRONG: u32 = 5;
-
-/// What is wanted of an invitation. Number and key pair come from the plumbing: they are random.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InviteRequest {
-    /// Random number.
-    pub id: String,
-    /// Public half of its key pair.
-    pub verifier: String,
-    /// Name the drone will have.
-    pub name: String,
-    /// The build profile it is to serve.
-    pub profile: Option<String>,
-    /// How long it is good; the default if not given. Milliseconds.
-    pub life: Option<Millis>,
-}
 
 impl Core {
     pub(crate) fn invite(&mut self, actor: &str, request: InviteRequest) -> Result<InviteRow, Refusal> {
@@ -52,7 +37,9 @@ impl Core {
             state: InviteState::Open { wrong: 0 },
         };
         self.rows.invites.put(row.clone());
-        self.event("control", format!("{actor} invited {}", row.name), |event| event.drone = Some(row.name.clone()));
+        self.event(EventKind::Control, format!("{actor} invited {}", row.name), |event| {
+            event.drone = Some(row.name.clone())
+        });
         Ok(row)
     }
 
@@ -105,7 +92,7 @@ impl Core {
         for row in open {
             self.rows.invites.remove(&row.id);
             let message = format!("{actor} took back the invitation for {}", row.name);
-            self.event("control", message, |event| event.drone = Some(row.name.clone()));
+            self.event(EventKind::Control, message, |event| event.drone = Some(row.name.clone()));
             done.touched += 1;
             done.what.push(row.name);
         }
@@ -132,7 +119,7 @@ impl Core {
                 let name = row.name.clone();
                 let message =
                     format!("the invitation for {name} was closed: {MAX_WRONG} wrong tokens were tried on it");
-                self.event("warn", message, |event| event.drone = Some(name));
+                self.event(EventKind::Warn, message, |event| event.drone = Some(name));
             }
         }
         unknown_invitation()

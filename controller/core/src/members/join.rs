@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 
 use swarm_protocol::DroneId;
 
+use crate::answer::{Done, Enrolled, Refusal, RefusalKind, invalid};
 use crate::core::Core;
-use crate::effect::{Done, Enrolled, Refusal, RefusalKind};
 use crate::names::{NAME_RULE, is_drone_name};
-use crate::queue::invalid;
-use crate::rows::{InviteState, MemberOrigin, MemberRole, MemberRow, Standing};
+use crate::rows::{EventKind, InviteState, MemberOrigin, MemberRole, MemberRow, Standing};
 
 use super::invite::unknown_invitation;
-use super::{conflict, full};
+use super::roll::{conflict, full};
 
 /// Who lets in the drones the configuration names.
 const CONFIGURATION: &str = "the configuration";
@@ -54,7 +53,7 @@ impl Core {
             standing: Standing::Admitted {},
         });
         let message = format!("{name} came in by the invitation of {}", row.by);
-        self.event("register", message, |event| {
+        self.event(EventKind::Register, message, |event| {
             event.drone = Some(name.clone());
             event.details.insert("key".to_owned(), drone.0.clone());
         });
@@ -80,7 +79,7 @@ impl Core {
             since: self.now.wall,
             standing: Standing::Admitted {},
         });
-        self.event("control", format!("{actor} let {name} read the events on the bus"), |_| {});
+        self.event(EventKind::Control, format!("{actor} let {name} read the events on the bus"), |_| {});
         Ok(Done { touched: 1, what: vec![name.to_owned()] })
     }
 
@@ -99,7 +98,7 @@ impl Core {
         for row in dropped {
             let standing = Standing::Forgotten { by: CONFIGURATION.to_owned(), at: self.now.wall };
             let message = format!("{} is let in no more: {CONFIGURATION} does not name it", row.name);
-            self.event("control", message, |event| event.drone = Some(row.name.clone()));
+            self.event(EventKind::Control, message, |event| event.drone = Some(row.name.clone()));
             self.put_member(MemberRow { standing, ..row });
         }
         let mut refused = Done { touched: 0, what: Vec::new() };
@@ -111,7 +110,7 @@ impl Core {
                 refused.touched += 1;
                 refused.what.push(name.clone());
                 let message = format!("{name} of this machine stays out: {}", refusal.error);
-                self.event("warn", message, |event| event.drone = Some(name.clone()));
+                self.event(EventKind::Warn, message, |event| event.drone = Some(name.clone()));
                 continue;
             }
             self.put_member(MemberRow {
@@ -123,7 +122,7 @@ impl Core {
                 since: self.now.wall,
                 standing: Standing::Admitted {},
             });
-            self.event("register", format!("{name} of this machine is let in"), |event| {
+            self.event(EventKind::Register, format!("{name} of this machine is let in"), |event| {
                 event.drone = Some(name.clone());
             });
         }

@@ -3,10 +3,9 @@
 
 use swarm_protocol::DroneId;
 
+use crate::answer::{Done, Refusal, RefusalKind};
 use crate::core::Core;
-use crate::effect::{Done, Refusal, RefusalKind};
-use crate::rows::{Cancelling, MemberOrigin, MemberRole, MemberRow, Standing};
-use crate::view::Presence;
+use crate::rows::{Cancelling, EventKind, MemberOrigin, MemberRole, MemberRow, Standing};
 
 impl Core {
     /// Never lets this key in again, whatever the drone is doing.
@@ -14,7 +13,7 @@ impl Core {
         let (id, name) = self.find_member(name)?;
         self.take_all_from(actor, &id, &name, "revoked");
         self.strike(&id, &name, Standing::Revoked { by: actor.to_owned(), at: self.now.wall });
-        self.event("control", format!("{actor} revoked {name}: its key is good no more"), |event| {
+        self.event(EventKind::Control, format!("{actor} revoked {name}: its key is good no more"), |event| {
             event.drone = Some(name.clone());
         });
         Ok(Done { touched: 1, what: vec![name] })
@@ -24,14 +23,14 @@ impl Core {
     pub(crate) fn forget_drone(&mut self, actor: &str, name: &str) -> Result<Done, Refusal> {
         let (id, name) = self.find_member(name)?;
         let seen = self.rows.drones.get(&id).is_some();
-        if seen && self.in_grace() && !self.soft.pulses.contains_key(&id) {
+        if seen && self.in_grace() && self.soft.fleet.pulse(&id).is_none() {
             return Err(Refusal {
                 kind: RefusalKind::Conflict,
                 error: format!("the controller has just started and cannot tell yet whether {name} is online"),
                 hint: Some("try again in a minute".to_owned()),
             });
         }
-        if self.soft.pulses.get(&id).is_some_and(|pulse| pulse.presence == Presence::Online) {
+        if self.soft.fleet.is_online(&id) {
             return Err(Refusal {
                 kind: RefusalKind::Conflict,
                 error: format!("{name} is online"),
@@ -42,7 +41,7 @@ impl Core {
         if self.is_member(&id) {
             self.strike(&id, &name, Standing::Forgotten { by: actor.to_owned(), at: self.now.wall });
         }
-        self.event("control", format!("{actor} forgot {name}"), |event| event.drone = Some(name.clone()));
+        self.event(EventKind::Control, format!("{actor} forgot {name}"), |event| event.drone = Some(name.clone()));
         Ok(Done { touched: 1, what: vec![name] })
     }
 
@@ -62,7 +61,7 @@ impl Core {
         };
         let name = row.name.clone();
         self.put_member(MemberRow { standing: Standing::Revoked { by: actor.to_owned(), at: self.now.wall }, ..row });
-        self.event("control", format!("{actor} revoked the tapper {name}"), |_| {});
+        self.event(EventKind::Control, format!("{actor} revoked the tapper {name}"), |_| {});
         Ok(Done { touched: 1, what: vec![name] })
     }
 
@@ -88,17 +87,18 @@ impl Core {
     fn take_all_from(&mut self, actor: &str, id: &DroneId, name: &str, verb: &str) {
         self.take_plans_from(id);
         for build in self.held_by(id) {
-            self.build_event("reclaim", build, format!("{actor} {verb} {name}, which had it"), Some(name.to_owned()));
+            self.build_event(
+                EventKind::Reclaim,
+                build,
+                format!("{actor} {verb} {name}, which had it"),
+                Some(name.to_owned()),
+            );
             // what a person wanted of it meanwhile still holds
             let wanted = self.rows.builds.get(&build).and_then(|row| row.assignment()?.cancelling.clone());
             self.after_cancel(build, wanted.unwrap_or(Cancelling::Return {}));
         }
         self.rows.drones.remove(id);
-        self.soft.pulses.remove(id);
-        self.soft.complaints.remove(id);
-        self.soft.sync_after.remove(id);
-        self.soft.sync_ends.remove(id);
-        self.soft.held.remove(id);
+        self.soft.fleet.forget(id);
         self.soft.placement.forget(id);
         self.soft.view.forget(id);
         self.forget_healing(id);

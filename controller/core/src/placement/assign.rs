@@ -5,17 +5,17 @@ use std::collections::BTreeMap;
 
 use swarm_protocol::{Attempt, BuildId, DroneId};
 
-use super::score::{Standing, total};
+use super::score::{DroneScore, total};
 use crate::core::Core;
 use crate::queue::Place;
-use crate::rows::{Assignment, BlockedBy, BuildRow, BuildState, DroneRow, Sweep};
+use crate::rows::{Assignment, BlockedBy, BuildRow, BuildState, DroneRow, EventKind, Sweep};
 
 /// A drone with room for so many orders.
 #[derive(Debug, Clone)]
 pub(super) struct Seat {
     pub drone: DroneId,
     pub room: usize,
-    standing: Standing,
+    score: DroneScore,
 }
 
 /// Of so many drones with the highest score and as many with the lowest the best is chosen: the fastest for what is long, the
@@ -25,20 +25,20 @@ const COMPARED: usize = 32;
 impl Core {
     /// Gives out as much as fits.
     pub(crate) fn assign(&mut self) {
-        self.soft.graph.relax();
+        self.soft.queue.order_lines();
         self.recall();
         if self.meta().paused.is_some() {
             return;
         }
         // most inputs come when there is nothing to give, and the fleet may be large
-        if self.soft.graph.has_ready() || self.soft.placement.has_lines() {
+        if self.soft.queue.graph().has_ready() || self.soft.placement.has_lines() {
             for (place, drones) in self.able_drones(false) {
                 let idle = self.give_out(&place, self.seats(&drones, |core, row| core.free_slots(row)));
-                self.give_out(&place, self.seats(&drones, |core, row| core.free_places(row)));
+                self.give_out(&place, self.seats(&drones, |core, row| core.free_beyond_slots(row)));
                 self.even_out(&idle, &drones);
             }
         }
-        if self.soft.graph.has_swept() {
+        if self.soft.queue.graph().has_swept() {
             self.sweep();
         }
     }
@@ -69,9 +69,9 @@ impl Core {
     fn seats(&self, drones: &[DroneId], room: impl Fn(&Self, &DroneRow) -> usize) -> Vec<Seat> {
         let rows = drones.iter().filter_map(|drone| self.rows.drones.get(drone));
         let free = rows.map(|row| (row, room(self, row))).filter(|(_, room)| *room > 0);
-        let seat = |(row, room): (&DroneRow, usize)| Seat { drone: row.id.clone(), room, standing: self.standing(row) };
+        let seat = |(row, room): (&DroneRow, usize)| Seat { drone: row.id.clone(), room, score: self.drone_score(row) };
         let mut seats: Vec<Seat> = free.map(seat).collect();
-        seats.sort_by_key(|seat| std::cmp::Reverse(seat.standing.total()));
+        seats.sort_by_key(|seat| std::cmp::Reverse(seat.score.total()));
         seats
     }
 
@@ -81,22 +81,22 @@ impl Core {
 
     /// Places in a drone's line that are to be filled now: none behind a build that is known to take long, since another
     /// drone may be free first.
-    fn free_places(&self, row: &DroneRow) -> usize {
+    fn free_beyond_slots(&self, row: &DroneRow) -> usize {
         let slots = row.slots as usize;
         let beyond = self.held_count(&row.id).saturating_sub(slots);
-        let room = self.places(row).saturating_sub(beyond);
+        let room = self.beyond_slots(row).saturating_sub(beyond);
         let far = room > 0 && self.known_wait_ms(row).is_some_and(|wait| wait > self.settings.prefetch_within);
         if far { 0 } else { room }
     }
 
     /// Gives out the line of a place to these seats; returns those that have room left, since nothing in the line is for them.
     fn give_out(&mut self, place: &Place, seats: Vec<Seat>) -> Vec<Seat> {
-        let grown = self.soft.graph.grown(place);
+        let grown = self.soft.queue.graph().grown(place);
         let in_vain = |seat: &Seat| self.soft.placement.is_in_vain(&seat.drone, grown);
         let (vain, mut seats): (Vec<Seat>, Vec<Seat>) = seats.into_iter().partition(in_vain);
         let mut last = None;
         while !seats.is_empty() {
-            last = self.soft.graph.after(place, last);
+            last = self.soft.queue.graph().after(place, last);
             let Some((_, id)) = last else { break };
             let Some(at) = self.best(id, &seats) else { continue };
             self.give(id, &seats[at].drone.clone());
@@ -114,11 +114,11 @@ impl Core {
         let mut seat = seats.remove(at);
         seat.room -= 1;
         let Some(row) = self.rows.drones.get(&seat.drone) else { return };
-        if seat.room == 0 || self.free_slots(row) + self.free_places(row) == 0 {
+        if seat.room == 0 || self.free_slots(row) + self.free_beyond_slots(row) == 0 {
             return;
         }
-        seat.standing = self.standing(row);
-        let place = seats.partition_point(|other| other.standing.total() >= seat.standing.total());
+        seat.score = self.drone_score(row);
+        let place = seats.partition_point(|other| other.score.total() >= seat.score.total());
         seats.insert(place, seat);
     }
 
@@ -139,7 +139,7 @@ impl Core {
         }
         let total = |at: &usize| {
             let row = self.rows.drones.get(&seats[*at].drone)?;
-            Some((total(row, seats[*at].standing, &want), std::cmp::Reverse(&row.name)))
+            Some((total(row, seats[*at].score, &want), std::cmp::Reverse(&row.name)))
         };
         let best = able.into_iter().max_by_key(total);
         self.soft.placement.looked_at(steps.get());
@@ -148,7 +148,7 @@ impl Core {
 
     pub(super) fn give(&mut self, id: BuildId, drone: &DroneId) {
         let order = self.next_order(drone);
-        let disk_free = self.soft.pulses.get(drone).map_or(0, |pulse| pulse.vitals.disk_build_free);
+        let disk_free = self.soft.fleet.pulse(drone).map_or(0, |pulse| pulse.vitals.disk_build_free);
         let Some(row) = self.rows.builds.change(&id) else { return };
         row.attempt = Attempt(row.attempt.0 + 1);
         let atom = row.atom();
@@ -171,7 +171,7 @@ impl Core {
         };
         self.set_state(id, BuildState::Delegated { assignment });
         let name = self.drone_name(drone);
-        self.build_event("assign", id, format!("{atom} goes to {name}{last_resort}"), Some(name));
+        self.build_event(EventKind::Assign, id, format!("{atom} goes to {name}{last_resort}"), Some(name));
         self.send_build(id);
     }
 

@@ -4,121 +4,12 @@ use swarm_protocol::DroneId;
 use swarm_protocol::machine::WorkerState;
 use swarm_protocol::report::FailureClass;
 
+use super::rule::{Reason, Rule};
 use super::score::Want;
 use crate::core::Core;
+use crate::fleet::Presence;
 use crate::fleet::Pulse;
 use crate::rows::{BlockedBy, BuildRow, BuildState, Culprit, DroneRow, Fact, FailureMark, HealingRow};
-use crate::view::Presence;
-
-/// A named condition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Rule {
-    /// It must be there.
-    Online,
-    /// Its worker must answer.
-    WorkerReady,
-    /// Nothing is wrong with it.
-    Healthy,
-    /// No person has paused it.
-    NotPaused,
-    /// No person drains it.
-    NotDraining,
-    /// The swarm has not grounded it.
-    NotGrounded,
-    /// Its uploads work.
-    UploadsWork,
-    /// It is not bringing its tree up to date.
-    NotSyncing,
-    /// It has a free slot or a free place in its line.
-    FreeSlot,
-    /// It serves the build profile.
-    Profile,
-    /// It has the ARCH the package was planned for.
-    Arch,
-    /// It has the base the package was planned on.
-    Base,
-    /// It has the tree the package was planned on.
-    Tree,
-    /// It has the operator's tags that are asked for.
-    Tags,
-    /// Its Portage has the FEATURES that are asked for.
-    Features,
-    /// It has room on its disks.
-    Disk,
-    /// It has the memory.
-    Memory,
-    /// It has more of what was too little elsewhere, as long as any drone has.
-    MoreOfWhatLacked,
-    /// The package has not failed there.
-    NotFailedHere,
-    /// A sweeper takes blocked packages only.
-    NotSweeper,
-    /// Blocked packages are for sweepers only.
-    NotBlocked,
-}
-
-impl Rule {
-    /// All of them.
-    pub const ALL: [Self; 21] = [
-        Self::Online,
-        Self::WorkerReady,
-        Self::Healthy,
-        Self::NotPaused,
-        Self::NotDraining,
-        Self::NotGrounded,
-        Self::UploadsWork,
-        Self::NotSyncing,
-        Self::FreeSlot,
-        Self::Profile,
-        Self::Arch,
-        Self::Base,
-        Self::Tree,
-        Self::Tags,
-        Self::Features,
-        Self::Disk,
-        Self::Memory,
-        Self::MoreOfWhatLacked,
-        Self::NotFailedHere,
-        Self::NotSweeper,
-        Self::NotBlocked,
-    ];
-
-    /// Stable name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Online => "online",
-            Self::Healthy => "healthy",
-            Self::WorkerReady => "worker-ready",
-            Self::NotPaused => "not-paused",
-            Self::NotDraining => "not-draining",
-            Self::NotGrounded => "not-grounded",
-            Self::UploadsWork => "uploads-work",
-            Self::NotSyncing => "not-syncing",
-            Self::FreeSlot => "free-slot",
-            Self::Profile => "build-profile",
-            Self::Arch => "arch",
-            Self::Base => "base",
-            Self::Tree => "tree",
-            Self::Tags => "tags",
-            Self::Features => "features",
-            Self::Disk => "disk",
-            Self::Memory => "memory",
-            Self::MoreOfWhatLacked => "more-of-what-lacked",
-            Self::NotFailedHere => "not-failed-here",
-            Self::NotSweeper => "not-sweeper",
-            Self::NotBlocked => "not-blocked",
-        }
-    }
-}
-
-/// A reason against a drone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reason {
-    /// Which condition is not met.
-    pub rule: Rule,
-    /// With what, for people.
-    pub text: String,
-}
 
 /// Hears each rule that speaks against a drone; the text is made only if somebody wants to read it.
 type Say<'a> = dyn FnMut(Rule, &dyn Fn() -> String) + 'a;
@@ -161,7 +52,7 @@ impl Core {
     }
 
     pub(super) fn check_drone(&self, row: &DroneRow, say: &mut Say<'_>) {
-        let pulse = self.soft.pulses.get(&row.id);
+        let pulse = self.soft.fleet.pulse(&row.id);
         if !pulse.is_some_and(|pulse| pulse.presence == Presence::Online) {
             say(Rule::Online, &|| "offline".to_owned());
         }
@@ -181,7 +72,7 @@ impl Core {
         if row.syncing.is_some() {
             say(Rule::NotSyncing, &|| "it brings its ebuild tree up to date".to_owned());
         }
-        let (held, slots, places) = (self.held_count(&row.id), row.slots as usize, self.places(row));
+        let (held, slots, places) = (self.held_count(&row.id), row.slots as usize, self.beyond_slots(row));
         if held >= slots + places {
             say(Rule::FreeSlot, &|| match places {
                 0 => format!("{held} of {slots} slots in use"),
@@ -247,7 +138,7 @@ impl Core {
     }
 
     /// Orders a drone gets beyond its slots: as many as the settings say and it takes. Sweepers get none.
-    pub(crate) fn places(&self, row: &DroneRow) -> usize {
+    pub(crate) fn beyond_slots(&self, row: &DroneRow) -> usize {
         if row.is_sweeper() {
             return 0;
         }
@@ -256,7 +147,7 @@ impl Core {
 
     /// Builds a drone has.
     pub(crate) fn held_count(&self, drone: &DroneId) -> usize {
-        self.soft.held.get(drone).map_or(0, std::collections::BTreeSet::len)
+        self.soft.fleet.hands.count(drone)
     }
 
     /// Whether an earlier failure keeps the package from a drone.
@@ -278,7 +169,7 @@ impl Core {
     fn lacks_the_same(&self, row: &DroneRow, mark: &FailureMark) -> bool {
         let has = |row: &DroneRow| match mark.class {
             FailureClass::OutOfMemory => row.ram_bytes,
-            FailureClass::DiskFull => self.soft.pulses.get(&row.id).map_or(0, |pulse| pulse.vitals.disk_build_free),
+            FailureClass::DiskFull => self.soft.fleet.pulse(&row.id).map_or(0, |pulse| pulse.vitals.disk_build_free),
             _ => 0,
         };
         mark.had_bytes > 0
@@ -299,12 +190,12 @@ impl Core {
 
     /// A drone's worker is there and well.
     pub(crate) fn is_worker_ready(&self, row: &DroneRow) -> bool {
-        worker_trouble(row, self.soft.pulses.get(&row.id)).is_none()
+        worker_trouble(row, self.soft.fleet.pulse(&row.id)).is_none()
     }
 
     /// Its heartbeats are heard.
     pub(crate) fn is_online(&self, row: &DroneRow) -> bool {
-        self.soft.pulses.get(&row.id).is_some_and(|pulse| pulse.presence == Presence::Online)
+        self.soft.fleet.is_online(&row.id)
     }
 
     /// Online, and no person keeps it from work.

@@ -1,68 +1,11 @@
 //! Why a package is not building: every drone, every reason (architecture.md §2.6).
 
-use swarm_protocol::{BuildId, DroneId, SessionId};
+use swarm_protocol::BuildId;
 
-use super::eligible::Reason;
-use super::score::Points;
+use super::explanation::{DroneExplanation, Explanation, WaitingFor};
+use crate::answer::Refusal;
 use crate::core::Core;
-use crate::effect::Refusal;
 use crate::rows::{BlockedBy, BuildRow, BuildState, Cancelling, Outcome, PlanState};
-
-/// Why a package stands where it stands.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Explanation {
-    /// The entry.
-    pub build: BuildId,
-    /// Its session.
-    pub session: SessionId,
-    /// Its atom.
-    pub package: String,
-    /// USE flags it is built with.
-    pub use_flags: Vec<String>,
-    /// Its state's public name.
-    pub state: &'static str,
-    /// One sentence that answers the question.
-    pub summary: String,
-    /// Its failures or the reasons it is blocked, one per line.
-    pub reasons: Vec<String>,
-    /// Its priority.
-    pub priority: i32,
-    /// Milliseconds it is likely to take on an ordinary drone, if it was ever built.
-    pub usual_ms: Option<u64>,
-    /// Milliseconds from its begin to the end of the longest chain of packages that wait for it; its place in line comes
-    /// from that.
-    pub path_ms: u64,
-    /// What it waits for.
-    pub waiting_for: Vec<WaitingFor>,
-    /// Each drone of the fleet.
-    pub drones: Vec<DroneExplanation>,
-}
-
-/// A dependency that is not in the binhost yet.
-#[derive(Debug, Clone, PartialEq)]
-pub struct WaitingFor {
-    /// Its entry.
-    pub build: BuildId,
-    /// Its atom.
-    pub package: String,
-    /// Its state's public name.
-    pub state: &'static str,
-}
-
-/// One drone's chances.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DroneExplanation {
-    /// The drone.
-    pub id: DroneId,
-    /// Its name.
-    pub name: String,
-    /// Everything that speaks against it; none means it is eligible.
-    pub against: Vec<Reason>,
-    /// Its score, rule by rule.
-    pub score: Vec<Points>,
-    /// Milliseconds it is likely to take there, if it was ever built.
-    pub estimate_ms: Option<u64>,
-}
 
 /// Entries explained in one answer.
 const MAX_EXPLAINED: usize = 20;
@@ -79,7 +22,8 @@ impl Core {
         let planning = matches!(build.state, BuildState::Planning { .. });
         let waiting_for: Vec<WaitingFor> = self
             .soft
-            .graph
+            .queue
+            .graph()
             .unmet(id)
             .filter_map(|need| self.rows.builds.get(&need))
             .map(|need| WaitingFor { build: need.id, package: need.atom(), state: need.state.name() })
@@ -115,7 +59,7 @@ impl Core {
             reasons: reasons(build),
             priority: build.wishes.priority,
             usual_ms: self.usual_ms(build),
-            path_ms: self.soft.graph.path(id),
+            path_ms: self.soft.queue.graph().path(id),
             waiting_for,
             drones,
         })

@@ -9,7 +9,7 @@ use swarm_protocol::{BuildId, DroneId};
 use super::assign::Seat;
 use super::eligible::facts;
 use crate::core::Core;
-use crate::rows::{Assignment, BuildRow, Cancelling, DroneRow};
+use crate::rows::{Assignment, BuildRow, Cancelling, DroneRow, EventKind};
 
 /// Idle drones for which nothing was found at a time, before the others are left for the next time.
 const TRIES: usize = 32;
@@ -21,8 +21,7 @@ impl Core {
         let paused = self.meta().paused.is_some();
         let moved = self.soft.placement.take_moved();
         let mut recalled = Vec::new();
-        let held = self.soft.held.iter().filter(|(_, builds)| !builds.is_empty());
-        for row in held.filter_map(|(drone, _)| self.rows.drones.get(drone)) {
+        for row in self.soft.fleet.hands.drones().filter_map(|drone| self.rows.drones.get(drone)) {
             let kept = paused || facts(row).next().is_some();
             if !kept && !moved.contains(&row.id) {
                 continue;
@@ -39,11 +38,10 @@ impl Core {
     fn unbegun(&self, drone: &DroneId) -> impl Iterator<Item = &BuildRow> {
         let mut waiting: Vec<&BuildRow> = self
             .soft
-            .held
-            .get(drone)
-            .into_iter()
-            .flatten()
-            .filter_map(|id| self.rows.builds.get(id))
+            .fleet
+            .hands
+            .of(drone)
+            .filter_map(|id| self.rows.builds.get(&id))
             .filter(|build| build.assignment().is_some_and(|a| !a.has_begun()))
             .collect();
         waiting.sort_by_key(|build| build.assignment().map(|a| a.order));
@@ -84,7 +82,7 @@ impl Core {
         let holder = row.assignment().map(|assignment| assignment.drone.clone());
         let from = holder.map_or_else(String::new, |drone| self.drone_name(&drone));
         let message = format!("asked back from {from}: {} has nothing to do", self.drone_name(idle));
-        self.build_event("rebalance", id, message, Some(from));
+        self.build_event(EventKind::Rebalance, id, message, Some(from));
         self.cancel(id, Cancelling::GiveBack {});
     }
 
@@ -147,7 +145,7 @@ impl Core {
 
     /// What runs on a drone, and for how long, milliseconds.
     fn begun(&self, drone: &DroneId) -> Vec<(&BuildRow, u64)> {
-        let held = self.soft.held.get(drone).into_iter().flatten().filter_map(|id| self.rows.builds.get(id));
+        let held = self.soft.fleet.hands.of(drone).filter_map(|id| self.rows.builds.get(&id));
         held.filter_map(|build| Some((build, self.elapsed_ms(build, build.assignment()?)?))).collect()
     }
 
@@ -155,7 +153,7 @@ impl Core {
     /// its wall clock may be another.
     pub(crate) fn elapsed_ms(&self, build: &BuildRow, assignment: &Assignment) -> Option<u64> {
         let since = assignment.building_since?;
-        let told = self.soft.pulses.get(&assignment.drone).and_then(|pulse| {
+        let told = self.soft.fleet.pulse(&assignment.drone).and_then(|pulse| {
             let status = pulse.attempts.iter().find(|status| status.fence == build.fence())?;
             (status.elapsed_ms > 0)
                 .then(|| status.elapsed_ms.saturating_add(self.now.at.saturating_sub(pulse.last_beat)))

@@ -9,12 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use swarm_protocol::{BuildId, DroneId, PlanId};
 
-use super::eligible::{Reason, Rule};
+use super::rule::{Reason, Rule};
 use super::state::LOOK_EVERY;
 use super::watch::{Chance, Subject};
 use crate::core::Core;
-use crate::queue::{Place, place_of};
-use crate::rows::{BuildRow, Culprit, DroneRow, FailureMark};
+use crate::queue::Place;
+use crate::rows::{BuildRow, Culprit, DroneRow, EventKind, FailureMark};
 
 /// Between two looks at what somebody may take, or what people know of, milliseconds.
 const LOOK_AGAIN: u64 = 60_000;
@@ -52,11 +52,11 @@ impl Core {
 
     /// Lines whose place is gone are planned anew, a part of each at a time.
     fn plan_outdated(&mut self) {
-        if !self.soft.graph.has_ready() {
+        if !self.soft.queue.graph().has_ready() {
             return;
         }
         let outdated = self.outdated(&self.able_drones(false));
-        let line = |place: &Place| self.soft.graph.line(place).take(OUTDATED).collect::<Vec<_>>();
+        let line = |place: &Place| self.soft.queue.graph().line(place).take(OUTDATED).collect::<Vec<_>>();
         let ids: Vec<BuildId> = outdated.iter().flat_map(line).collect();
         self.plan_anew(&ids);
     }
@@ -119,7 +119,7 @@ impl Core {
             };
             present.peek().is_some() && present.all(ahead)
         };
-        let lines = self.soft.graph.lines().filter(|(place, _)| !able.contains_key(*place));
+        let lines = self.soft.queue.graph().lines().filter(|(place, _)| !able.contains_key(*place));
         lines.filter(is_outdated).map(|(place, _)| place.clone()).collect()
     }
 
@@ -131,8 +131,8 @@ impl Core {
     /// Some drone may build it, be it full; or it will be planned anew.
     fn may_be_built(&mut self, id: BuildId, fleet: &Fleet) -> bool {
         let Some(build) = self.rows.builds.get(&id) else { return true };
-        let place = place_of(build);
-        if !self.soft.graph.is_ready(id) || fleet.outdated.contains(&place) {
+        let place = Place::of(build);
+        if !self.soft.queue.graph().is_ready(id) || fleet.outdated.contains(&place) {
             return true;
         }
         let want = self.want(build);
@@ -162,7 +162,7 @@ impl Core {
             return self.give_up_waiting(id);
         }
         let message = format!("nobody can build {}: {}", build.atom(), self.each_against(&build.profile, against));
-        self.build_event("warn", id, message, None);
+        self.build_event(EventKind::Warn, id, message, None);
     }
 
     fn announce_unplanned(&mut self, id: PlanId) {
@@ -174,7 +174,7 @@ impl Core {
             count => format!(" and {count} more"),
         };
         let why = self.each_against(&plan.profile, |row| self.against_planning(&row.id, &plan.profile));
-        self.build_event("warn", first, format!("nobody can plan {atom}{more}: {why}"), None);
+        self.build_event(EventKind::Warn, first, format!("nobody can plan {atom}{more}: {why}"), None);
     }
 
     /// What speaks against some drones, those of the build profile first.

@@ -1,18 +1,26 @@
-//! Which drone builds what: eligibility with every reason, scores with names, the lines drones have, sweepers, and the
-//! explanation of all of it.
+//! Which drone builds what, and why not.
+//!
+//! `assign`: work is given out, line by line · `eligible`: what speaks against a drone, as `rule`s · `score`: which of the eligible
+//! drones, by `points` · `line`: what waits with drones and is asked back · `look`: what nobody may take is told · `sweep`: blocked
+//! packages as the last resort · `explain`: an `explanation` of all of it for one package.
+//!
+//! `state` holds what is soft; `watch` in it knows what waits, and when it is looked at.
 
 mod assign;
 mod eligible;
 mod explain;
+mod explanation;
 mod line;
 mod look;
+mod points;
+mod rule;
 mod score;
 mod state;
 mod sweep;
 mod watch;
 
-pub use eligible::{Reason, Rule};
-pub use explain::{DroneExplanation, Explanation, WaitingFor};
-pub use score::{Points, ScoreRule};
+pub use explanation::{DroneExplanation, Explanation, WaitingFor};
+pub use points::{Points, ScoreRule};
+pub use rule::{Reason, Rule};
 pub(crate) use state::PlacementState;
 pub(crate) use watch::Subject;

@@ -2,71 +2,10 @@
 
 use swarm_protocol::machine::Vitals;
 
+use super::points::{Points, ScoreRule};
 use crate::core::Core;
 use crate::learned::ORDINARY;
 use crate::rows::{BuildRow, DroneRow, DurationRow, Run};
-
-/// A named rule of the score.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ScoreRule {
-    /// How fast it was compared with others.
-    Speed,
-    /// Fast drones are kept for long packages.
-    BigForBig,
-    /// Little load and pressure.
-    Calm,
-    /// Enough memory for what the package is known to take, and not much more.
-    MemoryFit,
-    /// It has what the build would otherwise have to fetch or compile again.
-    Warm,
-    /// It succeeded lately.
-    Trust,
-    /// It can begin soon.
-    Soon,
-}
-
-impl ScoreRule {
-    /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Speed, Self::BigForBig, Self::Calm, Self::MemoryFit, Self::Warm, Self::Trust, Self::Soon];
-
-    /// Stable name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Speed => "speed",
-            Self::BigForBig => "big-for-big",
-            Self::Calm => "calm",
-            Self::MemoryFit => "memory-fit",
-            Self::Warm => "warm",
-            Self::Trust => "trust",
-            Self::Soon => "soon",
-        }
-    }
-
-    /// What it means, in a sentence.
-    pub fn description(self) -> &'static str {
-        match self {
-            Self::Speed => "how fast it was on packages others have built, too; by its processors until that is known",
-            Self::BigForBig => {
-                "keeps fast drones for long packages: takes the speed off again, and more, if this one is short"
-            }
-            Self::Calm => "minus load per processor and pressure (PSI some avg60)",
-            Self::MemoryFit => "keeps drones with much memory for packages that need it",
-            Self::Warm => "built this package lately, has its sources or a compiler cache",
-            Self::Trust => "minus failures in a row that were the drone's fault",
-            Self::Soon => "minus the time until it is likely to begin",
-        }
-    }
-}
-
-/// Points of one rule.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Points {
-    /// Which.
-    pub rule: ScoreRule,
-    /// How many.
-    pub points: i64,
-}
 
 /// Points of an ordinary drone's speed.
 const SPEED_POINTS: i64 = 20;
@@ -77,16 +16,16 @@ const ORDINARY_CORES: u32 = 8;
 /// Packages that take longer than this on an ordinary drone are long, milliseconds.
 const LONG: u64 = 10 * 60_000;
 
-/// What a drone's score is as far as it does not depend on the package.
+/// A drone's score as far as it does not depend on the package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Standing {
+pub(super) struct DroneScore {
     speed: i64,
     calm: i64,
     trust: i64,
     soon: i64,
 }
 
-impl Standing {
+impl DroneScore {
     /// All points together.
     pub(super) fn total(self) -> i64 {
         self.speed + self.calm + self.trust + self.soon
@@ -109,26 +48,26 @@ pub(super) struct Want<'a> {
 impl Core {
     /// The score of a drone for a package, rule by rule.
     pub(crate) fn score(&self, row: &DroneRow, build: &BuildRow) -> Vec<Points> {
-        let (standing, want) = (self.standing(row), self.want(build));
+        let (own, want) = (self.drone_score(row), self.want(build));
         let points = |rule, points| Points { rule, points };
         vec![
-            points(ScoreRule::Speed, standing.speed),
-            points(ScoreRule::BigForBig, big_for_big(standing, &want)),
-            points(ScoreRule::Calm, standing.calm),
+            points(ScoreRule::Speed, own.speed),
+            points(ScoreRule::BigForBig, big_for_big(own, &want)),
+            points(ScoreRule::Calm, own.calm),
             points(ScoreRule::MemoryFit, memory_fit(row, &want)),
             points(ScoreRule::Warm, warmth(row, &want)),
-            points(ScoreRule::Trust, standing.trust),
-            points(ScoreRule::Soon, standing.soon),
+            points(ScoreRule::Trust, own.trust),
+            points(ScoreRule::Soon, own.soon),
         ]
     }
 
     /// What does not depend on the package.
-    pub(super) fn standing(&self, row: &DroneRow) -> Standing {
+    pub(super) fn drone_score(&self, row: &DroneRow) -> DroneScore {
         let nothing = Vitals::default();
-        let vitals = self.soft.pulses.get(&row.id).map_or(&nothing, |pulse| &pulse.vitals);
+        let vitals = self.soft.fleet.pulse(&row.id).map_or(&nothing, |pulse| &pulse.vitals);
         let load = vitals.load_1m / f64::from(row.cores.max(1)) * 10.0;
         let pressure = vitals.psi_cpu.max(vitals.psi_memory).max(vitals.psi_io) / 5.0;
-        Standing {
+        DroneScore {
             speed: speed_points(row),
             calm: -((load + pressure).clamp(0.0, 40.0) as i64),
             trust: -4 * i64::from(row.streaks.failures + row.streaks.uploads),
@@ -156,8 +95,8 @@ impl Core {
 }
 
 /// All points together.
-pub(super) fn total(row: &DroneRow, standing: Standing, want: &Want<'_>) -> i64 {
-    standing.total() + big_for_big(standing, want) + memory_fit(row, want) + warmth(row, want)
+pub(super) fn total(row: &DroneRow, own: DroneScore, want: &Want<'_>) -> i64 {
+    own.total() + big_for_big(own, want) + memory_fit(row, want) + warmth(row, want)
 }
 
 fn speed_points(row: &DroneRow) -> i64 {
@@ -167,10 +106,10 @@ fn speed_points(row: &DroneRow) -> i64 {
 }
 
 /// The shorter a package, the more of the speed is taken off; for one that takes no time, a quarter more than it gave.
-fn big_for_big(standing: Standing, want: &Want<'_>) -> i64 {
+fn big_for_big(own: DroneScore, want: &Want<'_>) -> i64 {
     let usual = want.usual_ms.unwrap_or(LONG).min(LONG);
     let shortness = i64::try_from((LONG - usual) * 100 / LONG).unwrap_or(0);
-    -(standing.speed * shortness * 5 / 400)
+    -(own.speed * shortness * 5 / 400)
 }
 
 fn memory_fit(row: &DroneRow, want: &Want<'_>) -> i64 {

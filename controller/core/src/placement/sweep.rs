@@ -31,7 +31,7 @@ impl Core {
             let tried = |build: &BuildRow| build.marks.iter().any(|mark| mark.drone == row.id);
             rested && self.rows.builds.get(id).is_some_and(|build| !tried(build) && self.is_fit(row, &self.want(build)))
         };
-        let found = self.soft.graph.swept(place).find(fits);
+        let found = self.soft.queue.graph().swept(place).find(fits);
         self.soft.placement.looked_at(steps);
         found
     }

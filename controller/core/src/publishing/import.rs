@@ -4,10 +4,10 @@
 use swarm_protocol::{ArtifactId, Cpv, DroneId, Fence};
 
 use super::upload::is_sha256;
+use crate::answer::{ImportAnswer, Refusal, RefusalKind, invalid};
 use crate::core::Core;
-use crate::effect::{ImportAnswer, Refusal, RefusalKind};
-use crate::input::ImportAsk;
-use crate::queue::is_label;
+use crate::names::is_label;
+use crate::request::ImportRequest;
 use crate::rows::{ArtifactRow, ArtifactState, Fact, Identity, IndexKey, IndexRow};
 
 /// Imports announced and not yet uploaded.
@@ -20,7 +20,7 @@ const MAX_LABEL: usize = 64;
 const OWN_KEYS: [&str; 4] = ["PACKAGES", "TIMESTAMP", "VERSION", "URI"];
 
 impl Core {
-    pub(crate) fn import(&mut self, actor: &str, ask: ImportAsk) -> Result<ImportAnswer, Refusal> {
+    pub(crate) fn import(&mut self, actor: &str, ask: ImportRequest) -> Result<ImportAnswer, Refusal> {
         let file = &ask.file;
         if file.cpv.parse::<Cpv>().is_err() || !is_sha256(&file.sha256) || file.size == 0 {
             return Err(invalid(format!("{} is no binary package", file.cpv), "only gpkg files are taken"));
@@ -44,8 +44,8 @@ impl Core {
         Ok(self.expect(actor, artifact, index, ask))
     }
 
-    fn expect(&mut self, actor: &str, artifact: ArtifactId, index: IndexKey, ask: ImportAsk) -> ImportAnswer {
-        let ImportAsk { file, header, token, .. } = ask;
+    fn expect(&mut self, actor: &str, artifact: ArtifactId, index: IndexKey, ask: ImportRequest) -> ImportAnswer {
+        let ImportRequest { file, header, token, .. } = ask;
         if self.rows.indexes.get(&index).is_none() {
             self.rows.indexes.put(IndexRow { index: index.clone(), header, timestamp: 0 });
         }
@@ -71,7 +71,7 @@ impl Core {
     }
 
     /// The index of the build profile with the package's CHOST; a new one if ARCH is said.
-    fn index_for(&self, ask: &ImportAsk) -> Result<IndexKey, Refusal> {
+    fn index_for(&self, ask: &ImportRequest) -> Result<IndexKey, Refusal> {
         let (profile, chost) = (&ask.profile, &ask.file.chost);
         let fits = |row: &&IndexRow| {
             row.index.profile == *profile
@@ -105,7 +105,7 @@ impl Core {
 
     /// What the binhost has of the same build: the same file, our own signed copy of it, or one with the same identity
     /// that was built in the same second.
-    fn copy_of(&self, index: &IndexKey, ask: &ImportAsk) -> Option<ArtifactId> {
+    fn copy_of(&self, index: &IndexKey, ask: &ImportRequest) -> Option<ArtifactId> {
         let file = &ask.file;
         let uploaded = self.soft.publishing.stock.upload(index, &file.sha256);
         let taken =
@@ -129,7 +129,7 @@ impl Core {
 }
 
 /// The header becomes part of a file every client reads.
-fn check_header(ask: &ImportAsk) -> Result<(), Refusal> {
+fn check_header(ask: &ImportRequest) -> Result<(), Refusal> {
     let bytes: usize = ask.header.iter().map(|(key, value)| key.len() + value.len()).sum();
     let is_key = |key: &String| {
         !key.is_empty()
@@ -144,8 +144,4 @@ fn check_header(ask: &ImportAsk) -> Result<(), Refusal> {
         }
         None => Ok(()),
     }
-}
-
-fn invalid(error: String, hint: &str) -> Refusal {
-    Refusal { kind: RefusalKind::Invalid, error, hint: Some(hint.to_owned()) }
 }

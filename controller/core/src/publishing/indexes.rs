@@ -9,7 +9,7 @@ use super::generation::Writing;
 use super::stock;
 use crate::core::Core;
 use crate::effect::{BinhostWork, Effect};
-use crate::rows::{ArtifactState, IndexKey};
+use crate::rows::{ArtifactState, EventKind, IndexKey};
 
 impl Core {
     /// Gives out generations of indexes that have something new.
@@ -80,7 +80,7 @@ impl Core {
         if !self.soft.publishing.generations.failed(index, self.now.at) {
             return;
         }
-        self.event("warn", format!("the index {index} could not be written: {reason}"), |_| {});
+        self.event(EventKind::Warn, format!("the index {index} could not be written: {reason}"), |_| {});
     }
 
     /// Newest TIMESTAMP on disk of the index a drone installs from.

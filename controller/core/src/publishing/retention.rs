@@ -6,11 +6,12 @@
 
 use swarm_protocol::{ArtifactId, Cpv};
 
+use crate::answer::{Collected, CollectedPackage, Done, Refusal, RefusalKind};
 use crate::core::Core;
-use crate::effect::{Answer, BinhostWork, Collected, CollectedPackage, Done, Effect, Refusal, RefusalKind};
-use crate::input::{BinhostRequest, QueueRequest};
-use crate::queue::done;
-use crate::rows::{ArtifactRow, ArtifactState, Fact, Identity, IndexKey};
+use crate::effect::{BinhostWork, Effect};
+use crate::request::QueueRequest;
+
+use crate::rows::{ArtifactRow, ArtifactState, EventKind, Fact, Identity, IndexKey};
 
 /// Wait before a file that could not be removed is tried again, milliseconds.
 const REMOVE_AGAIN: u64 = 60_000;
@@ -24,20 +25,7 @@ const MAX_NAMED: usize = 10;
 const REPAIRS: &str = "binhost-repairs";
 
 impl Core {
-    pub(crate) fn binhost_request(&mut self, actor: &str, request: BinhostRequest) -> Result<Answer, Refusal> {
-        match request {
-            BinhostRequest::Pin { package, pinned } => self.pin(actor, &package, pinned).map(done),
-            BinhostRequest::Remove { package, force } => self.take_out(actor, &package, force).map(done),
-            BinhostRequest::Collect { dry_run } => Ok(Answer::Collected(self.collect_now(dry_run))),
-            BinhostRequest::Import(ask) => self.import(actor, *ask).map(Answer::Import),
-            BinhostRequest::Damaged { artifact, reason, rebuild } => {
-                Ok(done(self.damaged(actor, artifact, &reason, rebuild)))
-            }
-            BinhostRequest::Reindex { index } => self.reindex(&index).map(done),
-        }
-    }
-
-    fn pin(&mut self, actor: &str, package: &str, pinned: bool) -> Result<Done, Refusal> {
+    pub(crate) fn pin(&mut self, actor: &str, package: &str, pinned: bool) -> Result<Done, Refusal> {
         let mut done = Done { touched: 0, what: Vec::new() };
         for id in self.published(package)? {
             let now = self.now.wall;
@@ -54,13 +42,13 @@ impl Core {
         }
         if done.touched > 0 {
             let verb = if pinned { "pinned" } else { "unpinned" };
-            self.event("control", format!("{actor} {verb} {} in the binhost", some(&done.what)), |_| {});
+            self.event(EventKind::Control, format!("{actor} {verb} {} in the binhost", some(&done.what)), |_| {});
             self.soft.publishing.collect_soon();
         }
         Ok(done)
     }
 
-    fn take_out(&mut self, actor: &str, package: &str, force: bool) -> Result<Done, Refusal> {
+    pub(crate) fn take_out(&mut self, actor: &str, package: &str, force: bool) -> Result<Done, Refusal> {
         let exact = number(package).is_some() || package.trim_start_matches('=').parse::<Cpv>().is_ok();
         if !exact {
             return Err(Refusal {
@@ -84,7 +72,7 @@ impl Core {
         for id in &ids {
             self.retire(*id, &format!("removed by {actor}"));
         }
-        self.event("control", format!("{actor} removed {} from the binhost", some(&what)), |_| {});
+        self.event(EventKind::Control, format!("{actor} removed {} from the binhost", some(&what)), |_| {});
         Ok(Done { touched: ids.len() as u64, what })
     }
 
@@ -166,10 +154,10 @@ impl Core {
         for id in surplus {
             self.retire(*id, &format!("there are {keep} newer ones"));
         }
-        self.event("control", format!("retention: {} leave the binhost", some(&names)), |_| {});
+        self.event(EventKind::Control, format!("retention: {} leave the binhost", some(&names)), |_| {});
     }
 
-    fn collect_now(&mut self, dry_run: bool) -> Collected {
+    pub(crate) fn collect_now(&mut self, dry_run: bool) -> Collected {
         let surplus = self.all_surplus();
         let mut collected = Collected { count: surplus.len() as u64, ..Collected::default() };
         for row in surplus.iter().filter_map(|id| self.rows.artifacts.get(id)) {
@@ -235,7 +223,7 @@ impl Core {
     pub(crate) fn removal_failed(&mut self, id: ArtifactId, reason: &str) {
         let Some(row) = self.rows.artifacts.get(&id) else { return };
         let message = format!("the file of {} could not be removed: {reason}", label(row));
-        self.event("warn", message, |_| {});
+        self.event(EventKind::Warn, message, |_| {});
     }
 
     /// After a start: what has its time, and what retention, perhaps with another number, takes now.
@@ -270,14 +258,14 @@ impl Core {
     }
 
     /// Somebody looked at a published file and it is not what its row says: it leaves the index, whoever needs it.
-    fn damaged(&mut self, actor: &str, id: ArtifactId, reason: &str, rebuild: bool) -> Done {
+    pub(crate) fn damaged(&mut self, actor: &str, id: ArtifactId, reason: &str, rebuild: bool) -> Done {
         let Some(row) = self.rows.artifacts.get(&id).cloned() else { return Done { touched: 0, what: Vec::new() } };
         if !matches!(row.state, ArtifactState::Published { .. }) {
             return Done { touched: 0, what: Vec::new() };
         }
         let name = label(&row);
         self.retire(id, reason);
-        self.event("warn", format!("{name} leaves the binhost: its file {reason}"), |event| {
+        self.event(EventKind::Warn, format!("{name} leaves the binhost: its file {reason}"), |event| {
             event.package = Some(format!("={}", row.cpv))
         });
         if rebuild {
@@ -303,18 +291,18 @@ impl Core {
             ..QueueRequest::default()
         };
         if let Err(refusal) = self.queue(actor, &request) {
-            self.event("warn", format!("{} could not be queued again: {}", label(row), refusal.error), |_| {});
+            self.event(EventKind::Warn, format!("{} could not be queued again: {}", label(row), refusal.error), |_| {});
         }
     }
 
-    fn reindex(&mut self, index: &IndexKey) -> Result<Done, Refusal> {
+    pub(crate) fn reindex(&mut self, index: &IndexKey) -> Result<Done, Refusal> {
         if self.rows.indexes.get(index).is_none() {
             let error = format!("there is no index {index}");
             return Err(Refusal { kind: RefusalKind::NotFound, error, hint: None });
         }
         self.soft.publishing.generations.renew(index);
         self.event(
-            "warn",
+            EventKind::Warn,
             format!("the index {index} is written anew: what was on disk was not what it should be"),
             |_| {},
         );

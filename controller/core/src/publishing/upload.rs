@@ -4,10 +4,11 @@
 use swarm_protocol::artifact::{ArtifactAnswer, ArtifactAsk, ArtifactRef};
 use swarm_protocol::{ArtifactId, BuildId, Cpv, DroneId};
 
+use crate::answer::{Answer, Refusal, RefusalKind, ReplyTo, Ticket, UploadAnswer};
 use crate::core::Core;
-use crate::effect::{Answer, BinhostWork, Effect, Refusal, RefusalKind, Ticket};
-use crate::input::{ReplyTo, SignedFile, UploadedFile};
-use crate::rows::{ArtifactRow, ArtifactState, BuildState, Identity, IndexKey, Outcome, Received};
+use crate::effect::{BinhostWork, Effect};
+use crate::input::{SignedFile, UploadedFile};
+use crate::rows::{ArtifactRow, ArtifactState, BuildState, EventKind, Identity, IndexKey, Outcome, Received};
 
 /// Tickets of one drone that are not used; an attempt has one package, and some dependencies.
 const MAX_TICKETS: usize = 256;
@@ -116,7 +117,7 @@ impl Core {
                 if !known {
                     self.effects.push(Effect::Binhost(BinhostWork::DropUpload { artifact }));
                 }
-                self.reply(reply, Answer::Upload { taken: false, reason });
+                self.reply(reply, Answer::Upload(UploadAnswer::Refused { reason }));
             }
             None => {
                 match self.rows.artifacts.get(&artifact).map(|row| &row.state) {
@@ -125,7 +126,7 @@ impl Core {
                     Some(ArtifactState::Uploaded { .. }) => {}
                     Some(_) => self.effects.push(Effect::Binhost(BinhostWork::DropUpload { artifact })),
                 }
-                self.reply(reply, Answer::Upload { taken: true, reason: String::new() });
+                self.reply(reply, Answer::Upload(UploadAnswer::Taken {}));
             }
         }
     }
@@ -192,7 +193,7 @@ impl Core {
         let uploaded = |row: &&ArtifactRow| matches!(row.state, ArtifactState::Uploaded { .. });
         let Some(row) = self.rows.artifacts.get(&artifact).filter(uploaded) else { return };
         let cpv = row.cpv.clone();
-        self.event("warn", format!("{cpv} could not be signed: {reason}"), |event| {
+        self.event(EventKind::Warn, format!("{cpv} could not be signed: {reason}"), |event| {
             event.package = Some(format!("={cpv}"))
         });
         if self.soft.publishing.signing.failed(artifact, self.now.at) {
@@ -211,14 +212,7 @@ impl Core {
         let Some(row) = self.rows.artifacts.get(&artifact).cloned() else { return };
         let ArtifactState::Published { size_out: size, .. } = row.state else { return };
         let identity = super::stock::identity(&row);
-        let first = (identity.clone(), swarm_protocol::SessionId(0));
-        let same: Vec<BuildId> = self
-            .soft
-            .identities
-            .range(first..)
-            .take_while(|((other, _), _)| *other == identity)
-            .map(|(_, id)| *id)
-            .collect();
+        let same: Vec<BuildId> = self.soft.queue.same(&identity).collect();
         for id in same {
             let Some(build) = self.rows.builds.get(&id) else { continue };
             if id == row.fence.build || build.rebuild || !matches!(build.state, BuildState::Needed { .. }) {
@@ -233,7 +227,7 @@ impl Core {
                     by.as_ref().map_or("a person", |fact| fact.by.as_str())
                 ),
             };
-            self.build_event("complete", id, message, name.clone());
+            self.build_event(EventKind::Complete, id, message, name.clone());
             let received = Received { at: self.now.wall, drone: name, duration_ms: 0, how: Outcome::OnTheSide, size };
             self.set_state(id, BuildState::Received { received });
         }

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use swarm_protocol::{BuildId, DroneId};
 
+use crate::answer::{Done, Refusal, RefusalKind, invalid};
 use crate::core::Core;
-use crate::effect::{Done, Effect, Refusal, RefusalKind};
-use crate::input::{ConfigChange, Control, DroneAction};
-use crate::rows::{Assignment, BlockedBy, BuildState, Cancelling, ConfigRow, Fact};
-use crate::view::Presence;
+use crate::effect::Effect;
+use crate::request::{ConfigChange, Control, DroneAction};
+use crate::rows::{Assignment, BlockedBy, BuildState, Cancelling, ConfigRow, EventKind, Fact};
 
 impl Core {
     pub(crate) fn control(
@@ -43,7 +43,7 @@ impl Core {
             self.meta_mut().paused = Some(fact);
             // what waits in drones' lines is asked back
             self.soft.placement.work_may_be_given();
-            self.event("control", format!("{actor} paused the swarm"), |_| {});
+            self.event(EventKind::Control, format!("{actor} paused the swarm"), |_| {});
         }
         Done { touched: u64::from(news), what: Vec::new() }
     }
@@ -53,7 +53,7 @@ impl Core {
         if news {
             self.meta_mut().paused = None;
             self.soft.placement.work_may_be_given();
-            self.event("control", format!("{actor} resumed the swarm"), |_| {});
+            self.event(EventKind::Control, format!("{actor} resumed the swarm"), |_| {});
         }
         Done { touched: u64::from(news), what: Vec::new() }
     }
@@ -63,7 +63,7 @@ impl Core {
         match package {
             Some(name) => self.named(name),
             None => Ok(match self.active_session() {
-                Some(session) => self.soft.names.in_session(session).collect(),
+                Some(session) => self.soft.queue.names.in_session(session).collect(),
                 None => self.rows.builds.iter().map(|row| row.id).collect(),
             }),
         }
@@ -71,7 +71,7 @@ impl Core {
 
     fn block(&mut self, actor: &str, package: Option<&str>) -> Result<Done, Refusal> {
         let Some(package) = package else {
-            return Err(super::request::invalid("block needs a package".to_owned(), "name the package to block"));
+            return Err(invalid("block needs a package".to_owned(), "name the package to block"));
         };
         let mut done = Done { touched: 0, what: Vec::new() };
         for id in self.named(package)? {
@@ -97,7 +97,7 @@ impl Core {
             let plan = *plan;
             self.drop_from_plan(plan, id);
         }
-        self.build_event("blocked", id, format!("{actor} blocked it"), None);
+        self.build_event(EventKind::Blocked, id, format!("{actor} blocked it"), None);
         let by = BlockedBy::Person { name: actor.to_owned() };
         self.set_state(
             id,
@@ -132,7 +132,7 @@ impl Core {
                 }
             });
         }
-        self.say(actor, "unblock", "unblocked", &done);
+        self.say(actor, EventKind::Unblock, "unblocked", &done);
         Ok(done)
     }
 
@@ -161,7 +161,7 @@ impl Core {
         }
     }
 
-    fn say(&mut self, actor: &str, kind: &str, verb: &str, done: &Done) {
+    fn say(&mut self, actor: &str, kind: EventKind, verb: &str, done: &Done) {
         if done.touched > 0 {
             let first = done.what.iter().take(5).cloned().collect::<Vec<_>>().join(" ");
             self.event(kind, format!("{actor} {verb} {} package(s): {first}", done.touched), |_| {});
@@ -172,7 +172,7 @@ impl Core {
     fn held_of(&self, package: Option<&str>, drone: Option<&DroneId>) -> Result<Vec<(DroneId, BuildId)>, Refusal> {
         let named: Option<BTreeSet<BuildId>> =
             package.map(|name| self.named(name)).transpose()?.map(BTreeSet::from_iter);
-        let held = self.soft.held.iter().flat_map(|(who, builds)| builds.iter().map(|id| (who.clone(), *id)));
+        let held = self.soft.fleet.hands.all().map(|(who, id)| (who.clone(), id));
         let meant = |(who, id): &(DroneId, BuildId)| {
             drone.is_none_or(|drone| drone == who) && named.as_ref().is_none_or(|named| named.contains(id))
         };
@@ -184,7 +184,7 @@ impl Core {
         let mut done = Done { touched: 0, what: Vec::new() };
         for (who, id) in self.held_of(package, drone.as_ref())? {
             let Some(row) = self.rows.builds.get(&id) else { continue };
-            let offline = self.soft.pulses.get(&who).is_none_or(|pulse| pulse.presence == Presence::Offline);
+            let offline = !self.soft.fleet.is_online(&who);
             let chosen = offline || drone.is_some() || package.is_some();
             if !chosen || row.assignment().is_some_and(Assignment::is_ending) {
                 continue;
@@ -194,13 +194,13 @@ impl Core {
             if offline {
                 let name = self.drone_name(&who);
                 let message = format!("{actor} took it back from {name}, which is offline");
-                self.build_event("reclaim", id, message, Some(name));
+                self.build_event(EventKind::Reclaim, id, message, Some(name));
                 self.after_cancel(id, Cancelling::Return {});
             } else {
                 self.cancel(id, Cancelling::Return {});
             }
         }
-        self.say(actor, "reclaim", "reclaimed", &done);
+        self.say(actor, EventKind::Reclaim, "reclaimed", &done);
         Ok(done)
     }
 
@@ -216,7 +216,7 @@ impl Core {
             done.what.push(row.atom());
             self.cancel(id, Cancelling::GiveBack {});
         }
-        self.say(actor, "rebalance", "asked back", &done);
+        self.say(actor, EventKind::Rebalance, "asked back", &done);
         Ok(done)
     }
 
@@ -246,7 +246,9 @@ impl Core {
             }
             self.soft.view.touch(&id);
             self.soft.placement.work_may_be_given();
-            self.event("control", format!("{actor} released {name}"), |event| event.drone = Some(name.clone()));
+            self.event(EventKind::Control, format!("{actor} released {name}"), |event| {
+                event.drone = Some(name.clone())
+            });
             done.touched += 1;
             done.what.push(name);
         }
@@ -278,7 +280,7 @@ impl Core {
                 done.what.push(atom);
             }
         }
-        self.say(actor, "control", if all { "reset" } else { "put back into the queue" }, &done);
+        self.say(actor, EventKind::Control, if all { "reset" } else { "put back into the queue" }, &done);
         Ok(done)
     }
 
@@ -293,7 +295,7 @@ impl Core {
         }
         self.soft.placement.work_may_be_given();
         self.soft.placement.ask_all_again();
-        self.say(actor, "control", "cleared the failures of", &done);
+        self.say(actor, EventKind::Control, "cleared the failures of", &done);
         Ok(done)
     }
 
@@ -306,7 +308,7 @@ impl Core {
         }
         self.soft.view.touch_all(self.rows.drones.iter().map(|row| row.id.clone()));
         self.effects.push(Effect::TrimHistory { up_to });
-        self.event("control", format!("{actor} cleared the history"), |_| {});
+        self.event(EventKind::Control, format!("{actor} cleared the history"), |_| {});
         Done { touched, what: Vec::new() }
     }
 
@@ -322,11 +324,11 @@ impl Core {
             }
             None => drop(self.rows.config.remove(&key)),
         }
-        self.settings = settings;
+        self.settings = *settings;
         self.look_ahead();
         // what was too little or too late a moment ago may be enough now
         self.soft.placement.work_may_be_given();
-        self.event("audit", format!("{actor} changed {key} from {before} to {after}"), |event| {
+        self.event(EventKind::Audit, format!("{actor} changed {key} from {before} to {after}"), |event| {
             for (name, value) in [("actor", actor), ("key", &key), ("before", &before), ("after", &after)] {
                 event.details.insert(name.to_owned(), value.to_owned());
             }
@@ -376,7 +378,7 @@ impl Core {
         };
         self.soft.view.touch(&id);
         self.soft.placement.work_may_be_given();
-        self.event("control", format!("{actor} {verb} {name}"), |event| event.drone = Some(name.clone()));
+        self.event(EventKind::Control, format!("{actor} {verb} {name}"), |event| event.drone = Some(name.clone()));
         Ok(Done { touched: 1, what: vec![name] })
     }
 }

@@ -8,13 +8,13 @@ use swarm_protocol::{BuildId, DroneId, PlanId, SessionId};
 use super::request::ATOMS_PER_PLAN;
 use crate::core::Core;
 use crate::placement::{Reason, Rule, Subject};
-use crate::rows::{BuildRow, BuildState, Origin, PlanRow, PlanState, Wishes};
+use crate::rows::{BuildRow, BuildState, BuildWishes, EventKind, Origin, PlanRow, PlanState};
 
 impl Core {
     /// Sends waiting plans to drones that can plan them; one plan at a time per drone.
     pub(crate) fn send_plans(&mut self) {
-        for profile in self.soft.plans.profiles() {
-            while let Some(id) = self.soft.plans.due(&profile, self.now.at) {
+        for profile in self.soft.queue.plans.profiles() {
+            while let Some(id) = self.soft.queue.plans.due(&profile, self.now.at) {
                 let Some(drone) = self.planner(id, &profile) else { break };
                 let order = self.next_order(&drone);
                 let until = self.now.at + self.settings.plan_timeout;
@@ -30,13 +30,13 @@ impl Core {
     /// A plan is new.
     pub(super) fn add_plan(&mut self, plan: PlanRow) {
         self.note_plan(&plan);
-        self.soft.plans_due = true;
+        self.soft.queue.plans.set_due(true);
         self.rows.plans.put(plan);
     }
 
     /// Where a plan stands now.
     pub(super) fn note_plan(&mut self, plan: &PlanRow) {
-        self.soft.plans.note(plan);
+        self.soft.queue.plans.note(plan);
         match plan.state {
             PlanState::Waiting {} => self.soft.placement.waits(Subject::Plan(plan.id), self.now.at),
             PlanState::Sent { .. } => self.soft.placement.waits_no_more(Subject::Plan(plan.id)),
@@ -46,30 +46,32 @@ impl Core {
     /// Changes a plan.
     pub(crate) fn change_plan(&mut self, id: PlanId, change: impl FnOnce(&mut PlanRow)) {
         let Some(plan) = self.rows.plans.change(&id) else { return };
-        self.soft.plans.forget(plan);
+        self.soft.queue.plans.forget(plan);
         change(plan);
         let plan = plan.clone();
         self.note_plan(&plan);
-        self.soft.plans_due = true;
+        self.soft.queue.plans.set_due(true);
     }
 
     /// A plan is settled.
     pub(crate) fn forget_plan(&mut self, id: PlanId) {
         if let Some(plan) = self.rows.plans.remove(&id) {
-            self.soft.plans.forget(&plan);
+            self.soft.queue.plans.forget(&plan);
             self.soft.placement.waits_no_more(Subject::Plan(id));
-            self.soft.plans_due = true;
+            self.soft.queue.plans.set_due(true);
         }
-        self.soft.gave_up.remove(&id);
+        self.soft.queue.plans.settled(id);
     }
 
     /// An idle drone plans before a building one; one that did not manage this plan comes last.
     fn planner(&self, plan: PlanId, profile: &str) -> Option<DroneId> {
-        let gave_up = self.soft.gave_up.get(&plan);
+        let gave_up = self.soft.queue.plans.who_gave_up(plan);
         self.rows
             .drones
             .iter()
-            .filter(|row| !self.soft.plans.is_planning(&row.id) && self.against_planning(&row.id, profile).is_empty())
+            .filter(|row| {
+                !self.soft.queue.plans.is_planning(&row.id) && self.against_planning(&row.id, profile).is_empty()
+            })
             // the newest tree: what is planned on an older one waits for drones that are told to leave it
             .min_by_key(|row| (gave_up == Some(&row.id), Reverse(row.tree_timestamp), self.held_count(&row.id)))
             .map(|row| row.id.clone())
@@ -94,23 +96,27 @@ impl Core {
 
     /// Planners that took too long are given up.
     pub(crate) fn give_up_plans(&mut self) {
-        for id in self.soft.plans.late(self.now.at) {
+        for id in self.soft.queue.plans.late(self.now.at) {
             let Some(PlanState::Sent { drone, .. }) = self.rows.plans.get(&id).map(|plan| plan.state.clone()) else {
                 continue;
             };
             self.change_plan(id, |plan| plan.state = PlanState::Waiting {});
             let name = self.drone_name(&drone);
-            self.soft.gave_up.insert(id, drone);
+            self.soft.queue.plans.gave_up(id, &drone);
             self.event(
-                "warn",
+                EventKind::Warn,
                 format!("{name} did not finish a plan in time; it is asked of another drone"),
                 |event| event.drone = Some(name),
             );
         }
     }
 
-    pub(crate) fn next_plan(&self) -> Option<u64> {
-        self.soft.plans.next(self.now.at)
+    /// A new worker has lost the plans of the old one.
+    pub(crate) fn take_plans_from(&mut self, drone: &DroneId) {
+        for id in self.soft.queue.plans.sent_to(drone) {
+            self.change_plan(id, |plan| plan.state = PlanState::Waiting {});
+            self.soft.queue.plans.gave_up(id, drone);
+        }
     }
 
     /// An entry goes through a planner (again).
@@ -134,8 +140,8 @@ impl Core {
     /// is needed now, and [`Core::drop_superseded`] takes away the others.
     pub(crate) fn plan_anew(&mut self, ids: &[BuildId]) {
         let mut all: BTreeSet<BuildId> = ids.iter().copied().collect();
-        all.extend(self.soft.graph.behind(ids.iter().copied()));
-        let mut groups: BTreeMap<(SessionId, String, Vec<String>, Wishes), Vec<BuildId>> = BTreeMap::new();
+        all.extend(self.soft.queue.graph.behind(ids.iter().copied()));
+        let mut groups: BTreeMap<(SessionId, String, Vec<String>, BuildWishes), Vec<BuildId>> = BTreeMap::new();
         for id in all {
             let Some(row) = self.rows.builds.get(&id) else { continue };
             let is_named = row.origin == Origin::Dependency && self.is_planned_for(id);
@@ -148,7 +154,7 @@ impl Core {
             for builds in builds.chunks(ATOMS_PER_PLAN) {
                 for id in builds {
                     let message = "planned anew: the tree or base it was planned on is gone".to_owned();
-                    self.build_event("control", *id, message, None);
+                    self.build_event(EventKind::Control, *id, message, None);
                 }
                 self.plan_together(PlanRow {
                     id: PlanId(0),
@@ -168,7 +174,7 @@ impl Core {
     /// Somebody waits for an entry and is, or is about to be, planned.
     fn is_planned_for(&self, id: BuildId) -> bool {
         let planned = |row: &BuildRow| matches!(row.state, BuildState::Needed { .. } | BuildState::Planning { .. });
-        self.soft.graph.dependents(id).filter_map(|id| self.rows.builds.get(&id)).any(planned)
+        self.soft.queue.graph.dependents(id).filter_map(|id| self.rows.builds.get(&id)).any(planned)
     }
 
     /// Entries go through a planner together, as a new request.

@@ -2,9 +2,9 @@
 
 use swarm_protocol::{BuildId, PlanId};
 
+use crate::answer::{Done, Refusal};
 use crate::core::Core;
-use crate::effect::{Done, Refusal};
-use crate::rows::{BuildState, Cancelling, PlanState};
+use crate::rows::{BuildState, Cancelling, EventKind, PlanState};
 
 impl Core {
     /// Takes entries out of the queue; one that a drone has is ended there first.
@@ -15,7 +15,7 @@ impl Core {
             let (atom, delegated) = (row.atom(), row.assignment().is_some());
             done.touched += 1;
             done.what.push(atom.clone());
-            self.build_event("control", id, format!("{actor} removed {atom} from the queue"), None);
+            self.build_event(EventKind::Control, id, format!("{actor} removed {atom} from the queue"), None);
             if delegated {
                 self.cancel(id, Cancelling::Remove {});
             } else {
@@ -37,25 +37,25 @@ impl Core {
         let Some(row) = self.rows.builds.get(&id).cloned() else { return };
         self.inherit_needs(id);
         self.leave(id, &row.state);
-        *self.soft.counts.entry(row.session).or_default().of(&row.state) -= 1;
+        self.soft.queue.tally.leave(row.session, &row.state);
         self.met(id);
         if let BuildState::Planning { plan } = row.state {
             self.drop_from_plan(plan, id);
         }
         self.forget_identity(id);
-        self.soft.names.forget(&row);
+        self.soft.queue.names.forget(&row);
         self.rows.builds.remove(&id);
-        self.soft.sessions_due.insert(row.session);
+        self.soft.queue.moved_in(row.session);
         // its drone has a free slot, or its dependents wait for nothing else
         self.soft.placement.work_may_be_given();
     }
 
     fn inherit_needs(&mut self, id: BuildId) {
-        let needs: Vec<BuildId> = self.soft.graph.unmet(id).collect();
+        let needs: Vec<BuildId> = self.soft.queue.graph.unmet(id).collect();
         if needs.is_empty() {
             return;
         }
-        let heirs: Vec<BuildId> = self.soft.graph.dependents(id).collect();
+        let heirs: Vec<BuildId> = self.soft.queue.graph.dependents(id).collect();
         for heir in heirs {
             let Some(row) = self.rows.builds.get(&heir) else { continue };
             let mut after: Vec<BuildId> = row.after.iter().copied().filter(|need| *need != id).collect();

@@ -1,4 +1,4 @@
-//! What people ask for: packages to queue, and who is asked to answer the rest.
+//! Packages that people ask for: what is checked, what is queued, what a name means.
 
 use std::collections::BTreeSet;
 
@@ -6,11 +6,13 @@ use swarm_protocol::atom::{AtomError, is_package_use_line};
 use swarm_protocol::{Atom, Attempt, BuildId, PlanId, SessionId};
 
 use super::index::cp_of;
+use crate::answer::{Queued, Refusal, RefusalKind, invalid};
 use crate::core::Core;
-use crate::effect::{Answer, Done, Queued, Refusal, RefusalKind};
 use crate::fleet::DEFAULT_PROFILE;
-use crate::input::{Now, QueueRequest, ReplyTo, Request};
-use crate::rows::{BuildRow, BuildState, IdempotencyRow, Origin, PlanRow, PlanState, Wishes};
+use crate::names::is_label;
+use crate::now::Now;
+use crate::request::QueueRequest;
+use crate::rows::{BuildRow, BuildState, BuildWishes, EventKind, IdempotencyRow, Origin, PlanRow, PlanState};
 
 /// Atoms resolved together; keeps a plan's order far below the bus's bound.
 pub(super) const ATOMS_PER_PLAN: usize = 500;
@@ -20,38 +22,8 @@ const MAX_REQUEST: usize = 50_000;
 const MAX_USE_LINES: usize = 2_000;
 /// How long an `Idempotency-Key` is honoured, milliseconds (decision 2).
 const IDEMPOTENCY: u64 = 24 * 3_600_000;
-/// Names in an answer.
-const MAX_NAMED: usize = 100;
 
 impl Core {
-    pub(crate) fn request(&mut self, actor: &str, request: Request, reply: ReplyTo) {
-        let answer = match request {
-            Request::Queue(request) => self.queue(actor, &request).map(Answer::Queued),
-            Request::Remove { package } => self.remove(actor, &package).map(done),
-            Request::Control { action, package, drone } => {
-                self.control(actor, action, package.as_deref(), drone.as_deref()).map(done)
-            }
-            Request::Drone { drone, action } => self.drone_action(actor, &drone, action).map(done),
-            Request::Heal { drone, action } => self.heal(actor, &drone, action).map(Answer::Healed),
-            Request::Wish { drone, wishes } => self.wish(actor, &drone, *wishes).map(done),
-            Request::TestNotice {} => Ok(Answer::Done(self.test_notice(actor))),
-            Request::Configure(change) => Ok(done(self.configure(actor, *change))),
-            Request::Why { package } => self.why(&package).map(Answer::Why),
-            Request::Binhost(request) => self.binhost_request(actor, request),
-            Request::Invite(request) => self.invite(actor, request).map(Answer::Invited),
-            Request::Uninvite { which } => self.uninvite(actor, &which).map(done),
-            Request::Invitation { id } => self.verifier(&id).map(Answer::Verifier),
-            Request::WrongProof { invitation } => Err(self.wrong_proof(&invitation)),
-            Request::Enrol { invitation, drone } => self.enrol(&invitation, &drone).map(Answer::Enrolled),
-            Request::LocalDrones { drones } => Ok(done(self.local_drones(&drones))),
-            Request::Tapper { id, name } => self.admit_tapper(actor, &id, &name).map(done),
-            Request::RevokeTapper { name } => self.revoke_tapper(actor, &name).map(done),
-            Request::Ticket { artifact } => self.ticket(artifact).map(Answer::Ticket),
-        };
-        let answer = answer.unwrap_or_else(Answer::Refused);
-        self.reply(reply, answer);
-    }
-
     pub(crate) fn queue(&mut self, actor: &str, request: &QueueRequest) -> Result<Queued, Refusal> {
         if let Some(known) = request.idempotency_key.as_ref().and_then(|key| self.rows.idempotency.get(key)) {
             return self.queued_before(known, request);
@@ -84,7 +56,7 @@ impl Core {
         self.announce(actor, &queued);
         if let Some(key) = &request.idempotency_key {
             let until = self.now.at + IDEMPOTENCY;
-            self.soft.forget_keys.insert((until, key.clone()));
+            self.soft.queue.remember_key(key.clone(), until);
             self.rows.idempotency.put(IdempotencyRow {
                 key: key.clone(),
                 session,
@@ -183,7 +155,7 @@ impl Core {
             row.session == session && row.profile == profile && row.package_use == package_use && waits(&row.state)
         };
         let asked: BTreeSet<String> = atoms.iter().map(Atom::cp).collect();
-        let known = asked.iter().flat_map(|cp| self.soft.names.of(cp)).filter_map(|id| self.rows.builds.get(&id));
+        let known = asked.iter().flat_map(|cp| self.soft.queue.names.of(cp)).filter_map(|id| self.rows.builds.get(&id));
         known.filter(same).map(|row| row.asked.clone()).collect()
     }
 
@@ -237,7 +209,7 @@ impl Core {
         let first = queued.packages.iter().take(5).cloned().collect::<Vec<_>>().join(" ");
         let more = if count > 5 { format!(" and {} more", count - 5) } else { String::new() };
         let package = (count == 1).then(|| queued.packages[0].clone());
-        self.event("queue", format!("{actor} queued {first}{more}"), |event| {
+        self.event(EventKind::Queue, format!("{actor} queued {first}{more}"), |event| {
             event.session = Some(session);
             event.package = package;
             event.details.insert("count".to_owned(), count.to_string());
@@ -253,7 +225,7 @@ impl Core {
         let means = |row: &&BuildRow| {
             row.asked == wanted || row.cpv.as_deref() == Some(bare) || row.cp().is_some_and(|cp| cp == bare)
         };
-        let near = cp_of(wanted).into_iter().flat_map(|cp| self.soft.names.of(&cp).collect::<Vec<_>>());
+        let near = cp_of(wanted).into_iter().flat_map(|cp| self.soft.queue.names.of(&cp).collect::<Vec<_>>());
         let hits: Vec<BuildId> = near
             .filter_map(|id| self.rows.builds.get(&id))
             .filter(|row| session.is_none_or(|id| id == row.session))
@@ -271,11 +243,6 @@ impl Core {
     }
 }
 
-pub(crate) fn done(mut done: Done) -> Answer {
-    done.what.truncate(MAX_NAMED);
-    Answer::Done(done)
-}
-
 fn atoms_of(request: &QueueRequest) -> Result<Vec<Atom>, Refusal> {
     let words = request.packages.iter().map(|word| word.trim()).filter(|word| !word.is_empty());
     let atoms = words.map(lenient_atom).collect::<Result<Vec<_>, _>>();
@@ -290,17 +257,13 @@ fn lenient_atom(word: &str) -> Result<Atom, AtomError> {
     })
 }
 
-pub(crate) fn invalid(error: String, hint: &str) -> Refusal {
-    Refusal { kind: RefusalKind::Invalid, error, hint: Some(hint.to_owned()) }
-}
-
 /// Priorities there are: this many steps up and down.
 const MAX_PRIORITY: u32 = 100;
 /// Tags and features of one request.
 const MAX_TAGS: usize = 16;
 
 /// What is wrong with what somebody wishes, and what to do instead.
-fn bad_wish(wishes: &Wishes) -> Option<(String, &'static str)> {
+fn bad_wish(wishes: &BuildWishes) -> Option<(String, &'static str)> {
     if wishes.priority.unsigned_abs() > MAX_PRIORITY {
         return Some((format!("priority {}", wishes.priority), "from -100 to 100; 0 is ordinary"));
     }
@@ -318,13 +281,6 @@ fn bad_wish(wishes: &Wishes) -> Option<(String, &'static str)> {
         return Some(("a timeout of nothing".to_owned(), "more than 0, or leave it out"));
     }
     None
-}
-
-/// A word that may name a folder.
-pub(crate) fn is_label(text: &str, max: usize) -> bool {
-    (1..=max).contains(&text.len())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
-        && !text.starts_with('.')
 }
 
 /// An entry that waits for a plan.
@@ -360,7 +316,7 @@ pub(crate) fn blank(
         auto_retries: 0,
         created_at: now.wall,
         queued_at: now.at,
-        wishes: Wishes::default(),
+        wishes: BuildWishes::default(),
         arch: String::new(),
         moved: false,
     }

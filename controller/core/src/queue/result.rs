@@ -5,33 +5,18 @@ use swarm_protocol::artifact::ArtifactRef;
 use swarm_protocol::report::{BuildAnswer, BuildNews, BuildReport, BuildResult, Failure, FailureClass};
 use swarm_protocol::{BuildId, DroneId, Fence};
 
+use super::finishing::{Finishing, Reported};
+use crate::answer::{Answer, ReplyTo};
 use crate::core::Core;
-use crate::effect::{Answer, Effect, WantedLog};
+use crate::effect::{Effect, WantedLog};
 use crate::failure::failed;
 use crate::fleet::sanity;
-use crate::input::ReplyTo;
-use crate::rows::{BuildState, Cancelling, HistoryRow, HistoryStatus, Outcome, Received};
+use crate::rows::{BuildState, Cancelling, EventKind, HistoryRow, HistoryStatus, Outcome, Received};
 
-/// How long a report may wait for its answer before it is told to ask again, milliseconds; below the drone's timeout.
-const HOLD: u64 = 4_000;
 /// What it is told to wait, milliseconds.
 const ASK_AGAIN: u64 = 250;
-/// A log nothing is heard of for this long beyond the time it may take is asked for once more, milliseconds.
-const LOG_LOST: u64 = 30_000;
 /// What a run is told to wait that is not the drone's welcomed one, milliseconds.
 const UNWELCOME_AGAIN: u64 = 5_000;
-
-/// A result that waits for its packages and its log.
-#[derive(Debug, Clone)]
-pub(crate) struct Finishing {
-    fence: Fence,
-    drone: DroneId,
-    result: BuildResult,
-    reply: Option<(ReplyTo, u64)>,
-    log: Option<bool>,
-    /// When its log was asked for, on the core's clock.
-    log_asked: u64,
-}
 
 impl Core {
     pub(crate) fn build_report(&mut self, drone: &DroneId, mut report: BuildReport, reply: ReplyTo) {
@@ -50,8 +35,7 @@ impl Core {
             // only not welcomed yet says it again.
             return self.reply(reply, Answer::Build(BuildAnswer::Pending { retry_ms: UNWELCOME_AGAIN }));
         }
-        self.soft.missing.remove(&fence.build);
-        self.soft.leases.insert(fence.build, self.now.at + self.settings.lease);
+        self.soft.fleet.hands.listed(fence.build, self.now.at + self.settings.lease);
         let answer = match report.news {
             BuildNews::Taken {} => {
                 self.change_assignment(fence.build, |assignment| assignment.taken = true);
@@ -106,13 +90,13 @@ impl Core {
 
     /// A report of an older attempt is logged, answered "superseded", and changes nothing.
     fn stale(&mut self, drone: &DroneId, report: &BuildReport) {
-        if !matches!(report.news, BuildNews::Finished { .. }) || !self.may_complain(drone) {
+        if !matches!(report.news, BuildNews::Finished { .. }) || !self.soft.fleet.may_complain(drone, self.now.at) {
             return;
         }
         let (name, fence) = (self.drone_name(drone), report.fence);
         let package = self.rows.builds.get(&fence.build).map(|row| row.atom());
         let message = format!("{name} reported attempt {fence} late; it changes nothing");
-        self.event("stale", message, |event| {
+        self.event(EventKind::Stale, message, |event| {
             event.drone = Some(name);
             event.package = package;
             event.build = Some(fence.build.0);
@@ -123,51 +107,33 @@ impl Core {
     fn finished(&mut self, drone: &DroneId, fence: Fence, result: BuildResult, reply: ReplyTo) {
         // a later report implies the earlier ones
         self.began(fence.build, self.now.wall.saturating_sub(result.duration_ms));
-        let until = self.now.at + HOLD;
-        let (now, lost) = (self.now.at, self.settings.log_wait + LOG_LOST);
-        match self.soft.finishing.get_mut(&fence.build) {
-            Some(known) => {
-                // a drone that cannot deliver what it first reported may report a failure instead
-                known.result = result;
-                // the request found no room, or its answer was lost
-                if known.log.is_none() && now >= known.log_asked + lost {
-                    known.log_asked = now;
-                    let (drone, bytes) = (known.drone.clone(), known.result.log_bytes);
-                    self.effects.push(Effect::CompleteLog(WantedLog { fence, drone, bytes }));
-                }
-                let old = known.reply.replace((reply, until));
-                if let Some((to, _)) = old {
-                    self.reply(to, Answer::Build(BuildAnswer::Pending { retry_ms: ASK_AGAIN }));
-                }
-            }
-            None => {
-                let bytes = result.log_bytes;
-                let reply = Some((reply, until));
-                let entry = Finishing { fence, drone: drone.clone(), result, reply, log: None, log_asked: now };
-                self.soft.finishing.insert(fence.build, entry);
-                self.effects.push(Effect::CompleteLog(WantedLog { fence, drone: drone.clone(), bytes }));
-            }
+        let (bytes, log_wait) = (result.log_bytes, self.settings.log_wait);
+        let waiting = &mut self.soft.queue.finishing;
+        let Reported { ask_log, before } = waiting.report(drone, fence, result, reply, self.now.at, log_wait);
+        if ask_log {
+            self.effects.push(Effect::CompleteLog(WantedLog { fence, drone: drone.clone(), bytes }));
+        }
+        if let Some(to) = before {
+            self.reply(to, Answer::Build(BuildAnswer::Pending { retry_ms: ASK_AGAIN }));
         }
         self.try_accept(fence.build);
     }
 
     pub(crate) fn log_stored(&mut self, fence: Fence, complete: bool) {
-        if let Some(entry) = self.soft.finishing.get_mut(&fence.build).filter(|entry| entry.fence == fence) {
-            entry.log = Some(complete);
+        if self.soft.queue.finishing.log_stored(fence, complete) {
             self.try_accept(fence.build);
         }
     }
 
     /// Something was published: results may have waited for it.
     pub(crate) fn try_accept_all(&mut self) {
-        let waiting: Vec<BuildId> = self.soft.finishing.keys().copied().collect();
-        for id in waiting {
+        for id in self.soft.queue.finishing.ids() {
             self.try_accept(id);
         }
     }
 
     fn try_accept(&mut self, id: BuildId) {
-        let Some(entry) = self.soft.finishing.get(&id) else { return };
+        let Some(entry) = self.soft.queue.finishing.get(id) else { return };
         let Some(index) = self.index_of(&entry.drone) else { return };
         // what is rebuilt is in the binhost already; only the new file counts
         let again = self.rows.builds.get(&id).filter(|build| build.rebuild).and_then(|build| build.cpv.clone());
@@ -186,45 +152,33 @@ impl Core {
         let all_listed =
             entry.result.artifacts.iter().all(|artifact| self.is_listed(&index, artifact, older(artifact)));
         let (Some(log_complete), true) = (entry.log, all_listed) else { return };
-        let Some(entry) = self.soft.finishing.remove(&id) else { return };
+        let Some((entry, reply)) = self.soft.queue.finishing.take(id) else { return };
         self.accept(id, &entry, log_complete);
-        if let Some((to, _)) = entry.reply {
+        if let Some(to) = reply {
             self.reply(to, Answer::Build(BuildAnswer::Durable {}));
         }
     }
 
     /// An attempt ended while its result still waited: whoever reported it is told that it counts no more.
     pub(crate) fn end_finishing(&mut self, id: BuildId) {
-        let Some(entry) = self.soft.finishing.remove(&id) else { return };
-        if let Some((to, _)) = entry.reply {
+        let Some((entry, reply)) = self.soft.queue.finishing.take(id) else { return };
+        if let Some(to) = reply {
             let reason = format!("attempt {} is not current", entry.fence);
             self.reply(to, Answer::Build(BuildAnswer::Superseded { reason }));
         }
     }
 
     fn answer_finishing(&mut self, id: BuildId, answer: BuildAnswer) {
-        if let Some((to, _)) = self.soft.finishing.get_mut(&id).and_then(|entry| entry.reply.take()) {
+        if let Some(to) = self.soft.queue.finishing.answer(id) {
             self.reply(to, Answer::Build(answer));
         }
     }
 
     /// Reports that waited long enough are told to ask again.
     pub(crate) fn answer_waiting_reports(&mut self) {
-        let now = self.now.at;
-        let due: Vec<BuildId> = self
-            .soft
-            .finishing
-            .iter()
-            .filter(|(_, entry)| entry.reply.is_some_and(|(_, until)| until <= now))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in due {
+        for id in self.soft.queue.finishing.due(self.now.at) {
             self.answer_finishing(id, BuildAnswer::Pending { retry_ms: ASK_AGAIN });
         }
-    }
-
-    pub(crate) fn next_report(&self) -> Option<u64> {
-        self.soft.finishing.values().filter_map(|entry| entry.reply.map(|(_, until)| until)).min()
     }
 
     fn accept(&mut self, id: BuildId, entry: &Finishing, log_complete: bool) {
@@ -246,7 +200,7 @@ impl Core {
         self.learn(build.cpv.as_deref().unwrap_or_default(), &entry.drone, &entry.result);
         self.record(id, &entry.drone, HistoryStatus::Success, Some((&entry.result, log_complete)), None);
         self.build_event(
-            "complete",
+            EventKind::Complete,
             id,
             format!("{} built on {name} in {}", build.atom(), seconds(entry.result.duration_ms)),
             Some(name.clone()),
@@ -270,7 +224,7 @@ impl Core {
         let Some(assignment) = self.rows.builds.get(&id).and_then(|row| row.assignment()).cloned() else { return };
         let name = self.drone_name(&assignment.drone);
         self.record(id, &assignment.drone, HistoryStatus::Returned, None, Some(reason));
-        self.build_event("return", id, format!("{name} gave it back: {reason}"), Some(name));
+        self.build_event(EventKind::Return, id, format!("{name} gave it back: {reason}"), Some(name));
         match (assignment.cancelling, assignment.sweep) {
             (Some(then), _) => self.after_cancel(id, then),
             (None, Some(sweep)) => self.end_sweep(id, sweep, None),

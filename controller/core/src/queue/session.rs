@@ -3,8 +3,8 @@
 use swarm_protocol::{BuildId, SessionId};
 
 use crate::core::Core;
-use crate::input::QueueRequest;
-use crate::rows::{BuildRow, BuildState, SessionRow};
+use crate::request::QueueRequest;
+use crate::rows::{BuildRow, BuildState, EventKind, SessionRow};
 
 impl Core {
     /// The newest open session.
@@ -56,17 +56,17 @@ impl Core {
         {
             row.ended_at = None;
         }
-        self.soft.sessions_due.insert(id);
+        self.soft.queue.moved_in(id);
     }
 
     /// Ends the sessions in which nothing moves any more: what is left waits only on blocked packages (decision 24).
     pub(crate) fn end_sessions(&mut self) {
-        for id in std::mem::take(&mut self.soft.sessions_due) {
+        for id in self.soft.queue.take_sessions() {
             let open = self.rows.sessions.get(&id).is_some_and(|row| row.ended_at.is_none());
             if !open || self.moves(id) {
                 continue;
             }
-            let counts = self.soft.counts.get(&id).copied().unwrap_or_default();
+            let counts = self.soft.queue.tally.of(id);
             if let Some(row) = self.rows.sessions.change(&id) {
                 row.ended_at = Some(self.now.wall);
             }
@@ -80,7 +80,7 @@ impl Core {
                     counts.received
                 ),
             };
-            self.event("control", message, |event| {
+            self.event(EventKind::Control, message, |event| {
                 event.session = Some(id.0);
                 event.details.insert("session_ended".to_owned(), name);
             });
@@ -89,8 +89,8 @@ impl Core {
 
     /// Whether something is still under way in a session, or will be by itself.
     fn moves(&mut self, id: SessionId) -> bool {
-        let counts = self.soft.counts.get(&id).copied().unwrap_or_default();
-        if counts.delegated > 0 || self.soft.plans.has(id) || self.soft.graph.has_lined(id) {
+        let counts = self.soft.queue.tally.of(id);
+        if counts.delegated > 0 || self.soft.queue.plans.has(id) || self.soft.queue.graph.has_lined(id) {
             return true;
         }
         counts.waiting > 0 && self.waits_for_more_than_blocked(id)
@@ -99,10 +99,11 @@ impl Core {
     /// Entries are looked through only when nothing of the session is delegated, planned or in line: once, at its end.
     fn waits_for_more_than_blocked(&mut self, id: SessionId) -> bool {
         let given_up = |row: &BuildRow| matches!(row.state, BuildState::Blocked { .. } | BuildState::Failed { .. });
-        let rows = || self.soft.names.in_session(id).filter_map(|build| self.rows.builds.get(&build));
-        let stuck = self.soft.graph.behind(rows().filter(|row| given_up(row)).map(|row| row.id));
+        let rows = || self.soft.queue.names.in_session(id).filter_map(|build| self.rows.builds.get(&build));
+        let stuck = self.soft.queue.graph.behind(rows().filter(|row| given_up(row)).map(|row| row.id));
         let moves = rows().any(|row| matches!(row.state, BuildState::Needed { .. }) && !stuck.contains(&row.id));
-        self.soft.looked_through += rows().count() as u64;
+        let looked_through = rows().count() as u64;
+        self.soft.queue.look_through(looked_through);
         moves
     }
 
@@ -112,12 +113,12 @@ impl Core {
             self.rows.sessions.iter().filter(|row| row.ended_at.is_some()).map(|row| row.id).collect();
         let surplus = ended.len().saturating_sub(self.settings.keep_sessions);
         for id in ended.into_iter().take(surplus) {
-            let builds: Vec<BuildId> = self.soft.names.in_session(id).collect();
+            let builds: Vec<BuildId> = self.soft.queue.names.in_session(id).collect();
             for build in builds {
                 self.drop_build(build);
             }
             self.rows.sessions.remove(&id);
-            self.soft.counts.remove(&id);
+            self.soft.queue.tally.forget(id);
         }
     }
 }

@@ -8,7 +8,7 @@ use swarm_protocol::plan::{Plan, PlannedPackage};
 use swarm_protocol::{BuildId, Cpv};
 
 use crate::core::Core;
-use crate::rows::{BlockedBy, BuildRow, BuildState, Origin};
+use crate::rows::{BlockedBy, BuildRow, BuildState, EventKind, Origin};
 
 impl Core {
     /// A plan took the place of older ones, by which its entries waited for `former`: what it does not keep, and what nobody
@@ -20,10 +20,10 @@ impl Core {
                 continue;
             }
             // what it waited for may have been for it alone
-            open.extend(self.soft.graph.unmet(id));
+            open.extend(self.soft.queue.graph.unmet(id));
             let Some(row) = self.rows.builds.get(&id) else { continue };
             let message = format!("{} is superseded: {}", row.atom(), successor(row, plan));
-            self.build_event("control", id, message, None);
+            self.build_event(EventKind::Control, id, message, None);
             self.drop_build(id);
         }
     }
@@ -38,7 +38,7 @@ impl Core {
             BuildState::Blocked { by, .. } => !matches!(by, BlockedBy::Person { .. }),
             BuildState::Planning { .. } | BuildState::Delegated { .. } | BuildState::Received { .. } => false,
         };
-        idle && self.soft.graph.dependents(id).next().is_none()
+        idle && self.soft.queue.graph.dependents(id).next().is_none()
     }
 
     /// A dependency was asked for by itself, since nobody who waits for it can be planned, and the resolver does not know it
@@ -47,7 +47,7 @@ impl Core {
     pub(super) fn drop_unknown(&mut self, id: BuildId, complaint: &str) {
         let Some(row) = self.rows.builds.get(&id) else { return };
         let message = format!("{} is superseded: it cannot be resolved any more: {complaint}", row.atom());
-        self.build_event("control", id, message, None);
+        self.build_event(EventKind::Control, id, message, None);
         self.drop_build(id);
     }
 }

@@ -187,7 +187,7 @@ impl Row for ArtifactRow {
 /// An index.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct IndexRow {
-    /// Which.
+    /// Its folder in the binhost.
     pub index: IndexKey,
     /// Header from a drone of its base.
     pub header: BTreeMap<String, String>,

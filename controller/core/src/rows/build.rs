@@ -69,7 +69,7 @@ pub struct BuildRow {
     pub queued_at: u64,
     /// What whoever asked for it wished.
     #[serde(default)]
-    pub wishes: Wishes,
+    pub wishes: BuildWishes,
     /// Gentoo's ARCH of the planner; empty until planned.
     #[serde(default)]
     pub arch: String,
@@ -80,7 +80,7 @@ pub struct BuildRow {
 
 /// What whoever asked for a package wished of its build.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Wishes {
+pub struct BuildWishes {
     /// Counts in the line: each step as so much path, see `Settings::priority_step`. A dependency has the highest of those
     /// who need it.
     #[serde(default)]
@@ -129,9 +129,14 @@ impl BuildRow {
         Fence { build: self.id, attempt: self.attempt }
     }
 
+    /// Whether a plan made an exact package of it: only then drones can build it.
+    pub fn is_planned(&self) -> bool {
+        !self.base.is_empty()
+    }
+
     /// What makes it the same package as another entry (decision 1); `None` until planned.
     pub fn identity(&self) -> Option<Identity> {
-        (!self.base.is_empty()).then(|| Identity {
+        self.is_planned().then(|| Identity {
             profile: self.profile.clone(),
             cpv: self.cpv.clone().unwrap_or_default(),
             slot: self.slot.clone(),
@@ -291,7 +296,7 @@ pub enum Cancelling {
     GiveBack {},
     /// Blocked by a person.
     Block {
-        /// Who.
+        /// The person's name.
         by: String,
     },
     /// Out of the queue.
@@ -357,7 +362,7 @@ impl Culprit {
 pub enum BlockedBy {
     /// A person; only a person undoes it.
     Person {
-        /// Name.
+        /// Their name.
         name: String,
     },
     /// Its failures.

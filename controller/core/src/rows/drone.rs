@@ -142,12 +142,15 @@ impl Row for DroneRow {
     }
 }
 
+/// The name under which the swarm itself does something, in rows and events; people have other names.
+pub const SWARM: &str = "swarm";
+
 /// Something that holds for a drone, with who, since and until.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fact {
     /// Who made it so.
     pub by: String,
-    /// Why.
+    /// One phrase for people.
     pub reason: String,
     /// Wall clock, Unix milliseconds.
     pub since: u64,

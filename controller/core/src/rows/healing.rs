@@ -4,12 +4,13 @@ use serde::{Deserialize, Serialize};
 use swarm_protocol::order::Rung;
 use swarm_protocol::{DroneId, machine::WorkerState};
 
+use super::SWARM;
 use crate::table::Row;
 
 /// A drone's standing on the ladder. A drone without trouble, ever, has none.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct HealingRow {
-    /// Whose.
+    /// The drone it is about.
     pub drone: DroneId,
     /// Number of the last order to its supervisor, SSH or hypervisor; rises.
     #[serde(default)]
@@ -63,7 +64,7 @@ impl Row for HealingRow {
 /// An action under way.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Acting {
-    /// What.
+    /// What is being done.
     pub rung: Rung,
     /// Number of the order.
     pub generation: u64,
@@ -75,6 +76,37 @@ pub struct Acting {
     pub until: u64,
     /// Wall clock of its beginning, Unix milliseconds.
     pub since: u64,
+}
+
+impl Acting {
+    /// Who gave the order.
+    pub fn ordered_by(&self) -> OrderedBy {
+        OrderedBy::read(&self.by)
+    }
+}
+
+/// Who gives an order to do something about a drone. Rows and events have its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OrderedBy {
+    /// The ladder.
+    Swarm,
+    /// A person, by hand.
+    Person(String),
+}
+
+impl OrderedBy {
+    /// By the name a row has.
+    pub fn read(name: &str) -> Self {
+        if name == SWARM { Self::Swarm } else { Self::Person(name.to_owned()) }
+    }
+
+    /// The name for rows and people.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Swarm => SWARM,
+            Self::Person(name) => name,
+        }
+    }
 }
 
 /// Something wrong with a drone, from its first sign to its recovery.
@@ -112,7 +144,7 @@ impl Incident {
 /// Something that was done to a drone, or that it was tried.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Deed {
-    /// What.
+    /// What was done or tried.
     pub rung: Rung,
     /// By which way.
     pub route: RouteKind,

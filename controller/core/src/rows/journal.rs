@@ -16,7 +16,7 @@ pub struct EventRow {
     pub seq: u64,
     /// Wall clock, Unix milliseconds.
     pub at: u64,
-    /// Kind, as in the HTTP contract: `register`, `assign`, `complete`, `fail`, …
+    /// Name of its [`EventKind`]; a later version may write others.
     pub kind: String,
     /// One sentence for people.
     pub message: String,
@@ -38,6 +38,79 @@ pub struct EventRow {
     /// The rest.
     #[serde(default)]
     pub details: BTreeMap<String, String>,
+}
+
+/// Kinds of events: the word of each in rows, on the bus and in the HTTP contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EventKind {
+    /// Something needs a person.
+    Alert,
+    /// A drone got a package to build.
+    Assign,
+    /// A setting or a key was changed.
+    Audit,
+    /// A package is not tried again until a person or the clock says so.
+    Blocked,
+    /// A package is in the binhost.
+    Complete,
+    /// A person, or a rule they set, changed what is done.
+    Control,
+    /// Something was done about a drone that does not work.
+    Escalate,
+    /// An attempt failed.
+    Fail,
+    /// A drone gets no work for a while.
+    Grounded,
+    /// A drone has recovered, or why nothing is done about it.
+    Heal,
+    /// A drone is not heard any more.
+    Offline,
+    /// Packages were queued.
+    Queue,
+    /// A package is asked back for a drone that has nothing to do.
+    Rebalance,
+    /// A drone is rebooted.
+    Reboot,
+    /// A package was taken back from a drone.
+    Reclaim,
+    /// A drone came.
+    Register,
+    /// An attempt ended without a result, and nobody is to blame.
+    Return,
+    /// A report came too late to count.
+    Stale,
+    /// Something is tried again, or may work again.
+    Unblock,
+    /// Something went wrong that a person may want to know.
+    Warn,
+}
+
+impl EventKind {
+    /// Its word; never changes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Alert => "alert",
+            Self::Assign => "assign",
+            Self::Audit => "audit",
+            Self::Blocked => "blocked",
+            Self::Complete => "complete",
+            Self::Control => "control",
+            Self::Escalate => "escalate",
+            Self::Fail => "fail",
+            Self::Grounded => "grounded",
+            Self::Heal => "heal",
+            Self::Offline => "offline",
+            Self::Queue => "queue",
+            Self::Rebalance => "rebalance",
+            Self::Reboot => "reboot",
+            Self::Reclaim => "reclaim",
+            Self::Register => "register",
+            Self::Return => "return",
+            Self::Stale => "stale",
+            Self::Unblock => "unblock",
+            Self::Warn => "warn",
+        }
+    }
 }
 
 impl Row for EventRow {

@@ -2,8 +2,8 @@
 //! it changed, and seen by whoever walks all tables.
 
 use super::{
-    ArtifactRow, BuildRow, ConfigRow, DroneRow, DurationRow, EventRow, HealingRow, HistoryRow, IdempotencyRow,
-    IndexRow, InviteRow, MemberRow, MetaRow, NoticeRow, PlanRow, SessionRow, StatsRow, WishesRow,
+    ArtifactRow, BuildRow, ConfigRow, DroneRow, DroneWishesRow, DurationRow, EventRow, HealingRow, HistoryRow,
+    IdempotencyRow, IndexRow, InviteRow, MemberRow, MetaRow, NoticeRow, PlanRow, SessionRow, StatsRow,
 };
 use crate::table::{Journal, Row, Sink, Source, Table};
 
@@ -64,7 +64,7 @@ rows! {
         indexes: IndexRow,
         config: ConfigRow,
         healing: HealingRow,
-        wishes: WishesRow,
+        wishes: DroneWishesRow,
         notices: NoticeRow,
         members: MemberRow,
         invites: InviteRow,

@@ -143,7 +143,7 @@ pub enum InviteState {
     },
     /// A drone came in by it.
     Used {
-        /// Who.
+        /// The drone that came in.
         drone: DroneId,
         /// Wall clock, Unix milliseconds.
         at: u64,

@@ -15,12 +15,12 @@ mod wishes;
 
 pub use artifact::{ArtifactRow, ArtifactState, IndexKey, IndexRow, is_restricted};
 pub use build::{
-    Assignment, BlockedBy, BuildRow, BuildState, Cancelling, Culprit, FailureMark, Identity, Origin, Outcome, Received,
-    Sweep, Wishes,
+    Assignment, BlockedBy, BuildRow, BuildState, BuildWishes, Cancelling, Culprit, FailureMark, Identity, Origin,
+    Outcome, Received, Sweep,
 };
-pub use drone::{DroneRow, Fact, Streaks, Syncing};
-pub use healing::{Acting, Deed, DeedOutcome, HealingRow, Incident, ProbeRecord, Recovered, RouteKind};
-pub use journal::{EventRow, HistoryRow, HistoryStatus};
+pub use drone::{DroneRow, Fact, SWARM, Streaks, Syncing};
+pub use healing::{Acting, Deed, DeedOutcome, HealingRow, Incident, OrderedBy, ProbeRecord, Recovered, RouteKind};
+pub use journal::{EventKind, EventRow, HistoryRow, HistoryStatus};
 pub(crate) use list::Rows;
 pub use list::{Visitor, visit};
 pub use member::{InviteRow, InviteState, MemberOrigin, MemberRole, MemberRow, Standing};
@@ -28,4 +28,4 @@ pub use notice::{NoticeKind, NoticeRow, NoticeState};
 pub use session::{
     ConfigRow, DurationRow, IdempotencyRow, MetaKey, MetaRow, PlanRow, PlanState, Run, SessionRow, StatsRow,
 };
-pub use wishes::WishesRow;
+pub use wishes::DroneWishesRow;

@@ -66,7 +66,7 @@ impl NoticeKind {
 pub enum NoticeState {
     /// To be sent, not before this moment of the core's clock.
     Due {
-        /// When.
+        /// On the core's clock.
         at: u64,
     },
     /// Every channel has it.

@@ -64,7 +64,7 @@ pub enum PlanState {
     Waiting {},
     /// A drone has it.
     Sent {
-        /// Who.
+        /// The planner.
         drone: DroneId,
         /// Number of the order.
         order: u64,

@@ -7,7 +7,7 @@ use crate::table::Row;
 
 /// The operator's wishes for a drone.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WishesRow {
+pub struct DroneWishesRow {
     /// Which drone.
     pub drone: DroneId,
     /// It is never rebooted, whatever happens.
@@ -45,7 +45,7 @@ pub struct WishesRow {
     pub updated_at: u64,
 }
 
-impl Row for WishesRow {
+impl Row for DroneWishesRow {
     type Key = DroneId;
     const TABLE: &'static str = "wishes";
     fn key(&self) -> DroneId {

@@ -15,10 +15,12 @@ use swarm_protocol::machine::{Vitals, WorkerState};
 use swarm_protocol::report::Phase;
 use swarm_protocol::{BuildId, Fence, SessionId};
 
+pub use crate::fleet::Presence;
 pub use crate::healing::Latency;
-use crate::input::Now;
 use crate::members::Membership;
-use crate::rows::{BuildState, DroneRow, Fact, HealingRow, WishesRow};
+use crate::now::Now;
+pub use crate::queue::Counts;
+use crate::rows::{DroneRow, DroneWishesRow, Fact, HealingRow};
 pub use roster::Roster;
 pub(crate) use state::ViewState;
 
@@ -75,64 +77,6 @@ impl View {
     }
 }
 
-/// Entries per state, as the HTTP contract counts them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// To be built, planning included.
-    pub needed: u64,
-    /// In a drone's hands.
-    pub delegated: u64,
-    /// In the binhost.
-    pub received: u64,
-    /// Blocked.
-    pub blocked: u64,
-    /// Given up.
-    pub failed: u64,
-    /// Needed ones that wait for a dependency.
-    pub waiting: u64,
-}
-
-impl Counts {
-    /// The sum of two.
-    #[must_use]
-    pub fn plus(self, other: &Self) -> Self {
-        Self {
-            needed: self.needed + other.needed,
-            delegated: self.delegated + other.delegated,
-            received: self.received + other.received,
-            blocked: self.blocked + other.blocked,
-            failed: self.failed + other.failed,
-            waiting: self.waiting + other.waiting,
-        }
-    }
-
-    /// The counter of a state.
-    pub(crate) fn of(&mut self, state: &BuildState) -> &mut u64 {
-        match state {
-            BuildState::Planning { .. } | BuildState::Needed { .. } => &mut self.needed,
-            BuildState::Delegated { .. } => &mut self.delegated,
-            BuildState::Received { .. } => &mut self.received,
-            BuildState::Blocked { .. } => &mut self.blocked,
-            BuildState::Failed { .. } => &mut self.failed,
-        }
-    }
-
-    /// All entries.
-    pub fn total(&self) -> u64 {
-        self.needed + self.delegated + self.received + self.blocked + self.failed
-    }
-}
-
-/// A drone's presence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Presence {
-    /// Heartbeats come.
-    Online,
-    /// None for a while.
-    #[default]
-    Offline,
-}
-
 /// A drone as readers see it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DroneView {
@@ -155,7 +99,7 @@ pub struct DroneView {
     /// Proof of life and the ladder.
     pub health: Health,
     /// What the operator wishes for it.
-    pub wishes: Option<WishesRow>,
+    pub wishes: Option<DroneWishesRow>,
     /// How fast it is compared with other drones, in thousandths, if that is known.
     pub speed: Option<u32>,
     /// Milliseconds until it is likely to begin one more package.

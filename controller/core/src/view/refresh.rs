@@ -13,7 +13,7 @@ impl Core {
     pub(crate) fn refresh_views(&mut self) {
         for id in self.soft.view.take_touched() {
             let Some(row) = self.rows.drones.get(&id) else { continue };
-            let pulse = self.soft.pulses.get(&id).cloned().unwrap_or_default();
+            let pulse = self.soft.fleet.pulse(&id).cloned().unwrap_or_default();
             let stats = self.rows.stats.get(&row.name);
             let mut tasks: Vec<TaskView> =
                 self.held_by(&id).into_iter().filter_map(|build| self.task_view(build, row, &pulse)).collect();
@@ -38,7 +38,7 @@ impl Core {
 
     fn health(&self, drone: &DroneId) -> Health {
         let row = self.rows.healing.get(drone).cloned();
-        let Some(probe) = self.soft.probes.get(drone) else { return Health { row, ..Health::default() } };
+        let Some(probe) = self.soft.healing.probe(drone) else { return Health { row, ..Health::default() } };
         Health {
             last_ping: probe.last_ping,
             last_pong: probe.last_pong,

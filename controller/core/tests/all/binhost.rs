@@ -1,7 +1,9 @@
 //! What leaves the binhost and what stays, what people bring, what nobody may have.
 
-use swarm_core::effect::{ImportAnswer, RefusalKind};
-use swarm_core::input::{BinhostRequest, ImportAsk, QueueRequest};
+use swarm_core::answer::{ImportAnswer, RefusalKind, UploadAnswer};
+use swarm_core::request::{
+    CollectRequest, DamagedRequest, ImportRequest, PinRequest, QueueRequest, ReindexRequest, UnpublishRequest,
+};
 use swarm_core::rows::{ArtifactRow, ArtifactState, IndexKey, IndexRow, SessionRow};
 use swarm_core::{Answer, Input, Request, Settings};
 use swarm_protocol::artifact::ArtifactRef;
@@ -113,14 +115,14 @@ fn another_number_is_applied_at_start() {
 #[test]
 fn pinned_packages_stay_until_they_are_unpinned() {
     let mut farm = hello_built(3);
-    let pin = |pinned| BinhostRequest::Pin { package: "#1".to_owned(), pinned };
+    let pin = |pinned| Request::Pin(PinRequest { package: "#1".to_owned(), pinned });
     assert!(matches!(farm.binhost(pin(true)), Answer::Done(done) if done.touched == 1));
     assert!(matches!(farm.binhost(pin(true)), Answer::Done(done) if done.touched == 0));
     rebuild(&mut farm, "app-misc/hello", HELLO);
     farm.restart();
     farm.pass(2 * SECOND);
     assert_eq!(farm.disk.blocks().len(), 4);
-    let remove = BinhostRequest::Remove { package: "1".to_owned(), force: true };
+    let remove = Request::Unpublish(UnpublishRequest { package: "1".to_owned(), force: true });
     assert_eq!(refused(farm.binhost(remove)).0, RefusalKind::Conflict);
     farm.binhost(pin(false));
     farm.pass(2 * SECOND);
@@ -134,14 +136,14 @@ fn collecting_can_be_tried_and_says_what_waits() {
     farm.hold.index = true;
     farm.restart();
     // the start has collected already; what it took waits
-    let Answer::Collected(found) = farm.binhost(BinhostRequest::Collect { dry_run: true }) else { panic!() };
+    let Answer::Collected(found) = farm.binhost(Request::Collect(CollectRequest { dry_run: true })) else { panic!() };
     assert_eq!((found.count, found.waiting, found.waiting_bytes), (0, 1, 1100));
     farm.release();
-    let pin = BinhostRequest::Pin { package: HELLO.to_owned(), pinned: true };
+    let pin = Request::Pin(PinRequest { package: HELLO.to_owned(), pinned: true });
     farm.binhost(pin);
     rebuild(&mut farm, "app-misc/hello", HELLO);
     farm.core_settings(|settings| settings.keep_builds = 1);
-    let Answer::Collected(found) = farm.binhost(BinhostRequest::Collect { dry_run: true }) else { panic!() };
+    let Answer::Collected(found) = farm.binhost(Request::Collect(CollectRequest { dry_run: true })) else { panic!() };
     assert_eq!(found.count, 0, "pinned ones are not counted as waste");
 }
 
@@ -157,7 +159,7 @@ fn what_an_open_session_builds_on_is_neither_collected_nor_removed() {
     let import = ask("dev-libs/libcalc-3", "2");
     import_whole(&mut farm, &import);
     assert_eq!(farm.disk.blocks().len(), 2, "{:?}", farm.disk.blocks());
-    let remove = |force| BinhostRequest::Remove { package: "dev-libs/libcalc-3".to_owned(), force };
+    let remove = |force| Request::Unpublish(UnpublishRequest { package: "dev-libs/libcalc-3".to_owned(), force });
     let (kind, error) = refused(farm.binhost(remove(false)));
     assert_eq!(
         (kind, error.as_str()),
@@ -173,7 +175,7 @@ fn what_an_open_session_builds_on_is_neither_collected_nor_removed() {
 #[test]
 fn a_removed_package_is_named_exactly_and_its_build_id_is_not_given_again() {
     let mut farm = hello_built(2);
-    let remove = |package: &str| BinhostRequest::Remove { package: package.to_owned(), force: false };
+    let remove = |package: &str| Request::Unpublish(UnpublishRequest { package: package.to_owned(), force: false });
     assert_eq!(refused(farm.binhost(remove("app-misc/hello"))).0, RefusalKind::Invalid);
     assert_eq!(refused(farm.binhost(remove("app-misc/hello-9"))).0, RefusalKind::NotFound);
     assert_eq!(refused(farm.binhost(remove("#77"))).0, RefusalKind::NotFound);
@@ -191,7 +193,7 @@ fn a_package_removed_before_it_was_listed_never_is() {
     let mut farm = Farm::of(&["anna"]);
     farm.hold.index = true;
     import_whole(&mut farm, &ask(HELLO, "1"));
-    let remove = BinhostRequest::Remove { package: "#1".to_owned(), force: false };
+    let remove = Request::Unpublish(UnpublishRequest { package: "#1".to_owned(), force: false });
     assert!(matches!(farm.binhost(remove), Answer::Done(done) if done.touched == 1));
     farm.release();
     farm.pass(5 * SECOND);
@@ -225,7 +227,7 @@ fn restricted_packages_are_signed_where_the_public_does_not_come() {
     assert!(farm.transcript.contains("other-2-1.gpkg.tar\n"), "{}", farm.transcript);
     let rows = farm.artifacts();
     assert_eq!((rows[0].is_restricted(), rows[1].is_restricted()), (true, false));
-    farm.binhost(BinhostRequest::Remove { package: "#1".to_owned(), force: true });
+    farm.binhost(Request::Unpublish(UnpublishRequest { package: "#1".to_owned(), force: true }));
     assert!(farm.artifacts()[0].is_restricted(), "its file is looked for where it is");
 }
 
@@ -241,8 +243,9 @@ fn a_damaged_package_leaves_the_index_and_is_built_again_as_it_was() {
     farm.iuse = "+greet ssl".to_owned();
     farm.builds("anna", fancy);
     farm.pass(2 * SECOND);
-    let damaged =
-        |rebuild| BinhostRequest::Damaged { artifact: ArtifactId(1), reason: "is not there".to_owned(), rebuild };
+    let damaged = |rebuild| {
+        Request::Damaged(DamagedRequest { artifact: ArtifactId(1), reason: "is not there".to_owned(), rebuild })
+    };
     assert!(matches!(farm.binhost(damaged(true)), Answer::Done(done) if done.touched == 1));
     farm.pass(2 * SECOND);
     assert!(farm.disk.blocks().is_empty());
@@ -261,11 +264,11 @@ fn an_index_can_be_asked_for_anew() {
     let mut farm = hello_built(1);
     let index = farm.artifacts()[0].index.clone();
     let before = farm.store.all::<IndexRow>()[0].timestamp;
-    farm.binhost(BinhostRequest::Reindex { index: index.clone() });
+    farm.binhost(Request::Reindex(ReindexRequest { index: index.clone() }));
     farm.pass(2 * SECOND);
     assert!(farm.store.all::<IndexRow>()[0].timestamp > before);
     let other = IndexKey { arch: "riscv".to_owned(), ..index };
-    assert_eq!(refused(farm.binhost(BinhostRequest::Reindex { index: other })).0, RefusalKind::NotFound);
+    assert_eq!(refused(farm.binhost(Request::Reindex(ReindexRequest { index: other }))).0, RefusalKind::NotFound);
 }
 
 // what people bring
@@ -281,29 +284,29 @@ fn artifact(cpv: &str, built: &str) -> ArtifactRef {
     }
 }
 
-fn ask(cpv: &str, built: &str) -> ImportAsk {
-    ImportAsk {
+fn ask(cpv: &str, built: &str) -> ImportRequest {
+    ImportRequest {
         file: file_of(&artifact(cpv, built)),
         build_time: built.to_owned(),
         profile: "default".to_owned(),
         token: Secret("t".to_owned()),
-        ..ImportAsk::default()
+        ..ImportRequest::default()
     }
 }
 
-fn import(farm: &mut Farm, ask: &ImportAsk) -> ImportAnswer {
-    match farm.binhost(BinhostRequest::Import(Box::new(ask.clone()))) {
+fn import(farm: &mut Farm, ask: &ImportRequest) -> ImportAnswer {
+    match farm.binhost(Request::Import(ask.clone())) {
         Answer::Import(answer) => answer,
         other => panic!("{other:?}"),
     }
 }
 
 /// Announces, uploads, waits until it is listed.
-fn import_whole(farm: &mut Farm, ask: &ImportAsk) -> ArtifactId {
+fn import_whole(farm: &mut Farm, ask: &ImportRequest) -> ArtifactId {
     let ImportAnswer::Wanted { artifact, .. } = import(farm, ask) else { panic!("not wanted") };
     let reply = farm.next_reply();
     farm.input(Input::Uploaded { artifact, file: ask.file.clone(), reply });
-    assert!(matches!(farm.answers[&reply.0], Answer::Upload { taken: true, .. }), "{:?}", farm.answers[&reply.0]);
+    assert!(matches!(farm.answers[&reply.0], Answer::Upload(UploadAnswer::Taken {})), "{:?}", farm.answers[&reply.0]);
     farm.pass(2 * SECOND);
     artifact
 }
@@ -349,23 +352,23 @@ fn a_brought_package_completes_what_waits_for_it() {
 fn the_index_is_known_said_or_asked_for() {
     let mut farm = Farm::of(&["anna"]);
     assert!(matches!(import(&mut farm, &ask(HELLO, "1")), ImportAnswer::Wanted { index, .. } if index.arch == "amd64"));
-    let server = ImportAsk { profile: "server".to_owned(), ..ask(HELLO, "1") };
-    let (kind, error) = refused(farm.binhost(BinhostRequest::Import(Box::new(server.clone()))));
+    let server = ImportRequest { profile: "server".to_owned(), ..ask(HELLO, "1") };
+    let (kind, error) = refused(farm.binhost(Request::Import(server.clone())));
     assert_eq!(kind, RefusalKind::Invalid);
     assert!(error.contains("no index of the build profile server"), "{error}");
     let header = [("ARCH".to_owned(), "amd64".to_owned())].into();
-    let said = ImportAsk { arch: Some("amd64".to_owned()), header, ..server.clone() };
-    let dry = ImportAsk { dry_run: true, ..said.clone() };
+    let said = ImportRequest { arch: Some("amd64".to_owned()), header, ..server.clone() };
+    let dry = ImportRequest { dry_run: true, ..said.clone() };
     assert!(matches!(import(&mut farm, &dry), ImportAnswer::WouldTake { .. }));
     assert_eq!(farm.store.all::<IndexRow>().len(), 1, "trying changes nothing");
     import_whole(&mut farm, &said);
     let rows = farm.store.all::<IndexRow>();
     assert_eq!(rows.len(), 2);
     assert_eq!(rows.iter().find(|row| row.index.profile == "server").unwrap().header["ARCH"], "amd64");
-    let arm = ImportAsk { arch: Some("arm64".to_owned()), ..said.clone() };
+    let arm = ImportRequest { arch: Some("arm64".to_owned()), ..said.clone() };
     import_whole(&mut farm, &arm);
-    let again = ImportAsk { arch: None, file: file_of(&artifact("app-misc/other-2", "3")), ..said };
-    let (_, error) = refused(farm.binhost(BinhostRequest::Import(Box::new(again))));
+    let again = ImportRequest { arch: None, file: file_of(&artifact("app-misc/other-2", "3")), ..said };
+    let (_, error) = refused(farm.binhost(Request::Import(again)));
     assert!(error.contains("amd64, arm64"), "{error}");
     farm.check();
 }
@@ -374,24 +377,20 @@ fn the_index_is_known_said_or_asked_for() {
 fn nonsense_is_refused_and_leaves_nothing() {
     let mut farm = Farm::of(&["anna"]);
     let good = ask(HELLO, "1");
-    let outside = ImportAsk { profile: "../x".to_owned(), arch: Some("amd64".to_owned()), ..good.clone() };
+    let outside = ImportRequest { profile: "../x".to_owned(), arch: Some("amd64".to_owned()), ..good.clone() };
     let mut folder = good.clone();
     folder.file.chost = "..".to_owned();
     folder.arch = Some("amd64".to_owned());
     let mut nameless = good.clone();
     nameless.file.cpv = "hello".to_owned();
-    let mut forged = ImportAsk { profile: "new".to_owned(), arch: Some("amd64".to_owned()), ..good.clone() };
+    let mut forged = ImportRequest { profile: "new".to_owned(), arch: Some("amd64".to_owned()), ..good.clone() };
     forged.header.insert("USE".to_owned(), "a\nURI: http://evil".to_owned());
     let mut redirected = forged.clone();
     redirected.header = [("URI".to_owned(), "http://evil".to_owned())].into();
     let mut large = forged.clone();
     large.header = [("USE".to_owned(), "x".repeat(1 << 20))].into();
     for bad in [outside, folder, nameless, forged, redirected, large] {
-        assert_eq!(
-            refused(farm.binhost(BinhostRequest::Import(Box::new(bad.clone())))).0,
-            RefusalKind::Invalid,
-            "{bad:?}"
-        );
+        assert_eq!(refused(farm.binhost(Request::Import(bad.clone()))).0, RefusalKind::Invalid, "{bad:?}");
     }
     assert!(farm.artifacts().is_empty() && farm.store.all::<IndexRow>().len() == 1);
 }
@@ -408,7 +407,7 @@ fn an_announced_import_that_never_comes_is_forgotten_and_their_number_is_bounded
     for n in 1..1_000 {
         import(&mut farm, &ask(HELLO, &n.to_string()));
     }
-    let full = BinhostRequest::Import(Box::new(ask(HELLO, "1000")));
+    let full = Request::Import(ask(HELLO, "1000"));
     assert_eq!(refused(farm.binhost(full.clone())).0, RefusalKind::Full);
     leap(&mut farm, 61 * MINUTE);
     assert!(farm.artifacts().is_empty());
@@ -425,7 +424,9 @@ fn an_import_that_is_another_file_than_announced_is_not_taken() {
     let reply = farm.next_reply();
     let file = swarm_core::input::UploadedFile { slot: "9".to_owned(), ..good.file };
     farm.input(Input::Uploaded { artifact, file, reply });
-    assert!(matches!(&farm.answers[&reply.0], Answer::Upload { taken: false, reason } if reason.contains("slot")));
+    assert!(
+        matches!(&farm.answers[&reply.0], Answer::Upload(UploadAnswer::Refused { reason }) if reason.contains("slot"))
+    );
     assert_eq!(state(&farm, artifact.0), Some(ArtifactState::Ticketed {}));
 }
 
@@ -447,7 +448,7 @@ fn an_import_that_cannot_be_signed_is_let_go() {
 #[test]
 fn secrets_are_never_printed() {
     let ask = ask(HELLO, "1");
-    let ask = ImportAsk { token: Secret("hunter2".to_owned()), ..ask };
+    let ask = ImportRequest { token: Secret("hunter2".to_owned()), ..ask };
     let settings = Settings { binhost_secret: Secret("hunter2".to_owned()), ..Settings::default() };
     assert!(!format!("{ask:?} {settings:?}").contains("hunter2"));
 }

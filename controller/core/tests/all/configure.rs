@@ -1,6 +1,6 @@
 //! Settings that change while the swarm runs: kept, felt at once, told, and the head of the line readers see.
 
-use swarm_core::input::{ConfigChange, Control};
+use swarm_core::request::{ConfigChange, Control};
 use swarm_core::rows::ConfigRow;
 use swarm_core::{Answer, Request, Settings};
 use swarm_protocol::BuildId;
@@ -9,13 +9,13 @@ use swarm_protocol::report::Phase;
 use crate::farm::*;
 
 fn change(value: Option<&str>, settings: Settings) -> Request {
-    Request::Configure(Box::new(ConfigChange {
+    Request::Configure(ConfigChange {
         key: "rules.offline_after".to_owned(),
         value: value.map(str::to_owned),
         before: "15s".to_owned(),
         after: value.unwrap_or("15s").to_owned(),
-        settings,
-    }))
+        settings: Box::new(settings),
+    })
 }
 
 fn touched(answer: Answer) -> u64 {

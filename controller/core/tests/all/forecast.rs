@@ -1,7 +1,7 @@
 //! What is learned of packages and drones, and what is forecast from it.
 
 use swarm_core::forecast::{Forecast, Span, forecast};
-use swarm_core::input::Control;
+use swarm_core::request::Control;
 use swarm_core::rows::{BuildRow, DurationRow};
 use swarm_core::view::TaskView;
 use swarm_protocol::report::{BuildResult, FailureClass};
@@ -41,7 +41,7 @@ fn task(farm: &mut Farm, cpv: &str) -> TaskView {
 
 fn rebuilt(farm: &mut Farm, package: &str) {
     let packages = vec![package.to_owned()];
-    let request = swarm_core::input::QueueRequest { packages, rebuild: true, ..Default::default() };
+    let request = swarm_core::request::QueueRequest { packages, rebuild: true, ..Default::default() };
     farm.request(swarm_core::Request::Queue(request));
 }
 
@@ -166,7 +166,7 @@ fn dependencies_come_first_and_what_waits_for_a_blocked_one_has_no_forecast() {
     farm.control(Control::Pause, None);
     assert_eq!(span(&mut farm, "app-misc/calc-3.1"), None, "nothing is given out while the swarm is paused");
     farm.control(Control::Resume, None);
-    farm.order_drone("anna", swarm_core::input::DroneAction::Pause);
+    farm.order_drone("anna", swarm_core::request::DroneAction::Pause);
     assert_eq!(span(&mut farm, "app-misc/calc-3.1"), None, "nor without a drone");
 }
 

@@ -1,8 +1,10 @@
 //! Stories of the ladder as golden transcripts, and its rules as tables (rules.md §4).
 
 use proptest::prelude::*;
-use swarm_core::effect::{Ping, Refusal, RefusalKind};
-use swarm_core::input::{DroneAction, DroneWishes, HealAction, PingLoss};
+use swarm_core::answer::{Refusal, RefusalKind};
+use swarm_core::effect::Ping;
+use swarm_core::input::PingLoss;
+use swarm_core::request::{DroneAction, DroneWishes, HealAction, TestNoticeRequest, WishRequest};
 use swarm_core::rows::{DeedOutcome, NoticeKind, RouteKind};
 use swarm_core::settings::Healing;
 use swarm_core::{Answer, Effect, Input, Request, Settings};
@@ -15,7 +17,7 @@ use crate::farm::*;
 const DAY: u64 = 24 * 60 * MINUTE;
 
 fn wishes(farm: &mut Farm, drone: &str, wishes: DroneWishes) -> Answer {
-    farm.request(Request::Wish { drone: drone.to_owned(), wishes: Box::new(wishes) })
+    farm.request(Request::Wish(WishRequest { drone: drone.to_owned(), wishes: Box::new(wishes) }))
 }
 
 fn refused(answer: Answer) -> Refusal {
@@ -503,7 +505,7 @@ fn an_outcome_counts_for_its_own_order_only() {
 fn notices_are_tried_again_until_every_channel_has_them_and_given_up_in_the_end() {
     let mut farm = Farm::of(&["anna"]);
     farm.hold.notify = true;
-    farm.request(Request::TestNotice {});
+    farm.request(Request::TestNotice(TestNoticeRequest {}));
     farm.held.clear();
     let failed = || vec![("mail".to_owned(), "connection refused".to_owned())];
     farm.input(Input::Notified { notice: 1, delivered: vec!["webhook".to_owned()], failed: failed() });

@@ -1,9 +1,12 @@
 //! Who is let onto the bus: invitations, enrolment, leaving.
 
-use swarm_core::effect::RefusalKind;
-use swarm_core::input::DroneAction;
+use swarm_core::answer::{RefusalKind, UploadAnswer};
+use swarm_core::request::{
+    DroneAction, DroneRequest, EnrolRequest, InviteRequest, LocalDronesRequest, RevokeTapperRequest, TapperRequest,
+    TicketRequest, UninviteRequest, WrongProofRequest,
+};
 use swarm_core::rows::{InviteState, MemberRow, Standing};
-use swarm_core::{Answer, Input, InviteRequest, Request, Settings};
+use swarm_core::{Answer, Input, Request, Settings};
 use swarm_protocol::DroneId;
 use swarm_protocol::artifact::ArtifactAnswer;
 use swarm_protocol::report::{BuildAnswer, BuildResult, HelloAnswer, Role};
@@ -28,16 +31,16 @@ impl Farm {
     }
 
     fn enrol(&mut self, id: &str, key: &str) -> Answer {
-        self.request(Request::Enrol { invitation: id.to_owned(), drone: DroneId::from(key) })
+        self.request(Request::Enrol(EnrolRequest { invitation: id.to_owned(), drone: DroneId::from(key) }))
     }
 
     fn act(&mut self, name: &str, action: DroneAction) -> Answer {
-        self.request(Request::Drone { drone: name.to_owned(), action })
+        self.request(Request::Drone(DroneRequest { drone: name.to_owned(), action }))
     }
 
     fn locals(&mut self, names: &[&str]) -> Vec<String> {
         let drones = names.iter().map(|name| (Drone::new(name).id, (*name).to_owned())).collect();
-        match self.request(Request::LocalDrones { drones }) {
+        match self.request(Request::LocalDrones(LocalDronesRequest { drones })) {
             Answer::Done(refused) => refused.what,
             other => panic!("{other:?}"),
         }
@@ -91,11 +94,11 @@ fn an_invitation_ends_by_its_time_by_being_taken_back_and_by_wrong_tokens() {
     let (kind, error) = refusal(&farm.enrol("i2", "Ularge"));
     assert_eq!((kind, error.as_str()), (RefusalKind::Gone, "the invitation for later has expired"));
     farm.invite("i3", "gone");
-    farm.request(Request::Uninvite { which: "gone".to_owned() });
+    farm.request(Request::Uninvite(UninviteRequest { which: "gone".to_owned() }));
     assert_eq!(refusal(&farm.enrol("i3", "Ugone")).0, RefusalKind::NotFound);
     farm.invite("i4", "guessed");
     for _ in 0..5 {
-        let wrong = farm.request(Request::WrongProof { invitation: "i4".to_owned() });
+        let wrong = farm.request(Request::WrongProof(WrongProofRequest { invitation: "i4".to_owned() }));
         assert_eq!(refusal(&wrong).0, RefusalKind::NotFound, "nothing is told who has no token");
     }
     let (kind, error) = refusal(&farm.enrol("i4", "Uguessed"));
@@ -109,12 +112,12 @@ fn wrong_tokens_below_the_bound_and_for_ended_invitations_change_nothing() {
     let mut farm = Farm::of(&[]);
     farm.invite("i1", "forge");
     for _ in 0..4 {
-        farm.request(Request::WrongProof { invitation: "i1".to_owned() });
+        farm.request(Request::WrongProof(WrongProofRequest { invitation: "i1".to_owned() }));
     }
-    farm.request(Request::WrongProof { invitation: "nowhere".to_owned() });
+    farm.request(Request::WrongProof(WrongProofRequest { invitation: "nowhere".to_owned() }));
     assert!(matches!(farm.enrol("i1", "Uforge"), Answer::Enrolled(_)));
     for _ in 0..9 {
-        farm.request(Request::WrongProof { invitation: "i1".to_owned() });
+        farm.request(Request::WrongProof(WrongProofRequest { invitation: "i1".to_owned() }));
     }
     let rows: Vec<swarm_core::rows::InviteRow> = farm.store.all();
     assert!(matches!(rows[0].state, InviteState::Used { .. }), "{rows:?}");
@@ -217,11 +220,11 @@ fn a_ticket_of_a_revoked_drone_is_good_no_more() {
         panic!("{effects:?}")
     };
     let ticket = *ticket;
-    assert!(matches!(farm.request(Request::Ticket { artifact: ticket }), Answer::Ticket(_)));
+    assert!(matches!(farm.request(Request::Ticket(TicketRequest { artifact: ticket })), Answer::Ticket(_)));
     farm.act(&who, DroneAction::Revoke);
-    let Answer::Ticket(known) = farm.request(Request::Ticket { artifact: ticket }) else { panic!() };
+    let Answer::Ticket(known) = farm.request(Request::Ticket(TicketRequest { artifact: ticket })) else { panic!() };
     assert!(known.refused.is_some_and(|why| why.contains("not current")));
-    assert!(matches!(farm.uploaded(ticket, &artifact), Some(Answer::Upload { taken: false, .. })));
+    assert!(matches!(farm.uploaded(ticket, &artifact), Some(Answer::Upload(UploadAnswer::Refused { .. }))));
 }
 
 #[test]
@@ -314,7 +317,7 @@ fn a_drone_speaks_under_the_name_its_key_was_let_in_with() {
 fn tappers_come_and_go_beside_the_drones() {
     let mut farm = Farm::of(&[]);
     let tap = |farm: &mut Farm, id: &str, name: &str| {
-        farm.request(Request::Tapper { id: id.to_owned(), name: name.to_owned() })
+        farm.request(Request::Tapper(TapperRequest { id: id.to_owned(), name: name.to_owned() }))
     };
     assert!(matches!(tap(&mut farm, "Utap", "grafana"), Answer::Done(done) if done.touched == 1));
     assert!(matches!(tap(&mut farm, "Utap", "grafana"), Answer::Done(done) if done.touched == 0), "a repeat");
@@ -325,20 +328,23 @@ fn tappers_come_and_go_beside_the_drones() {
     assert_eq!(refusal(&farm.enrol("i1", "Utap")).0, RefusalKind::Conflict, "never two roles");
     assert!(matches!(farm.enrol("i1", "Udrone"), Answer::Enrolled(_)), "drones and tappers have names of their own");
     assert_eq!(farm.view().membership.tappers.iter().collect::<Vec<_>>(), ["Utap"]);
-    let revoked = farm.request(Request::RevokeTapper { name: "grafana".to_owned() });
+    let revoked = farm.request(Request::RevokeTapper(RevokeTapperRequest { name: "grafana".to_owned() }));
     assert!(matches!(revoked, Answer::Done(_)));
     assert!(farm.view().membership.tappers.is_empty());
     assert_eq!(refusal(&tap(&mut farm, "Utap", "grafana")).0, RefusalKind::Conflict, "its key is good no more");
-    assert_eq!(refusal(&farm.request(Request::RevokeTapper { name: "grafana".to_owned() })).0, RefusalKind::NotFound);
+    assert_eq!(
+        refusal(&farm.request(Request::RevokeTapper(RevokeTapperRequest { name: "grafana".to_owned() }))).0,
+        RefusalKind::NotFound
+    );
 }
 
 #[test]
 fn those_who_left_are_remembered_up_to_a_bound() {
     let mut farm = Farm::of(&[]);
     for n in 0..1_100 {
-        let request = Request::Tapper { id: format!("U{n:04}"), name: format!("t{n}") };
+        let request = Request::Tapper(TapperRequest { id: format!("U{n:04}"), name: format!("t{n}") });
         farm.request(request);
-        farm.request(Request::RevokeTapper { name: format!("t{n}") });
+        farm.request(Request::RevokeTapper(RevokeTapperRequest { name: format!("t{n}") }));
         farm.clock_to(farm.now.at + 1);
     }
     let rows: Vec<MemberRow> = farm.store.all();

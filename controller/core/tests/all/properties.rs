@@ -4,7 +4,9 @@
 #![expect(clippy::needless_range_loop, reason = "drones are numbered in these journeys")]
 
 use proptest::prelude::*;
-use swarm_core::input::{BinhostRequest, Control, DroneAction, QueueRequest};
+use swarm_core::request::{
+    CollectRequest, Control, DamagedRequest, DroneAction, PinRequest, QueueRequest, RemoveRequest, UnpublishRequest,
+};
 use swarm_core::rows::{BuildRow, BuildState};
 use swarm_core::settings::Healing;
 use swarm_core::{Input, Request, Settings};
@@ -168,7 +170,7 @@ impl Journey {
                 self.farm.control(all[*action], package.map(|package| PACKAGES[package]));
             }
             Step::Remove(package) => {
-                self.farm.request(Request::Remove { package: PACKAGES[*package].to_owned() });
+                self.farm.request(Request::Remove(RemoveRequest { package: PACKAGES[*package].to_owned() }));
             }
             Step::Action { drone, action } => {
                 let all = [DroneAction::Pause, DroneAction::Resume, DroneAction::Drain, DroneAction::Forget];
@@ -259,16 +261,16 @@ impl Journey {
     fn binhost(&mut self, number: u64, action: usize) {
         let package = number.to_string();
         self.farm.binhost(match action {
-            0 => BinhostRequest::Pin { package, pinned: true },
-            1 => BinhostRequest::Pin { package, pinned: false },
-            2 => BinhostRequest::Remove { package, force: false },
-            3 => BinhostRequest::Remove { package, force: true },
-            4 => BinhostRequest::Damaged {
+            0 => Request::Pin(PinRequest { package, pinned: true }),
+            1 => Request::Pin(PinRequest { package, pinned: false }),
+            2 => Request::Unpublish(UnpublishRequest { package, force: false }),
+            3 => Request::Unpublish(UnpublishRequest { package, force: true }),
+            4 => Request::Damaged(DamagedRequest {
                 artifact: ArtifactId(number),
                 reason: "is not there".to_owned(),
                 rebuild: number.is_multiple_of(2),
-            },
-            _ => BinhostRequest::Collect { dry_run: false },
+            }),
+            _ => Request::Collect(CollectRequest { dry_run: false }),
         });
     }
 

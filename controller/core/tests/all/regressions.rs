@@ -1,9 +1,10 @@
 //! What once went wrong, or went wrong in 0.4: one test per fault.
 
-use swarm_core::effect::RefusalKind;
-use swarm_core::input::{Control, DroneAction, QueueRequest, SignedFile, UploadedFile};
+use swarm_core::answer::{RefusalKind, UploadAnswer};
+use swarm_core::input::{SignedFile, UploadedFile};
+use swarm_core::request::{Control, DroneAction, QueueRequest, RemoveRequest};
 use swarm_core::rows::{
-    ArtifactRow, ArtifactState, BlockedBy, BuildRow, BuildState, Culprit, DroneRow, IndexRow, PlanRow, Wishes,
+    ArtifactRow, ArtifactState, BlockedBy, BuildRow, BuildState, BuildWishes, Culprit, DroneRow, IndexRow, PlanRow,
 };
 use swarm_core::{Answer, Input, Request};
 use swarm_protocol::artifact::{ArtifactAnswer, ArtifactAsk};
@@ -20,7 +21,7 @@ use crate::farm::*;
 fn two_plans_that_cut_a_cycle_at_different_places_do_not_wait_for_each_other() {
     let mut farm = Farm::of(&["anna"]);
     farm.control(Control::Pause, None);
-    let wishes = Wishes { total_ms: Some(60 * MINUTE), ..Wishes::default() };
+    let wishes = BuildWishes { total_ms: Some(60 * MINUTE), ..BuildWishes::default() };
     let packages = vec!["dev-libs/ring-a".to_owned()];
     farm.request(Request::Queue(QueueRequest { packages, wishes, ..QueueRequest::default() }));
     farm.queue(&["dev-libs/ring-b"]);
@@ -157,7 +158,7 @@ fn a_package_removed_while_its_result_was_on_the_way_leaves_the_queue() {
     let mut farm = Farm::of(&["anna"]);
     farm.queue(&["app-misc/hello"]);
     farm.drones.get_mut("anna").unwrap().deaf = true;
-    farm.request(Request::Remove { package: "app-misc/hello".to_owned() });
+    farm.request(Request::Remove(RemoveRequest { package: "app-misc/hello".to_owned() }));
     assert_eq!(farm.entries("app-misc/hello-1.0").len(), 1, "the drone must end it first");
     farm.builds("anna", "app-misc/hello-1.0");
     assert_eq!(farm.entries("app-misc/hello-1.0").len(), 0);
@@ -484,7 +485,7 @@ fn files_that_were_announced_and_never_came_leave_no_rows() {
     assert_eq!(farm.store.all::<ArtifactRow>(), vec![]);
     let reply = farm.next_reply();
     farm.input(Input::Uploaded { artifact: swarm_protocol::ArtifactId(1), file: UploadedFile::default(), reply });
-    assert!(matches!(&farm.answers[&reply.0], Answer::Upload { taken: false, .. }));
+    assert!(matches!(&farm.answers[&reply.0], Answer::Upload(UploadAnswer::Refused { .. })));
 }
 
 #[test]
@@ -492,7 +493,7 @@ fn a_reset_leaves_what_a_person_removes_and_clears_what_waits() {
     let mut farm = Farm::of(&["anna"]);
     farm.queue(&["app-misc/hello", "app-misc/other"]);
     farm.drones.get_mut("anna").unwrap().deaf = true;
-    farm.request(Request::Remove { package: "app-misc/hello".to_owned() });
+    farm.request(Request::Remove(RemoveRequest { package: "app-misc/hello".to_owned() }));
     let fence = farm.entry("app-misc/hello-1.0").fence();
     farm.control(Control::Reset, None);
     farm.control(Control::Block, Some("app-misc/hello"));
@@ -742,7 +743,7 @@ fn a_drone_that_failed_the_first_in_line_is_given_what_comes_after_them() {
     farm.say("ben is busy for long; anna fails what is urgent, which stays first in line, for ben");
     let urgent = ["app-misc/broken-1", "dev-libs/libcalc-3", "app-misc/other-2"];
     for cpv in urgent {
-        let (packages, wishes) = (vec![format!("={cpv}")], Wishes { priority: 50, ..Wishes::default() });
+        let (packages, wishes) = (vec![format!("={cpv}")], BuildWishes { priority: 50, ..BuildWishes::default() });
         farm.request(Request::Queue(QueueRequest { packages, wishes, ..QueueRequest::default() }));
         if cpv == urgent[2] {
             farm.queue(&["app-misc/hello"]);

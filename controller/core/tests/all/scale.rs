@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use swarm_core::effect::{self, BinhostWork, Ping, WantedLog};
-use swarm_core::input::{Control, PingLoss, QueueRequest, RouteOutcome, SignedFile, UploadedFile};
+use swarm_core::input::{PingLoss, RouteOutcome, SignedFile, UploadedFile};
+use swarm_core::request::{Control, ControlRequest, QueueRequest, RemoveRequest, WhyRequest};
 use swarm_core::table::{Row, Sink, Source};
 use swarm_core::{Answer, Core, Effect, Input, Now, ReplyTo, Request, Settings, Work};
 use swarm_protocol::artifact::{ArtifactAnswer, ArtifactAsk};
@@ -332,14 +333,24 @@ fn no_input_walks_a_queue_of_fifty_thousand() {
         let one = vec![name(ENTRIES + round)];
         swarm.request("queue one", Request::Queue(QueueRequest { packages: one, ..QueueRequest::default() }));
         swarm.plan();
-        swarm.request("why", Request::Why { package: name(40_000 + round) });
+        swarm.request("why", Request::Why(WhyRequest { package: name(40_000 + round) }));
         swarm.request(
             "block",
-            Request::Control { action: Control::Block, package: Some(name(45_000 + round)), drone: None },
+            Request::Control(ControlRequest {
+                action: Control::Block,
+                package: Some(name(45_000 + round)),
+                drone: None,
+            }),
         );
-        swarm.request("remove", Request::Remove { package: name(30_000 + 10 * round + 9) });
-        swarm.request("rebalance", Request::Control { action: Control::Pause, package: None, drone: None });
-        swarm.request("rebalance", Request::Control { action: Control::Resume, package: None, drone: None });
+        swarm.request("remove", Request::Remove(RemoveRequest { package: name(30_000 + 10 * round + 9) }));
+        swarm.request(
+            "rebalance",
+            Request::Control(ControlRequest { action: Control::Pause, package: None, drone: None }),
+        );
+        swarm.request(
+            "rebalance",
+            Request::Control(ControlRequest { action: Control::Resume, package: None, drone: None }),
+        );
     }
     swarm.pass(2 * SECOND);
     let counts = swarm.core.view().counts;

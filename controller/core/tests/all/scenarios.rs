@@ -1,6 +1,6 @@
 //! Whole journeys as golden transcripts: a reviewer reads a change of behaviour in the difference.
 
-use swarm_core::input::{Control, DroneAction, QueueRequest};
+use swarm_core::request::{Control, DroneAction, QueueRequest, RemoveRequest};
 use swarm_core::rows::{BuildState, Culprit};
 use swarm_core::{Answer, Input, Request, Settings};
 use swarm_protocol::report::{BuildAnswer, BuildNews, BuildResult, Failure, FailureClass, Role};
@@ -53,7 +53,7 @@ fn two_use_variants_live_side_by_side() {
     }
     assert_eq!(farm.artifacts().len(), 2);
     farm.say("control by atom acts on both");
-    farm.request(Request::Remove { package: "=app-misc/fancy-1".to_owned() });
+    farm.request(Request::Remove(RemoveRequest { package: "=app-misc/fancy-1".to_owned() }));
     golden!(farm);
 }
 
@@ -296,7 +296,7 @@ fn a_drone_that_fails_again_and_again_is_grounded_but_never_the_last_one() {
         farm.tree.insert(cp(cpv), Ebuild { cpv, ..Ebuild::default() });
         farm.queue(&[&format!("={cpv}")]);
         farm.fails("anna", cpv, FailureClass::MissingTool, "no ninja");
-        farm.request(Request::Remove { package: format!("={cpv}") });
+        farm.request(Request::Remove(RemoveRequest { package: format!("={cpv}") }));
     }
     let grounded = |farm: &mut Farm, name: &str| farm.core.view().drones[&farm.drones[name].id].row.grounded.is_some();
     assert!(grounded(&mut farm, "anna"));
@@ -306,7 +306,7 @@ fn a_drone_that_fails_again_and_again_is_grounded_but_never_the_last_one() {
     for n in 0..8 {
         farm.queue(&[&format!("=app-misc/p{n}x-1")]);
         farm.fails("ben", &format!("app-misc/p{n}x-1"), FailureClass::MissingTool, "no ninja");
-        farm.request(Request::Remove { package: format!("=app-misc/p{n}x-1") });
+        farm.request(Request::Remove(RemoveRequest { package: format!("=app-misc/p{n}x-1") }));
     }
     assert!(!grounded(&mut farm, "ben"));
     farm.pass(5 * MINUTE + SECOND);
@@ -348,7 +348,7 @@ fn people_pause_resume_block_unblock_remove_drain_and_forget() {
     farm.say("removed while it builds");
     let name = farm.holder("app-misc/hello-1.0").unwrap();
     farm.starts(&name, "app-misc/hello-1.0");
-    farm.request(Request::Remove { package: "app-misc/hello".to_owned() });
+    farm.request(Request::Remove(RemoveRequest { package: "app-misc/hello".to_owned() }));
     assert_eq!(farm.entries("app-misc/hello-1.0").len(), 0);
     let name = farm.holder("app-misc/other-2").unwrap();
     farm.starts(&name, "app-misc/other-2");
@@ -405,7 +405,7 @@ fn sessions_are_joined_by_name_and_a_repeated_request_queues_nothing() {
     farm.restart();
     assert_eq!(farm.request(named("app-misc/hello", "evening", Some("k1"))), again);
     let other = farm.request(named("app-misc/fancy", "evening", Some("k1")));
-    assert!(matches!(&other, Answer::Refused(no) if no.kind == swarm_core::effect::RefusalKind::Conflict), "{other:?}");
+    assert!(matches!(&other, Answer::Refused(no) if no.kind == swarm_core::answer::RefusalKind::Conflict), "{other:?}");
     assert_eq!(farm.store.all::<swarm_core::rows::BuildRow>().len(), builds);
     golden!(farm);
 }

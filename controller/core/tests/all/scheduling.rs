@@ -1,8 +1,8 @@
 //! Who builds what when, as stories: the order of the line, drones' lines, sweepers, drains, trees, and a controller that is
 //! cut off. Golden transcripts, as in `scenarios.rs`.
 
-use swarm_core::input::{Control, DroneAction, QueueRequest};
-use swarm_core::rows::{BuildRow, BuildState, Culprit, DroneRow, Wishes};
+use swarm_core::request::{Control, ControlRequest, DroneAction, QueueRequest, RemoveRequest};
+use swarm_core::rows::{BuildRow, BuildState, BuildWishes, Culprit, DroneRow};
 use swarm_core::{Answer, Request, Settings, Sink};
 use swarm_protocol::machine::WorkerState;
 use swarm_protocol::report::{FailureClass, SyncAnswer};
@@ -18,7 +18,7 @@ fn farm_with_lines(names: &[&str]) -> Farm {
     farm
 }
 
-fn wished(packages: &[&str], wishes: Wishes) -> Request {
+fn wished(packages: &[&str], wishes: BuildWishes) -> Request {
     let packages = packages.iter().map(|text| (*text).to_owned()).collect();
     Request::Queue(QueueRequest { packages, wishes, ..QueueRequest::default() })
 }
@@ -67,7 +67,7 @@ fn priority_counts_as_path_and_age_grows_so_that_nothing_starves() {
     farm.greet("anna");
     farm.control(Control::Pause, None);
     farm.queue(&["app-misc/long0x", "app-misc/hello"]);
-    farm.request(wished(&["app-misc/other"], Wishes { priority: 3, ..Wishes::default() }));
+    farm.request(wished(&["app-misc/other"], BuildWishes { priority: 3, ..BuildWishes::default() }));
     farm.control(Control::Resume, None);
     assert_eq!(holders(&farm, &["anna"])[0], ["app-misc/other-2"], "three steps are longer than ten minutes");
     farm.builds("anna", "app-misc/other-2");
@@ -270,7 +270,7 @@ fn a_grounded_drones_line_is_returned_and_the_last_drone_is_ranked_down_instead(
         }
         farm.queue(&[&format!("={cpv}")]);
         farm.fails("anna", cpv, FailureClass::MissingTool, "no ninja");
-        farm.request(Request::Remove { package: format!("={cpv}") });
+        farm.request(Request::Remove(RemoveRequest { package: format!("={cpv}") }));
     }
     assert_eq!(farm.told("grounded").len(), 1);
     assert_eq!(holders(&farm, &["anna"])[0], Vec::<String>::new(), "what waited in her line is returned");
@@ -280,13 +280,13 @@ fn a_grounded_drones_line_is_returned_and_the_last_drone_is_ranked_down_instead(
 }
 
 /// The drone fails eight packages in a row by its own fault.
-fn fails_again_and_again(farm: &mut Farm, name: &str, wishes: &Wishes) {
+fn fails_again_and_again(farm: &mut Farm, name: &str, wishes: &BuildWishes) {
     for n in 0..8 {
         let cpv: &'static str = Box::leak(format!("app-misc/p{n}x-1").into_boxed_str());
         farm.tree.insert(cp(cpv), Ebuild { cpv, ..Ebuild::default() });
         farm.request(wished(&[&format!("={cpv}")], wishes.clone()));
         farm.fails(name, cpv, FailureClass::MissingTool, "no ninja");
-        farm.request(Request::Remove { package: format!("={cpv}") });
+        farm.request(Request::Remove(RemoveRequest { package: format!("={cpv}") }));
     }
 }
 
@@ -316,15 +316,16 @@ fn a_drone_is_grounded_only_if_another_could_really_take_work_now() {
         farm.join(Drone::new("anna"));
         change(&mut farm);
         farm.pass(40 * SECOND);
-        fails_again_and_again(&mut farm, "anna", &Wishes::default());
+        fails_again_and_again(&mut farm, "anna", &BuildWishes::default());
         assert_eq!(farm.told("grounded").len(), grounded, "{story}\n{}", farm.transcript);
     }
 }
 
 #[test]
 fn the_only_drone_with_the_tags_that_something_asks_for_is_not_grounded() {
-    let asks = Wishes { tags: vec!["gpu".to_owned()], features: vec!["ccache".to_owned()], ..Wishes::default() };
-    for (wishes, grounded) in [(asks, 0), (Wishes::default(), 1)] {
+    let asks =
+        BuildWishes { tags: vec!["gpu".to_owned()], features: vec!["ccache".to_owned()], ..BuildWishes::default() };
+    for (wishes, grounded) in [(asks, 0), (BuildWishes::default(), 1)] {
         let mut farm = Farm::of(&["ben"]);
         farm.queue(&["app-misc/hello"]);
         farm.starts("ben", "app-misc/hello-1.0");
@@ -340,15 +341,15 @@ fn the_only_drone_with_the_tags_that_something_asks_for_is_not_grounded() {
     let next = |farm: &mut Farm, n: u32| {
         let cpv: &'static str = Box::leak(format!("app-misc/p{n}x-1").into_boxed_str());
         farm.tree.insert(cp(cpv), Ebuild { cpv, ..Ebuild::default() });
-        farm.request(wished(&[&format!("={cpv}")], Wishes { priority: 10, ..Wishes::default() }));
+        farm.request(wished(&[&format!("={cpv}")], BuildWishes { priority: 10, ..BuildWishes::default() }));
         cpv
     };
     let mut current = next(&mut farm, 0);
-    farm.request(wished(&["app-misc/other"], Wishes { tags: vec!["gpu".to_owned()], ..Wishes::default() }));
+    farm.request(wished(&["app-misc/other"], BuildWishes { tags: vec!["gpu".to_owned()], ..BuildWishes::default() }));
     for n in 1..=8 {
         let following = if n < 8 { next(&mut farm, n) } else { "" };
         farm.fails("anna", current, FailureClass::MissingTool, "no ninja");
-        farm.request(Request::Remove { package: format!("={current}") });
+        farm.request(Request::Remove(RemoveRequest { package: format!("={current}") }));
         current = following;
     }
     assert_eq!(farm.told("grounded"), Vec::<&str>::new());
@@ -363,7 +364,7 @@ fn a_sweeper_is_no_other_drone_to_a_grounded_one() {
         farm.tree.insert(cp(cpv), Ebuild { cpv, ..Ebuild::default() });
         farm.queue(&[&format!("={cpv}")]);
         farm.fails("anna", cpv, FailureClass::MissingTool, "no ninja");
-        farm.request(Request::Remove { package: format!("={cpv}") });
+        farm.request(Request::Remove(RemoveRequest { package: format!("={cpv}") }));
     }
     assert_eq!(farm.told("grounded"), Vec::<&str>::new());
     let message = "anna keeps failing; it is the last drone of its kind and goes on, last in line";
@@ -655,7 +656,7 @@ fn whoever_waited_for_what_was_removed_waits_for_what_that_waited_for() {
         Ebuild { cpv: "app-misc/top-1", build: &["app-misc/calc"], ..Ebuild::default() },
     );
     farm.queue(&["app-misc/top"]);
-    farm.request(Request::Remove { package: "app-misc/calc".to_owned() });
+    farm.request(Request::Remove(RemoveRequest { package: "app-misc/calc".to_owned() }));
     assert_eq!(farm.holder("app-misc/top-1"), None);
     farm.builds("anna", "dev-libs/libcalc-3");
     farm.pass(2 * SECOND);
@@ -671,7 +672,7 @@ fn touched(answer: Answer) -> u64 {
 
 fn control(farm: &mut Farm, action: Control, package: Option<&str>, drone: Option<&str>) -> u64 {
     let (package, drone) = (package.map(str::to_owned), drone.map(str::to_owned));
-    touched(farm.request(Request::Control { action, package, drone }))
+    touched(farm.request(Request::Control(ControlRequest { action, package, drone })))
 }
 
 #[test]
@@ -847,7 +848,7 @@ fn a_dependency_nobody_who_waits_for_it_can_be_planned_for_is_dropped_once_it_is
         if blocked {
             farm.control(Control::Block, Some("app-misc/calc"));
         } else {
-            farm.request(Request::Remove { package: "app-misc/calc".to_owned() });
+            farm.request(Request::Remove(RemoveRequest { package: "app-misc/calc".to_owned() }));
         }
         with_another_libcalc(&mut farm);
         farm.pass(MINUTE);
@@ -886,7 +887,7 @@ fn everything_nobody_can_build_is_announced_however_much_there_is() {
     }
     let packages: Vec<String> = names.iter().map(|cpv| cp(cpv)).collect();
     let packages: Vec<&str> = packages.iter().map(String::as_str).collect();
-    farm.request(wished(&packages, Wishes { tags: vec!["gpu".to_owned()], ..Wishes::default() }));
+    farm.request(wished(&packages, BuildWishes { tags: vec!["gpu".to_owned()], ..BuildWishes::default() }));
     farm.queue(&["app-misc/hello", "app-misc/other", "app-misc/fancy"]);
     let told = |farm: &Farm| {
         let told: Vec<String> = farm.told("warn").into_iter().map(str::to_owned).collect();

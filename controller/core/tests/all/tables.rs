@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use swarm_core::effect::RefusalKind;
-use swarm_core::input::{Control, DroneAction, QueueRequest};
+use swarm_core::answer::RefusalKind;
 use swarm_core::placement::{Explanation, Rule, ScoreRule};
-use swarm_core::rows::{DroneRow, DurationRow, Fact, Run, Wishes};
+use swarm_core::request::{
+    Control, ControlRequest, DroneAction, DroneRequest, QueueRequest, RemoveRequest, TicketRequest, WhyRequest,
+};
+use swarm_core::rows::{BuildWishes, DroneRow, DurationRow, Fact, Run};
 use swarm_core::settings::PackageRule;
 use swarm_core::{Answer, Request, Settings, Sink};
 use swarm_protocol::machine::{Vitals, WorkerState};
@@ -26,7 +28,7 @@ fn against(farm: &mut Farm, drone: &str, package: &str) -> Vec<&'static str> {
     drone.against.iter().map(|reason| reason.rule.name()).collect()
 }
 
-fn wished(package: &str, wishes: Wishes) -> Request {
+fn wished(package: &str, wishes: BuildWishes) -> Request {
     Request::Queue(QueueRequest { packages: vec![package.to_owned()], wishes, ..QueueRequest::default() })
 }
 
@@ -126,7 +128,8 @@ fn each_rule_speaks_against_a_drone_by_its_name() {
             farm.join(Drone { tags, features, ..Drone::new(name) });
         }
         farm.control(Control::Pause, None);
-        let wishes = Wishes { tags: vec!["big".to_owned()], features: vec!["ccache".to_owned()], ..Wishes::default() };
+        let wishes =
+            BuildWishes { tags: vec!["big".to_owned()], features: vec!["ccache".to_owned()], ..BuildWishes::default() };
         farm.request(wished("app-misc/hello", wishes));
         assert_eq!(against(&mut farm, "ben", "app-misc/hello"), Vec::<&str>::new());
         change(&mut farm);
@@ -237,10 +240,10 @@ fn what_a_package_or_a_build_profile_asks_for_is_configured_and_a_request_wins()
     assert_eq!((limits(&farm).total_ms, limits(&farm).silence_ms), (5, 3));
     farm.builds("ben", "app-misc/hello-1.0");
     farm.pass(2 * SECOND);
-    let wishes = Wishes { memory_bytes: GIB, total_ms: Some(7), ..Wishes::default() };
+    let wishes = BuildWishes { memory_bytes: GIB, total_ms: Some(7), ..BuildWishes::default() };
     let request =
         QueueRequest { packages: vec!["app-misc/hello".to_owned()], rebuild: true, wishes, ..QueueRequest::default() };
-    farm.request(Request::Remove { package: "app-misc/other".to_owned() });
+    farm.request(Request::Remove(RemoveRequest { package: "app-misc/other".to_owned() }));
     farm.request(Request::Queue(request));
     assert_eq!(against(&mut farm, "anna", "app-misc/hello"), ["tags"]);
     assert_eq!((limits(&farm).total_ms, limits(&farm).silence_ms), (7, 3));
@@ -251,15 +254,15 @@ fn a_wish_for_tags_and_priority_goes_to_the_dependencies_and_one_for_time_does_n
     let mut farm = Farm::of(&[]);
     farm.join(Drone { tags: vec!["big".to_owned()], ..Drone::new("anna") });
     let tags = vec!["big".to_owned()];
-    let wishes = Wishes { priority: 7, tags, total_ms: Some(1), memory_bytes: 9 * GIB, ..Wishes::default() };
+    let wishes = BuildWishes { priority: 7, tags, total_ms: Some(1), memory_bytes: 9 * GIB, ..BuildWishes::default() };
     farm.request(wished("app-misc/calc", wishes.clone()));
     let library = farm.entry("dev-libs/libcalc-3").wishes;
-    assert_eq!(library, Wishes { total_ms: None, memory_bytes: 0, ..wishes.clone() });
+    assert_eq!(library, BuildWishes { total_ms: None, memory_bytes: 0, ..wishes.clone() });
     assert_eq!(farm.entry("app-misc/calc-3.1").wishes, wishes);
     // who needs it more makes it more urgent
-    farm.request(wished("app-misc/abacus", Wishes { priority: 20, ..Wishes::default() }));
+    farm.request(wished("app-misc/abacus", BuildWishes { priority: 20, ..BuildWishes::default() }));
     assert_eq!(farm.entry("dev-libs/libcalc-3").wishes.priority, 20);
-    farm.request(wished("app-misc/abacus", Wishes { priority: -5, ..Wishes::default() }));
+    farm.request(wished("app-misc/abacus", BuildWishes { priority: -5, ..BuildWishes::default() }));
     assert_eq!(farm.entry("dev-libs/libcalc-3").wishes.priority, 20);
 }
 
@@ -437,29 +440,29 @@ fn bad_requests_are_refused_with_a_hint_and_change_nothing() {
         QueueRequest { idempotency_key: Some(String::new()), ..good() },
         QueueRequest { idempotency_key: Some(long), ..good() },
         QueueRequest { packages: vec!["app-misc/hello".to_owned(); 50_001], ..good() },
-        QueueRequest { wishes: Wishes { priority: 101, ..Wishes::default() }, ..good() },
-        QueueRequest { wishes: Wishes { priority: i32::MIN, ..Wishes::default() }, ..good() },
-        QueueRequest { wishes: Wishes { tags: vec!["a b".to_owned()], ..Wishes::default() }, ..good() },
-        QueueRequest { wishes: Wishes { features: vec!["x".to_owned(); 17], ..Wishes::default() }, ..good() },
-        QueueRequest { wishes: Wishes { total_ms: Some(0), ..Wishes::default() }, ..good() },
+        QueueRequest { wishes: BuildWishes { priority: 101, ..BuildWishes::default() }, ..good() },
+        QueueRequest { wishes: BuildWishes { priority: i32::MIN, ..BuildWishes::default() }, ..good() },
+        QueueRequest { wishes: BuildWishes { tags: vec!["a b".to_owned()], ..BuildWishes::default() }, ..good() },
+        QueueRequest { wishes: BuildWishes { features: vec!["x".to_owned(); 17], ..BuildWishes::default() }, ..good() },
+        QueueRequest { wishes: BuildWishes { total_ms: Some(0), ..BuildWishes::default() }, ..good() },
     ];
     let mut farm = Farm::of(&["anna"]);
     for request in cases {
         refused(&mut farm, Request::Queue(request), RefusalKind::Invalid);
     }
     for (request, kind) in [
-        (Request::Remove { package: "app-misc/hello".to_owned() }, RefusalKind::NotFound),
-        (Request::Why { package: "app-misc/hello".to_owned() }, RefusalKind::NotFound),
-        (Request::Ticket { artifact: swarm_protocol::ArtifactId(7) }, RefusalKind::NotFound),
-        (Request::Drone { drone: "zoe".to_owned(), action: DroneAction::Drain }, RefusalKind::NotFound),
-        (Request::Drone { drone: "anna".to_owned(), action: DroneAction::Forget }, RefusalKind::Conflict),
-        (Request::Control { action: Control::Block, package: None, drone: None }, RefusalKind::Invalid),
+        (Request::Remove(RemoveRequest { package: "app-misc/hello".to_owned() }), RefusalKind::NotFound),
+        (Request::Why(WhyRequest { package: "app-misc/hello".to_owned() }), RefusalKind::NotFound),
+        (Request::Ticket(TicketRequest { artifact: swarm_protocol::ArtifactId(7) }), RefusalKind::NotFound),
+        (Request::Drone(DroneRequest { drone: "zoe".to_owned(), action: DroneAction::Drain }), RefusalKind::NotFound),
+        (Request::Drone(DroneRequest { drone: "anna".to_owned(), action: DroneAction::Forget }), RefusalKind::Conflict),
+        (Request::Control(ControlRequest { action: Control::Block, package: None, drone: None }), RefusalKind::Invalid),
         (
-            Request::Control { action: Control::Unblock, package: Some("a/b".to_owned()), drone: None },
+            Request::Control(ControlRequest { action: Control::Unblock, package: Some("a/b".to_owned()), drone: None }),
             RefusalKind::NotFound,
         ),
         (
-            Request::Control { action: Control::Reclaim, package: None, drone: Some("zoe".to_owned()) },
+            Request::Control(ControlRequest { action: Control::Reclaim, package: None, drone: Some("zoe".to_owned()) }),
             RefusalKind::NotFound,
         ),
     ] {

@@ -1,6 +1,6 @@
 //! Inputs that came together: taken in their order, looked at once.
 
-use swarm_core::input::{Control, DroneAction, QueueRequest};
+use swarm_core::request::{Control, ControlRequest, DroneAction, DroneRequest, QueueRequest, RemoveRequest};
 use swarm_core::{Effect, Input, Request};
 
 use crate::farm::*;
@@ -15,7 +15,7 @@ fn requests(farm: &mut Farm, wanted: &[Request]) -> Vec<Input> {
 }
 
 fn control(action: Control) -> Request {
-    Request::Control { action, package: None, drone: None }
+    Request::Control(ControlRequest { action, package: None, drone: None })
 }
 
 fn replies(effects: &[Effect]) -> Vec<String> {
@@ -27,10 +27,10 @@ fn they_are_answered_in_their_order_and_end_where_they_would_one_by_one() {
     let wanted = [
         Request::Queue(QueueRequest { packages: vec!["app-misc/hello".to_owned()], ..QueueRequest::default() }),
         Request::Queue(QueueRequest { packages: vec!["app-misc/hello".to_owned()], ..QueueRequest::default() }),
-        Request::Drone { drone: "anna".to_owned(), action: DroneAction::Pause },
+        Request::Drone(DroneRequest { drone: "anna".to_owned(), action: DroneAction::Pause }),
         Request::Queue(QueueRequest { packages: vec!["app-misc/other".to_owned()], ..QueueRequest::default() }),
-        Request::Remove { package: "app-misc/other".to_owned() },
-        Request::Drone { drone: "nobody".to_owned(), action: DroneAction::Pause },
+        Request::Remove(RemoveRequest { package: "app-misc/other".to_owned() }),
+        Request::Drone(DroneRequest { drone: "nobody".to_owned(), action: DroneAction::Pause }),
     ];
     let (mut one_by_one, mut together) = (Farm::of(&["anna", "ben"]), Farm::of(&["anna", "ben"]));
     let mut single = Vec::new();

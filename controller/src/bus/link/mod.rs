@@ -1,16 +1,16 @@
 //! The controller's own connection: reports in, orders out, live logs to their collector.
 //!
-//! Decides nothing: a report becomes an [`Input`] for the engine and the engine's answer goes back to who asked. Who speaks
+//! Decides nothing: a report becomes a question to the engine and the engine's answer goes back to who asked. Who speaks
 //! is read from the subject, which the server enforces, never from a body. Called by `swarm serve`; the engine is behind
-//! [`Intake`].
+//! [`Engine`].
 
+mod kinds;
 mod orders;
 mod pings;
 mod plans;
 mod rates;
 mod reports;
 mod room;
-mod throttle;
 
 #[cfg(test)]
 mod tests;
@@ -20,8 +20,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
-use futures::future::BoxFuture;
-use swarm_core::{Answer, Input, ReplyTo};
+use swarm_common::clock::wall_ms;
+use swarm_common::throttle::Throttle;
 use swarm_protocol::{DroneId, InstanceId, StoreId, Subjects};
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
@@ -32,8 +32,7 @@ pub use orders::OrderError;
 pub use pings::Answered;
 
 use super::keys::{KeyError, UserCredentials, read_seed};
-use crate::engine::EngineHandle;
-use throttle::Throttle;
+use crate::engine::Engine;
 
 /// How long the first connect is tried; a managed server answers at once.
 const CONNECT_WITHIN: Duration = Duration::from_secs(30);
@@ -43,34 +42,6 @@ const PING_EVERY: Duration = Duration::from_secs(10);
 const HELD_BACK: usize = 16 * 1024;
 /// Bounds of the pauses between attempts to connect again.
 const RECONNECT: (u64, u64) = (50, 5_000);
-
-/// What the link needs of the engine.
-pub trait Intake: Send + Sync + 'static {
-    /// Hands over what repeats anyway. False when there is no room: the input is shed.
-    fn offer(&self, input: Input) -> bool;
-
-    /// Hands over what is answered, waits while there is no room, and gives the answer. `None`: the engine is gone or will
-    /// not answer.
-    fn ask(&self, input: Box<dyn FnOnce(ReplyTo) -> Input + Send>) -> BoxFuture<'_, Option<Answer>>;
-
-    /// The run of a drone's supervisor that was welcomed last: what is asked of the drone is asked of that one, for another
-    /// with the same key may listen, too (decision 7).
-    fn supervisor(&self, drone: &DroneId) -> Option<InstanceId>;
-}
-
-impl Intake for EngineHandle {
-    fn offer(&self, input: Input) -> bool {
-        Self::offer(self, input)
-    }
-
-    fn ask(&self, input: Box<dyn FnOnce(ReplyTo) -> Input + Send>) -> BoxFuture<'_, Option<Answer>> {
-        Box::pin(async move { Self::ask(self, input).await.ok() })
-    }
-
-    fn supervisor(&self, drone: &DroneId) -> Option<InstanceId> {
-        self.view().drones.get(drone).map(|known| known.row.supervisor.clone())
-    }
-}
 
 /// Live chunks of logs go here (`logs::LogCollector`).
 pub type ChunkSink = Arc<dyn Fn(DroneId, swarm_protocol::log::LogChunk) + Send + Sync>;
@@ -195,7 +166,7 @@ struct Inner {
     /// Numbers of our messages, for logs.
     number: AtomicU64,
     /// Who knows the drones, as soon as they are listened to.
-    engine: OnceLock<Arc<dyn Intake>>,
+    engine: OnceLock<Arc<dyn Engine>>,
     /// Cancelled when the engine has ended and every order it gave is published.
     orders_out: CancellationToken,
 }
@@ -225,14 +196,14 @@ impl Link {
     ///
     /// # Errors
     /// When the server does not let us.
-    pub async fn listen(&self, engine: Arc<dyn Intake>, chunks: ChunkSink) -> Result<(), LinkError> {
+    pub async fn listen(&self, engine: Arc<dyn Engine>, chunks: ChunkSink) -> Result<(), LinkError> {
         let _ = self.inner.engine.set(Arc::clone(&engine));
         let reports = self.subscribe(self.inner.subjects.all_reports()).await?;
         let logs = self.subscribe(self.inner.subjects.all_build_logs()).await?;
         self.settled().await;
         let work = reports::Reports::new(self.client.clone(), self.inner.clone(), engine.clone());
-        drop(crate::watch::spawn("reports", work.run(reports)));
-        drop(crate::watch::spawn("live logs", reports::live_logs(self.inner.clone(), logs, engine, chunks)));
+        drop(swarm_common::watch::spawn("reports", work.run(reports)));
+        drop(swarm_common::watch::spawn("live logs", reports::live_logs(self.inner.clone(), logs, engine, chunks)));
         Ok(())
     }
 
@@ -278,8 +249,11 @@ impl Link {
 }
 
 impl Inner {
+    /// The run of a drone's supervisor that was welcomed last: what is asked of the drone is asked of that one, for another
+    /// with the same key may listen, too (decision 7).
     fn supervisor(&self, drone: &DroneId) -> Option<InstanceId> {
-        self.engine.get()?.supervisor(drone)
+        let known = self.engine.get()?.view().drones.get(drone)?.row.supervisor.clone();
+        (!known.0.is_empty()).then_some(known)
     }
 
     fn next_number(&self) -> u64 {
@@ -290,11 +264,6 @@ impl Inner {
     fn seal<B: serde::Serialize>(&self, kind: &str, body: B) -> Result<Vec<u8>, swarm_protocol::CodecError> {
         swarm_protocol::encode(&swarm_protocol::Envelope::new(kind, self.next_number(), wall_ms(), body))
     }
-}
-
-/// Wall clock, Unix milliseconds.
-fn wall_ms() -> u64 {
-    jiff::Timestamp::now().as_millisecond().try_into().unwrap_or_default()
 }
 
 async fn connect(settings: &LinkSettings, counters: &Arc<LinkCounters>) -> Result<Client, LinkError> {

@@ -54,7 +54,7 @@ impl Link {
         let _ = self.inner.counters.lost_orders.set(orders.lost());
         let all_out = self.inner.orders_out.clone().drop_guard();
         let (client, inner) = (self.client.clone(), self.inner.clone());
-        drop(crate::watch::spawn("orders", async move {
+        drop(swarm_common::watch::spawn("orders", async move {
             run(client, inner, orders).await;
             drop(all_out);
         }));
@@ -71,8 +71,7 @@ impl Link {
         within: Duration,
     ) -> Result<OrderAnswer, OrderError> {
         // an order that names nobody is for anybody, also for another process with the drone's key (decision 31)
-        let instance = self.inner.supervisor(drone).filter(|instance| !instance.0.is_empty());
-        let instance = instance.ok_or_else(|| OrderError::Absent { drone: drone.clone() })?;
+        let instance = self.inner.supervisor(drone).ok_or_else(|| OrderError::Absent { drone: drone.clone() })?;
         let order = Order { number: 0, store_id: self.inner.store_id.clone(), instance, task };
         let failed = |reason: String| OrderError::Failed { drone: drone.clone(), reason };
         let (subject, body) = seal(&self.inner, drone, &order).map_err(|error| failed(error.to_string()))?;

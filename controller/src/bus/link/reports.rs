@@ -1,30 +1,31 @@
 //! Reports in: from bytes on a subject to an [`Input`], and the engine's answer back to who asked.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_nats::{Client, Message, Subscriber};
 use futures::StreamExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use swarm_core::{Answer, Input};
-use swarm_protocol::artifact::{ArtifactAnswer, ArtifactAsk};
+use swarm_core::ask::Planned;
+use swarm_core::{Ask, Input};
+use swarm_protocol::artifact::ArtifactAsk;
 use swarm_protocol::envelope::open;
 use swarm_protocol::log::{LogChunk, MAX_CHUNK};
 use swarm_protocol::plan::{PlanAnswer, PlanChunk};
-use swarm_protocol::report::{
-    BuildAnswer, BuildNews, BuildReport, Heartbeat, Hello, HelloAnswer, Role, SyncAnswer, SyncReport,
-};
+use swarm_protocol::report::{BuildReport, Heartbeat, Hello, SyncReport};
 use swarm_protocol::subject::ReportKind;
-use swarm_protocol::{CodecError, DroneId, PROTO_MAX, PROTO_MIN, Subjects};
+use swarm_protocol::{CodecError, DroneId, Subjects};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
+use super::kinds::Report;
 use super::plans::{Plans, Step};
 use super::rates::{LOGS, REPORTS, Rates, Verdict};
 use super::room::{Bytes, Room};
-use super::{ChunkSink, Inner, Intake};
+use super::{ChunkSink, Inner};
+use crate::engine::{AskError, Engine};
 
 /// Longer than any answer takes: a finished build may wait for its log.
 const ANSWER_WITHIN: Duration = Duration::from_secs(90);
@@ -33,7 +34,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(90);
 pub(super) struct Reports {
     client: Client,
     inner: Arc<Inner>,
-    engine: Arc<dyn Intake>,
+    engine: Arc<dyn Engine>,
     plans: Mutex<Plans>,
     rates: Rates,
     room: Room,
@@ -59,17 +60,8 @@ impl AsRef<[u8]> for Unread {
     }
 }
 
-/// What is to be said to a request.
-enum Said {
-    Hello(HelloAnswer),
-    Build(BuildAnswer),
-    Artifact(ArtifactAnswer),
-    Plan(PlanAnswer),
-    Sync(SyncAnswer),
-}
-
 impl Reports {
-    pub(super) fn new(client: Client, inner: Arc<Inner>, engine: Arc<dyn Intake>) -> Self {
+    pub(super) fn new(client: Client, inner: Arc<Inner>, engine: Arc<dyn Engine>) -> Self {
         Self { client, inner, engine, plans: Mutex::default(), rates: Rates::new(REPORTS), room: Room::new() }
     }
 
@@ -111,7 +103,7 @@ impl Reports {
         let asked = Asked { drone, kind, reply: message.reply.clone(), subject: message.subject.clone() };
         let payload = Unread { message, _room: room };
         let this = self.clone();
-        drop(crate::watch::spawn("request", async move {
+        drop(swarm_common::watch::spawn("request", async move {
             this.serve(asked, payload).await;
             drop(place);
         }));
@@ -130,137 +122,70 @@ impl Reports {
 
     /// Reads, asks, answers.
     async fn serve(&self, mut asked: Asked, payload: Unread) {
-        let said = match asked.kind {
-            ReportKind::Hello => self.hello(&asked, payload).await,
-            ReportKind::Build => self.build(&asked, payload).await,
-            ReportKind::Artifact => self.artifact(&asked, payload).await,
+        let sealed = match asked.kind {
+            ReportKind::Hello => self.answer::<Hello>(&asked, payload).await,
+            ReportKind::Build => self.answer::<BuildReport>(&asked, payload).await,
+            ReportKind::Artifact => self.answer::<ArtifactAsk>(&asked, payload).await,
+            ReportKind::Sync => self.answer::<SyncReport>(&asked, payload).await,
             ReportKind::Plan => self.plan(&asked, payload).await,
-            ReportKind::Sync => self.sync(&asked, payload).await,
             ReportKind::Heartbeat => None,
         };
-        let Some(reply) = asked.reply.take() else { return };
-        let sealed = match said {
-            None => return,
-            Some(Said::Hello(answer)) => self.seal("answer.hello", answer),
-            Some(Said::Build(answer)) => self.seal("answer.build", answer),
-            Some(Said::Artifact(answer)) => self.seal("answer.artifact", answer),
-            Some(Said::Plan(answer)) => self.seal("answer.plan", answer),
-            Some(Said::Sync(answer)) => self.seal("answer.sync", answer),
-        };
-        let drone = &asked.drone;
-        let Some(body) = sealed else { return };
+        let (Some(reply), Some(body)) = (asked.reply.take(), sealed) else { return };
         if let Err(error) = self.client.publish(reply, body.into()).await {
-            debug!(%drone, kind = ?asked.kind, %error, "an answer was not sent; the drone asks again");
+            debug!(drone = %asked.drone, kind = ?asked.kind, %error, "an answer was not sent; the drone asks again");
         }
+    }
+
+    /// The sealed answer to a report, if it has one.
+    async fn answer<R: Report>(&self, asked: &Asked, payload: Unread) -> Option<Vec<u8>> {
+        let answer = match self.open::<R>(asked, payload)? {
+            Ok(report) => match report.not_known() {
+                Some(what) => {
+                    self.inner.counters.not_understood.fetch_add(1, Relaxed);
+                    R::not_understood(format!("not understood: {what}"))
+                }
+                None => self.ask(asked, report.question()).await?.unwrap_or_else(R::refused),
+            },
+            Err(version) => R::not_understood(version),
+        };
+        self.seal(R::ANSWER, answer)
+    }
+
+    /// A plan comes in chunks; the engine is asked when it is whole, and repeats are answered from what it said.
+    async fn plan(&self, asked: &Asked, payload: Unread) -> Option<Vec<u8>> {
+        let step = match self.open::<PlanChunk>(asked, payload)? {
+            Ok(chunk) => self.plans().take(&asked.drone, chunk, Instant::now()),
+            Err(reason) => Step::Answer(PlanAnswer::Refused { reason }),
+        };
+        let answer = match step {
+            Step::Answer(answer) => answer,
+            Step::Whole { plan, attempt, result } => match self.ask(asked, Planned { plan, attempt, result }).await? {
+                Ok(answer) => {
+                    self.plans().answered(&asked.drone, plan, attempt, answer.clone());
+                    answer
+                }
+                Err(reason) => PlanAnswer::Refused { reason },
+            },
+        };
+        self.seal("answer.plan", answer)
+    }
+
+    fn plans(&self) -> MutexGuard<'_, Plans> {
+        self.plans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn seal<B: Serialize>(&self, kind: &str, answer: B) -> Option<Vec<u8>> {
         self.inner.seal(kind, answer).inspect_err(|reason| warn!(kind, %reason, "an answer can't be written")).ok()
     }
 
-    async fn hello(&self, asked: &Asked, payload: Unread) -> Option<Said> {
-        let refused = |reason: String| {
-            let hint =
-                format!("this controller speaks {PROTO_MIN} to {PROTO_MAX}: bring agent and controller to one release");
-            Said::Hello(HelloAnswer::Refused { reason, hint })
-        };
-        let hello: Hello = match self.open(asked, payload, refused)? {
-            Ok(hello) => hello,
-            Err(said) => return Some(said),
-        };
-        if hello.role == Role::Unknown {
-            self.inner.counters.not_understood.fetch_add(1, Relaxed);
-            return Some(refused("not understood: neither supervisor nor worker".to_owned()));
-        }
-        let drone = asked.drone.clone();
-        let hello = Box::new(hello);
-        match self.ask(asked, move |reply| Input::Hello { drone, hello, reply }).await? {
-            Answer::Hello(answer) => Some(Said::Hello(answer)),
-            other => self.mismatch(asked, &other),
-        }
-    }
-
-    async fn build(&self, asked: &Asked, payload: Unread) -> Option<Said> {
-        let not_understood = |reason: String| Said::Build(BuildAnswer::NotUnderstood { reason });
-        let report: BuildReport = match self.open(asked, payload, not_understood)? {
-            Ok(report) => report,
-            Err(said) => return Some(said),
-        };
-        if report.news == BuildNews::Unknown {
-            self.inner.counters.not_understood.fetch_add(1, Relaxed);
-            return Some(not_understood("not understood: news of a kind this version does not know".to_owned()));
-        }
-        let drone = asked.drone.clone();
-        let report = Box::new(report);
-        match self.ask(asked, move |reply| Input::Build { drone, report, reply }).await? {
-            Answer::Build(answer) => Some(Said::Build(answer)),
-            other => self.mismatch(asked, &other),
-        }
-    }
-
-    async fn artifact(&self, asked: &Asked, payload: Unread) -> Option<Said> {
-        let refused = |reason: String| Said::Artifact(ArtifactAnswer::Refused { reason });
-        let ask: ArtifactAsk = match self.open(asked, payload, refused)? {
-            Ok(ask) => ask,
-            Err(said) => return Some(said),
-        };
-        let drone = asked.drone.clone();
-        let ask = Box::new(ask);
-        let token = hex::encode(rand::random::<[u8; 32]>());
-        match self.ask(asked, move |reply| Input::Artifact { drone, ask, token, reply }).await? {
-            Answer::Artifact(answer) => Some(Said::Artifact(answer)),
-            other => self.mismatch(asked, &other),
-        }
-    }
-
-    async fn plan(&self, asked: &Asked, payload: Unread) -> Option<Said> {
-        let refused = |reason: String| Said::Plan(PlanAnswer::Refused { reason });
-        let chunk: PlanChunk = match self.open(asked, payload, refused)? {
-            Ok(chunk) => chunk,
-            Err(said) => return Some(said),
-        };
-        let step = self.plans.lock().unwrap_or_else(PoisonError::into_inner).take(&asked.drone, chunk, Instant::now());
-        let (plan, attempt, result) = match step {
-            Step::Answer(answer) => return Some(Said::Plan(answer)),
-            Step::Whole { plan, attempt, result } => (plan, attempt, result),
-        };
-        let drone = asked.drone.clone();
-        match self.ask(asked, move |reply| Input::Planned { drone, plan, attempt, result, reply }).await? {
-            Answer::Plan(answer) => {
-                let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
-                plans.answered(&asked.drone, plan, attempt, answer.clone());
-                Some(Said::Plan(answer))
-            }
-            other => self.mismatch(asked, &other),
-        }
-    }
-
-    async fn sync(&self, asked: &Asked, payload: Unread) -> Option<Said> {
-        let superseded = |reason: String| Said::Sync(SyncAnswer::Superseded { reason });
-        let report: SyncReport = match self.open(asked, payload, superseded)? {
-            Ok(report) => report,
-            Err(said) => return Some(said),
-        };
-        let (drone, report) = (asked.drone.clone(), Box::new(report));
-        match self.ask(asked, move |reply| Input::Synced { drone, report, reply }).await? {
-            Answer::Sync(answer) => Some(Said::Sync(answer)),
-            other => self.mismatch(asked, &other),
-        }
-    }
-
-    /// Decodes. `None`: malformed, counted and dropped. `Some(Err)`: of another version, to be answered so.
-    fn open<B: DeserializeOwned>(
-        &self,
-        asked: &Asked,
-        payload: Unread,
-        not_understood: impl Fn(String) -> Said,
-    ) -> Option<Result<B, Said>> {
+    /// Decodes. `None`: malformed, counted and dropped. `Some(Err)`: of another version, and why it is not understood.
+    fn open<B: DeserializeOwned>(&self, asked: &Asked, payload: Unread) -> Option<Result<B, String>> {
         match open::<B>(payload.as_ref()) {
             Ok(envelope) => Some(Ok(envelope.body)),
             Err(reason) => match other_version(payload.as_ref()) {
                 Some(version) => {
                     self.inner.counters.not_understood.fetch_add(1, Relaxed);
-                    Some(Err(not_understood(format!("not understood: {version}"))))
+                    Some(Err(format!("not understood: {version}")))
                 }
                 None => {
                     self.malformed(&asked.subject, &reason.to_string());
@@ -270,35 +195,18 @@ impl Reports {
         }
     }
 
-    async fn ask(
-        &self,
-        asked: &Asked,
-        input: impl FnOnce(swarm_core::ReplyTo) -> Input + Send + 'static,
-    ) -> Option<Answer> {
-        let answer = timeout(ANSWER_WITHIN, self.engine.ask(Box::new(input))).await.ok().flatten();
-        if answer.is_none() {
-            self.inner.counters.unanswered.fetch_add(1, Relaxed);
-            debug!(drone = %asked.drone, kind = ?asked.kind, "the engine gave no answer; the drone asks again");
-        }
-        answer
-    }
-
-    /// The core answers a question of one kind by an answer of that kind; only a refusal may come instead.
-    fn mismatch(&self, asked: &Asked, answer: &Answer) -> Option<Said> {
-        let reason = match answer {
-            Answer::Refused(refusal) => refusal.error.clone(),
-            other => {
-                warn!(drone = %asked.drone, kind = ?asked.kind, ?other, "an answer of another kind");
-                return None;
+    /// Asks the engine. `None`: no answer in time, the drone asks again. `Some(Err)`: refused, and why.
+    async fn ask<A: Ask<By = DroneId>>(&self, asked: &Asked, question: A) -> Option<Result<A::Answer, String>> {
+        let asking = self.engine.ask(asked.drone.clone(), question);
+        match timeout(ANSWER_WITHIN, asking).await {
+            Ok(Ok(answer)) => Some(Ok(answer)),
+            Ok(Err(AskError::Refused(refusal))) => Some(Err(refusal.error)),
+            Ok(Err(AskError::Unfit)) => None,
+            Ok(Err(AskError::Busy | AskError::Stopped | AskError::TimedOut)) | Err(_) => {
+                self.inner.counters.unanswered.fetch_add(1, Relaxed);
+                debug!(drone = %asked.drone, kind = ?asked.kind, "the engine gave no answer; the drone asks again");
+                None
             }
-        };
-        match asked.kind {
-            ReportKind::Hello => Some(Said::Hello(HelloAnswer::Refused { reason, hint: String::new() })),
-            ReportKind::Build => Some(Said::Build(BuildAnswer::NotUnderstood { reason })),
-            ReportKind::Artifact => Some(Said::Artifact(ArtifactAnswer::Refused { reason })),
-            ReportKind::Plan => Some(Said::Plan(PlanAnswer::Refused { reason })),
-            ReportKind::Sync => Some(Said::Sync(SyncAnswer::Superseded { reason })),
-            ReportKind::Heartbeat => None,
         }
     }
 
@@ -321,7 +229,7 @@ fn other_version(payload: &[u8]) -> Option<CodecError> {
 
 impl Inner {
     /// Whether there is room for one more message of who speaks. What is dropped is counted, and told the core now and then.
-    fn hears(&self, subject: &str, rates: &Rates, engine: &dyn Intake) -> bool {
+    fn hears(&self, subject: &str, rates: &Rates, engine: &dyn Engine) -> bool {
         // what is nobody's is malformed, and found so by who reads it
         let Some(drone) = self.subjects.speaker(subject) else { return true };
         let dropped = match rates.one_more(&drone) {
@@ -350,7 +258,7 @@ impl Inner {
 }
 
 /// Live chunks to their collector; the attempt is that of the subject.
-pub(super) async fn live_logs(inner: Arc<Inner>, mut messages: Subscriber, engine: Arc<dyn Intake>, chunks: ChunkSink) {
+pub(super) async fn live_logs(inner: Arc<Inner>, mut messages: Subscriber, engine: Arc<dyn Engine>, chunks: ChunkSink) {
     let rates = Rates::new(LOGS);
     while let Some(message) = messages.next().await {
         if !inner.hears(&message.subject, &rates, &*engine) {

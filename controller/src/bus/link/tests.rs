@@ -6,7 +6,12 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
+use arc_swap::ArcSwap;
 use futures::StreamExt;
+use futures::future::BoxFuture;
+use swarm_core::tell::Stopped;
+use swarm_core::view::{DroneView, Presence};
+use swarm_core::{Answer, Input, ReplyTo, Tell, View};
 use swarm_protocol::envelope::{Envelope, encode, open};
 use swarm_protocol::log::LogChunk;
 use swarm_protocol::machine::{Vitals, WorkerState};
@@ -15,11 +20,12 @@ use swarm_protocol::plan::{Plan, PlanAnswer, PlanChunk};
 use swarm_protocol::report::{BuildAnswer, BuildNews, BuildReport, Heartbeat, Hello, HelloAnswer, Role};
 use swarm_protocol::subject::ReportKind;
 use swarm_protocol::{Attempt, BuildId, Fence, PlanId};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::*;
 use crate::bus::server::tests::{PREFIX, TestBus, Tried, settled, until};
-use crate::engine::{Outlet, SentOrder};
+use crate::engine::{AskError, MakeInput, Outlet, SentOrder};
 use crate::logs::{Holds, LogBounds, LogCollector};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -31,6 +37,7 @@ struct Engine {
     /// It takes what it is asked and never answers.
     silent: AtomicBool,
     heard: Mutex<Vec<Input>>,
+    view: ArcSwap<View>,
 }
 
 impl Engine {
@@ -41,9 +48,18 @@ impl Engine {
     fn keep(&self, input: Input) {
         self.heard.lock().unwrap().push(input);
     }
+
+    /// A drone's supervisor was welcomed.
+    fn knows(&self, drone: &DroneId, supervisor: &str) {
+        let mut view = View::clone(&self.view.load());
+        let mut known = DroneView::clone(&crate::http::tests::world::drone(drone.as_str(), "one", Presence::Online));
+        Arc::make_mut(&mut known.row).supervisor = InstanceId::from(supervisor);
+        view.drones.insert(drone.clone(), Arc::new(known));
+        self.view.store(Arc::new(view));
+    }
 }
 
-impl Intake for Engine {
+impl Tell for Engine {
     fn offer(&self, input: Input) -> bool {
         if self.full.load(Relaxed) {
             return false;
@@ -52,15 +68,27 @@ impl Intake for Engine {
         true
     }
 
-    fn ask(&self, input: Box<dyn FnOnce(ReplyTo) -> Input + Send>) -> BoxFuture<'_, Option<Answer>> {
-        let input = input(ReplyTo(1));
+    fn tell(&self, input: Input) -> BoxFuture<'_, ()> {
+        self.keep(input);
+        Box::pin(std::future::ready(()))
+    }
+
+    fn tell_blocking(&self, input: Input) -> Result<(), Stopped> {
+        self.keep(input);
+        Ok(())
+    }
+}
+
+impl crate::engine::Engine for Engine {
+    fn answer(&self, make: MakeInput) -> BoxFuture<'_, Result<Answer, AskError>> {
+        let input = make(ReplyTo(1));
         let answer = match &input {
             Input::Hello { .. } => {
-                Some(Answer::Hello(HelloAnswer::Refused { reason: "heard you".to_owned(), hint: String::new() }))
+                Ok(Answer::Hello(HelloAnswer::Refused { reason: "heard you".to_owned(), hint: String::new() }))
             }
-            Input::Build { .. } => Some(Answer::Build(BuildAnswer::Durable {})),
-            Input::Planned { .. } => Some(Answer::Plan(PlanAnswer::Durable {})),
-            _ => None,
+            Input::Build { .. } => Ok(Answer::Build(BuildAnswer::Durable {})),
+            Input::Planned { .. } => Ok(Answer::Plan(PlanAnswer::Durable {})),
+            _ => Err(AskError::Stopped),
         };
         self.keep(input);
         let silent = self.silent.load(Relaxed);
@@ -73,8 +101,16 @@ impl Intake for Engine {
         })
     }
 
-    fn supervisor(&self, _: &DroneId) -> Option<InstanceId> {
-        Some(InstanceId::from("run-1"))
+    fn view(&self) -> Arc<View> {
+        self.view.load_full()
+    }
+
+    fn events(&self) -> watch::Receiver<u64> {
+        watch::channel(0).1
+    }
+
+    fn pulse(&self, _: Duration) -> BoxFuture<'_, bool> {
+        Box::pin(std::future::ready(true))
     }
 }
 
@@ -112,6 +148,7 @@ impl Bench {
     async fn drone(&mut self, name: &str) -> Drone {
         let user = self.bus.enrol(name);
         let tried = self.bus.client(&user).await;
+        self.engine.knows(&DroneId(user.id.clone()), "run-1");
         Drone { id: DroneId(user.id), tried, subjects: self.subjects.clone() }
     }
 
@@ -322,8 +359,18 @@ async fn orders_arrive_in_order_and_refusals_and_absence_are_counted() {
     bench.orders.put((beta.id.clone(), order(1)));
     bench.counted("refused orders", |counters| &counters.refused_orders, 51).await;
     let ping = Task::Ping { seq: 1, sent_at: 0 };
-    let absent = bench.link.ask_supervisor(&beta.id, ping, SOON).await.unwrap_err();
+    let absent = bench.link.ask_supervisor(&beta.id, ping.clone(), SOON).await.unwrap_err();
     assert!(matches!(absent, OrderError::Absent { .. }), "{absent}");
+    // somebody with alpha's key listens, and no supervisor of alpha's was ever welcomed: nothing is said to it
+    for nobody in ["", "run-1"] {
+        let alone = Bench::start(&["gamma"]).await;
+        let gamma = DroneId::from("U-gamma");
+        if nobody.is_empty() {
+            alone.engine.knows(&gamma, nobody);
+        }
+        let absent = alone.link.ask_supervisor(&gamma, ping.clone(), SOON).await.unwrap_err();
+        assert!(matches!(absent, OrderError::Absent { .. }), "{absent}");
+    }
     // what was given before the engine's end leaves, and is waited for
     bench.orders.put((alpha.id.clone(), order(51)));
     drop(bench.orders);
@@ -412,7 +459,7 @@ async fn a_log_whose_live_chunks_were_lost_is_had_whole_over_the_bus() {
     let mut orders = alpha.client().subscribe(bench.subjects.orders_of(&alpha.id)).await.unwrap();
     settled(alpha.client(), format!("{PREFIX}.log.{}.unserved", alpha.id)).await;
     let (client, text) = (alpha.client().clone(), log.clone());
-    let supervisor = crate::watch::spawn("supervisor", async move {
+    let supervisor = swarm_common::watch::spawn("supervisor", async move {
         while let Some(message) = orders.next().await {
             let order = open::<Order>(&message.payload).unwrap().body;
             let Task::Logs { fence, offset, max } = order.task else { panic!("not a request for logs: {order:?}") };
@@ -426,7 +473,7 @@ async fn a_log_whose_live_chunks_were_lost_is_had_whole_over_the_bus() {
     let holds: Holds = Arc::new(|_, _| true);
     let (logs, work) = LogCollector::open(&bench.bus.dir.path().join("logs"), LogBounds::default(), holds).unwrap();
     let (done_to, mut done) = tokio::sync::mpsc::channel(1);
-    drop(crate::watch::spawn("logs", work.run(Arc::new(bench.link.clone()), done_to)));
+    drop(swarm_common::watch::spawn("logs", work.run(Arc::new(bench.link.clone()), done_to)));
     let fence = Fence { build: BuildId(7), attempt: Attempt(1) };
     logs.complete(fence, alpha.id.clone(), log.len() as u64).await;
     assert!(timeout(SOON, done.recv()).await.unwrap().unwrap().complete);

@@ -10,7 +10,6 @@
 //! | `nats.log` | its log, three files of 8 MB at most; `nats.err` has the last words of a crash |
 //! | `jetstream/` | the event stream |
 
-use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -18,6 +17,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+use swarm_common::files::write_whole;
 
 use super::{ServerBinary, ServerError};
 use crate::program::keep_ours;
@@ -184,14 +184,7 @@ impl Files {
 
     /// Appears whole or not at all, and survives a power cut; mode 0600.
     pub(super) fn write(&self, path: &Path, text: &str) -> Result<(), ServerError> {
-        let write = || {
-            let mut file = tempfile::Builder::new().prefix(".draft-").tempfile_in(&self.dir)?;
-            file.write_all(text.as_bytes())?;
-            file.as_file().sync_all()?;
-            file.persist(path).map_err(|lost| lost.error)?;
-            fs_err::File::open(&self.dir)?.sync_all()
-        };
-        write().map_err(ServerError::file(path))
+        write_whole(path, text.as_bytes(), 0o600).map_err(ServerError::file(path))
     }
 }
 

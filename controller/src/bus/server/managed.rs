@@ -92,7 +92,7 @@ impl ManagedServer {
         let files = keeper.files.clone();
         let url = format!("tls://{}", files.address());
         let task = Watcher { keeper, told, restarts: 0, backoff: FIRST_BACKOFF, untaken: false };
-        drop(crate::watch::spawn("bus server", task.run(running, inbox)));
+        drop(swarm_common::watch::spawn("bus server", task.run(running, inbox)));
         Ok(Self { url, credentials, files, authority, orders, state })
     }
 

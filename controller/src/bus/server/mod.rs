@@ -69,7 +69,7 @@ pub enum ServerError {
     File {
         /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// What the system said; it may be about another file beside it.
         source: std::io::Error,
     },
     /// The members can't be written down.

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde::Serialize;
+use swarm_common::errors::chain_once;
 
 use super::super::Problem;
-use super::super::problem::chain;
 use super::super::screen::Screen;
 use swarm_binhost::gpkg::Limits;
 use swarm_binhost::{durable, index, scan};
@@ -29,14 +29,16 @@ struct LeftOut {
 
 /// Writes the index from the files.
 pub(super) fn write_index(screen: &Screen, folder: &Path) -> Result<(), Problem> {
-    let failed = |error: &dyn std::error::Error| Problem::new("can't write the index").with(chain(error));
+    let failed = |error: &dyn std::error::Error| Problem::new("can't write the index").with(chain_once(error));
     let header = header_of(folder)?;
     let (mut index, bad) = scan::scan(folder, header, &Limits::default()).map_err(|error| failed(&error))?;
     let last = index::on_disk(folder).map_err(|error| failed(&error))?;
     let timestamp = durable::seconds(SystemTime::now()).max(last + 1);
     let written = index.write(folder, timestamp).map_err(|error| failed(&error))?;
-    let left_out =
-        |error: &swarm_binhost::gpkg::GpkgError| LeftOut { path: error.path.clone(), reason: chain(&error.problem) };
+    let left_out = |error: &swarm_binhost::gpkg::GpkgError| LeftOut {
+        path: error.path.clone(),
+        reason: chain_once(&error.problem),
+    };
     let done = Indexed {
         packages: written.packages,
         timestamp: written.timestamp,
@@ -60,7 +62,7 @@ pub(super) fn write_index(screen: &Screen, folder: &Path) -> Result<(), Problem>
 /// The header of the index a folder has; none if it has none.
 fn header_of(folder: &Path) -> Result<BTreeMap<String, String>, Problem> {
     let bad = |error: &dyn std::error::Error| {
-        Problem::new("can't read the index").with(chain(error)).next("remove Packages to do without it")
+        Problem::new("can't read the index").with(chain_once(error)).next("remove Packages to do without it")
     };
     match fs_err::read_to_string(folder.join("Packages")) {
         Ok(text) => index::header_of(&text).map_err(|error| bad(&error)),

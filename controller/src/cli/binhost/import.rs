@@ -14,10 +14,11 @@ use serde::Serialize;
 use swarm_api::{ArtifactAnswer, BinhostPackage, ImportAnswer, ImportBody};
 
 use super::super::client::Client;
-use super::super::problem::{Exit, chain};
+use super::super::problem::Exit;
 use super::super::{Context, Problem};
 use swarm_binhost::gpkg::{Inspected, Limits, inspect};
 use swarm_binhost::index;
+use swarm_common::errors::chain_once;
 
 pub(super) const HELP: &str = "\
 Bring packages you have: every gpkg below a PKGDIR is checked, signed with the swarm's key and published
@@ -155,7 +156,7 @@ impl Job<'_> {
     fn package(&self, path: &Path) -> Result<Fate, Problem> {
         let file = match inspect(path, &Limits::default()) {
             Ok(file) => file,
-            Err(error) => return Ok(Fate::Refused { reason: chain(&error.problem) }),
+            Err(error) => return Ok(Fate::Refused { reason: chain_once(&error.problem) }),
         };
         let package = file.cpv.to_string();
         for tries in 1.. {

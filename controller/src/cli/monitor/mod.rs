@@ -14,17 +14,19 @@ mod tests;
 mod theme;
 
 use std::io::{self, IsTerminal as _};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use clap::Args;
 use crossterm::event::{Event as Input, EventStream, KeyEventKind};
 use futures::StreamExt as _;
 use ratatui::DefaultTerminal;
-use tokio::signal::unix::{SignalKind, signal};
+use swarm_common::stop::Stop;
+use tokio::signal::unix::SignalKind;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use super::client::Client;
+use super::screen::now;
 use super::{Context, Problem};
 use feed::Feed;
 use screen::{Screen, Setting, Wish};
@@ -84,10 +86,6 @@ pub fn show(client: Client, color: bool, is_up: bool) -> Result<Left, Problem> {
     restored.and(left.map_err(broken))
 }
 
-fn now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
-}
-
 async fn attend(terminal: &mut DefaultTerminal, client: Client, theme: Theme, is_up: bool) -> io::Result<Left> {
     let setting = Setting {
         address: client.base().to_owned(),
@@ -100,7 +98,7 @@ async fn attend(terminal: &mut DefaultTerminal, client: Client, theme: Theme, is
     let (tell, mut news) = mpsc::channel(WAITING);
     let feed = Feed::start(client, tell);
     let mut inputs = EventStream::new();
-    let (mut term, mut hup) = (signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
+    let mut stop = Stop::listen_for(&[SignalKind::terminate(), SignalKind::hangup()])?;
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
@@ -122,8 +120,7 @@ async fn attend(terminal: &mut DefaultTerminal, client: Client, theme: Theme, is
                 wishes
             }
             _ = tick.tick() => Vec::new(),
-            _ = term.recv() => vec![ending(is_up)],
-            _ = hup.recv() => vec![ending(is_up)],
+            () = stop.next() => vec![ending(is_up)],
         };
         for wish in wishes {
             match wish {

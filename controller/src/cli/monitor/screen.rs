@@ -26,7 +26,7 @@ pub enum News {
     Silent(String),
     /// A piece of the log that is watched, and where it began.
     Log {
-        /// Which.
+        /// What was asked for; another log may be watched by now.
         which: Which,
         /// The attempt it turned out to be.
         attempt: u32,
@@ -118,7 +118,7 @@ pub enum Over {
     Ending,
     /// Why a package is not building; the answer, once it is there.
     Why {
-        /// Which.
+        /// The title of the frame.
         package: String,
         /// What was answered.
         answer: Option<Result<WhyAnswer, String>>,
@@ -143,7 +143,7 @@ pub struct LogView {
 /// A log that is read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Watched {
-    /// Which.
+    /// What is asked for, again and again; attempt 0 is the last one.
     pub which: Which,
     /// The attempt; 0 until it is known.
     pub attempt: u32,

@@ -1,7 +1,6 @@
 //! `swarm up` and `swarm down`: a controller and some drones on this machine, to try it out. Each drone gets a Portage prefix
 //! of its own; nothing of the system's Portage is touched.
 
-pub mod state;
 mod stop;
 
 use std::os::unix::process::CommandExt as _;
@@ -20,9 +19,9 @@ use super::client::{Address, Client, UP_DATA};
 use super::monitor::{self, Left};
 use super::problem::Problem;
 use super::progress::Steps;
+use super::started::{Started, UpState, attempts_below};
 use super::{Context, events};
 use crate::program::keep_ours;
-use state::{Started, UpState, attempts_below};
 use stop::Stop;
 
 /// How long the controller and the drones may take to be there.

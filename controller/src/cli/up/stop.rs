@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use tokio::signal::unix::{SignalKind, signal};
+use swarm_common::stop::Stop as Signals;
+use tokio::signal::unix::SignalKind;
 
 /// Set by the first such signal. A second one ends this process at once, and what it started runs on: `swarm down` ends it.
 #[derive(Debug, Clone, Default)]
@@ -24,10 +25,9 @@ impl Stop {
 
     async fn hear(self) {
         let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-        let Ok(mut signals) = kinds.map(signal).into_iter().collect::<Result<Vec<_>, _>>() else { return };
+        let Ok(mut signals) = Signals::listen_for(&kinds) else { return };
         loop {
-            let each = signals.iter_mut().map(|signal| Box::pin(signal.recv()));
-            futures::future::select_all(each).await;
+            signals.next().await;
             if self.0.swap(true, Relaxed) {
                 std::process::exit(130);
             }

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::Value;
 use swarm_api::{AllSettings, ErrorBody, Setting, SettingBody, SettingDone, seconds};
-use swarm_core::input::Control;
+use swarm_core::request::{Control, ControlRequest};
 use swarm_core::rows::ConfigRow;
 use swarm_core::{Answer, Request};
 
@@ -91,7 +91,7 @@ pub async fn change(
     let _turn = state.changing.lock().await;
     let (change, held) = state.runtime.plan(&body.key, value.as_deref(), &kept(&state).await?).map_err(refused)?;
     let (key, value) = (change.key.clone(), change.after.clone());
-    match state.request(&admin.actor, Request::Configure(Box::new(change))).await? {
+    match state.request(&admin.actor, Request::Configure(change)).await? {
         Answer::Done(done) => {
             state.runtime.hold(held);
             let status = if done.touched > 0 { "ok" } else { "no_change" }.to_owned();
@@ -109,7 +109,7 @@ async fn pause(admin: &Admin, state: &AppState, value: Option<&str>) -> Result<J
             return Err(ApiError::bad_request(format!("paused: {other:?} is neither true nor false")));
         }
     };
-    match state.request(&admin.actor, Request::Control { action, package: None, drone: None }).await? {
+    match state.request(&admin.actor, Request::Control(ControlRequest { action, package: None, drone: None })).await? {
         Answer::Done(done) => {
             let status = if done.touched > 0 { "ok" } else { "no_change" }.to_owned();
             Ok(JsonAnswer(SettingDone { status, key: PAUSED.to_owned(), value: value.to_owned() }))

@@ -3,10 +3,11 @@
 use axum::Json;
 use axum::extract::State;
 use swarm_api::{AuthCheck, ErrorBody, SystemInfo, seconds};
+use swarm_common::clock::wall_ms;
 use swarm_core::view::Presence;
 
+use super::super::AppState;
 use super::super::auth::Admin;
-use super::super::{AppState, wall};
 
 /// The controller's process and its places
 #[utoipa::path(
@@ -27,7 +28,7 @@ pub async fn info(State(state): State<AppState>) -> Json<SystemInfo> {
         name: state.name(),
         uptime_s,
         uptime_human: human(uptime_s),
-        started_at: seconds(wall()) - uptime_s,
+        started_at: seconds(wall_ms()) - uptime_s,
         pid: std::process::id(),
         data_dir: place.data_dir.display().to_string(),
         db_path: place.db_path.display().to_string(),

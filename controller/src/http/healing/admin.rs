@@ -10,7 +10,7 @@ use swarm_api::{
 };
 use swarm_core::Answer;
 use swarm_core::Request;
-use swarm_core::input::HealAction;
+use swarm_core::request::{HealAction, TestNoticeRequest, WishRequest};
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -270,7 +270,7 @@ pub async fn wish(
     JsonBody(body): JsonBody<Map<String, Value>>,
 ) -> Result<Json<DroneWishes>, ApiError> {
     let wishes = Box::new(wishes::changes(body)?);
-    match state.request(&admin.actor, Request::Wish { drone: name.clone(), wishes }).await? {
+    match state.request(&admin.actor, Request::Wish(WishRequest { drone: name.clone(), wishes })).await? {
         // published before the engine answered
         Answer::Done(_) => Ok(Json(DroneWishes::new(&*known(&state, &name)?))),
         _ => Err(unexpected()),
@@ -355,7 +355,7 @@ pub async fn notices(
     security(("admin_key" = []))
 )]
 pub async fn test_notice(admin: Admin, State(state): State<AppState>) -> Result<Json<TestNotice>, ApiError> {
-    match state.request(&admin.actor, Request::TestNotice {}).await? {
+    match state.request(&admin.actor, Request::TestNotice(TestNoticeRequest {})).await? {
         Answer::Done(done) => {
             let id = done.what.first().and_then(|id| id.parse().ok()).ok_or_else(unexpected)?;
             Ok(Json(TestNotice { status: "ordered".to_owned(), id, channels: state.care.channels.clone() }))

@@ -10,15 +10,16 @@ mod wishes;
 use std::sync::Arc;
 
 use swarm_api::PingAnswer;
+use swarm_common::clock::wall_ms;
 use swarm_core::Answer;
 use swarm_core::Request;
-use swarm_core::effect::Healed;
-use swarm_core::input::HealAction;
+use swarm_core::answer::Healed;
+use swarm_core::request::{HealAction, HealRequest};
 use swarm_core::view::DroneView;
 
 use super::auth::Admin;
 use super::error::ApiError;
-use super::{AppState, unexpected, wall};
+use super::{AppState, unexpected};
 use crate::healing::Pinged;
 
 /// A drone by name or identity, as the view knows it.
@@ -38,7 +39,7 @@ async fn ping(state: &AppState, name: &str) -> Result<PingAnswer, ApiError> {
     let pinged = pinged.ok_or_else(|| {
         ApiError::busy("too many pings are asked for at one time").hint("GET /api/v1/ping shows the last ones")
     })?;
-    Ok(answered(&drone.row.name, &pinged, wall()))
+    Ok(answered(&drone.row.name, &pinged, wall_ms()))
 }
 
 /// What became of a ping of the drone called `name`, at the wall clock `now`.
@@ -49,7 +50,7 @@ fn answered(name: &str, pinged: &Pinged, now: u64) -> PingAnswer {
 
 /// Asks the engine to do something about a drone.
 async fn heal(state: &AppState, admin: &Admin, drone: String, action: HealAction) -> Result<Healed, ApiError> {
-    match state.request(&admin.actor, Request::Heal { drone, action }).await? {
+    match state.request(&admin.actor, Request::Heal(HealRequest { drone, action })).await? {
         Answer::Healed(healed) => Ok(healed),
         _ => Err(unexpected()),
     }

@@ -8,16 +8,17 @@ use swarm_api::{
     DroneHealthEntry, DroneHealthList, ErrorBody, Escalation, Escalations, LastPing, LastPings, PingAllAnswer,
     PingAnswer, ResetDone, TypeBody, TypeDone, is_online,
 };
-use swarm_core::input::HealAction;
+use swarm_common::clock::wall_ms;
+use swarm_core::request::HealAction;
 use swarm_protocol::machine::DroneType;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::super::AppState;
 use super::super::auth::Admin;
 use super::super::error::ApiError;
 use super::super::extract::{Json as JsonBody, Path, Query};
-use super::super::{AppState, wall};
 use super::heal;
 
 /// Every path with its documentation.
@@ -71,7 +72,7 @@ pub async fn pings(State(state): State<AppState>, Query(query): Query<PingQuery>
 pub async fn ping_all(State(state): State<AppState>) -> Json<PingAllAnswer> {
     let view = state.view();
     let pinged = state.care.pings.ping_all(view.clone()).await;
-    let now = wall();
+    let now = wall_ms();
     let name = |id: &swarm_protocol::DroneId| view.drones.get(id).map_or_else(|| id.0.clone(), |d| d.row.name.clone());
     let mut drones: Vec<PingAnswer> = pinged.iter().map(|one| super::answered(&name(&one.drone), one, now)).collect();
     drones.sort_by(|one, other| one.drone.cmp(&other.drone));

@@ -1,7 +1,7 @@
 //! What a body asks to change of the wishes for a drone.
 
 use serde_json::{Map, Value};
-use swarm_core::input::DroneWishes;
+use swarm_core::request::DroneWishes;
 
 use super::super::error::ApiError;
 

@@ -5,7 +5,8 @@ use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use swarm_api::{ArtifactAnswer, ErrorBody};
-use swarm_core::effect::Ticket;
+use swarm_core::answer::{Ticket, UploadAnswer};
+use swarm_core::request::TicketRequest;
 use swarm_core::rows::{ArtifactRow, ArtifactState};
 use swarm_core::{Answer, Input, Request};
 use swarm_protocol::ArtifactId;
@@ -56,7 +57,7 @@ pub async fn put(
     let artifact = ArtifactId(id);
     let offered = headers.get(TICKET_HEADER).ok_or_else(no_ticket)?;
     // who has no ticket learns nothing, not even which artifacts there are
-    let ticket = match state.request("upload", Request::Ticket { artifact }).await {
+    let ticket = match state.request("upload", Request::Ticket(TicketRequest { artifact })).await {
         Ok(Answer::Ticket(ticket)) if secrets_equal(ticket.token.as_bytes(), offered.as_bytes()) => ticket,
         Ok(Answer::Ticket(_)) => return Err(no_ticket()),
         Ok(_) => return Err(unexpected()),
@@ -121,10 +122,10 @@ async fn settle(
     answer: Result<Answer, NoAnswer>,
 ) -> Result<Json<ArtifactAnswer>, ApiError> {
     match answer {
-        Ok(Answer::Upload { taken: true, .. }) => {
+        Ok(Answer::Upload(UploadAnswer::Taken {})) => {
             Ok(Json(ArtifactAnswer { status: "taken".to_owned(), artifact: artifact.0 }))
         }
-        Ok(Answer::Upload { taken: false, reason }) => {
+        Ok(Answer::Upload(UploadAnswer::Refused { reason })) => {
             discard(state, artifact).await;
             Err(ApiError::new(StatusCode::CONFLICT, reason))
         }

@@ -4,7 +4,7 @@ use axum::Json as JsonAnswer;
 use axum::extract::State;
 use serde_json::{Value, json};
 use swarm_api::{ControlBody, ErrorBody};
-use swarm_core::input::Control;
+use swarm_core::request::{Control, ControlRequest};
 use swarm_core::{Answer, Request};
 
 use super::super::auth::Admin;
@@ -58,7 +58,7 @@ pub async fn control(
     if action == Control::Block && package.is_none() {
         return Err(ApiError::bad_request("block needs a package").hint(r#"send {"action": "block", "package": "…"}"#));
     }
-    let request = Request::Control { action, package: package.clone(), drone };
+    let request = Request::Control(ControlRequest { action, package: package.clone(), drone });
     match state.request(&admin.actor, request).await? {
         Answer::Done(done) => Ok(JsonAnswer(answer(action, package, done.touched))),
         _ => Err(unexpected()),

@@ -8,7 +8,8 @@ use swarm_api::{
     ControllerVersion, Drone, DroneDone, ErrorBody, LegacyDrones, Orchestrator, PortageBase, PortageConfig, Version,
     Versions,
 };
-use swarm_core::input::DroneAction;
+use swarm_common::clock::wall_ms;
+use swarm_core::request::{DroneAction, DroneRequest};
 use swarm_core::view::Presence;
 use swarm_core::{Answer, Request};
 use utoipa::IntoParams;
@@ -16,7 +17,7 @@ use utoipa::IntoParams;
 use super::super::auth::Admin;
 use super::super::error::ApiError;
 use super::super::extract::{Path, Query, flag};
-use super::super::{AppState, unexpected, wall};
+use super::super::{AppState, unexpected};
 use super::members;
 
 /// Which drones, in which shape.
@@ -44,7 +45,7 @@ pub struct NodesQuery {
     )
 )]
 pub async fn nodes(State(state): State<AppState>, Query(query): Query<NodesQuery>) -> Result<Response, ApiError> {
-    let (view, now) = (state.view(), wall());
+    let (view, now) = (state.view(), wall_ms());
     let wanted = view.drones.values().filter(|drone| query.all || drone.presence == Presence::Online);
     let mut drones: Vec<Drone> = wanted.map(|drone| Drone::new(drone, now)).collect();
     drones.sort_by(|one, other| one.name.cmp(&other.name));
@@ -66,7 +67,7 @@ async fn act(
     status: &str,
 ) -> Result<Json<DroneDone>, ApiError> {
     let known = state.view().drones.values().find(|drone| drone.row.name == name || drone.row.id.0 == name).cloned();
-    match state.request(&admin.actor, Request::Drone { drone: name.clone(), action }).await? {
+    match state.request(&admin.actor, Request::Drone(DroneRequest { drone: name.clone(), action })).await? {
         Answer::Done(_) => {
             let name = known.map_or(name, |drone| drone.row.name.clone());
             Ok(Json(DroneDone { status: status.to_owned(), name }))

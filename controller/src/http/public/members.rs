@@ -12,9 +12,13 @@ use swarm_api::{
     BusAnswer, DroneDone, EnrolAnswer, EnrolBody, ErrorBody, Invite, InviteAnswer, InviteBody, Invites, Member,
     MembersAnswer, TapperAnswer, TapperBody,
 };
-use swarm_core::effect::Done;
-use swarm_core::input::DroneAction;
-use swarm_core::{Answer, InviteRequest, Request};
+use swarm_common::clock::wall_ms;
+use swarm_core::answer::Done;
+use swarm_core::request::{
+    DroneAction, DroneRequest, EnrolRequest, InvitationRequest, InviteRequest, RevokeTapperRequest, TapperRequest,
+    UninviteRequest, WrongProofRequest,
+};
+use swarm_core::{Answer, Request};
 use swarm_protocol::invite::{Invitation, signature, statement};
 use swarm_protocol::{DroneId, Subjects};
 
@@ -23,7 +27,7 @@ use super::super::auth::Admin;
 use super::super::error::ApiError;
 use super::super::extract::{Json, Path};
 use super::super::ports::Addresses;
-use super::super::{AppState, unexpected, wall};
+use super::super::{AppState, unexpected};
 use crate::bus::keys;
 
 /// Where a request comes from, as far as the server knows.
@@ -84,7 +88,7 @@ pub async fn invite(
         secret: secret.expose().to_owned(),
         expires: row.expires_at,
     };
-    let answer = InviteAnswer { token: invitation.token(), invitation: Invite::new(&row, wall()) };
+    let answer = InviteAnswer { token: invitation.token(), invitation: Invite::new(&row, wall_ms()) };
     Ok((StatusCode::CREATED, JsonAnswer(answer)))
 }
 
@@ -107,7 +111,7 @@ fn life(text: &str) -> Result<u64, ApiError> {
     security(("admin_key" = []))
 )]
 pub async fn invites(_: Admin, State(state): State<AppState>) -> Result<JsonAnswer<Invites>, ApiError> {
-    let now = wall();
+    let now = wall_ms();
     let mut rows = state.read(|rows| Ok(rows.invites()?)).await?;
     rows.sort_by(|one, other| (other.created_at, &other.id).cmp(&(one.created_at, &one.id)));
     Ok(JsonAnswer(Invites { invites: rows.iter().map(|row| Invite::new(row, now)).collect() }))
@@ -128,7 +132,7 @@ pub async fn uninvite(
     State(state): State<AppState>,
     Path(which): Path<String>,
 ) -> Result<JsonAnswer<DroneDone>, ApiError> {
-    match state.request(&admin.actor, Request::Uninvite { which: which.clone() }).await? {
+    match state.request(&admin.actor, Request::Uninvite(UninviteRequest { which: which.clone() })).await? {
         Answer::Done(done) => Ok(JsonAnswer(ended("taken back", done, which))),
         _ => Err(unexpected()),
     }
@@ -177,17 +181,18 @@ async fn let_in(state: &AppState, body: EnrolBody) -> Result<EnrolAnswer, ApiErr
     if !signed(&key, &possession) {
         return Err(ApiError::bad_request("the key is not the asker's own: its signature is wrong"));
     }
-    let verifier = match state.request("enrol", Request::Invitation { id: invitation.clone() }).await {
-        Ok(Answer::Verifier(verifier)) => verifier,
+    let verifier = match state.request("enrol", Request::Invitation(InvitationRequest { id: invitation.clone() })).await
+    {
+        Ok(Answer::Verifier(verifier)) => verifier.0,
         Ok(_) => return Err(unexpected()),
         Err(refusal) => return Err(unknown(refusal)),
     };
     if !signed(&verifier, &proof) {
-        let refused = state.request("enrol", Request::WrongProof { invitation }).await;
+        let refused = state.request("enrol", Request::WrongProof(WrongProofRequest { invitation })).await;
         return Err(refused.err().map_or_else(unexpected, unknown));
     }
     let drone = DroneId(key);
-    let name = match state.request("enrol", Request::Enrol { invitation, drone }).await {
+    let name = match state.request("enrol", Request::Enrol(EnrolRequest { invitation, drone })).await {
         Ok(Answer::Enrolled(enrolled)) => enrolled.name,
         Ok(_) => return Err(unexpected()),
         Err(refusal) => return Err(unknown(refusal)),
@@ -318,7 +323,7 @@ pub async fn tapper(
         return Err(ApiError::bad_request("the key is no public key of a bus user")
             .hint("`swarm events tapper NAME` makes one"));
     }
-    let request = Request::Tapper { id: key, name: name.clone() };
+    let request = Request::Tapper(TapperRequest { id: key, name: name.clone() });
     match state.request(&admin.actor, request).await? {
         Answer::Done(_) => {}
         _ => return Err(unexpected()),
@@ -352,10 +357,11 @@ pub async fn untap(
     State(state): State<AppState>,
     Path(name): Path<String>,
 ) -> Result<JsonAnswer<DroneDone>, ApiError> {
-    let done = match state.request(&admin.actor, Request::RevokeTapper { name: name.clone() }).await? {
-        Answer::Done(done) => done,
-        _ => return Err(unexpected()),
-    };
+    let done =
+        match state.request(&admin.actor, Request::RevokeTapper(RevokeTapperRequest { name: name.clone() })).await? {
+            Answer::Done(done) => done,
+            _ => return Err(unexpected()),
+        };
     admitted(&state).await?;
     Ok(JsonAnswer(ended("revoked", done, name)))
 }
@@ -388,7 +394,7 @@ pub(super) async fn gone(
     action: DroneAction,
     status: &str,
 ) -> Result<JsonAnswer<DroneDone>, ApiError> {
-    let done = match state.request(&admin.actor, Request::Drone { drone: drone.clone(), action }).await? {
+    let done = match state.request(&admin.actor, Request::Drone(DroneRequest { drone: drone.clone(), action })).await? {
         Answer::Done(done) => done,
         _ => return Err(unexpected()),
     };

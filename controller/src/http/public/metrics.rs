@@ -9,12 +9,13 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde::Deserialize;
 use swarm_api::{ErrorBody, Metrics, MetricsSample, PackageStats, QueueCounts, SampledDrone, drone_metrics, seconds};
+use swarm_common::clock::wall_ms;
 use swarm_core::view::Presence;
 use utoipa::IntoParams;
 
 use super::super::error::ApiError;
 use super::super::extract::Query;
-use super::super::{AppState, reads, wall};
+use super::super::{AppState, reads};
 use crate::metrics::prometheus;
 use crate::metrics::samples::{Point, Sample};
 
@@ -49,7 +50,7 @@ pub struct MetricsQuery {
     responses((status = 200, body = Metrics), (status = 400, body = ErrorBody))
 )]
 pub async fn metrics(State(state): State<AppState>, Query(query): Query<MetricsQuery>) -> Json<Metrics> {
-    let (view, now) = (state.view(), wall());
+    let (view, now) = (state.view(), wall_ms());
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number of milliseconds")]
     let since = match query.since.filter(|since| since.is_finite()) {
         Some(since) => (since.max(0.0) * 1000.0) as u64,

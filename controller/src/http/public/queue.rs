@@ -4,13 +4,14 @@ use axum::Json as JsonAnswer;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use swarm_api::{ErrorBody, QueueBody, QueueEntry, QueuedAnswer, Removed};
-use swarm_core::input::QueueRequest;
+use swarm_common::clock::wall_ms;
+use swarm_core::request::{QueueRequest, RemoveRequest};
 use swarm_core::{Answer, Request};
 
 use super::super::auth::Admin;
 use super::super::error::ApiError;
 use super::super::extract::{Json, Path};
-use super::super::{AppState, unexpected, wall};
+use super::super::{AppState, unexpected};
 
 /// Longest `Idempotency-Key` taken.
 const MAX_KEY: usize = 200;
@@ -21,7 +22,7 @@ const MAX_KEY: usize = 200;
 #[utoipa::path(get, path = "/api/v1/queue", operation_id = "queue_list", tag = "queue", responses((status = 200, body = Vec<QueueEntry>)))]
 pub async fn list(State(state): State<AppState>) -> Result<JsonAnswer<Vec<QueueEntry>>, ApiError> {
     let view = state.view();
-    let entries = state.walk(move |rows| Ok(QueueEntry::list(&rows.builds()?, view.session, &view, wall()))).await?;
+    let entries = state.walk(move |rows| Ok(QueueEntry::list(&rows.builds()?, view.session, &view, wall_ms()))).await?;
     Ok(JsonAnswer(entries))
 }
 
@@ -110,7 +111,7 @@ pub async fn remove(
     Path((category, package)): Path<(String, String)>,
 ) -> Result<JsonAnswer<Removed>, ApiError> {
     let package = format!("{category}/{package}");
-    match state.request(&admin.actor, Request::Remove { package: package.clone() }).await? {
+    match state.request(&admin.actor, Request::Remove(RemoveRequest { package: package.clone() })).await? {
         Answer::Done(done) => Ok(JsonAnswer(Removed { status: "removed".to_owned(), package, removed: done.touched })),
         _ => Err(unexpected()),
     }

@@ -3,10 +3,11 @@
 use axum::Json;
 use axum::extract::State;
 use swarm_api::{ErrorBody, Session, SessionDetail, Sessions};
+use swarm_common::clock::wall_ms;
 
+use super::super::AppState;
 use super::super::error::ApiError;
 use super::super::extract::Path;
-use super::super::{AppState, wall};
 
 /// Sessions, newest first
 #[utoipa::path(get, path = "/api/v1/sessions", operation_id = "session_list", tag = "sessions", responses((status = 200, body = Sessions)))]
@@ -35,7 +36,7 @@ pub async fn show(State(state): State<AppState>, Path(id): Path<u64>) -> Result<
                     .hint("see /api/v1/sessions for those there are")
             })?;
             let counts = view.sessions.get(&row.id).copied().unwrap_or_default();
-            Ok(SessionDetail::new(Session::new(&row, &counts), &rows.builds()?, &view, wall()))
+            Ok(SessionDetail::new(Session::new(&row, &counts), &rows.builds()?, &view, wall_ms()))
         })
         .await?;
     Ok(Json(detail))

@@ -9,8 +9,9 @@ use axum::response::{IntoResponse, Response};
 use swarm_api::{
     DelegatedTo, DroneHealth, Health, Ready, Session, Status, StatusDrone, StatusPackages, Timing, seconds,
 };
+use swarm_common::clock::wall_ms;
 
-use super::super::{AppState, error::ApiError, reads, wall};
+use super::super::{AppState, error::ApiError, reads};
 use swarm_core::View;
 use swarm_core::view::Presence;
 
@@ -94,7 +95,7 @@ fn delegated(view: &View) -> std::collections::BTreeMap<String, DelegatedTo> {
 }
 
 fn assemble(view: &View, session: Option<Session>, packages: StatusPackages, timing: Timing) -> Status {
-    let (now, counts) = (wall(), view.counts);
+    let (now, counts) = (wall_ms(), view.counts);
     let online = || view.drones.values().filter(|drone| drone.presence == Presence::Online);
     let by_name = view.drones.values().map(|drone| (drone.row.name.clone(), StatusDrone::new(drone, now)));
     let health = view.drones.values().filter_map(|drone| Some((drone.row.name.clone(), DroneHealth::new(drone)?)));

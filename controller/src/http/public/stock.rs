@@ -8,9 +8,10 @@ use swarm_api::{
     BinhostDone, BinhostPackage, BinhostPackages, CollectAnswer, CollectBody, CollectedPackage, ErrorBody,
     ImportAnswer, ImportBody, PinBody, RemoveBody, VerifyAnswer, VerifyBody, VerifyFinding, moment, seconds,
 };
-use swarm_core::input::{BinhostRequest, ImportAsk, UploadedFile};
+use swarm_core::input::UploadedFile;
+use swarm_core::request::{CollectRequest, ImportRequest, PinRequest, UnpublishRequest};
 use swarm_core::rows::{ArtifactRow, ArtifactState};
-use swarm_core::{Answer, Request, effect};
+use swarm_core::{Answer, Request, answer};
 use swarm_protocol::{Cpv, Secret};
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
@@ -153,8 +154,8 @@ fn package(row: ArtifactRow) -> BinhostPackage {
     shown
 }
 
-async fn done(state: &AppState, admin: &Admin, request: BinhostRequest) -> Result<JsonAnswer<BinhostDone>, ApiError> {
-    match state.request(&admin.actor, Request::Binhost(request)).await? {
+async fn done(state: &AppState, admin: &Admin, request: Request) -> Result<JsonAnswer<BinhostDone>, ApiError> {
+    match state.request(&admin.actor, request).await? {
         Answer::Done(done) => {
             Ok(JsonAnswer(BinhostDone { status: "ok".to_owned(), touched: done.touched, packages: done.what }))
         }
@@ -177,7 +178,7 @@ pub async fn pin(
     State(state): State<AppState>,
     Json(body): Json<PinBody>,
 ) -> Result<JsonAnswer<BinhostDone>, ApiError> {
-    done(&state, &admin, BinhostRequest::Pin { package: body.package, pinned: body.pinned }).await
+    done(&state, &admin, Request::Pin(PinRequest { package: body.package, pinned: body.pinned })).await
 }
 
 /// Take packages out of the binhost
@@ -203,7 +204,7 @@ pub async fn remove(
     State(state): State<AppState>,
     Json(body): Json<RemoveBody>,
 ) -> Result<JsonAnswer<BinhostDone>, ApiError> {
-    done(&state, &admin, BinhostRequest::Remove { package: body.package, force: body.force }).await
+    done(&state, &admin, Request::Unpublish(UnpublishRequest { package: body.package, force: body.force })).await
 }
 
 /// Apply retention now
@@ -222,9 +223,9 @@ pub async fn collect(
     Json(body): Json<CollectBody>,
 ) -> Result<JsonAnswer<CollectAnswer>, ApiError> {
     let dry_run = body.dry_run;
-    let request = Request::Binhost(BinhostRequest::Collect { dry_run });
+    let request = Request::Collect(CollectRequest { dry_run });
     let Answer::Collected(collected) = state.request(&admin.actor, request).await? else { return Err(unexpected()) };
-    let package = |one: effect::CollectedPackage| CollectedPackage {
+    let package = |one: answer::CollectedPackage| CollectedPackage {
         id: one.artifact.0,
         index: one.index.to_string(),
         package: one.cpv,
@@ -271,7 +272,7 @@ pub async fn import(
         return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, error)
             .hint("raise binhost.max_upload in the controller's configuration"));
     }
-    let ask = ImportAsk {
+    let ask = ImportRequest {
         file: UploadedFile {
             sha256: body.sha256,
             size: body.size_bytes,
@@ -289,7 +290,7 @@ pub async fn import(
         dry_run: body.dry_run,
         token: Secret(hex::encode(rand::random::<[u8; 24]>())),
     };
-    let request = Request::Binhost(BinhostRequest::Import(Box::new(ask)));
+    let request = Request::Import(ask);
     let Answer::Import(answer) = state.request(&admin.actor, request).await? else { return Err(unexpected()) };
     let blank = |status: &str, id, index: String| ImportAnswer {
         status: status.to_owned(),
@@ -299,13 +300,13 @@ pub async fn import(
         expires_s: None,
     };
     Ok(JsonAnswer(match answer {
-        effect::ImportAnswer::Wanted { artifact, token, expires_ms, index } => ImportAnswer {
+        answer::ImportAnswer::Wanted { artifact, token, expires_ms, index } => ImportAnswer {
             ticket: Some(token.0),
             expires_s: Some(seconds(expires_ms)),
             ..blank("wanted", Some(artifact.0), index.to_string())
         },
-        effect::ImportAnswer::WouldTake { index } => blank("would_take", None, index.to_string()),
-        effect::ImportAnswer::Present { artifact, index } => blank("present", Some(artifact.0), index.to_string()),
+        answer::ImportAnswer::WouldTake { index } => blank("would_take", None, index.to_string()),
+        answer::ImportAnswer::Present { artifact, index } => blank("present", Some(artifact.0), index.to_string()),
     }))
 }
 

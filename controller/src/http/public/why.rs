@@ -5,6 +5,7 @@ use axum::extract::State;
 use serde::Deserialize;
 use swarm_api::{ErrorBody, WhyAnswer, WhyEntry};
 use swarm_core::placement::Explanation;
+use swarm_core::request::WhyRequest;
 use swarm_core::{Answer, Request};
 use utoipa::IntoParams;
 
@@ -46,7 +47,8 @@ pub async fn why(
     let package = format!("{category}/{package}");
     // the engine itself goes through the fleet for it: one after the other
     let turn = state.explaining.acquire().await;
-    let Answer::Why(mut found) = state.request("reader", Request::Why { package: package.clone() }).await? else {
+    let Answer::Why(mut found) = state.request("reader", Request::Why(WhyRequest { package: package.clone() })).await?
+    else {
         return Err(unexpected());
     };
     drop(turn);

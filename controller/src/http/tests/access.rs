@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use serde_json::Value;
 use swarm_core::Answer;
-use swarm_core::effect::{Done, Refusal, RefusalKind};
+use swarm_core::answer::{Done, Refusal, RefusalKind};
 use swarm_core::view::View;
 use tower::ServiceExt;
 

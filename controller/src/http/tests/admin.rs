@@ -4,8 +4,8 @@ use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use futures::StreamExt;
 use serde_json::{Value, json};
-use swarm_core::effect::Done;
-use swarm_core::input::Control;
+use swarm_core::answer::Done;
+use swarm_core::request::{Control, ControlRequest};
 use swarm_core::rows::{ConfigRow, Fact};
 use swarm_core::view::View;
 use swarm_core::{Answer, Input};
@@ -143,7 +143,7 @@ async fn a_setting_changes_when_the_engine_has_kept_it_and_not_before() {
         world.will_answer(done(1));
         let reply = post(json!({"key": "paused", "value": value})).await.json();
         assert_eq!((&reply["status"], &reply["key"]), (&json!("ok"), &json!("paused")));
-        let swarm_core::Request::Control { action: asked, .. } = requested(&world) else { panic!() };
+        let swarm_core::Request::Control(ControlRequest { action: asked, .. }) = requested(&world) else { panic!() };
         assert_eq!(asked, action);
     }
 }

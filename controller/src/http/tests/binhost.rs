@@ -2,8 +2,9 @@
 
 use axum::http::{Method, StatusCode};
 use serde_json::json;
-use swarm_core::effect::{Answer, Collected, CollectedPackage, Done, ImportAnswer, Refusal, RefusalKind};
-use swarm_core::input::BinhostRequest;
+use swarm_core::answer::{Answer, Collected, CollectedPackage, Done, ImportAnswer, Refusal, RefusalKind};
+use swarm_core::request::{CollectRequest, PinRequest, UnpublishRequest};
+
 use swarm_core::rows::*;
 use swarm_core::view::View;
 use swarm_core::{Input, Request};
@@ -72,9 +73,9 @@ async fn post(world: &World, path: &str, body: &serde_json::Value) -> Reply {
     world.write(Method::POST, path, &body.to_string()).await
 }
 
-fn asked(world: &World) -> BinhostRequest {
+fn asked(world: &World) -> Request {
     match world.engine.asked.lock().unwrap().pop() {
-        Some(Input::Request { request: Request::Binhost(request), .. }) => request,
+        Some(Input::Request { request, .. }) => request,
         other => panic!("{other:?}"),
     }
 }
@@ -157,12 +158,12 @@ async fn what_people_do_reaches_the_engine_and_its_refusal_comes_back() {
     world.will_answer(done());
     let reply = post(&world, "/api/v1/binhost/pin", &json!({"package": "#2", "pinned": true})).await;
     assert_eq!((reply.status, &reply.json()["touched"]), (StatusCode::OK, &json!(1)));
-    assert_eq!(asked(&world), BinhostRequest::Pin { package: "#2".to_owned(), pinned: true });
+    assert_eq!(asked(&world), Request::Pin(PinRequest { package: "#2".to_owned(), pinned: true }));
     let refusal = Refusal { kind: RefusalKind::Conflict, error: "it is pinned".to_owned(), hint: None };
     world.will_answer(Answer::Refused(refusal));
     let reply = post(&world, "/api/v1/binhost/remove", &json!({"package": "2"})).await;
     assert_eq!((reply.status, &reply.json()["error"]), (StatusCode::CONFLICT, &json!("it is pinned")));
-    assert_eq!(asked(&world), BinhostRequest::Remove { package: "2".to_owned(), force: false });
+    assert_eq!(asked(&world), Request::Unpublish(UnpublishRequest { package: "2".to_owned(), force: false }));
     world.will_answer(Answer::Collected(Collected {
         count: 1,
         bytes: 7,
@@ -178,7 +179,7 @@ async fn what_people_do_reaches_the_engine_and_its_refusal_comes_back() {
     }));
     let reply = post(&world, "/api/v1/binhost/gc", &json!({"dry_run": true})).await.json();
     assert_eq!((&reply["count"], &reply["packages"][0]["id"], &reply["dry_run"]), (&json!(1), &json!(2), &json!(true)));
-    assert_eq!(asked(&world), BinhostRequest::Collect { dry_run: true });
+    assert_eq!(asked(&world), Request::Collect(CollectRequest { dry_run: true }));
 }
 
 #[tokio::test]
@@ -194,7 +195,7 @@ async fn an_import_gets_a_fresh_ticket_and_too_large_a_one_none() {
     }));
     let reply = post(&world, "/api/v1/binhost/import", &body).await.json();
     assert_eq!((&reply["status"], &reply["ticket"], &reply["id"]), (&json!("wanted"), &json!("t0ken"), &json!(9)));
-    let BinhostRequest::Import(ask) = asked(&world) else { panic!() };
+    let Request::Import(ask) = asked(&world) else { panic!() };
     assert_eq!((ask.profile.as_str(), ask.file.cpv.as_str(), ask.token.0.len()), ("default", "a/b-1", 48));
     let mut large = body.clone();
     large["size_bytes"] = json!(2 << 20);

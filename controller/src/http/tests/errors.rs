@@ -1,6 +1,6 @@
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
-use swarm_core::effect::{Answer, Refusal, RefusalKind};
+use swarm_core::answer::{Answer, Refusal, RefusalKind};
 use swarm_core::view::View;
 
 use super::world::*;

@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
-use swarm_core::effect::{Answer, Done, Healed, Refusal, RefusalKind};
-use swarm_core::input::HealAction;
+use swarm_core::answer::{Answer, Done, Healed, Refusal, RefusalKind};
+use swarm_core::request::{HealAction, HealRequest, WishRequest};
 use swarm_core::rows::*;
 use swarm_core::view::{Health, Latency, View};
 use swarm_core::{Input, Request};
@@ -78,7 +78,8 @@ fn troubled() -> View {
         since: NOW + 50_000,
         until: Some(530_000),
     });
-    alpha.wishes = Some(WishesRow { ssh_user: Some("root".to_owned()), protected: true, ..WishesRow::default() });
+    alpha.wishes =
+        Some(DroneWishesRow { ssh_user: Some("root".to_owned()), protected: true, ..DroneWishesRow::default() });
     view.drones.insert(DroneId::from("UALPHA"), Arc::new(alpha));
     view
 }
@@ -204,7 +205,9 @@ async fn levels_by_hand_and_refusals_with_their_reason() {
             (&json!("ordered"), &json!(word), &json!(9))
         );
         let asked = world.engine.asked.lock().unwrap().pop().unwrap();
-        let Input::Request { request: Request::Heal { drone, action: heard }, .. } = asked else { panic!("{asked:?}") };
+        let Input::Request { request: Request::Heal(HealRequest { drone, action: heard }), .. } = asked else {
+            panic!("{asked:?}")
+        };
         assert_eq!((drone.as_str(), heard), ("alpha", action));
     }
     world.will_answer(Answer::Refused(Refusal {
@@ -244,7 +247,9 @@ async fn wishes_are_shown_changed_and_have_no_place_for_passwords() {
         let changed = world.write(Method::POST, path, r#"{"vmid": 104, "ssh_user": null}"#).await;
         assert_eq!(changed.status, StatusCode::OK, "{}", changed.text());
         let asked = world.engine.asked.lock().unwrap().pop().unwrap();
-        let Input::Request { request: Request::Wish { wishes, .. }, .. } = asked else { panic!("{asked:?}") };
+        let Input::Request { request: Request::Wish(WishRequest { wishes, .. }), .. } = asked else {
+            panic!("{asked:?}")
+        };
         assert_eq!((wishes.vmid, wishes.ssh_user), (Some(Some("104".to_owned())), Some(None)));
         let refused = world.write(Method::POST, path, r#"{"ssh_password": "hunter2"}"#).await;
         assert_eq!(refused.status, StatusCode::BAD_REQUEST);

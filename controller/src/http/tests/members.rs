@@ -1,7 +1,8 @@
 use axum::http::{Method, StatusCode};
 use nkeys::KeyPair;
 use serde_json::json;
-use swarm_core::effect::{Enrolled, Refusal, RefusalKind};
+use swarm_core::answer::{Enrolled, Refusal, RefusalKind, Verifier};
+use swarm_core::request::{EnrolRequest, TapperRequest, WrongProofRequest};
 use swarm_core::rows::*;
 use swarm_core::view::View;
 use swarm_core::{Answer, Input, Membership, Request};
@@ -92,14 +93,14 @@ async fn who_proves_to_have_the_token_is_let_in_and_answered_when_the_bus_knows(
     let membership = std::sync::Arc::new(Membership { generation: 7, ..Membership::default() });
     let world = World::new(Store::default(), View { membership, ..View::default() });
     let (body, verifier, drone) = enrolment();
-    world.will_answer(Answer::Verifier(verifier));
+    world.will_answer(Answer::Verifier(Verifier(verifier)));
     world.will_answer(Answer::Enrolled(Enrolled { name: "forge".to_owned(), drone: DroneId(drone.clone()) }));
     let reply = enrol(&world, &body).await;
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
     assert_eq!((&reply.json()["name"], &reply.json()["admitted"]), (&json!("forge"), &json!(true)));
     assert_eq!(*world.bus.waited_for.lock().unwrap(), [7]);
     let asked = requests(&world);
-    assert_eq!(asked[1], Request::Enrol { invitation: "5f3a".to_owned(), drone: DroneId(drone) });
+    assert_eq!(asked[1], Request::Enrol(EnrolRequest { invitation: "5f3a".to_owned(), drone: DroneId(drone) }));
     // the agent reads it by the type they share
     let read: swarm_protocol::invite::EnrolAnswer = serde_json::from_slice(&reply.body).unwrap();
     assert!(read.admitted && read.name == "forge" && !read.controller_version.is_empty());
@@ -114,17 +115,17 @@ async fn who_has_no_token_learns_nothing_and_is_counted() {
     let world = World::new(Store::default(), View::default());
     world.will_answer(refused(RefusalKind::NotFound));
     let unknown = enrol(&world, &body).await;
-    world.will_answer(Answer::Verifier(other_token));
+    world.will_answer(Answer::Verifier(Verifier(other_token)));
     world.will_answer(refused(RefusalKind::NotFound));
     let wrong = enrol(&world, &body).await;
     for reply in [&unknown, &wrong] {
         assert_eq!((reply.status, reply.text()), (StatusCode::UNAUTHORIZED, unknown.text()));
     }
-    assert_eq!(requests(&world)[2], Request::WrongProof { invitation: "5f3a".to_owned() });
+    assert_eq!(requests(&world)[2], Request::WrongProof(WrongProofRequest { invitation: "5f3a".to_owned() }));
     // a signature that somebody overheard is good for its own key only
     let mut stolen = stranger;
     stolen["proof"] = body["proof"].clone();
-    world.will_answer(Answer::Verifier(verifier));
+    world.will_answer(Answer::Verifier(Verifier(verifier)));
     world.will_answer(refused(RefusalKind::NotFound));
     assert_eq!(enrol(&world, &stolen).await.status, StatusCode::UNAUTHORIZED);
 }
@@ -154,7 +155,7 @@ async fn a_key_that_is_none_or_not_the_askers_own_is_refused_before_anything_is_
 async fn an_ended_invitation_says_why_to_who_has_its_token() {
     let (body, verifier, _) = enrolment();
     let world = World::new(Store::default(), View::default());
-    world.will_answer(Answer::Verifier(verifier));
+    world.will_answer(Answer::Verifier(Verifier(verifier)));
     world.will_answer(refused(RefusalKind::Gone));
     let reply = enrol(&world, &body).await;
     assert_eq!(
@@ -169,7 +170,7 @@ async fn a_bus_that_has_not_taken_the_drone_yet_is_no_success_and_no_failure_of_
     let world = World::new(Store::default(), View::default());
     *world.bus.admits.lock().unwrap() = Err("the bus has not taken its new members yet: it does not answer".to_owned());
     for _ in 0..20 {
-        world.will_answer(Answer::Verifier(verifier.clone()));
+        world.will_answer(Answer::Verifier(Verifier(verifier.clone())));
         world.will_answer(Answer::Enrolled(Enrolled { name: "forge".to_owned(), drone: DroneId(drone.clone()) }));
         let reply = enrol(&world, &body).await;
         assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE, "{}", reply.text());
@@ -214,7 +215,7 @@ async fn invitations_are_listed_with_what_became_of_them_and_without_secrets() {
 async fn a_tapper_is_told_where_the_events_are() {
     let world = World::new(Store::default(), View::default());
     let key = KeyPair::new_user().public_key();
-    world.will_answer(Answer::Done(swarm_core::effect::Done { touched: 1, what: vec!["tap".to_owned()] }));
+    world.will_answer(Answer::Done(swarm_core::answer::Done { touched: 1, what: vec!["tap".to_owned()] }));
     let body = json!({"name": "tap", "key": key}).to_string();
     let reply = world.write(Method::POST, "/api/v1/tappers", &body).await;
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
@@ -225,13 +226,13 @@ async fn a_tapper_is_told_where_the_events_are() {
         let body = json!({"name": "tap", "key": bad}).to_string();
         assert_eq!(world.write(Method::POST, "/api/v1/tappers", &body).await.status, StatusCode::BAD_REQUEST);
     }
-    assert_eq!(requests(&world), [Request::Tapper { id: key, name: "tap".to_owned() }]);
+    assert_eq!(requests(&world), [Request::Tapper(TapperRequest { id: key, name: "tap".to_owned() })]);
 }
 
 #[tokio::test]
 async fn who_leaves_is_answered_when_the_bus_lets_it_in_no_more() {
     let world = World::new(Store::default(), View::default());
-    let done = || Answer::Done(swarm_core::effect::Done { touched: 1, what: vec!["forge".to_owned()] });
+    let done = || Answer::Done(swarm_core::answer::Done { touched: 1, what: vec!["forge".to_owned()] });
     for (method, path, status) in [
         (Method::POST, "/api/v1/nodes/UX/revoke", "revoked"),
         (Method::DELETE, "/api/v1/nodes/UX", "forgotten"),

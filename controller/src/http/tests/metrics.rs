@@ -10,7 +10,7 @@ use super::world::*;
 async fn the_last_day_as_curves() {
     let (store, view) = busy();
     let world = World::new(store, view);
-    let now = crate::http::wall();
+    let now = swarm_common::clock::wall_ms();
     for at in [now - 7_200_000, now - 30_000, now - 15_000] {
         world.state.samples.take(&world.state.view(), at);
     }

@@ -2,10 +2,10 @@ use std::collections::BTreeSet;
 
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
-use swarm_core::effect::{Answer, Done, Queued};
-use swarm_core::input::{Control, DroneAction};
+use swarm_core::answer::{Answer, Done, Queued};
 use swarm_core::placement::{DroneExplanation, Explanation, Points, Reason, Rule, ScoreRule, WaitingFor};
-use swarm_core::rows::{IndexKey, IndexRow, Wishes};
+use swarm_core::request::{Control, ControlRequest, DroneAction, DroneRequest};
+use swarm_core::rows::{BuildWishes, IndexKey, IndexRow};
 use swarm_core::{Input, Request, View};
 use swarm_protocol::{BuildId, DroneId, SessionId};
 
@@ -199,7 +199,7 @@ async fn packages_are_queued_with_everything_that_was_said() {
         (vec!["app-misc/waggle dance".to_owned()], true, false)
     );
     assert_eq!(asked.idempotency_key.as_deref(), Some("k1"));
-    let wishes = Wishes {
+    let wishes = BuildWishes {
         priority: 5,
         tags: vec!["ssd".to_owned()],
         features: vec!["ccache".to_owned()],
@@ -232,7 +232,7 @@ async fn every_control_has_the_answer_clients_read() {
         world.will_answer(Answer::Done(Done { touched: 2, what: Vec::new() }));
         let reply = world.write(Method::POST, "/api/v1/control", body).await;
         assert_eq!((reply.status, reply.json()), (StatusCode::OK, answer), "{body}");
-        let Request::Control { action: asked, drone, .. } = requested(&world) else { panic!("{body}") };
+        let Request::Control(ControlRequest { action: asked, drone, .. }) = requested(&world) else { panic!("{body}") };
         assert_eq!((asked, drone.is_some()), (action, body.contains("drone_id")));
     }
     for (touched, status) in [(1, "ok"), (0, "no_change")] {
@@ -256,7 +256,7 @@ async fn a_drone_is_paused_resumed_drained_and_forgotten() {
         world.will_answer(Answer::Done(Done { touched: 1, what: Vec::new() }));
         let reply = world.write(method, path, "").await.json();
         assert_eq!(reply, json!({"status": status, "name": "alpha"}));
-        let Request::Drone { action: asked, .. } = requested(&world) else { panic!("{path}") };
+        let Request::Drone(DroneRequest { action: asked, .. }) = requested(&world) else { panic!("{path}") };
         assert_eq!(asked, action);
     }
     world.will_answer(Answer::Done(Done { touched: 1, what: Vec::new() }));

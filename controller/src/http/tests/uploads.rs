@@ -1,7 +1,7 @@
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use swarm_core::Input;
-use swarm_core::effect::{Answer, Refusal, RefusalKind, Ticket};
+use swarm_core::answer::{Answer, Refusal, RefusalKind, Ticket, UploadAnswer};
 use swarm_core::view::View;
 use swarm_protocol::{ArtifactId, DroneId};
 
@@ -25,7 +25,7 @@ fn put(body: &str, ticket: Option<&str>) -> Request<Body> {
 async fn an_upload_with_its_ticket_is_taken() {
     let world = World::new(Store::default(), View::default());
     world.will_answer(ticket(4));
-    world.will_answer(Answer::Upload { taken: true, reason: String::new() });
+    world.will_answer(Answer::Upload(UploadAnswer::Taken {}));
     let reply = world.send(put("gpkg", Some("secret"))).await;
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
     assert_eq!(reply.json(), serde_json::json!({"status": "taken", "artifact": 9}));
@@ -52,7 +52,7 @@ async fn without_its_ticket_nobody_learns_anything() {
 
 #[tokio::test]
 async fn every_refusal_has_its_reason_and_leaves_nothing_behind() {
-    let refused = |reason: &str| Ok(Answer::Upload { taken: false, reason: reason.to_owned() });
+    let refused = |reason: &str| Ok(Answer::Upload(UploadAnswer::Refused { reason: reason.to_owned() }));
     for (body, size, answer, status, says) in [
         ("gpkg!", 4, None, StatusCode::UNPROCESSABLE_ENTITY, "5 bytes"),
         ("bad!", 4, None, StatusCode::UNPROCESSABLE_ENTITY, "not what was announced"),
@@ -76,7 +76,7 @@ async fn an_upload_may_be_larger_than_other_bodies() {
     let world = World::new(Store::default(), View::default());
     let body = "x".repeat(1 << 20);
     world.will_answer(ticket(body.len() as u64));
-    world.will_answer(Answer::Upload { taken: true, reason: String::new() });
+    world.will_answer(Answer::Upload(UploadAnswer::Taken {}));
     let reply = world.send(put(&body, Some("secret"))).await;
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
 }

@@ -431,7 +431,7 @@ pub fn build(id: u64, cpv: &str, state: BuildState) -> BuildRow {
         auto_retries: 0,
         created_at: NOW,
         queued_at: 0,
-        wishes: Wishes::default(),
+        wishes: BuildWishes::default(),
         arch: "amd64".to_owned(),
         moved: false,
     }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use drone_core::{Effect, Found, Input, Saved, Settings, Standing, Tomb, Uploaded, Worker};
+use drone_core::{AttemptStanding, Effect, Found, Input, Saved, Settings, Tomb, Uploaded, Worker};
 use proptest::prelude::*;
 use swarm_protocol::artifact::ArtifactRef;
 use swarm_protocol::order::{BuildJob, Order, SyncJob, Task};
@@ -66,7 +66,7 @@ struct World {
     now: u64,
     run: u32,
     worker: Worker,
-    disk: BTreeMap<Fence, (u64, Standing)>,
+    disk: BTreeMap<Fence, (u64, AttemptStanding)>,
     tombs: Vec<Tomb>,
     seen: u64,
     pending: Vec<Effect>,
@@ -136,7 +136,7 @@ impl World {
     /// Asks back what has not begun: only that may be dropped.
     fn release(&mut self, build: u64) {
         let fence = fence(build);
-        let begun = self.disk.get(&fence).is_some_and(|(_, standing)| *standing != Standing::Waiting);
+        let begun = self.disk.get(&fence).is_some_and(|(_, standing)| *standing != AttemptStanding::Waiting);
         let starting = self.pending.contains(&Effect::Start { fence });
         if !begun && !starting {
             self.cancelled.insert(fence);
@@ -174,20 +174,20 @@ impl World {
         let effect = self.pending.remove(pick % self.pending.len());
         let input = match effect {
             Effect::Keep { job, order_number, .. } => {
-                self.disk.insert(job.fence, (order_number, Standing::Waiting));
+                self.disk.insert(job.fence, (order_number, AttemptStanding::Waiting));
                 Input::Kept { fence: job.fence }
             }
             Effect::Start { fence } => {
                 *self.started.entry(fence).or_default() += 1;
                 if let Some((_, standing)) = self.disk.get_mut(&fence) {
-                    *standing = Standing::Running { since: self.now };
+                    *standing = AttemptStanding::Running { since: self.now };
                 }
                 Input::Started { fence, at: self.now }
             }
             Effect::End { fence } => {
                 self.orphans.remove(&fence);
-                if let Some((_, standing @ Standing::Running { .. })) = self.disk.get_mut(&fence) {
-                    *standing = Standing::Vanished;
+                if let Some((_, standing @ AttemptStanding::Running { .. })) = self.disk.get_mut(&fence) {
+                    *standing = AttemptStanding::Vanished;
                 }
                 Input::Ended { fence }
             }
@@ -242,27 +242,27 @@ impl World {
     fn exit(&mut self, build: u64, packages: bool, leaves_result: bool) {
         let fence = fence(build);
         let Some((_, standing)) = self.disk.get_mut(&fence) else { return };
-        if !matches!(standing, Standing::Running { .. }) {
+        if !matches!(standing, AttemptStanding::Running { .. }) {
             return;
         }
         if self.worker.running().contains(&fence) {
             self.results.insert(fence);
         }
         if !leaves_result {
-            *standing = Standing::Vanished;
+            *standing = AttemptStanding::Vanished;
             self.orphans.insert(fence);
             return self.input(Input::Vanished { fence });
         }
         let artifact = ArtifactRef { sha256: "aa".to_owned(), ..ArtifactRef::default() };
         let result = BuildResult { artifacts: vec![artifact; usize::from(packages)], ..BuildResult::default() };
-        *standing = Standing::Finished { result: result.clone() };
+        *standing = AttemptStanding::Finished { result: result.clone() };
         self.input(Input::Exited { fence, result });
     }
 
     fn crash(&mut self) {
         self.run += 1;
         self.pending.clear();
-        let over = |s: &Standing| matches!(s, Standing::Finished { .. } | Standing::Vanished);
+        let over = |s: &AttemptStanding| matches!(s, AttemptStanding::Finished { .. } | AttemptStanding::Vanished);
         self.results.extend(self.disk.iter().filter(|(_, (_, s))| over(s)).map(|(fence, _)| *fence));
         let found = self.disk.iter().map(|(&fence, (order_number, standing))| Found {
             fence,
@@ -303,7 +303,7 @@ impl World {
         let occupied = self.worker.running().len()
             + self.pending.iter().filter(|e| matches!(e, Effect::Start { .. } | Effect::End { .. })).count();
         assert!(syncs <= 1 && (syncs == 0 || occupied == 0), "{syncs} syncs beside {occupied} builds");
-        let runs = self.disk.values().filter(|(_, s)| matches!(s, Standing::Running { .. })).count();
+        let runs = self.disk.values().filter(|(_, s)| matches!(s, AttemptStanding::Running { .. })).count();
         assert!(runs + self.orphans.len() <= 1, "{runs} emerges and {:?} in one root", self.orphans);
     }
 

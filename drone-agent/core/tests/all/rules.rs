@@ -1,7 +1,7 @@
 //! The worker's rules as tables: one situation, one input, the whole list of effects.
 
 use drone_core::tombs::TOMB_MS;
-use drone_core::{Effect, Found, Input, Saved, Settings, Standing, Tomb, Uploaded, Worker};
+use drone_core::{AttemptStanding, Effect, Found, Input, Saved, Settings, Tomb, Uploaded, Worker};
 use swarm_protocol::artifact::ArtifactRef;
 use swarm_protocol::order::{BuildJob, Order, OrderAnswer, PlanJob, SyncJob, Task};
 use swarm_protocol::report::{BuildAnswer, BuildNews, BuildResult, Failure, FailureClass};
@@ -462,10 +462,10 @@ fn a_restarted_worker_adopts_what_stands_on_disk() {
     };
     let saved = Saved { store_id: Some(StoreId::from(STORE)), orders_seen: 3, tombs: Vec::new() };
     let on_disk = vec![
-        found(1, 1, Standing::Finished { result: made(&[]) }),
-        found(2, 2, Standing::Vanished),
-        found(3, 3, Standing::Running { since: 77 }),
-        found(4, 4, Standing::Waiting),
+        found(1, 1, AttemptStanding::Finished { result: made(&[]) }),
+        found(2, 2, AttemptStanding::Vanished),
+        found(3, 3, AttemptStanding::Running { since: 77 }),
+        found(4, 4, AttemptStanding::Waiting),
     ];
     let (mut worker, effects) = Worker::restore(0, settings(1), saved.clone(), on_disk);
     let told = reports(&effects);
@@ -482,7 +482,7 @@ fn a_restarted_worker_adopts_what_stands_on_disk() {
     // a tombstone was written and the directory is still there: it is removed, not run
     let tomb = Tomb { fence: fence(4), store_id: StoreId::from(STORE), at: 0 };
     let saved = Saved { tombs: vec![tomb], ..saved };
-    let (mut worker, effects) = Worker::restore(0, settings(1), saved, vec![found(4, 4, Standing::Waiting)]);
+    let (mut worker, effects) = Worker::restore(0, settings(1), saved, vec![found(4, 4, AttemptStanding::Waiting)]);
     assert_eq!(effects, [Effect::End { fence: fence(4) }]);
     assert_eq!(worker.handle(1, Input::Ended { fence: fence(4) }), [forget(4, 1)]);
 }

@@ -94,8 +94,11 @@ impl Machine {
             Asked::Hello(role) => self.welcomed(now, role, body::<HelloAnswer>(bytes)),
             Asked::Build { fence, store_id, number } => {
                 let Some(answer) = body::<BuildAnswer>(bytes) else { return };
-                let over =
-                    self.disk.attempts.get(&fence).is_some_and(|d| matches!(d.standing, Standing::Finished { .. }));
+                let over = self
+                    .disk
+                    .attempts
+                    .get(&fence)
+                    .is_some_and(|d| matches!(d.standing, AttemptStanding::Finished { .. }));
                 if answer == (BuildAnswer::Durable {}) && over && number >= 3 {
                     self.acknowledged.insert((store_id.clone(), fence));
                 }
@@ -167,7 +170,7 @@ impl Machine {
                 (worker.instance.clone(), Some(worker.core.held()))
             }
         };
-        let lives = |d: &OnDisk| matches!(d.standing, Standing::Waiting | Standing::Running { .. });
+        let lives = |d: &OnDisk| matches!(d.standing, AttemptStanding::Waiting | AttemptStanding::Running { .. });
         let on_disk =
             |wanted: bool| self.disk.attempts.iter().filter(move |(_, d)| lives(d) == wanted).map(|(f, _)| *f);
         let seen = self.disk.seen.clone();

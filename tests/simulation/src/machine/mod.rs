@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use drone_core::watchdog::{Act, Sign, Watchdog};
-use drone_core::{Effect, Found, Input, Saved, Settings, Standing, Tomb, Uploaded, Worker};
+use drone_core::{AttemptStanding, Effect, Found, Input, Saved, Settings, Tomb, Uploaded, Worker};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use swarm_protocol::artifact::{ArtifactAnswer, ArtifactAsk, ArtifactRef};
@@ -103,7 +103,7 @@ struct OnDisk {
     order_number: u64,
     store_id: StoreId,
     slot: u32,
-    standing: Standing,
+    standing: AttemptStanding,
     /// When it began, on the world's clock.
     began: Millis,
 }
@@ -246,8 +246,8 @@ impl Machine {
         self.up = true;
         self.boot += 1;
         for attempt in self.disk.attempts.values_mut() {
-            if matches!(attempt.standing, Standing::Running { .. }) {
-                attempt.standing = Standing::Vanished;
+            if matches!(attempt.standing, AttemptStanding::Running { .. }) {
+                attempt.standing = AttemptStanding::Vanished;
             }
         }
         self.start_supervisor(now);
@@ -401,7 +401,7 @@ impl Machine {
         }
         self.watch(now, None);
         let status = |(fence, on_disk): (&Fence, &OnDisk)| {
-            let begun = matches!(on_disk.standing, Standing::Running { .. });
+            let begun = matches!(on_disk.standing, AttemptStanding::Running { .. });
             AttemptStatus {
                 fence: *fence,
                 cpv: on_disk.job.cpv.clone(),
@@ -410,7 +410,8 @@ impl Machine {
                 ..AttemptStatus::default()
             }
         };
-        let lives = |on_disk: &OnDisk| matches!(on_disk.standing, Standing::Waiting | Standing::Running { .. });
+        let lives =
+            |on_disk: &OnDisk| matches!(on_disk.standing, AttemptStanding::Waiting | AttemptStanding::Running { .. });
         let attempts = self.disk.attempts.iter().filter(|(_, on_disk)| lives(on_disk)).map(status).collect();
         let finished = self.disk.attempts.iter().filter(|(_, d)| !lives(d)).map(|(fence, _)| *fence).collect();
         let (vitals, tree) = (self.vitals(), self.tree_state());
@@ -459,7 +460,7 @@ impl Machine {
         let answer = match &order.task {
             Task::Ping { seq, .. } => {
                 let attempts =
-                    self.disk.attempts.iter().filter(|(_, d)| matches!(d.standing, Standing::Running { .. }));
+                    self.disk.attempts.iter().filter(|(_, d)| matches!(d.standing, AttemptStanding::Running { .. }));
                 let attempts = attempts.map(|(fence, _)| AttemptStatus { fence: *fence, ..AttemptStatus::default() });
                 let attempts = attempts.collect();
                 OrderAnswer::Pong { seq: *seq, instance, at: wall, vitals: self.vitals(), worker: state, attempts }

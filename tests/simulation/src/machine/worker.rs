@@ -33,7 +33,8 @@ impl Machine {
                     let class = FailureClass::DiskFull;
                     Input::NotKept { fence, failure: failure(class, "no space left on device") }
                 } else {
-                    let on_disk = OnDisk { job, order_number, store_id, slot, standing: Standing::Waiting, began: now };
+                    let on_disk =
+                        OnDisk { job, order_number, store_id, slot, standing: AttemptStanding::Waiting, began: now };
                     self.disk.attempts.entry(fence).or_insert(on_disk);
                     Input::Kept { fence }
                 };
@@ -42,9 +43,9 @@ impl Machine {
             Effect::Start { fence } => self.start_attempt(now, fence, life, soon),
             Effect::End { fence } => {
                 if let Some(on_disk) = self.disk.attempts.get_mut(&fence)
-                    && matches!(on_disk.standing, Standing::Running { .. })
+                    && matches!(on_disk.standing, AttemptStanding::Running { .. })
                 {
-                    on_disk.standing = Standing::Vanished;
+                    on_disk.standing = AttemptStanding::Vanished;
                 }
                 let wait = self.chance.between(200, 11 * SECOND);
                 self.later(wait, input(Input::Ended { fence }));
@@ -100,8 +101,8 @@ impl Machine {
         let boot = self.boot;
         let mut takes = None;
         let started = match self.disk.attempts.get_mut(&fence) {
-            Some(on_disk) if matches!(on_disk.standing, Standing::Waiting) => {
-                on_disk.standing = Standing::Running { since: now };
+            Some(on_disk) if matches!(on_disk.standing, AttemptStanding::Waiting) => {
+                on_disk.standing = AttemptStanding::Running { since: now };
                 on_disk.began = now;
                 *self.begun.entry(fence).or_default() += 1;
                 takes = self.tree.find(&on_disk.job.cpv).map(|ebuild| ebuild.takes * 8 / u64::from(self.cores.max(1)));
@@ -120,7 +121,7 @@ impl Machine {
         let roll = self.chance.below(100);
         let full = self.disk_full;
         let Some(on_disk) = self.disk.attempts.get(&fence) else { return };
-        let Standing::Running { .. } = on_disk.standing else { return };
+        let AttemptStanding::Running { .. } = on_disk.standing else { return };
         let (job, began) = (on_disk.job.clone(), on_disk.began);
         let Some(ebuild) = self.tree.find(&job.cpv).cloned() else { return };
         let failed = match ebuild.temper {
@@ -153,7 +154,7 @@ impl Machine {
         };
         self.disk.results.insert(fence, result.clone());
         if let Some(on_disk) = self.disk.attempts.get_mut(&fence) {
-            on_disk.standing = Standing::Finished { result: result.clone() };
+            on_disk.standing = AttemptStanding::Finished { result: result.clone() };
         }
         let life = self.lives.1;
         let seen = self.chance.between(10, 1_500);

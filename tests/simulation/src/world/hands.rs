@@ -1,6 +1,8 @@
 //! The controller's doors and hands: reports and uploads that reach it, and what it wants of the world.
 
 use super::*;
+use swarm_core::answer::UploadAnswer;
+use swarm_core::request::TicketRequest;
 
 impl World {
     pub(super) fn report(&mut self, drone: usize, kind: ReportKind, bytes: &[u8], ask: Option<u64>) {
@@ -56,7 +58,7 @@ impl World {
         let reply = self.controller.expect(Waiter::Person);
         let out = self.controller.handle(
             self.now,
-            Input::Request { actor: "upload".to_owned(), request: Request::Ticket { artifact }, reply },
+            Input::Request { actor: "upload".to_owned(), request: Request::Ticket(TicketRequest { artifact }), reply },
             Crash::No,
         );
         let good = out.iter().any(|out| match out {
@@ -126,7 +128,7 @@ impl World {
                     }
                 }
                 Out::Answer { waiter: Waiter::Put { drone, ask }, answer } => {
-                    let taken = matches!(*answer, Answer::Upload { taken: true, .. });
+                    let taken = matches!(*answer, Answer::Upload(UploadAnswer::Taken {}));
                     self.answer_drone(drone, ask, vec![u8::from(taken)]);
                 }
                 Out::Order { drone, order } => self.send(&drone, &order, 0),

@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use swarm_core::effect::Route;
-use swarm_core::input::{Control, DroneAction, DroneWishes, HealAction, Pong, QueueRequest, RouteOutcome};
+use swarm_core::input::{Pong, RouteOutcome};
+use swarm_core::request::{
+    Control, ControlRequest, DroneAction, DroneRequest, DroneWishes, HealAction, HealRequest, QueueRequest,
+    RemoveRequest, WishRequest,
+};
 use swarm_core::rows::{BuildRow, BuildState, HealingRow};
 use swarm_core::settings::Healing;
 use swarm_core::{Answer, Input, Request, Settings};
@@ -219,7 +223,7 @@ impl World {
                 ssh_user: some(&mut people, "root".to_owned()),
                 ..DroneWishes::default()
             };
-            let request = Request::Wish { drone: format!("d{drone}"), wishes: Box::new(wishes) };
+            let request = Request::Wish(WishRequest { drone: format!("d{drone}"), wishes: Box::new(wishes) });
             self.at(20 * SECOND, Event::Person { request: Box::new(request) });
         }
         let asks = people.between(1, 6);
@@ -286,13 +290,13 @@ impl World {
             machine.power_on(now);
             machine.start_supervisor(now);
             self.serve(drone);
-            let request = Request::Drone { drone: format!("d{drone}"), action: DroneAction::Resume };
+            let request = Request::Drone(DroneRequest { drone: format!("d{drone}"), action: DroneAction::Resume });
             self.at(self.now + 90 * SECOND, Event::Person { request: Box::new(request) });
         }
         if !self.controller.is_up() {
             self.at(self.now, Event::Fault(Fault::Over(Ended::Controller)));
         }
-        let resume = Request::Control { action: Control::Resume, package: None, drone: None };
+        let resume = Request::Control(ControlRequest { action: Control::Resume, package: None, drone: None });
         self.at(self.now + 90 * SECOND, Event::Person { request: Box::new(resume) });
     }
 
@@ -485,19 +489,20 @@ fn meddling(people: &mut Chance, drones: usize, tree: &Tree, length: Millis) -> 
         let at = MINUTE + people.below(length);
         let drone = format!("d{}", people.below(drones as u64));
         let package = name(&people.of(&tree.ebuilds).cpv);
-        let control = |action, package: Option<String>| Request::Control { action, package, drone: None };
+        let control =
+            |action, package: Option<String>| Request::Control(ControlRequest { action, package, drone: None });
         let request = match people.below(12) {
-            0 => Request::Drone { drone, action: DroneAction::Pause },
-            1 => Request::Drone { drone, action: DroneAction::Drain },
-            2 | 3 => Request::Drone { drone, action: DroneAction::Resume },
+            0 => Request::Drone(DroneRequest { drone, action: DroneAction::Pause }),
+            1 => Request::Drone(DroneRequest { drone, action: DroneAction::Drain }),
+            2 | 3 => Request::Drone(DroneRequest { drone, action: DroneAction::Resume }),
             4 => control(Control::Pause, None),
             5 => control(Control::Resume, None),
             6 => control(Control::RetryFailures, None),
             7 => control(Control::Rebalance, None),
-            8 => Request::Remove { package },
-            9 => Request::Heal { drone, action: HealAction::Restart },
-            10 => Request::Heal { drone, action: HealAction::Reboot },
-            _ => Request::Heal { drone, action: HealAction::Reset },
+            8 => Request::Remove(RemoveRequest { package }),
+            9 => Request::Heal(HealRequest { drone, action: HealAction::Restart }),
+            10 => Request::Heal(HealRequest { drone, action: HealAction::Reboot }),
+            _ => Request::Heal(HealRequest { drone, action: HealAction::Reset }),
         };
         all.push((at, request));
     }

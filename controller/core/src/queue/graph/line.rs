@@ -9,6 +9,7 @@ use std::sync::Arc;
 use swarm_protocol::{BuildId, SessionId};
 
 use super::Graph;
+use crate::rows::{BuildRow, DroneRow};
 
 /// Where an entry can be built: drones of one place have the same build profile, base and tree, so every entry planned for
 /// it can be built on each of them, as far as these go.
@@ -17,6 +18,18 @@ pub(crate) struct Place {
     pub profile: String,
     pub base: String,
     pub tree: String,
+}
+
+impl Place {
+    /// The place whose drones can build an entry.
+    pub(crate) fn of(row: &BuildRow) -> Self {
+        Self { profile: row.profile.clone(), base: row.base.clone(), tree: row.tree.clone() }
+    }
+
+    /// The place a drone is at.
+    pub(crate) fn of_drone(row: &DroneRow) -> Self {
+        Self { profile: row.build_profile.clone(), base: row.base.clone(), tree: row.tree.clone() }
+    }
 }
 
 /// Where an entry stands.

@@ -17,6 +17,8 @@ pub(crate) use line::Place;
 use line::{At, Line};
 use swarm_protocol::{BuildId, SessionId};
 
+use crate::rows::BuildRow;
+
 /// What the order of the line needs to know of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Entry {
@@ -24,7 +26,7 @@ pub(crate) struct Entry {
     pub session: SessionId,
     /// How long it is likely to take on an ordinary drone, milliseconds.
     pub duration: u64,
-    /// What its priority and its age add to the length of its path, milliseconds; see [`crate::core::Core::lead`].
+    /// What its priority and its age add to the length of its path, milliseconds; see [`lead`].
     pub lead: i64,
 }
 
@@ -155,6 +157,17 @@ impl Graph {
     pub(crate) fn work(&self) -> u64 {
         self.work
     }
+}
+
+/// What priority and age add to the length of a package's path, milliseconds. The age of all rises alike, so only the moment
+/// since which it waits is taken off: the order of the line stays right while time goes by.
+pub(crate) fn lead(row: &BuildRow, priority_step: u64, age_weight: u32) -> i64 {
+    let priority = i64::from(row.wishes.priority).saturating_mul(signed(priority_step));
+    priority.saturating_sub(signed(row.queued_at / 100 * u64::from(age_weight)))
+}
+
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -16,12 +16,13 @@ pub use days::{Days, Life};
 pub use drone::{Drone, GIB, binary, sha};
 pub use store::Store;
 use swarm_core::effect::{self, BinhostWork, Ping, WantedLog};
-use swarm_core::input::{
-    BinhostRequest, Control, DroneAction, HealAction, PingLoss, QueueRequest, RouteOutcome, SignedFile, UploadedFile,
+use swarm_core::input::{PingLoss, RouteOutcome, SignedFile, UploadedFile};
+use swarm_core::request::{
+    Control, ControlRequest, DroneAction, DroneRequest, HealAction, HealRequest, QueueRequest, WhyRequest,
 };
 use swarm_core::rows::{
-    ArtifactRow, BuildRow, DroneRow, DurationRow, EventRow, HealingRow, HistoryRow, MetaKey, MetaRow, NoticeRow,
-    RouteKind, Run, WishesRow,
+    ArtifactRow, BuildRow, DroneRow, DroneWishesRow, DurationRow, EventRow, HealingRow, HistoryRow, MetaKey, MetaRow,
+    NoticeRow, OrderedBy, RouteKind, Run,
 };
 use swarm_core::{Answer, Core, Effect, Input, Now, ReplyTo, Request, Settings, Sink, View};
 use swarm_protocol::artifact::{ArtifactAnswer, ArtifactAsk, ArtifactRef};
@@ -431,19 +432,19 @@ impl Farm {
     }
 
     pub fn control(&mut self, action: Control, package: Option<&str>) -> Answer {
-        self.request(Request::Control { action, package: package.map(str::to_owned), drone: None })
+        self.request(Request::Control(ControlRequest { action, package: package.map(str::to_owned), drone: None }))
     }
 
-    pub fn binhost(&mut self, request: BinhostRequest) -> Answer {
-        self.request(Request::Binhost(request))
+    pub fn binhost(&mut self, request: Request) -> Answer {
+        self.request(request)
     }
 
     pub fn order_drone(&mut self, name: &str, action: DroneAction) -> Answer {
-        self.request(Request::Drone { drone: name.to_owned(), action })
+        self.request(Request::Drone(DroneRequest { drone: name.to_owned(), action }))
     }
 
     pub fn heal(&mut self, name: &str, action: HealAction) -> Answer {
-        self.request(Request::Heal { drone: name.to_owned(), action })
+        self.request(Request::Heal(HealRequest { drone: name.to_owned(), action }))
     }
 
     /// What is stored of a drone's health.
@@ -459,7 +460,7 @@ impl Farm {
     }
 
     pub fn why(&mut self, package: &str) -> Answer {
-        self.request(Request::Why { package: package.to_owned() })
+        self.request(Request::Why(WhyRequest { package: package.to_owned() }))
     }
 
     // looking
@@ -619,7 +620,7 @@ impl Farm {
     fn seen_escalation(&self, drone: &DroneId, rung: Rung, route: RouteKind) -> Escalation {
         let row = self.store.get::<DroneRow>(drone).expect("a known drone");
         let healing = self.store.get::<HealingRow>(drone).unwrap_or_default();
-        let wishes = self.store.get::<WishesRow>(drone).unwrap_or_default();
+        let wishes = self.store.get::<DroneWishesRow>(drone).unwrap_or_default();
         let meta = self.store.get::<MetaRow>(&MetaKey).unwrap_or_default();
         let may = |kind: DroneType| matches!(kind, DroneType::Lxc | DroneType::Qemu);
         let rebooting = |other: &HealingRow| {
@@ -633,7 +634,7 @@ impl Farm {
             drone: drone.clone(),
             rung,
             route,
-            by_hand: healing.acting.as_ref().is_some_and(|acting| acting.by != "swarm"),
+            by_hand: healing.acting.as_ref().is_some_and(|acting| acting.ordered_by() != OrderedBy::Swarm),
             protected: wishes.protected || wishes.auto_reboot == Some(false),
             override_forbids: row.type_override.is_some_and(|kind| !may(kind)),
             holds: self.store.all::<BuildRow>().iter().filter(|build| held(build)).count(),

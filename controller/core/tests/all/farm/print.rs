@@ -1,6 +1,12 @@
 //! Lines of the transcript: one for each input, effect and event.
 
+use swarm_core::answer::UploadAnswer;
 use swarm_core::effect::{self, BinhostWork, Ping, WantedLog};
+use swarm_core::request::{
+    ControlRequest, DroneRequest, EnrolRequest, HealRequest, InvitationRequest, LocalDronesRequest, RemoveRequest,
+    RevokeTapperRequest, TapperRequest, TestNoticeRequest, TicketRequest, UninviteRequest, WhyRequest, WishRequest,
+    WrongProofRequest,
+};
 use swarm_core::{Answer, Effect, Input, Request};
 use swarm_protocol::DroneId;
 use swarm_protocol::artifact::ArtifactAnswer;
@@ -147,29 +153,34 @@ fn describe_request(request: &Request) -> String {
             }
             text
         }
-        Request::Remove { package } => format!("remove {package}"),
-        Request::Control { action, package, drone } => {
+        Request::Remove(RemoveRequest { package }) => format!("remove {package}"),
+        Request::Control(ControlRequest { action, package, drone }) => {
             let target = package.iter().chain(drone).map(|name| format!(" {name}")).collect::<String>();
             format!("{action:?}{target}")
         }
-        Request::Drone { drone, action } => format!("{action:?} drone {drone}"),
-        Request::Heal { drone, action } => format!("{action:?} {drone}"),
-        Request::Wish { drone, wishes } => format!("wishes for {drone}: {wishes:?}"),
-        Request::TestNotice {} => "test notice".to_owned(),
-        Request::Why { package } => format!("why {package}"),
+        Request::Drone(DroneRequest { drone, action }) => format!("{action:?} drone {drone}"),
+        Request::Heal(HealRequest { drone, action }) => format!("{action:?} {drone}"),
+        Request::Wish(WishRequest { drone, wishes }) => format!("wishes for {drone}: {wishes:?}"),
+        Request::TestNotice(TestNoticeRequest {}) => "test notice".to_owned(),
+        Request::Why(WhyRequest { package }) => format!("why {package}"),
         Request::Configure(change) => format!("{} becomes {}", change.key, change.after),
-        Request::Binhost(request) => format!("binhost {request:?}"),
-        Request::Ticket { artifact } => format!("ticket of {artifact}"),
+        Request::Pin(request) => format!("{request:?}"),
+        Request::Unpublish(request) => format!("{request:?}"),
+        Request::Collect(request) => format!("{request:?}"),
+        Request::Import(request) => format!("{request:?}"),
+        Request::Damaged(request) => format!("{request:?}"),
+        Request::Reindex(request) => format!("{request:?}"),
+        Request::Ticket(TicketRequest { artifact }) => format!("ticket of {artifact}"),
         Request::Invite(invite) => format!("invite {} as {}", invite.name, invite.id),
-        Request::Uninvite { which } => format!("take back {which}"),
-        Request::Invitation { id } => format!("verifier of {id}"),
-        Request::WrongProof { invitation } => format!("wrong proof for {invitation}"),
-        Request::Enrol { invitation, drone } => format!("enrol {drone} by {invitation}"),
-        Request::LocalDrones { drones } => {
+        Request::Uninvite(UninviteRequest { which }) => format!("take back {which}"),
+        Request::Invitation(InvitationRequest { id }) => format!("verifier of {id}"),
+        Request::WrongProof(WrongProofRequest { invitation }) => format!("wrong proof for {invitation}"),
+        Request::Enrol(EnrolRequest { invitation, drone }) => format!("enrol {drone} by {invitation}"),
+        Request::LocalDrones(LocalDronesRequest { drones }) => {
             format!("local drones: {}", drones.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>().join(" "))
         }
-        Request::Tapper { id, name } => format!("tapper {name} with {id}"),
-        Request::RevokeTapper { name } => format!("revoke tapper {name}"),
+        Request::Tapper(TapperRequest { id, name }) => format!("tapper {name} with {id}"),
+        Request::RevokeTapper(RevokeTapperRequest { name }) => format!("revoke tapper {name}"),
     }
 }
 
@@ -241,10 +252,10 @@ fn describe_answer(answer: &Answer) -> String {
         Answer::Import(answer) => format!("{answer:?}"),
         Answer::Ticket(ticket) => format!("{ticket:?}"),
         Answer::Invited(row) => format!("invitation {} for {}", row.id, row.name),
-        Answer::Verifier(key) => format!("verifier {key}"),
+        Answer::Verifier(key) => format!("verifier {}", key.0),
         Answer::Enrolled(enrolled) => format!("{} is in as {}", enrolled.name, enrolled.drone),
-        Answer::Upload { taken: true, .. } => "taken".to_owned(),
-        Answer::Upload { taken: false, reason } => format!("not taken: {reason}"),
+        Answer::Upload(UploadAnswer::Taken {}) => "taken".to_owned(),
+        Answer::Upload(UploadAnswer::Refused { reason }) => format!("not taken: {reason}"),
         Answer::Refused(refusal) => {
             format!("refused, {:?}: {} ({})", refusal.kind, refusal.error, refusal.hint.as_deref().unwrap_or("no hint"))
         }

@@ -18,7 +18,7 @@ fn pong(seq: u64, instance: &str, at: u64) -> OrderAnswer {
 /// Answers each ping with what `answer` makes of its number; `None` is silence.
 fn answers(drone: &Drone, mut heard: async_nats::Subscriber, answer: fn(u64) -> Option<OrderAnswer>) {
     let client = drone.client().clone();
-    drop(crate::watch::spawn("pretended supervisor", async move {
+    drop(swarm_common::watch::spawn("pretended supervisor", async move {
         while let Some(message) = heard.next().await {
             let order = open::<Order>(&message.payload).unwrap().body;
             let Task::Ping { seq, .. } = order.task else { continue };

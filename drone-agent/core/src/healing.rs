@@ -7,7 +7,52 @@
 use serde::{Deserialize, Serialize};
 use swarm_protocol::StoreId;
 use swarm_protocol::machine::{DroneType, RebootPolicy};
-use swarm_protocol::order::{Escalated, EscalationRefusal, Rung};
+use swarm_protocol::order::{self, Escalated, EscalationRefusal};
+
+/// The rungs this version can carry out. On disk and for people they have the wire's names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rung {
+    /// The worker is asked to end, and started.
+    RestartService,
+    /// The worker is killed, what it left half-made removed, and it is started.
+    HardRestart,
+    /// The machine reboots through its init system.
+    RebootContainer,
+}
+
+impl Rung {
+    /// The rung of an order.
+    ///
+    /// # Errors
+    /// With the answer, when it is one of a later version.
+    pub fn of(wanted: order::Rung) -> Result<Self, Escalated> {
+        match wanted {
+            order::Rung::RestartService => Ok(Self::RestartService),
+            order::Rung::HardRestart => Ok(Self::HardRestart),
+            order::Rung::RebootContainer => Ok(Self::RebootContainer),
+            order::Rung::Unknown => Err(Escalated::Refused {
+                why: EscalationRefusal::Failed,
+                detail: "this version of the agent does not know that rung".to_owned(),
+            }),
+        }
+    }
+
+    /// The public name.
+    pub fn name(self) -> &'static str {
+        order::Rung::from(self).name()
+    }
+}
+
+impl From<Rung> for order::Rung {
+    fn from(rung: Rung) -> Self {
+        match rung {
+            Rung::RestartService => Self::RestartService,
+            Rung::HardRestart => Self::HardRestart,
+            Rung::RebootContainer => Self::RebootContainer,
+        }
+    }
+}
 
 /// What the drone is, by its own word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +83,7 @@ pub struct Asked {
     pub store_id: StoreId,
     /// Its generation; 0 for a person at the drone itself, whose order is always new.
     pub generation: u64,
-    /// What.
+    /// The rung that is ordered.
     pub rung: Rung,
     /// Attempts whose process runs.
     pub running: usize,
@@ -60,14 +105,14 @@ pub enum Decision {
 
 /// Decides about orders to a drone that does not work.
 #[derive(Debug, Clone)]
-pub struct Rescue {
+pub struct Healing {
     own: Own,
     last: Option<Done>,
     /// The store that welcomed this run; another one's orders are not ours.
     store: Option<StoreId>,
 }
 
-impl Rescue {
+impl Healing {
     /// Of a drone that remembers `last`.
     pub fn new(own: Own, last: Option<Done>) -> Self {
         Self { own, last, store: None }
@@ -109,10 +154,6 @@ impl Rescue {
                     done(Escalated::Done { detail }, true)
                 }
             },
-            Rung::Unknown => Decision::Answer(Escalated::Refused {
-                why: EscalationRefusal::Failed,
-                detail: text("this version of the agent does not know that rung"),
-            }),
         }
     }
 
@@ -169,6 +210,15 @@ mod tests {
         Asked { store_id: StoreId::from("s"), generation, rung, running }
     }
 
+    #[test]
+    fn a_rung_of_a_later_version_is_refused_and_the_others_keep_their_names() {
+        for known in [Rung::RestartService, Rung::HardRestart, Rung::RebootContainer] {
+            assert_eq!(Rung::of(known.into()), Ok(known));
+        }
+        let Err(Escalated::Refused { why, .. }) = Rung::of(order::Rung::Unknown) else { panic!("known") };
+        assert_eq!(why, EscalationRefusal::Failed);
+    }
+
     fn acts(decision: &Decision) -> bool {
         matches!(decision, Decision::Act { .. })
     }
@@ -176,9 +226,9 @@ mod tests {
     #[test]
     fn the_lower_rungs_are_done_on_any_machine_whatever_it_builds() {
         for detected in [DroneType::Lxc, DroneType::Qemu, DroneType::BareMetal, DroneType::Unknown] {
-            let rescue = Rescue::new(own(detected, RebootPolicy::Never), None);
+            let healing = Healing::new(own(detected, RebootPolicy::Never), None);
             for rung in [Rung::RestartService, Rung::HardRestart] {
-                assert!(acts(&rescue.decide(&asked(rung, 1, 3))), "{detected:?} {rung:?}");
+                assert!(acts(&healing.decide(&asked(rung, 1, 3))), "{detected:?} {rung:?}");
             }
         }
     }
@@ -191,7 +241,7 @@ mod tests {
             for reboot in [Auto, Never, DryRun, Unknown] {
                 for running in [0, 1] {
                     let decision =
-                        Rescue::new(own(detected, reboot), None).decide(&asked(Rung::RebootContainer, 1, running));
+                        Healing::new(own(detected, reboot), None).decide(&asked(Rung::RebootContainer, 1, running));
                     let container = matches!(detected, DroneType::Lxc | DroneType::Qemu);
                     let refused = match (container, reboot, running) {
                         (false, _, _) => Some(Type),
@@ -215,17 +265,17 @@ mod tests {
 
     #[test]
     fn an_order_is_carried_out_once_and_an_older_one_never() {
-        let mut rescue = Rescue::new(own(DroneType::Lxc, RebootPolicy::Auto), None);
-        let Decision::Act { done, .. } = rescue.decide(&asked(Rung::RebootContainer, 4, 0)) else { panic!("acts") };
-        rescue.did(done.clone());
-        let mut again = Rescue::new(own(DroneType::Lxc, RebootPolicy::Auto), Some(done.clone()));
-        for rescue in [&rescue, &again] {
-            assert_eq!(rescue.decide(&asked(Rung::RebootContainer, 4, 0)), Decision::Answer(done.outcome.clone()));
+        let mut healing = Healing::new(own(DroneType::Lxc, RebootPolicy::Auto), None);
+        let Decision::Act { done, .. } = healing.decide(&asked(Rung::RebootContainer, 4, 0)) else { panic!("acts") };
+        healing.did(done.clone());
+        let mut again = Healing::new(own(DroneType::Lxc, RebootPolicy::Auto), Some(done.clone()));
+        for healing in [&healing, &again] {
+            assert_eq!(healing.decide(&asked(Rung::RebootContainer, 4, 0)), Decision::Answer(done.outcome.clone()));
             for old in [asked(Rung::RestartService, 3, 0), asked(Rung::RestartService, 4, 0)] {
-                let Decision::Answer(Escalated::Refused { why, .. }) = rescue.decide(&old) else { panic!("{old:?}") };
+                let Decision::Answer(Escalated::Refused { why, .. }) = healing.decide(&old) else { panic!("{old:?}") };
                 assert_eq!(why, EscalationRefusal::Old);
             }
-            assert!(acts(&rescue.decide(&asked(Rung::RestartService, 5, 0))));
+            assert!(acts(&healing.decide(&asked(Rung::RestartService, 5, 0))));
         }
         // a restored controller counts anew; its former life's orders are not taken any more
         again.welcomed(StoreId::from("t"));
@@ -236,12 +286,12 @@ mod tests {
 
     #[test]
     fn a_person_at_the_drone_counts_no_generations_and_obeys_the_same_rules() {
-        let mut rescue = Rescue::new(own(DroneType::BareMetal, RebootPolicy::Auto), None);
+        let mut healing = Healing::new(own(DroneType::BareMetal, RebootPolicy::Auto), None);
         let by_hand = |rung| Asked { store_id: StoreId::default(), ..asked(rung, 0, 0) };
         for _ in 0..2 {
-            let Decision::Act { done, .. } = rescue.decide(&by_hand(Rung::RestartService)) else { panic!("acts") };
-            rescue.did(done);
+            let Decision::Act { done, .. } = healing.decide(&by_hand(Rung::RestartService)) else { panic!("acts") };
+            healing.did(done);
         }
-        assert!(!acts(&rescue.decide(&by_hand(Rung::RebootContainer))));
+        assert!(!acts(&healing.decide(&by_hand(Rung::RebootContainer))));
     }
 }

@@ -27,18 +27,18 @@ pub enum ManagerError {
     /// The program could not be started.
     #[error("start {program}")]
     Start {
-        /// Which.
+        /// The program, without its arguments.
         program: String,
-        /// Why.
+        /// What the system said.
         #[source]
         source: io::Error,
     },
     /// It failed.
     #[error("{program} ended with {status}: {said}")]
     Failed {
-        /// Which.
+        /// The program, without its arguments.
         program: String,
-        /// How.
+        /// Its exit status, or the signal that ended it.
         status: String,
         /// The end of what it printed.
         said: String,
@@ -46,7 +46,7 @@ pub enum ManagerError {
     /// It took too long and was ended.
     #[error("{program} did not end within {} s", WITHIN.as_secs())]
     Slow {
-        /// Which.
+        /// The program, without its arguments.
         program: String,
     },
 }

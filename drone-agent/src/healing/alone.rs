@@ -5,12 +5,12 @@ use std::io;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use drone_core::Rescue;
-use drone_core::rescue::{Decision, Done};
+use drone_core::Healing;
+use drone_core::healing::{Decision, Done, Rung};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use swarm_common::errors::chain;
-use swarm_protocol::order::{Escalated, EscalationRefusal, Rung};
+use swarm_protocol::order::{Escalated, EscalationRefusal};
 
 use super::door::Ask;
 use super::{manager, own, running};
@@ -38,17 +38,19 @@ pub fn act(config: &Config, ask: &Ask) -> (Escalated, After) {
         Err(error) => return (failed(format!("the drone's memory can't be used: {error}")), After::Nothing),
     };
     let remembered = spool.clone();
-    let last = on_disk(move || remembered.rescue()).flatten();
+    let last = on_disk(move || remembered.last_rung()).flatten();
     let detected = machine_type::detect(&ThisMachine).drone_type;
-    let rescue = Rescue::new(own(detected, config.healing.reboot), last);
-    let builds = if ask.rung == Rung::RebootContainer {
+    let rules = Healing::new(own(detected, config.healing.reboot), last);
+    let mut asked = match ask.asked(0) {
+        Ok(asked) => asked,
+        Err(answer) => return (answer, After::Nothing),
+    };
+    if asked.rung == Rung::RebootContainer {
         let dir = config.build_dir.clone();
         // what can't be looked at may well be running
-        on_disk(move || running(&dir)).unwrap_or(1)
-    } else {
-        0
-    };
-    match rescue.decide(&ask.asked(builds)) {
+        asked.running = on_disk(move || running(&dir)).unwrap_or(1);
+    }
+    match rules.decide(&asked) {
         Decision::Answer(answer) => (answer, After::Nothing),
         Decision::Act { done, only_if_kept } => carry_out(config, &spool, &done, only_if_kept),
     }
@@ -61,14 +63,16 @@ fn carry_out(config: &Config, spool: &Spool, done: &Done, only_if_kept: bool) ->
     let Some(command) = command else {
         let detail = match done.rung {
             Rung::RebootContainer => "no init system that reboots was found; set healing.reboot_command".to_owned(),
-            _ => "the supervisor does not answer, and no service manager was found; set healing.service_command"
-                .to_owned(),
+            Rung::RestartService | Rung::HardRestart => {
+                "the supervisor does not answer, and no service manager was found; set healing.service_command"
+                    .to_owned()
+            }
         };
         return (failed(detail), After::Nothing);
     };
     if done.generation > 0 {
         let (spool, done) = (spool.clone(), done.clone());
-        let kept = on_disk(move || spool.remember_rescue(&done).is_ok()).unwrap_or(false);
+        let kept = on_disk(move || spool.remember_rung(&done).is_ok()).unwrap_or(false);
         if only_if_kept && !kept {
             return (failed("the order could not be written down, so it is not done".to_owned()), After::Nothing);
         }

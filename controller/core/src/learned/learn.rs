@@ -1,20 +1,13 @@
-//! What past builds taught: how long a package takes and how much memory, how fast a drone is. Called when a result counts,
-//! by placement, by the order of the line and by whoever shows how long something will still take.
-//!
-//! A package's duration is kept as what it would have taken on an ordinary drone: times the speed of the drone that built it.
-//! A drone's speed is the median of comparisons with others on the same packages, so no clock or benchmark is needed, and one
-//! odd build changes little. Speeds only mean something compared with each other.
-
-use std::sync::Arc;
+//! A success teaches: called when a result counts. What was learned is asked by placement, by the order of the line and by
+//! whoever shows how long something will still take.
 
 use swarm_protocol::report::BuildResult;
-use swarm_protocol::{BuildId, Cpv, DroneId};
+use swarm_protocol::{Cpv, DroneId};
 
+use super::speed::{ORDINARY, on, speed};
 use crate::core::Core;
 use crate::rows::{BuildRow, DroneRow, DurationRow, Run};
 
-/// An ordinary drone's speed, in thousandths.
-pub(crate) const ORDINARY: u32 = 1_000;
 /// Between these a comparison is believed, in thousandths: a drone twenty times slower or faster.
 const BELIEVED: (u64, u64) = (50, 20_000);
 /// The longest duration that is believed, milliseconds: thirty days.
@@ -41,11 +34,8 @@ impl Core {
             row.runs.remove(0);
         }
         if let Some(median) = row.median_ms() {
-            Arc::make_mut(&mut self.soft.medians).insert(cp.clone(), median);
-            let same: Vec<BuildId> = self.soft.names.of(&cp).collect();
-            for id in same {
-                self.soft.graph.set_duration(id, median);
-            }
+            self.soft.learned.set(&cp, median);
+            self.soft.queue.set_duration(&cp, median);
         }
         self.rows.durations.put(row);
     }
@@ -68,7 +58,7 @@ impl Core {
 
     /// Milliseconds a package takes on an ordinary drone, if it was ever built.
     pub(crate) fn usual_ms(&self, build: &BuildRow) -> Option<u64> {
-        self.soft.medians.get(&build.cp()?).copied()
+        self.soft.learned.get(&build.cp()?)
     }
 
     /// Milliseconds it takes there, or what is assumed of one that was never built.
@@ -80,14 +70,4 @@ impl Core {
     pub(crate) fn estimate_ms(&self, build: &BuildRow, drone: &DroneRow) -> Option<u64> {
         self.usual_ms(build).map(|usual| on(usual, speed(drone)))
     }
-}
-
-/// A drone's speed in thousandths, as far as it is known.
-pub(crate) fn speed(row: &DroneRow) -> u32 {
-    row.learned_speed().unwrap_or(ORDINARY)
-}
-
-/// What takes `usual` milliseconds on an ordinary drone, on one of this speed.
-pub(crate) fn on(usual: u64, speed: u32) -> u64 {
-    usual.saturating_mul(u64::from(ORDINARY)) / u64::from(speed.max(1))
 }

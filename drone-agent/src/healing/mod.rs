@@ -1,7 +1,7 @@
-//! Help for a drone that does not work, by whichever way it comes: over the bus to the supervisor, or by `drone-agent escalate`
+//! Healing of a drone that does not work, by whichever way it comes: over the bus to the supervisor, or by `drone-agent escalate`
 //! on the machine itself, which SSH and people call.
 //!
-//! What is allowed is `drone_core::Rescue`'s to decide. [`door`]: how the command reaches the supervisor · [`manager`]: who
+//! What is allowed is `drone_core::Healing`'s to decide. [`door`]: how the command reaches the supervisor · [`manager`]: who
 //! restarts the agent and reboots the machine · [`alone`]: what the command does when no supervisor answers · [`command`]:
 //! the command itself.
 
@@ -12,7 +12,7 @@ pub mod manager;
 
 use std::path::Path;
 
-use drone_core::rescue::Own;
+use drone_core::healing::Own;
 use swarm_protocol::machine::{DroneType, RebootPolicy};
 
 use crate::attempt::{AttemptDir, AttemptState};

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use swarm_common::process::stat;
 
 /// A process, told apart from a later one with the same number by its start time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,9 +71,7 @@ impl Started {
 
 /// Start of a living process in clock ticks since boot; `None` if it is gone or only waits to be reaped.
 fn start_of(pid: i32) -> Option<u64> {
-    let stat = fs_err::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    (*fields.first()? != "Z").then(|| fields.get(19)?.parse().ok())?
+    stat(u32::try_from(pid).ok()?).filter(|process| !process.dead).map(|process| process.start_time)
 }
 
 /// Attempts of the drones below `data`, which outlive their agents.

@@ -1,6 +1,6 @@
 //! An order to a drone that does not work on its way through the supervisor: looked at, decided, written down, done, answered.
 //!
-//! What is allowed is `drone_core::Rescue`'s to decide. Nothing here waits for the disk in the supervisor's own loop, and no
+//! What is allowed is `drone_core::Healing`'s to decide. Nothing here waits for the disk in the supervisor's own loop, and no
 //! disk is waited for without bound: it may be what does not work.
 
 use std::path::PathBuf;
@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::Message;
-use drone_core::Rescue;
-use drone_core::rescue::{Asked, Decision, Done};
+use drone_core::Healing;
+use drone_core::healing::{Asked, Decision, Done, Rung};
 use drone_core::watchdog::Sign;
 use swarm_common::errors::chain;
 use swarm_common::watch::{blocking, spawn};
 use swarm_protocol::StoreId;
 use swarm_protocol::machine::DroneType;
-use swarm_protocol::order::{Escalated, EscalationRefusal, OrderAnswer, Rung};
+use swarm_protocol::order::{Escalated, EscalationRefusal, OrderAnswer};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
@@ -23,8 +23,8 @@ use tracing::{error, info, warn};
 use crate::attempt::AttemptDir;
 use crate::bus::Link;
 use crate::config::{Config, HealingConfig};
+use crate::healing::{self, door, manager};
 use crate::machine_type::ThisMachine;
-use crate::rescue::{self, door, manager};
 use crate::spool::Spool;
 
 /// A disk that gives no answer by then is taken for one that gives none.
@@ -40,33 +40,32 @@ pub(super) enum AnswerTo {
     Caller(oneshot::Sender<Escalated>),
 }
 
-/// An order.
-pub(super) struct Order {
+/// An order to climb a rung.
+pub(super) struct RungOrder {
     pub(super) asked: Asked,
     pub(super) reason: String,
     pub(super) to: AnswerTo,
 }
 
-impl Order {
+impl RungOrder {
     pub(super) fn of_caller(caller: door::Caller) -> Self {
-        let asked = caller.ask.asked(0);
-        Self { asked, reason: "drone-agent escalate".to_owned(), to: AnswerTo::Caller(caller.reply) }
+        Self { asked: caller.asked, reason: "drone-agent escalate".to_owned(), to: AnswerTo::Caller(caller.reply) }
     }
 }
 
 /// What the order's own tasks bring back.
 pub(super) enum Step {
     /// How many attempts run is known.
-    Looked(Order),
+    Looked(RungOrder),
     /// It is written down, or can't be.
-    Kept { order: Order, done: Done, kept: bool, only_if_kept: bool },
+    Kept { order: RungOrder, done: Done, kept: bool, only_if_kept: bool },
     /// What a killed worker left half-made is removed, or can't be: the next one may start.
     Swept,
 }
 
 /// Carries orders through.
-pub(super) struct Aid {
-    rescue: Rescue,
+pub(super) struct Rungs {
+    rules: Healing,
     spool: Spool,
     build_dir: PathBuf,
     healing: HealingConfig,
@@ -75,14 +74,14 @@ pub(super) struct Aid {
     steps: mpsc::Receiver<Step>,
 }
 
-impl Aid {
+impl Rungs {
     pub(super) fn new(config: &Config, detected: DroneType, spool: Spool, link: Arc<Link>) -> Self {
-        let rescue = Rescue::new(rescue::own(detected, config.healing.reboot), spool.rescue());
+        let rules = Healing::new(healing::own(detected, config.healing.reboot), spool.last_rung());
         let (tell, steps) = mpsc::channel(16);
-        Self { rescue, spool, build_dir: config.build_dir.clone(), healing: config.healing.clone(), link, tell, steps }
+        Self { rules, spool, build_dir: config.build_dir.clone(), healing: config.healing.clone(), link, tell, steps }
     }
 
-    /// Waits for what an order's task brings back; [`Aid::step`] is to hear it.
+    /// Waits for what an order's task brings back; [`Rungs::step`] is to hear it.
     pub(super) async fn next(&mut self) -> Step {
         match self.steps.recv().await {
             Some(step) => step,
@@ -92,19 +91,19 @@ impl Aid {
     }
 
     pub(super) fn welcomed(&mut self, store_id: StoreId) {
-        self.rescue.welcomed(store_id);
+        self.rules.welcomed(store_id);
     }
 
     /// An order came. `listed` is how many attempts ran when the drone was last looked at.
-    pub(super) fn order(&self, mut order: Order, listed: usize) {
+    pub(super) fn order(&self, mut order: RungOrder, listed: usize) {
         let (rung, generation) = (order.asked.rung.name(), order.asked.generation);
         warn!(rung, generation, reason = order.reason, "an order for a drone that does not work");
         order.asked.running = listed;
         let (tell, dir) = (self.tell.clone(), self.build_dir.clone());
-        let _detached = spawn("rescue", async move {
+        let _detached = spawn("rung", async move {
             // the lower rungs leave attempts alone, however many there are: no disk is asked for them
             if order.asked.rung == Rung::RebootContainer {
-                let look = blocking("rescue", move || rescue::running(&dir));
+                let look = blocking("rung", move || healing::running(&dir));
                 order.asked.running = timeout(DISK, look).await.unwrap_or(listed);
             }
             let _ = tell.send(Step::Looked(order)).await;
@@ -115,7 +114,7 @@ impl Aid {
     pub(super) fn step(&mut self, step: Step) -> Option<Sign> {
         match step {
             Step::Looked(order) => {
-                match self.rescue.decide(&order.asked) {
+                match self.rules.decide(&order.asked) {
                     Decision::Answer(outcome) => self.answer(order, outcome, None),
                     Decision::Act { done, only_if_kept } => self.keep(order, done, only_if_kept),
                 }
@@ -146,11 +145,11 @@ impl Aid {
         });
     }
 
-    fn keep(&self, order: Order, done: Done, only_if_kept: bool) {
+    fn keep(&self, order: RungOrder, done: Done, only_if_kept: bool) {
         let (tell, spool) = (self.tell.clone(), self.spool.clone());
-        let _detached = spawn("rescue", async move {
+        let _detached = spawn("rung", async move {
             let written = done.clone();
-            let write = blocking("rescue", move || spool.remember_rescue(&written));
+            let write = blocking("rung", move || spool.remember_rung(&written));
             let kept = match timeout(DISK, write).await {
                 Ok(Ok(())) => true,
                 Ok(Err(error)) => {
@@ -166,7 +165,7 @@ impl Aid {
         });
     }
 
-    fn carry_out(&mut self, order: Order, done: Done) -> Option<Sign> {
+    fn carry_out(&mut self, order: RungOrder, done: Done) -> Option<Sign> {
         let (rung, outcome) = (done.rung, done.outcome.clone());
         let reboot = match rung {
             Rung::RebootContainer => match manager::reboots(&self.healing, &ThisMachine) {
@@ -177,19 +176,19 @@ impl Aid {
                     return None;
                 }
             },
-            Rung::RestartService | Rung::HardRestart | Rung::Unknown => None,
+            Rung::RestartService | Rung::HardRestart => None,
         };
-        self.rescue.did(done);
+        self.rules.did(done);
         self.answer(order, outcome, reboot);
         match rung {
             Rung::RestartService => Some(Sign::Restart),
             Rung::HardRestart => Some(Sign::HardRestart),
-            Rung::RebootContainer | Rung::Unknown => None,
+            Rung::RebootContainer => None,
         }
     }
 
     /// Answers; then, and only then, reboots.
-    fn answer(&self, order: Order, outcome: Escalated, reboot: Option<Vec<String>>) {
+    fn answer(&self, order: RungOrder, outcome: Escalated, reboot: Option<Vec<String>>) {
         info!(rung = order.asked.rung.name(), generation = order.asked.generation, ?outcome, "the order is answered");
         let link = Arc::clone(&self.link);
         let _detached = spawn("answer", async move {

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use drone_core::rescue::Asked;
+use drone_core::healing::{self, Asked};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use swarm_common::files::remove_if_there;
@@ -30,7 +30,7 @@ const CALLER: Duration = Duration::from_secs(5);
 /// What the command asks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ask {
-    /// What.
+    /// The rung, in the wire's words; one of a later version is refused.
     pub rung: Rung,
     /// The controller's number; 0 for a person.
     #[serde(default)]
@@ -42,16 +42,20 @@ pub struct Ask {
 
 impl Ask {
     /// As the rules take it.
-    pub fn asked(&self, running: usize) -> Asked {
-        Asked { store_id: self.store_id.clone(), generation: self.generation, rung: self.rung, running }
+    ///
+    /// # Errors
+    /// With the answer, when a later version's command asks for a rung that is not known here.
+    pub fn asked(&self, running: usize) -> Result<Asked, Escalated> {
+        let rung = healing::Rung::of(self.rung)?;
+        Ok(Asked { store_id: self.store_id.clone(), generation: self.generation, rung, running })
     }
 }
 
 /// Somebody asks, and waits.
 #[derive(Debug)]
 pub struct Caller {
-    /// What.
-    pub ask: Ask,
+    /// The rung; how many attempts run is not known yet.
+    pub asked: Asked,
     /// Where the answer goes.
     pub reply: oneshot::Sender<Escalated>,
 }
@@ -91,9 +95,14 @@ async fn serve(stream: tokio::net::UnixStream, callers: mpsc::Sender<Caller>) ->
     let mut reader = tokio::io::BufReader::with_capacity(512, from).take(MAX_LINE);
     tokio::time::timeout(CALLER, reader.read_until(b'\n', &mut line)).await??;
     let ask: Ask = serde_json::from_slice(&line)?;
-    let (reply, answer) = oneshot::channel();
-    callers.send(Caller { ask, reply }).await.map_err(|_| io::Error::other("the supervisor ends"))?;
-    let answer = answer.await.map_err(|_| io::Error::other("the supervisor gave no answer"))?;
+    let answer = match ask.asked(0) {
+        Ok(asked) => {
+            let (reply, answer) = oneshot::channel();
+            callers.send(Caller { asked, reply }).await.map_err(|_| io::Error::other("the supervisor ends"))?;
+            answer.await.map_err(|_| io::Error::other("the supervisor gave no answer"))?
+        }
+        Err(answer) => answer,
+    };
     let mut bytes = serde_json::to_vec(&answer)?;
     bytes.push(b'\n');
     tokio::time::timeout(CALLER, to.write_all(&bytes)).await?
@@ -129,10 +138,15 @@ mod tests {
         let (asked, at) = (want.clone(), path.clone());
         let waiting = tokio::task::spawn_blocking(move || ask(&at, &asked, Duration::from_secs(20)));
         let caller = callers.recv().await.unwrap();
-        assert_eq!(caller.ask, want);
+        assert_eq!(Ok(caller.asked), want.asked(0));
         let answer = Escalated::Done { detail: "killed".to_owned() };
         caller.reply.send(answer.clone()).unwrap();
         assert_eq!(waiting.await.unwrap().unwrap(), answer);
+        let later = Ask { rung: Rung::Unknown, ..want };
+        let at = path.clone();
+        let waiting = tokio::task::spawn_blocking(move || ask(&at, &later, Duration::from_secs(20)));
+        let refused = waiting.await.unwrap().unwrap();
+        assert!(matches!(refused, Escalated::Refused { .. }), "a later version's command gets an answer: {refused:?}");
         let at = path.clone();
         let nonsense = tokio::task::spawn_blocking(move || {
             let mut stream = UnixStream::connect(at).unwrap();
