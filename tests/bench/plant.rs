@@ -13,8 +13,8 @@ use swarm_common::watch::spawn;
 use swarm_controller::bus::link::{Link, LinkSettings};
 use swarm_controller::bus::outbox::{Outbox, OutboxSettings};
 use swarm_controller::engine::{
-    AskError, CommitHook, Engine, EngineHandle, EngineThread, Loaded, OnFailure, Options, Outlets, SentOrder, Work,
-    Works,
+    AskError, CommitHook, Engine, EngineHandle, EngineThread, HealingWorks, Loaded, OnFailure, Options, Outlets,
+    SentOrder, Work, Works,
 };
 use swarm_controller::store::Store;
 use swarm_core::answer::UploadAnswer;
@@ -132,7 +132,8 @@ impl Plant {
 
 /// Carries out everything but orders as soon as it is asked for. Ends with the engine.
 fn stand_in(works: Works, engine: &EngineHandle) -> Work<SentOrder> {
-    let Works { orders, binhost, mut logs, mut pings, mut escalations, mut notices } = works;
+    let Works { orders, binhost, mut logs, healing, .. } = works;
+    let HealingWorks { mut pings, mut escalations, mut notices, .. } = healing;
     let told = engine.clone();
     std::thread::spawn(move || {
         // until the engine has ended

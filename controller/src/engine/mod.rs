@@ -27,7 +27,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use handle::EngineHandle;
-pub use outlets::{Outlet, Outlets, SentOrder, Work, Works};
+pub use outlets::{HealingWorks, Outlet, Outlets, SentOrder, Work, Works};
 pub use port::{AskError, Engine, MakeInput};
 pub use stats::{EngineStats, StatsNow};
 pub use thread::{EngineError, EngineThread};

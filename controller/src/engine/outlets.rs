@@ -50,7 +50,7 @@ impl<T> Work<T> {
     }
 }
 
-/// The ends that the rooms read from.
+/// The ends that the rooms read from, room by room.
 pub struct Works {
     /// For the bus: orders to drones.
     pub orders: Work<SentOrder>,
@@ -58,11 +58,17 @@ pub struct Works {
     pub binhost: std::sync::mpsc::Receiver<BinhostWork>,
     /// For the log collector.
     pub logs: Work<WantedLog>,
-    /// For healing: proof of life.
+    /// For healing.
+    pub healing: HealingWorks,
+}
+
+/// The ends that healing reads from.
+pub struct HealingWorks {
+    /// Proof of life.
     pub pings: Work<Ping>,
-    /// For healing: the orders of the ladder.
+    /// The orders of the ladder.
     pub escalations: Work<Escalation>,
-    /// For the notices.
+    /// What people are told.
     pub notices: Work<Box<NoticeRow>>,
 }
 
@@ -125,9 +131,7 @@ impl Outlets {
             orders: sent_orders,
             binhost: binhost_work,
             logs: wanted,
-            pings: due,
-            escalations: ladder,
-            notices: told,
+            healing: HealingWorks { pings: due, escalations: ladder, notices: told },
         };
         (outlets, works)
     }

@@ -379,7 +379,7 @@ async fn a_ping_does_not_wait_for_the_commit_of_what_else_is_due() {
         if pending.inputs > 0 {
             std::thread::sleep(Duration::from_millis(400));
         }
-        while works.pings.try_next().is_some() {
+        while works.healing.pings.try_next().is_some() {
             let_out += 1;
         }
         commits.lock().unwrap().push((pending.inputs, let_out));

@@ -4,13 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use swarm_common::watch::spawn;
-use swarm_core::effect::{Escalation, Ping};
-use swarm_core::rows::NoticeRow;
 use swarm_protocol::StoreId;
 
 use crate::bus::link::Link;
 use crate::config::Config;
-use crate::engine::{EngineHandle, Work};
+use crate::engine::{EngineHandle, HealingWorks};
 use crate::healing::{Escalations, Pings, SshSettings};
 use crate::http::Care;
 use crate::notices::Notices;
@@ -22,16 +20,16 @@ pub(super) fn start(
     store_id: StoreId,
     link: &Link,
     engine: &EngineHandle,
-    (due, orders, told): (Work<Ping>, Work<Escalation>, Work<Box<NoticeRow>>),
+    works: HealingWorks,
 ) -> Care {
     let pings = Pings::new(Arc::new(link.clone()), Arc::new(engine.clone()));
     let pinging = pings.clone();
-    drop(spawn("pings", async move { pinging.run(due).await }));
+    drop(spawn("pings", async move { pinging.run(works.pings).await }));
     let notices = Arc::new(Notices::new(&config.notify.settings(), &config.name, store_id.as_str()));
     let ssh = SshSettings { data: data.to_owned(), store_id, ssh_command: config.healing.ssh_command.clone() };
     let escalations = Escalations::new(Arc::new(link.clone()), Arc::new(engine.clone()), ssh);
-    drop(spawn("escalations", escalations.run(orders)));
+    drop(spawn("escalations", escalations.run(works.escalations)));
     let (postman, answers) = (notices.clone(), engine.clone());
-    drop(spawn("notices", async move { postman.run(told, &answers).await }));
+    drop(spawn("notices", async move { postman.run(works.notices, &answers).await }));
     Care { pings: Arc::new(pings), channels: notices.channels(), rules: config.rules.healing.clone() }
 }

@@ -111,7 +111,7 @@ impl Running {
         let server = bus::start_server(config, &data, &store_id, &loaded.membership()).await?;
 
         let (outlets, works) = Outlets::new();
-        let Works { orders, binhost: files, logs: wanted, pings, escalations, notices } = works;
+        let Works { orders, binhost: files, logs: wanted, healing: care_work } = works;
         let (keep_events, keep_history) = (config.events.keep, config.history.keep);
         let rows = store.read()?;
         let (engine, thread) = loaded.start(outlets, Options { keep_events, keep_history, ..Options::default() })?;
@@ -122,7 +122,7 @@ impl Running {
         let bus = Bus::start(server, config, &data, store_id.clone(), &engine, orders).await?;
         logs::start(&logs, log_work, &bus.link, &engine, wanted);
         bus.listen(&engine, &logs).await?;
-        let care = healing::start(config, &data, store_id.clone(), &bus.link, &engine, (pings, escalations, notices));
+        let care = healing::start(config, &data, store_id.clone(), &bus.link, &engine, care_work);
         let published = bus.publish_events(config, store_id, &store, &engine, json);
         Ok(Self { data, store, runtime, engine, thread, binhost, bus, logs, care, published })
     }
