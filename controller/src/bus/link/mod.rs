@@ -4,7 +4,6 @@
 //! is read from the subject, which the server enforces, never from a body. Called by `swarm serve`; the engine is behind
 //! [`Engine`].
 
-mod kinds;
 mod orders;
 mod pings;
 mod plans;
@@ -250,7 +249,7 @@ impl Link {
 
 impl Inner {
     /// The run of a drone's supervisor that was welcomed last: what is asked of the drone is asked of that one, for another
-    /// with the same key may listen, too (decision 7).
+    /// with the same key may listen, too.
     fn supervisor(&self, drone: &DroneId) -> Option<InstanceId> {
         let known = self.engine.get()?.view().drones.get(drone)?.row.supervisor.clone();
         (!known.0.is_empty()).then_some(known)

@@ -1,5 +1,5 @@
 //! Effects out: orders to drones, in the order the core gave them. A drone's answer to an order is a hint and moves
-//! nothing (decision 11); it is counted and logged.
+//! nothing; it is counted and logged.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -70,7 +70,7 @@ impl Link {
         task: Task,
         within: Duration,
     ) -> Result<OrderAnswer, OrderError> {
-        // an order that names nobody is for anybody, also for another process with the drone's key (decision 31)
+        // an order that names nobody is for anybody, also for another process with the drone's key
         let instance = self.inner.supervisor(drone).ok_or_else(|| OrderError::Absent { drone: drone.clone() })?;
         let order = Order { number: 0, store_id: self.inner.store_id.clone(), instance, task };
         let failed = |reason: String| OrderError::Failed { drone: drone.clone(), reason };

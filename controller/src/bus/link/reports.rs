@@ -1,4 +1,7 @@
-//! Reports in: from bytes on a subject to an [`Input`], and the engine's answer back to who asked.
+//! Reports in: from bytes on a subject to an [`Input`], and the engine's answer back to who asked. `kinds` is the list of those
+//! that are answered.
+
+mod kinds;
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,17 +13,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use swarm_core::ask::Planned;
 use swarm_core::{Ask, Input};
-use swarm_protocol::artifact::ArtifactAsk;
 use swarm_protocol::envelope::open;
 use swarm_protocol::log::{LogChunk, MAX_CHUNK};
 use swarm_protocol::plan::{PlanAnswer, PlanChunk};
-use swarm_protocol::report::{BuildReport, Heartbeat, Hello, SyncReport};
+use swarm_protocol::report::Heartbeat;
 use swarm_protocol::subject::ReportKind;
 use swarm_protocol::{CodecError, DroneId, Subjects};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
-use super::kinds::Report;
+use self::kinds::Report;
 use super::plans::{Plans, Step};
 use super::rates::{LOGS, REPORTS, Rates, Verdict};
 use super::room::{Bytes, Room};
@@ -88,7 +90,7 @@ impl Reports {
             self.heartbeat(drone, &message);
             return;
         }
-        // decision 26: whoever lets us answer elsewhere would make us speak in our name to somebody else
+        // whoever lets us answer elsewhere would make us speak in our name to somebody else
         let own = format!("{}.", Subjects::inbox(drone.as_str()));
         if !message.reply.as_ref().is_some_and(|reply| reply.starts_with(&own)) {
             self.inner.counters.foreign_replies.fetch_add(1, Relaxed);
@@ -122,21 +124,14 @@ impl Reports {
 
     /// Reads, asks, answers.
     async fn serve(&self, mut asked: Asked, payload: Unread) {
-        let sealed = match asked.kind {
-            ReportKind::Hello => self.answer::<Hello>(&asked, payload).await,
-            ReportKind::Build => self.answer::<BuildReport>(&asked, payload).await,
-            ReportKind::Artifact => self.answer::<ArtifactAsk>(&asked, payload).await,
-            ReportKind::Sync => self.answer::<SyncReport>(&asked, payload).await,
-            ReportKind::Plan => self.plan(&asked, payload).await,
-            ReportKind::Heartbeat => None,
-        };
+        let sealed = self.answer_to(&asked, payload).await;
         let (Some(reply), Some(body)) = (asked.reply.take(), sealed) else { return };
         if let Err(error) = self.client.publish(reply, body.into()).await {
             debug!(drone = %asked.drone, kind = ?asked.kind, %error, "an answer was not sent; the drone asks again");
         }
     }
 
-    /// The sealed answer to a report, if it has one.
+    /// The sealed answer to a report of the kind `R`, if it has one.
     async fn answer<R: Report>(&self, asked: &Asked, payload: Unread) -> Option<Vec<u8>> {
         let answer = match self.open::<R>(asked, payload)? {
             Ok(report) => match report.not_known() {

@@ -1,5 +1,5 @@
 //! The kinds of reports that are answered: what is asked of the engine by each, and what a drone hears that can't be asked for.
-//! A new report is an `impl` here and a line where reports are served.
+//! A new report is an `impl` here and a line of the list.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -7,7 +7,10 @@ use swarm_core::Ask;
 use swarm_core::ask::WantedTicket;
 use swarm_protocol::artifact::{ArtifactAnswer, ArtifactAsk};
 use swarm_protocol::report::{BuildAnswer, BuildNews, BuildReport, Hello, HelloAnswer, Role, SyncAnswer, SyncReport};
+use swarm_protocol::subject::ReportKind;
 use swarm_protocol::{DroneId, PROTO_MAX, PROTO_MIN};
+
+use super::{Asked, Reports, Unread};
 
 /// What a drone hears to a report.
 pub(super) type AnswerTo<R> = <<R as Report>::Question as Ask>::Answer;
@@ -33,6 +36,20 @@ pub(super) trait Report: DeserializeOwned + Send {
     /// What is said when the core refuses the question, with the reason.
     fn refused(reason: String) -> AnswerTo<Self> {
         Self::not_understood(reason)
+    }
+}
+
+impl Reports {
+    /// The sealed answer to a report of whatever kind, if it has one.
+    pub(super) async fn answer_to(&self, asked: &Asked, payload: Unread) -> Option<Vec<u8>> {
+        match asked.kind {
+            ReportKind::Hello => self.answer::<Hello>(asked, payload).await,
+            ReportKind::Build => self.answer::<BuildReport>(asked, payload).await,
+            ReportKind::Artifact => self.answer::<ArtifactAsk>(asked, payload).await,
+            ReportKind::Sync => self.answer::<SyncReport>(asked, payload).await,
+            ReportKind::Plan => self.plan(asked, payload).await,
+            ReportKind::Heartbeat => None,
+        }
     }
 }
 
