@@ -9,7 +9,7 @@ use thiserror::Error;
 pub const PROTO_MIN: u16 = 1;
 /// Newest wire version this build reads and writes.
 pub const PROTO_MAX: u16 = 1;
-/// Largest encoded message in bytes; the bus takes 1 MiB, larger content goes by chunks (decision 26).
+/// Largest encoded message in bytes; the bus takes 1 MiB, larger content goes by chunks.
 pub const MAX_BODY: usize = 900 * 1024;
 
 /// What stands around a body.

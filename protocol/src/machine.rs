@@ -95,7 +95,7 @@ impl RebootPolicy {
 }
 
 /// The Portage a drone builds with. Drones with equal build profile, Portage profile, CHOST, CFLAGS and installed set form
-/// a *base*: plans and builds are exchanged only within one (decision 6).
+/// a *base*: plans and builds are exchanged only within one.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct PortageState {
     /// Version of Portage.

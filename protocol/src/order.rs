@@ -1,5 +1,5 @@
 //! Orders: what should happen on a drone, in the imperative, and the drone's first answer. An order's answer is a hint;
-//! only a report or a heartbeat moves state (decision 11).
+//! only a report or a heartbeat moves state.
 
 use serde::{Deserialize, Serialize};
 
@@ -85,7 +85,7 @@ pub enum Task {
     Unknown,
 }
 
-/// The rungs of the ladder a supervisor can carry out (rules.md §4).
+/// The rungs of the ladder a supervisor can carry out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rung {
@@ -228,7 +228,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// rules.md §3: 12 h, 60 min, 64 MiB.
+    /// 12 h, 60 min, 64 MiB.
     fn default() -> Self {
         Self { total_ms: 12 * 3_600_000, silence_ms: 3_600_000, log_bytes: 64 << 20 }
     }

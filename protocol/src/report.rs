@@ -337,7 +337,7 @@ pub struct Failure {
     pub log_line: Option<String>,
 }
 
-/// Kinds of failure (rules.md §3, decision 22).
+/// Kinds of failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureClass {

@@ -168,7 +168,7 @@ impl Subjects {
         format!("{}.json.event.>", self.prefix)
     }
 
-    /// Prefix of the inboxes of one identity; the controller answers a drone only below it (decision 26).
+    /// Prefix of the inboxes of one identity; the controller answers a drone only below it.
     pub fn inbox(identity: &str) -> String {
         format!("_INBOX.{identity}")
     }

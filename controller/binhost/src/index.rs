@@ -1,5 +1,5 @@
 //! The index of one folder of the binhost, `Packages` and `Packages.gz`, held in memory by one writer and made from rows
-//! (decision 15). Adding a package costs milliseconds: rendered blocks and compressed pieces are kept.
+//!. Adding a package costs milliseconds: rendered blocks and compressed pieces are kept.
 //!
 //! The caller inserts a block only when its file is in place, and removes a file only after an index without it is written;
 //! then no client ever sees a block without its file, whichever of the two indexes it reads.
@@ -76,7 +76,7 @@ pub struct Index {
 }
 
 impl Index {
-    /// An empty index with the builder's header (decision 6): ARCH, CHOST, USE and so on.
+    /// An empty index with the builder's header: ARCH, CHOST, USE and so on.
     pub fn new(header: BTreeMap<String, String>) -> Self {
         let mut index = Self::default();
         index.set_header(header);

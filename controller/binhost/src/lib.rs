@@ -7,7 +7,7 @@
 //! What became of it goes back through a [`Tell`](swarm_core::Tell). The crate knows no engine, no store and no bus; the
 //! controller wires it up.
 //!
-//! The way of a package (decision 15): [`upload::receive`] → [`gpkg::inspect`] → [`publish::sign_into`] → [`index::Index`].
+//! The way of a package: [`upload::receive`] → [`gpkg::inspect`] → [`publish::sign_into`] → [`index::Index`].
 //!
 //! On disk: `<arch>/<build profile>/<chost>/Packages[.gz]` and, beside it, `<cat>/<pn>/<pf>-<build_id>.gpkg.tar`; packages
 //! the public may not have, and the index that lists them, lie in a second such tree ([`pair`], docs/adr/0008).

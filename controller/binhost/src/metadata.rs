@@ -1,5 +1,5 @@
 //! The metadata member of a gpkg: a compressed tar of `metadata/<KEY>` files. Unpacked under a bound, because it comes from
-//! a drone, and packed again with the BUILD_ID the controller gives (decision 5).
+//! a drone, and packed again with the BUILD_ID the controller gives.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};

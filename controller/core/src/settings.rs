@@ -1,4 +1,4 @@
-//! The numbers the rules use, each a configuration key with its default from rules.md.
+//! The numbers the rules use, each a configuration key with its default.
 
 use std::collections::BTreeMap;
 
@@ -24,17 +24,17 @@ pub struct Settings {
     pub public_key: String,
     /// What opens the binhost's restricted packages; drones get it in their welcome.
     pub binhost_secret: Secret,
-    /// Packages of one identity kept, the newest ones (decision 17); at least 1.
+    /// Packages of one identity kept, the newest ones; at least 1.
     pub keep_builds: usize,
     /// A file goes so long after its package left the index: clients may hold an older generation.
     pub delete_after: Millis,
-    /// Between heartbeats (rules.md §4).
+    /// Between heartbeats.
     pub heartbeat: Millis,
-    /// Without a heartbeat for so long a drone is offline (decision 12).
+    /// Without a heartbeat for so long a drone is offline.
     pub offline_after: Millis,
-    /// An instance with a heartbeat younger than this is alive; a second one is refused meanwhile (decision 7).
+    /// An instance with a heartbeat younger than this is alive; a second one is refused meanwhile.
     pub instance_fresh: Millis,
-    /// An attempt no heartbeat lists for so long is lost (decision 12).
+    /// An attempt no heartbeat lists for so long is lost.
     pub lease: Millis,
     /// After its own start the controller judges nobody (architecture.md §4).
     pub start_grace: Millis,
@@ -42,9 +42,9 @@ pub struct Settings {
     pub resend_order: Millis,
     /// A planner that has not answered by then is given up.
     pub plan_timeout: Millis,
-    /// Free bytes a drone needs where it builds and where it puts packages (rules.md §2).
+    /// Free bytes a drone needs where it builds and where it puts packages.
     pub min_free_disk: u64,
-    /// Distinct drones a package may fail on before it is blocked (rules.md §3, decision 24).
+    /// Distinct drones a package may fail on before it is blocked.
     pub failures_to_block: usize,
     /// A blocked package is tried again after this.
     pub retry_blocked_after: Millis,
@@ -54,13 +54,13 @@ pub struct Settings {
     pub fleet_backoff: Millis,
     /// Longest such wait.
     pub fleet_backoff_max: Millis,
-    /// So many such failures on two drones or all there are block the package (decision 24).
+    /// So many such failures on two drones or all there are block the package.
     pub fleet_failures_to_block: usize,
     /// A drone to blame for a failure does not get that package again within this.
     pub drone_retry_after: Millis,
     /// So many failures of drones, and the package is blocked for a person to look at.
     pub drone_failures_to_block: usize,
-    /// Drone-blamed failures in a row that ground a drone (rules.md §3).
+    /// Drone-blamed failures in a row that ground a drone.
     pub failures_to_ground: u32,
     /// For so long.
     pub ground_for: Millis,
@@ -76,7 +76,7 @@ pub struct Settings {
     pub max_invites: usize,
     /// A ticket for an upload is good for so long.
     pub ticket_life: Millis,
-    /// A log tail that cannot be had by then is marked incomplete (decision 22).
+    /// A log tail that cannot be had by then is marked incomplete.
     pub log_wait: Millis,
     /// Ended sessions kept in the queue's tables.
     pub keep_sessions: usize,
@@ -90,7 +90,7 @@ pub struct Settings {
     pub priority_step: Millis,
     /// What waiting adds to the length of a package's path, percent of the time it waits: so nothing starves.
     pub age_weight: u32,
-    /// Orders a drone gets beyond its slots, so that it begins its next package at once (rules.md §2).
+    /// Orders a drone gets beyond its slots, so that it begins its next package at once.
     pub prefetch: u32,
     /// None behind a build that is known to take longer than this: where its place will be free first is not known yet.
     pub prefetch_within: Millis,
@@ -113,7 +113,7 @@ pub struct Settings {
     pub healing: Healing,
 }
 
-/// Numbers of proof of life and self-healing (rules.md §4); all durations in milliseconds.
+/// Numbers of proof of life and self-healing; all durations in milliseconds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Healing {
     /// Whether anything is done about drones that do not work; they are pinged and judged all the same.

@@ -164,7 +164,7 @@ impl Core {
         self.rows.is_changed()
     }
 
-    /// Hands every changed row to the store; with them goes the clock (decision 8).
+    /// Hands every changed row to the store; with them goes the clock.
     pub fn drain(&mut self, now: Now, sink: &mut impl Sink) {
         let at = now.at.max(self.now.at);
         self.meta_mut().clock = at;

@@ -97,7 +97,7 @@ pub fn enrol_local(dir: &Path, name: &str) -> Result<DroneCredentials, KeyError>
     load_or_make(&dir.join(file_name(name)?))
 }
 
-/// The key of a tapper: `<dir>/tapper-<name>.nk`, made on first use. What it may do is read events (decision 27).
+/// The key of a tapper: `<dir>/tapper-<name>.nk`, made on first use. What it may do is read events.
 ///
 /// # Errors
 /// See [`KeyError`]; a key that others can read is refused.

@@ -1,4 +1,4 @@
-//! The way of the events from the store to the stream `SWARM_EVENTS` (decision 13).
+//! The way of the events from the store to the stream `SWARM_EVENTS`.
 //!
 //! Events are published in order, each with the sequence number the stream must stand at before it, so that the stream's
 //! sequence is the event's. Where to go on is read from the stream itself, at every connect: a crash between commit and

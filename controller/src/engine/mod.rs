@@ -5,7 +5,7 @@
 //! effects leave through [`Outlets`]; `serve` starts and stops it.
 //!
 //! If a commit fails, no effect leaves and the process ends (exit status 75): what was decided is not on disk, so nobody may
-//! hear of it, and a fresh start from the rows is the way back (decision 9).
+//! hear of it, and a fresh start from the rows is the way back.
 
 mod handle;
 mod outlets;

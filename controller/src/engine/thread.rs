@@ -288,7 +288,7 @@ impl Running {
         Ok(())
     }
 
-    /// Commit, publish, release: in this order (decision 9).
+    /// Commit, publish, release: in this order.
     fn finish(&mut self, inputs: usize, now: Now, effects: Vec<Effect>) -> Result<(), EngineError> {
         let effects = self.ping(effects);
         let trim = effects.iter().filter_map(|effect| match effect {
@@ -431,7 +431,7 @@ impl Running {
         wait
     }
 
-    /// The core's clock goes on from where it was stored, with the monotonic one (decision 8).
+    /// The core's clock goes on from where it was stored, with the monotonic one.
     fn now(&self) -> Now {
         let since = u64::try_from(self.clock.1.elapsed().as_millis()).unwrap_or(u64::MAX);
         Now { at: self.clock.0.saturating_add(since), wall: wall_ms() }

@@ -63,7 +63,7 @@ pub struct Door {
     pub verifying: Verifying,
     /// Largest upload, bytes.
     pub max_upload: u64,
-    /// Least free part of the disk, percent (decision 17).
+    /// Least free part of the disk, percent.
     pub min_free_percent: u32,
     /// Bounds of a package.
     pub limits: Limits,

@@ -40,7 +40,7 @@ pub struct LogBounds {
     pub idle: Duration,
     /// Compressed bytes kept in all; the oldest logs go first.
     pub stored: u64,
-    /// A log that cannot be had whole in this time is stored incomplete (decision 22).
+    /// A log that cannot be had whole in this time is stored incomplete.
     pub complete_within: Duration,
 }
 

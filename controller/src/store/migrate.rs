@@ -1,4 +1,4 @@
-//! Bringing an older file forward (decision 14): the schema version is one integer, migrations run one version at a time, in
+//! Bringing an older file forward: the schema version is one integer, migrations run one version at a time, in
 //! one transaction, after a copy of the file. Called by [`super::Store::open`] only.
 
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! How rows look on disk: one redb table per [`Row::TABLE`], the row's key bytes, and as value one version byte followed by
 //! MessagePack with field names. This is the one place where rows become bytes and bytes become rows.
 //!
-//! Two tables are the store's own: `_schema` (one integer, decision 14) and `_floors` (up to which key the rows of a journal
+//! Two tables are the store's own: `_schema` (one integer) and `_floors` (up to which key the rows of a journal
 //! are forgotten; see [`super::Retention`]).
 
 use redb::TableDefinition;

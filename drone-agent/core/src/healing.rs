@@ -1,4 +1,4 @@
-//! Which rungs of the ladder a drone lets be done to it (rules.md §4), whoever asks and by whichever way. It goes by what it
+//! Which rungs of the ladder a drone lets be done to it, whoever asks and by whichever way. It goes by what it
 //! detected itself and by its own configuration, so that controller and drone must both agree to a reboot.
 //!
 //! Decides; the supervisor writes down and acts. Called by the supervisor, and by `drone-agent escalate` where no supervisor

@@ -1,4 +1,4 @@
-//! Which attempts are over: a late copy of an order for one of them never runs again (decision 10).
+//! Which attempts are over: a late copy of an order for one of them never runs again.
 
 use std::collections::{BTreeMap, VecDeque};
 

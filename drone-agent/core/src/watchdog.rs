@@ -1,4 +1,4 @@
-//! When a supervisor ends and starts its worker (decision 25). One restarter per level: this one acts on the worker
+//! When a supervisor ends and starts its worker. One restarter per level: this one acts on the worker
 //! alone, and running attempts live on whatever it does.
 //!
 //! Decides; never touches a process. The supervisor carries out the [`Act`]s.

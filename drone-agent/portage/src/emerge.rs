@@ -1,4 +1,4 @@
-//! One build's emerge: the command line of decision 20, its environment, and the look at the binhost before it begins.
+//! One build's emerge: the command line, its environment, and the look at the binhost before it begins.
 //!
 //! Nothing is started here; whoever calls does. Everything an emerge writes besides the root itself lies in folders of the
 //! build's own.
@@ -176,7 +176,7 @@ enum Sight {
     Nothing(String),
 }
 
-/// Makes sure that the binhost's index holds what the order needs (decision 16). Says whether emerge shall use it: not
+/// Makes sure that the binhost's index holds what the order needs. Says whether emerge shall use it: not
 /// if there is none, or nothing in it yet and nothing needed. Blocks for seconds at worst.
 pub fn look(access: &BinhostAccess, min_timestamp: u64, mut stop: impl FnMut() -> bool) -> Result<bool, Failure> {
     if access.url.is_empty() {

@@ -1,6 +1,6 @@
 //! What a root's Portage is: version, profile, what the root had installed when it was made, and the state of its trees.
 //!
-//! Two drones with equal answers form a base and may exchange plans and packages (decision 6). Called by the worker for
+//! Two drones with equal answers form a base and may exchange plans and packages. Called by the worker for
 //! its hello, and by the supervisor for the state of the tree in each heartbeat.
 
 use std::collections::BTreeMap;

@@ -26,7 +26,7 @@ const LAST_TICK: Duration = Duration::from_millis(5);
 const LAST_MOMENT: Duration = Duration::from_secs(1);
 /// How often the status is written and memory sampled.
 const STATUS: Duration = Duration::from_secs(1);
-/// What emerge has after TERM before everything is killed (decision 19).
+/// What emerge has after TERM before everything is killed.
 const TERM_GRACE: Duration = Duration::from_secs(10);
 /// How long the end of the output is waited for once nobody should hold it open.
 const OUTPUT_GRACE: Duration = Duration::from_secs(10);

@@ -132,7 +132,7 @@ impl Default for BusConfig {
     }
 }
 
-/// Numbers of the supervisor's watchdog (decision 25).
+/// Numbers of the supervisor's watchdog.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WatchdogConfig {
@@ -166,7 +166,7 @@ pub struct LimitsConfig {
     /// How long a request to the planner may take.
     #[serde(deserialize_with = "duration")]
     pub plan: Duration,
-    /// From TERM to KILL when an attempt is ended by order; emerge has 10 s of it (decision 19).
+    /// From TERM to KILL when an attempt is ended by order; emerge has 10 s of it.
     #[serde(deserialize_with = "duration")]
     pub end_grace: Duration,
     /// Most orders that wait for a free slot.

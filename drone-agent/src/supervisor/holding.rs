@@ -1,4 +1,4 @@
-//! What the drone holds, read from the attempts' directories: never from the worker, which may hang (decision 12).
+//! What the drone holds, read from the attempts' directories: never from the worker, which may hang.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -4,7 +4,7 @@ use swarm_protocol::report::FailureClass;
 
 use crate::rows::Culprit;
 
-/// The culprit of a class of failure (rules.md §3, decision 22).
+/// The culprit of a class of failure.
 pub(crate) fn blame(class: FailureClass) -> Culprit {
     match class {
         FailureClass::Phase

@@ -48,7 +48,7 @@ impl Core {
             return self.end_sweep(id, sweep, reason);
         }
         if charged != id {
-            // The dependency's own entry decides; this one waits for it (decision 3).
+            // The dependency's own entry decides; this one waits for it.
             let message = format!("its dependency {} failed", failure.cpv.as_deref().unwrap_or("?"));
             self.build_event(EventKind::Return, id, message, Some(self.drone_name(&drone)));
             let mut after = build.after.clone();
@@ -89,7 +89,7 @@ impl Core {
         self.build_event(kind, id, format!("{atom} on {name}: {} ({blamed})", failure.message), Some(name));
     }
 
-    /// A failing dependency is charged to its own entry, if it has one that is not in the binhost yet (decision 3).
+    /// A failing dependency is charged to its own entry, if it has one that is not in the binhost yet.
     fn charged(&self, build: &BuildRow, failure: &Failure) -> BuildId {
         let Some(cpv) = failure.cpv.as_ref().filter(|cpv| Some(*cpv) != build.cpv.as_ref()) else { return build.id };
         let mut same = self.soft.queue.of_version(&build.profile, cpv).filter_map(|id| self.rows.builds.get(&id));
@@ -172,7 +172,7 @@ impl Core {
     }
 
     /// Whoever could still build it is away or has failed it: it counts as failed everywhere, so that it does not wait
-    /// for ever (decision 24).
+    /// for ever.
     pub(crate) fn give_up_waiting(&mut self, id: BuildId) {
         let Some(build) = self.rows.builds.get(&id) else { return };
         let reasons = reasons(build, Culprit::Package);

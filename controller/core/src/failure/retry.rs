@@ -26,7 +26,7 @@ pub enum Next {
 }
 
 /// What follows from the newest failure of a build; its mark is already on the row. `drones` is the number of drones that
-/// could build it (rules.md §3, decision 24).
+/// could build it.
 pub fn next(
     build: &BuildRow,
     class: FailureClass,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use swarm_protocol::{BuildId, DroneId};
 
-/// Heartbeats in a row that must miss an attempt before it is lost (decision 11).
+/// Heartbeats in a row that must miss an attempt before it is lost.
 const MISSES_TO_LOSE: u32 = 2;
 
 /// Attempts in drones' hands.

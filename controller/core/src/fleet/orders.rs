@@ -83,7 +83,7 @@ impl Core {
         }
     }
 
-    /// Every order not yet taken, of one drone or of all (decision 10).
+    /// Every order not yet taken, of one drone or of all.
     pub(crate) fn resend_untaken(&mut self, drone: Option<&DroneId>) {
         let held: Vec<BuildId> = match drone {
             Some(drone) => self.held_by(drone),

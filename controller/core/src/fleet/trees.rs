@@ -1,4 +1,4 @@
-//! Ebuild trees: which one a base is expected to have, and who is told to bring its own up to date (rules.md §2). The tree
+//! Ebuild trees: which one a base is expected to have, and who is told to bring its own up to date. The tree
 //! itself is learned from hellos and heartbeats alone; a report only says how the order ended.
 
 use std::collections::BTreeMap;

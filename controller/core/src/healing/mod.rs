@@ -1,4 +1,4 @@
-//! A drone that stops working comes back by itself, and nothing that works is harmed (rules.md §4).
+//! A drone that stops working comes back by itself, and nothing that works is harmed.
 //!
 //! `ping`: pings and their answers · `ladder`: from trouble to recovery, rung by rung · `act`: one rung, route by route · `brakes`:
 //! what holds the ladder back · `reboot`: who is never rebooted · `routes`: the ways to a drone · `trust`: the SSH host keys it is

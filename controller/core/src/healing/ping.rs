@@ -20,7 +20,7 @@ impl Core {
     }
 
     pub(crate) fn pong(&mut self, drone: &DroneId, seq: u64, latency_us: u64, pong: &Pong) {
-        // another run with the same key says nothing of the one that was welcomed (decision 7)
+        // another run with the same key says nothing of the one that was welcomed
         if self.rows.drones.get(drone).is_none_or(|row| row.supervisor != pong.instance) {
             return;
         }

@@ -1,4 +1,4 @@
-//! Whether a drone may build a package: all reasons against it, not the first (rules.md §2).
+//! Whether a drone may build a package: all reasons against it, not the first.
 
 use swarm_protocol::DroneId;
 use swarm_protocol::machine::WorkerState;

@@ -50,7 +50,7 @@ impl Core {
 
     /// A drone with nothing to do gets what waits in another one's line: of the one that has the most waiting, the last.
     /// One that waits alone stays, so that its drone begins it at once; only where no end of the build before it is in sight
-    /// it is moved, too. Every entry is moved at most once, and ends there only when its drone says so (decision 12).
+    /// it is moved, too. Every entry is moved at most once, and ends there only when its drone says so.
     pub(super) fn even_out(&mut self, idle: &[Seat], drones: &[DroneId]) {
         if idle.is_empty() {
             return;

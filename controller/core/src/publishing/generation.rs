@@ -1,5 +1,5 @@
 //! Generations of indexes: what is new in each and what has to leave it, which one is being written. At most one a second is
-//! begun, because TIMESTAMP counts seconds and must rise (decision 16). `indexes` says what is written and what follows.
+//! begun, because TIMESTAMP counts seconds and must rise. `indexes` says what is written and what follows.
 
 use std::collections::{BTreeMap, BTreeSet};
 

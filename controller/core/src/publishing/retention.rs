@@ -1,5 +1,5 @@
 //! What leaves the binhost, and how. Of each identity the newest few stay, what a person pinned, and what an open session
-//! builds on (decision 17). A package that goes is first taken out of its index; only when that generation is on disk, and
+//! builds on. A package that goes is first taken out of its index; only when that generation is on disk, and
 //! no client can still hold an older one, its file is removed; its BUILD_ID stays taken for a while longer.
 //!
 //! What people ask of the binhost's packages is answered here, too. Files are never looked at: who finds one damaged says so.

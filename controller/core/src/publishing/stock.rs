@@ -58,7 +58,7 @@ impl Stock {
         *given = (*given).max(build_id);
     }
 
-    /// BUILD_IDs rise per package within an index (decision 5).
+    /// BUILD_IDs rise per package within an index.
     pub(crate) fn next_build_id(&mut self, row: &ArtifactRow) -> u32 {
         let given = self.build_ids.entry((row.index.to_string(), row.cpv.clone())).or_default();
         *given += 1;

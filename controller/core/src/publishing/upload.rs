@@ -1,4 +1,4 @@
-//! The way of a binary into an index: ticket → upload → signature → index (decision 15; the last step is `indexes`').
+//! The way of a binary into an index: ticket → upload → signature → index (the last step is `indexes`').
 //! Each step is a row before the next begins, so a crash anywhere is repaired from the rows.
 
 use swarm_protocol::artifact::{ArtifactAnswer, ArtifactAsk, ArtifactRef};
@@ -84,7 +84,7 @@ impl Core {
         row.imported.is_some() || self.is_current(&row.drone, row.fence)
     }
 
-    /// What a ticket is good for: only while its attempt is current (decision 12).
+    /// What a ticket is good for: only while its attempt is current.
     pub(crate) fn ticket(&self, artifact: ArtifactId) -> Result<Ticket, Refusal> {
         let row = self.rows.artifacts.get(&artifact);
         let Some((row, issued)) = row.zip(self.soft.publishing.tickets.get(artifact)) else {
@@ -207,7 +207,7 @@ impl Core {
         self.try_accept_all();
     }
 
-    /// A package that came into an index completes the needed entries it stands for (decision 3).
+    /// A package that came into an index completes the needed entries it stands for.
     pub(crate) fn made_on_the_side(&mut self, artifact: ArtifactId) {
         let Some(row) = self.rows.artifacts.get(&artifact).cloned() else { return };
         let ArtifactState::Published { size_out: size, .. } = row.state else { return };

@@ -1,4 +1,4 @@
-//! Entries by what makes them the same package (decision 1).
+//! Entries by what makes them the same package.
 
 use std::collections::BTreeMap;
 

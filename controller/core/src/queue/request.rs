@@ -20,7 +20,7 @@ pub(super) const ATOMS_PER_PLAN: usize = 500;
 const MAX_REQUEST: usize = 50_000;
 /// Lines of `package.use` in one request.
 const MAX_USE_LINES: usize = 2_000;
-/// How long an `Idempotency-Key` is honoured, milliseconds (decision 2).
+/// How long an `Idempotency-Key` is honoured, milliseconds.
 const IDEMPOTENCY: u64 = 24 * 3_600_000;
 
 impl Core {

@@ -59,7 +59,7 @@ impl Core {
         self.soft.queue.moved_in(id);
     }
 
-    /// Ends the sessions in which nothing moves any more: what is left waits only on blocked packages (decision 24).
+    /// Ends the sessions in which nothing moves any more: what is left waits only on blocked packages.
     pub(crate) fn end_sessions(&mut self) {
         for id in self.soft.queue.take_sessions() {
             let open = self.rows.sessions.get(&id).is_some_and(|row| row.ended_at.is_none());

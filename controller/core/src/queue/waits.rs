@@ -34,7 +34,7 @@ const MAX_STEPS: usize = 20_000_000;
 
 /// For each of the `new` packages what must be in the binhost before it is built: its build-time and run-time dependencies
 /// (emerge merges the package, so a missing run-time dependency would be compiled on the side, one after the other) and their
-/// run-time closure, as far as they come earlier in the merge order (that breaks cycles as Portage does; decision 16).
+/// run-time closure, as far as they come earlier in the merge order (that breaks cycles as Portage does).
 ///
 /// A dependency that is new itself and comes after all of its own closure waits for that closure; whoever waits for it need
 /// not be told again. So a chain of n packages has n edges and not n²/2.

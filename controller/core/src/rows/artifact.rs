@@ -10,7 +10,7 @@ use swarm_protocol::{ArtifactId, Cpv, DroneId, Fence};
 use super::Fact;
 use crate::table::{Row, RowKey};
 
-/// Which index a package belongs to: one per (arch, build profile, CHOST) (decision 6).
+/// Which index a package belongs to: one per (arch, build profile, CHOST).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct IndexKey {
     /// Gentoo's ARCH.
@@ -121,7 +121,7 @@ impl ArtifactRow {
     }
 }
 
-/// The life of an artifact (decision 15): ticketed → uploaded → published → retired → gone.
+/// The life of an artifact: ticketed → uploaded → published → retired → gone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case")]
 pub enum ArtifactState {
@@ -129,7 +129,7 @@ pub enum ArtifactState {
     Ticketed {},
     /// The file lies in `incoming`, verified; it waits for its signature.
     Uploaded {
-        /// BUILD_ID it will have (decision 5).
+        /// BUILD_ID it will have.
         build_id: u32,
         /// RESTRICT, as the package says.
         restrict: String,

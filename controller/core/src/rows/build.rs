@@ -51,7 +51,7 @@ pub struct BuildRow {
     /// Last attempt given out; 0 before the first.
     pub attempt: Attempt,
     /// Entries that must be received before it is built: its build-time dependencies and their run-time closure, from the
-    /// plan; cycles are broken in Portage's merge order (decision 16).
+    /// plan; cycles are broken in Portage's merge order.
     #[serde(default)]
     pub after: Vec<BuildId>,
     /// Where it stands.
@@ -134,7 +134,7 @@ impl BuildRow {
         !self.base.is_empty()
     }
 
-    /// What makes it the same package as another entry (decision 1); `None` until planned.
+    /// What makes it the same package as another entry; `None` until planned.
     pub fn identity(&self) -> Option<Identity> {
         self.is_planned().then(|| Identity {
             profile: self.profile.clone(),
@@ -154,7 +154,7 @@ impl Row for BuildRow {
     }
 }
 
-/// What makes two packages the same within a session (decision 1).
+/// What makes two packages the same within a session.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Identity {
     /// Build profile.
@@ -250,7 +250,7 @@ pub struct Assignment {
     pub taken: bool,
     /// Wall clock when the drone said that emerge runs, Unix milliseconds.
     pub building_since: Option<u64>,
-    /// It is to be ended; it ends when the drone says so or its lease ends (decision 12).
+    /// It is to be ended; it ends when the drone says so or its lease ends.
     #[serde(default)]
     pub cancelling: Option<Cancelling>,
     /// Bytes the drone had free for builds when it got the order; 0 if not known.
@@ -273,7 +273,7 @@ impl Assignment {
     }
 }
 
-/// A block that a sweeper tries to end (rules.md §2).
+/// A block that a sweeper tries to end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sweep {
     /// Whose failures blocked it.

@@ -62,7 +62,7 @@ pub struct DroneRow {
     pub build_profile: String,
     /// CHOST.
     pub chost: String,
-    /// Identity of its base (decision 6).
+    /// Identity of its base.
     pub base: String,
     /// Identity of its ebuild tree.
     pub tree: String,
@@ -128,7 +128,7 @@ impl DroneRow {
         self.type_override.unwrap_or(self.detected_type)
     }
 
-    /// Takes only blocked packages, as the last resort (rules.md §2).
+    /// Takes only blocked packages, as the last resort.
     pub fn is_sweeper(&self) -> bool {
         self.name.starts_with("sweeper-") || self.tags.iter().any(|tag| tag == "sweeper")
     }

@@ -12,7 +12,7 @@ use crate::table::Row;
 /// One event.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct EventRow {
-    /// Sequence number without gaps; equal to the stream's (decision 13).
+    /// Sequence number without gaps; equal to the stream's.
     pub seq: u64,
     /// Wall clock, Unix milliseconds.
     pub at: u64,

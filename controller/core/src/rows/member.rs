@@ -46,7 +46,7 @@ impl MemberRow {
 pub enum MemberRole {
     /// Its own orders and reports.
     Drone,
-    /// Read events, nothing else (decision 27).
+    /// Read events, nothing else.
     Tapper,
 }
 

@@ -105,7 +105,7 @@ pub struct Run {
 }
 
 impl DurationRow {
-    /// Successes kept (rules.md §2).
+    /// Successes kept.
     pub const KEEP: usize = 5;
 
     /// Median of what they would have taken on an ordinary drone, milliseconds; `None` before the first.
@@ -180,9 +180,9 @@ impl Row for IdempotencyRow {
 /// The store's own row: counters, clock and the swarm-wide switches.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct MetaRow {
-    /// This store's life (decision 7).
+    /// This store's life.
     pub store_id: StoreId,
-    /// The core's clock when the row was last written (decision 8), milliseconds.
+    /// The core's clock when the row was last written, milliseconds.
     pub clock: u64,
     /// Last number given, per kind.
     pub last_build: u64,

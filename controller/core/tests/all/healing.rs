@@ -1,4 +1,4 @@
-//! Stories of the ladder as golden transcripts, and its rules as tables (rules.md §4).
+//! Stories of the ladder as golden transcripts, and its rules as tables.
 
 use proptest::prelude::*;
 use swarm_core::answer::{Refusal, RefusalKind};

@@ -2,7 +2,7 @@
 //! in the binhost has a node; what is received or gone has none.
 //!
 //! The line is ordered by the longest path that is still to be gone: an entry's own duration and that of the longest chain
-//! of entries that wait for it. Priority and the time an entry has waited add to that, so nothing starves (rules.md §2).
+//! of entries that wait for it. Priority and the time an entry has waited add to that, so nothing starves.
 //! Nothing here walks the whole graph for one change: `order` keeps a topological order, so that each node is looked at
 //! most once per change (`paths`), and the lines are sorted sets (`line`).
 
