@@ -4,8 +4,8 @@
 //! # Contract
 //!
 //! - [`Core::handle`] takes one [`Input`] and returns the [`Effect`]s it causes; [`Core::handle_all`] takes several that came
-//!   together. [`Core::wake`] lets time pass; waking early
-//!   or twice is harmless. [`Core::next_wake`] says when the next rule is due.
+//!   together. [`Core::wake`] lets time pass; waking early or twice is harmless. [`Core::next_wake`] says when the next rule
+//!   is due.
 //! - After any number of calls, [`Core::drain`] hands every changed row to a [`Sink`]. **No effect may leave before those
 //!   rows are on disk.** An input that changed no row needs no transaction.
 //! - [`Core::load`] takes the rows back; [`Core::start`] then re-emits every order not yet taken, with the same fence.
@@ -17,7 +17,7 @@
 //! stored · `input` and `effect`: all that can happen, all we can do · `request`, `answer` and `ask`: what people ask, and the answer
 //! to each · `tell`: how the rooms around the core hand it inputs.
 //!
-//! Rooms, each with a `state` of its own that only it touches: `fleet`: who is there, leases, orders, trees · `members`: who is let
+//! Rooms, each with a state of its own that only it touches (`state`; of `learned` it is `medians`): `fleet`: who is there, leases, orders, trees · `members`: who is let
 //! onto the bus · `queue`: requests, plans, graph, sessions, results · `publishing`: the way of a binary into an index, packages
 //! people bring, what leaves the binhost · `learned`: what past builds taught · `placement`: which drone builds what, and why not
 //! · `healing`: pings, and the ladder for drones that do not work · `view`: what readers see.
