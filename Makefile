@@ -5,7 +5,7 @@ TOOLS := tests/tools
 PLACES = DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' SYSCONFDIR='$(SYSCONFDIR)' COMPONENTS='$(COMPONENTS)' FROM='$(FROM)'
 
 .NOTPARALLEL:
-.PHONY: help demo test soak soak-packaging build fmt lint unit e2e simulate bench setup clean release install uninstall dist deb
+.PHONY: help demo test check soak soak-packaging build fmt lint form clippy unit e2e simulate bench setup clean release install uninstall dist deb
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | while IFS='	' read -r target text; do \
@@ -14,8 +14,11 @@ help: ## this list
 demo: ## a whole swarm on this machine: build, install, run; stays up (EXIT=1: check everything and end)
 	@EXIT='$(EXIT)' tests/demo.sh
 
-test: lint setup build ## what CI runs: format, clippy, all tests (under 25 minutes from nothing on two cores)
-	@$(TOOLS)/nextest.sh
+test: ## what CI runs: format, clippy, all tests (15 minutes from nothing on two idle cores)
+	@$(TOOLS)/test.sh
+
+check: setup ## for the minute between two thoughts: format, clippy, quick tests of the crates that changed (BASE=commit)
+	@BASE='$(BASE)' $(TOOLS)/check.sh
 
 soak: setup build ## the ebuild of prebuilt programs, emerged; then 1,000 kills, or MINUTES=n long (SEED=n repeats one), with figures
 	@FROM=target/debug $(TOOLS)/soak_packaging.sh prebuilt
@@ -27,9 +30,13 @@ build: ## both programs and all tests, unoptimised
 fmt: ## format the sources
 	$(CARGO) fmt --all
 
-lint: ## format check, clippy without mercy, licences if cargo-deny is installed
+lint: form clippy ## format check, clippy without mercy, licences if cargo-deny is installed
+
+clippy:
+	$(CARGO) clippy $(QUIET) --workspace --all-targets -- -D warnings
+
+form:
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	@for script in $(TOOLS)/*.sh tests/demo.sh .ci/run; do bash -n "$$script" || exit 1; done
 	@for script in packaging/*.sh packaging/openrc/*.initd packaging/openrc/*.confd; do sh -n "$$script" || exit 1; done
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --offline check bans licenses sources; fi
@@ -41,7 +48,7 @@ e2e: setup build ## the end-to-end tests alone: real nats-server, real Portage, 
 	@$(TOOLS)/nextest.sh e2e
 
 simulate: ## a swarm in virtual time: SEED=… DRONES=… HOURS=… WEATHER=calm|rough|storm; without SEED fresh seeds for SECONDS=60
-	@$(CARGO) build --quiet -p swarm-simulation --bin simulate
+	@$(CARGO) build --quiet --workspace --bin simulate
 	@SEED='$(SEED)' DRONES='$(DRONES)' HOURS='$(HOURS)' WEATHER='$(WEATHER)' SECONDS='$(SECONDS)' target/debug/simulate
 
 bench: setup ## the figures of docs/performance.md on this machine, optimised (BENCH=index: one; ROUNDS=3; JSON below target/bench)

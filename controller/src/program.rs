@@ -56,15 +56,15 @@ pub enum ProgramError {
     /// It could not be started.
     #[error("can't start {program}: {source}")]
     Start {
-        /// Which.
+        /// As it was to be run.
         program: String,
-        /// Why.
+        /// What the system says.
         source: std::io::Error,
     },
     /// It took too long; it and its children were killed.
     #[error("{program} did not end within {} s and was killed", .within.as_secs_f32())]
     Slow {
-        /// Which.
+        /// As it was to be run.
         program: String,
         /// The time it had.
         within: Duration,

@@ -13,14 +13,15 @@ use swarm_common::watch::spawn;
 use swarm_controller::bus::link::{Link, LinkSettings};
 use swarm_controller::bus::outbox::{Outbox, OutboxSettings};
 use swarm_controller::engine::{
-    AskError, CommitHook, Engine, EngineHandle, EngineThread, HealingWorks, Loaded, OnFailure, Options, Outlets,
-    SentOrder, Work, Works,
+    CommitHook, Engine, EngineHandle, EngineThread, HealingWorks, Loaded, OnFailure, Options, Outlets, SentOrder, Work,
+    Works,
 };
 use swarm_controller::store::Store;
 use swarm_core::answer::UploadAnswer;
 use swarm_core::ask::Uploaded;
 use swarm_core::effect::BinhostWork;
-use swarm_core::input::{Pong, RouteOutcome, SignedFile, UploadedFile};
+use swarm_core::files::{SignedFile, UploadedFile};
+use swarm_core::input::{Pong, RouteOutcome};
 use swarm_core::request::{Control, ControlRequest, Demand, QueueRequest, TicketRequest};
 use swarm_core::{Input, Settings, Tell as _};
 use swarm_protocol::Subjects;
@@ -132,36 +133,39 @@ impl Plant {
 
 /// Carries out everything but orders as soon as it is asked for. Ends with the engine.
 fn stand_in(works: Works, engine: &EngineHandle) -> Work<SentOrder> {
-    let Works { orders, binhost, mut logs, healing, .. } = works;
-    let HealingWorks { mut pings, mut escalations, mut notices, .. } = healing;
+    let Works { orders, binhost, logs, healing, .. } = works;
+    let HealingWorks { pings, escalations, notices, .. } = healing;
     let told = engine.clone();
     std::thread::spawn(move || {
         // until the engine has ended
         let _ = binhost.iter().filter_map(done).try_for_each(|news| told.tell_blocking(news));
     });
+    carry_out(engine, logs, |log| Input::LogStored { fence: log.fence, complete: true });
+    carry_out(engine, pings, |ping| {
+        // the way there and back is measured elsewhere; here it is what the core does with an answer
+        let pong = Box::new(Pong { worker: WorkerState::Alive, ..Pong::default() });
+        Input::Pong { drone: ping.drone, seq: ping.seq, latency_us: 300, pong }
+    });
+    carry_out(engine, escalations, |order| {
+        let outcome = RouteOutcome::Failed { detail: "there is nobody to help here".to_owned() };
+        Input::Escalated { drone: order.drone, generation: order.generation, outcome }
+    });
+    carry_out(engine, notices, |notice| Input::Notified {
+        notice: notice.id,
+        delivered: Vec::new(),
+        failed: Vec::new(),
+    });
+    orders
+}
+
+/// Answers each piece of work at once. No queue waits for another.
+fn carry_out<T: Send + 'static>(engine: &EngineHandle, mut works: Work<T>, done: fn(T) -> Input) {
     let told = engine.clone();
     drop(spawn("stand-in", async move {
-        loop {
-            let news = tokio::select! {
-                Some(log) = logs.next() => Input::LogStored { fence: log.fence, complete: true },
-                Some(ping) = pings.next() => {
-                    // the way there and back is measured elsewhere; here it is what the core does with an answer
-                    let pong = Box::new(Pong { worker: WorkerState::Alive, ..Pong::default() });
-                    Input::Pong { drone: ping.drone, seq: ping.seq, latency_us: 300, pong }
-                }
-                Some(order) = escalations.next() => {
-                    let outcome = RouteOutcome::Failed { detail: "there is nobody to help here".to_owned() };
-                    Input::Escalated { drone: order.drone, generation: order.generation, outcome }
-                }
-                Some(notice) = notices.next() => {
-                    Input::Notified { notice: notice.id, delivered: Vec::new(), failed: Vec::new() }
-                }
-                else => return,
-            };
-            while let Err(AskError::Busy) = told.send(news.clone()).await {}
+        while let Some(work) = works.next().await {
+            told.tell(done(work)).await;
         }
     }));
-    orders
 }
 
 fn done(work: BinhostWork) -> Option<Input> {

@@ -4,18 +4,27 @@
 #
 #   nextest.sh [all|unit|e2e|soak]     e2e: what .config/nextest.toml puts into a group; unit: the others;
 #                                      soak: the rounds of kills alone, without a bound on their time
+#   nextest.sh programs DIR            only builds, and writes to DIR where the test programs are
+#   nextest.sh all DIR                 runs those, without a Cargo that would lock target/
 . "$(dirname "$0")/common.sh"
 
 cd "$project"
-which=${1:-all}
+which=${1:-all} programs=${2:-}
 if cargo nextest --version >/dev/null 2>&1; then
 	# much of the time is spent waiting
 	threads=$(($(nproc) + 1)) grouped='group(end-to-end) + group(patient)'
+	what=(--workspace)
+	[ -z "$programs" ] || what=(--cargo-metadata "$programs/cargo.json" --binaries-metadata "$programs/programs.json")
 	case $which in
-		all) exec cargo nextest run --workspace --test-threads "$threads" ;;
+		all) exec cargo nextest run "${what[@]}" --test-threads "$threads" ;;
 		unit) exec cargo nextest run --workspace -E "not ($grouped)" ;;
 		e2e) exec cargo nextest run --workspace --test-threads "$threads" -E "$grouped" --no-tests=fail ;;
 		soak) exec cargo nextest run --workspace --profile soak -E 'binary(rounds)' --no-tests=fail ;;
+		programs)
+			mkdir -p "$programs"
+			cargo metadata --format-version 1 --all-features > "$programs/cargo.json"
+			exec cargo nextest list --workspace --list-type binaries-only --message-format json > "$programs/programs.json"
+			;;
 		*) fail "usage: nextest.sh [all|unit|e2e|soak]" ;;
 	esac
 fi

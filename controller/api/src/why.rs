@@ -1,7 +1,7 @@
 //! Why a package is not building.
 
 use serde::{Deserialize, Serialize};
-use swarm_core::placement::{DroneExplanation, Explanation};
+use swarm_core::explanation::{DroneExplanation, Explanation};
 use utoipa::ToSchema;
 
 use super::number::seconds;

@@ -6,7 +6,7 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
-use swarm_core::input::UploadedFile;
+use swarm_core::files::UploadedFile;
 use swarm_protocol::Cpv;
 use thiserror::Error;
 

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use swarm_common::errors::chain;
 use swarm_common::files::{create_folders, sync_folder};
 use swarm_core::effect::BinhostWork;
-use swarm_core::input::SignedFile;
+use swarm_core::files::SignedFile;
 use swarm_core::rows::{ArtifactRow, ArtifactState, IndexKey, IndexRow};
 use swarm_core::table::Source;
 use swarm_core::{Input, Tell};

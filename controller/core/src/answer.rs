@@ -6,7 +6,7 @@ use swarm_protocol::plan::PlanAnswer;
 use swarm_protocol::report::{BuildAnswer, HelloAnswer, SyncAnswer};
 use swarm_protocol::{ArtifactId, BuildId, DroneId, Secret, SessionId};
 
-use crate::placement::Explanation;
+use crate::explanation::Explanation;
 use crate::rows::{IndexKey, InviteRow};
 
 /// Where an answer goes; the engine knows who waits.

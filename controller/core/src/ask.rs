@@ -7,7 +7,8 @@ use swarm_protocol::report::{BuildAnswer, BuildReport, Hello, HelloAnswer, SyncA
 use swarm_protocol::{ArtifactId, DroneId, PlanId};
 
 use crate::answer::{Answer, ReplyTo, UploadAnswer};
-use crate::input::{Input, UploadedFile};
+use crate::files::UploadedFile;
+use crate::input::Input;
 use crate::request::Demand;
 
 /// A question to the core, answered once.

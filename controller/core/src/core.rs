@@ -1,5 +1,5 @@
-//! The core itself: rows, and what each room remembers besides, with the few things every room does. It calls no room: `turn`
-//! does, and rooms call each other.
+//! The core itself: rows, and what each room remembers besides, with the few things every room does. It calls no rule of a
+//! room: `turn` does, and rooms call each other.
 
 use swarm_protocol::{BuildId, DroneId, StoreId};
 

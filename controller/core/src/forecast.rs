@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use swarm_protocol::{BuildId, DroneId, SessionId};
 
 use crate::learned::{ORDINARY, on};
-use crate::queue::{Place, lead};
+use crate::place::Place;
+use crate::queue::lead;
 use crate::rows::{BuildRow, BuildState};
 use crate::view::{DroneView, Presence, TaskView, View};
 

@@ -1,7 +1,5 @@
 //! All that can happen: what drones report, what people ask, and what the plumbing has done.
 
-use std::collections::BTreeMap;
-
 use swarm_protocol::artifact::ArtifactAsk;
 use swarm_protocol::machine::{Vitals, WorkerState};
 use swarm_protocol::order::EscalationRefusal;
@@ -10,6 +8,7 @@ use swarm_protocol::report::{BuildReport, Heartbeat, Hello, SyncReport};
 use swarm_protocol::{ArtifactId, DroneId, Fence, InstanceId, PlanId};
 
 use crate::answer::ReplyTo;
+use crate::files::{SignedFile, UploadedFile};
 use crate::request::Request;
 use crate::rows::IndexKey;
 
@@ -18,7 +17,7 @@ use crate::rows::IndexKey;
 pub enum Input {
     /// A process of a drone introduces itself.
     Hello {
-        /// Who.
+        /// The drone that speaks.
         drone: DroneId,
         /// What it says.
         hello: Box<Hello>,
@@ -27,14 +26,14 @@ pub enum Input {
     },
     /// Proof of life.
     Heartbeat {
-        /// Who.
+        /// The drone that speaks.
         drone: DroneId,
         /// What it says.
         beat: Box<Heartbeat>,
     },
     /// News of an attempt.
     Build {
-        /// Who.
+        /// The drone that speaks.
         drone: DroneId,
         /// What it says.
         report: Box<BuildReport>,
@@ -43,7 +42,7 @@ pub enum Input {
     },
     /// A ticket for an upload is wanted.
     Artifact {
-        /// Who.
+        /// The drone that speaks.
         drone: DroneId,
         /// What it says.
         ask: Box<ArtifactAsk>,
@@ -54,7 +53,7 @@ pub enum Input {
     },
     /// A planner's result, put together from its chunks.
     Planned {
-        /// Who.
+        /// The drone that speaks.
         drone: DroneId,
         /// The request.
         plan: PlanId,
@@ -67,7 +66,7 @@ pub enum Input {
     },
     /// An order to bring the ebuild repositories up to date has ended.
     Synced {
-        /// Who.
+        /// The drone that speaks.
         drone: DroneId,
         /// What it says.
         report: Box<SyncReport>,
@@ -76,16 +75,16 @@ pub enum Input {
     },
     /// A person, or a program of theirs, asks for something.
     Request {
-        /// Who, for events and facts.
+        /// The person or program, for events and facts.
         actor: String,
-        /// What.
+        /// What is asked for.
         request: Request,
         /// Answered once.
         reply: ReplyTo,
     },
     /// An upload is whole in `incoming` and its structure verified.
     Uploaded {
-        /// Which.
+        /// The artifact it is about.
         artifact: ArtifactId,
         /// What the file says of itself.
         file: UploadedFile,
@@ -94,47 +93,47 @@ pub enum Input {
     },
     /// An artifact is signed and at its place.
     Signed {
-        /// Which.
+        /// The artifact it is about.
         artifact: ArtifactId,
         /// The signed file.
         file: SignedFile,
     },
     /// An artifact could not be signed or moved.
     SigningFailed {
-        /// Which.
+        /// The artifact it is about.
         artifact: ArtifactId,
-        /// Why.
+        /// Why it failed, for people.
         reason: String,
     },
     /// A generation of an index is on disk.
     IndexWritten {
-        /// Which index.
+        /// The index it is about.
         index: IndexKey,
         /// TIMESTAMP it has.
         timestamp: u64,
     },
     /// The file of a retired package is gone.
     PackageRemoved {
-        /// Which.
+        /// The artifact it is about.
         artifact: ArtifactId,
     },
     /// The file of a retired package could not be removed.
     RemovalFailed {
-        /// Which.
+        /// The artifact it is about.
         artifact: ArtifactId,
-        /// Why.
+        /// Why it failed, for people.
         reason: String,
     },
     /// A generation of an index could not be written.
     IndexFailed {
-        /// Which index.
+        /// The index it is about.
         index: IndexKey,
-        /// Why.
+        /// Why it failed, for people.
         reason: String,
     },
     /// A drone answered a ping.
     Pong {
-        /// Who.
+        /// The drone that speaks.
         drone: DroneId,
         /// The ping's number; 0 for one that a person sent.
         seq: u64,
@@ -145,16 +144,16 @@ pub enum Input {
     },
     /// A ping was not answered.
     PingLost {
-        /// Who.
+        /// The drone that speaks.
         drone: DroneId,
         /// The ping's number; 0 for one that a person sent.
         seq: u64,
-        /// Why.
+        /// Why there was no answer.
         why: PingLoss,
     },
     /// What became of an [`crate::Effect::Escalate`].
     Escalated {
-        /// Which drone.
+        /// The drone that speaks.
         drone: DroneId,
         /// The order's number.
         generation: u64,
@@ -163,7 +162,7 @@ pub enum Input {
     },
     /// What became of an [`crate::Effect::Notify`].
     Notified {
-        /// Which notice.
+        /// Number of the notice.
         notice: u64,
         /// Channels that have it now.
         delivered: Vec<String>,
@@ -172,14 +171,14 @@ pub enum Input {
     },
     /// A drone says more than the bus takes of one; what is beyond is dropped.
     Flood {
-        /// Who.
+        /// The drone that speaks.
         drone: DroneId,
         /// Messages dropped since this was last told.
         dropped: u64,
     },
     /// An attempt's log is stored as far as it can be had.
     LogStored {
-        /// Which.
+        /// The attempt whose log it is.
         fence: Fence,
         /// With its tail.
         complete: bool,
@@ -248,38 +247,4 @@ pub enum RouteOutcome {
     },
     /// No answer in time.
     TimedOut {},
-}
-
-/// What an uploaded file says of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct UploadedFile {
-    /// SHA-256, hex.
-    pub sha256: String,
-    /// Bytes.
-    pub size: u64,
-    /// `category/name-version`.
-    pub cpv: String,
-    /// Main slot.
-    pub slot: String,
-    /// Repository.
-    pub repository: String,
-    /// Enabled flags of its IUSE, sorted.
-    pub use_flags: Vec<String>,
-    /// CHOST.
-    pub chost: String,
-    /// RESTRICT.
-    pub restrict: String,
-}
-
-/// A signed file at its place.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct SignedFile {
-    /// Path below the index's folder.
-    pub path: String,
-    /// SHA-256, hex.
-    pub sha256: String,
-    /// Bytes.
-    pub size: u64,
-    /// Its block in the index.
-    pub stanza: BTreeMap<String, String>,
 }

@@ -4,8 +4,8 @@
 //! # Contract
 //!
 //! - [`Core::handle`] takes one [`Input`] and returns the [`Effect`]s it causes; [`Core::handle_all`] takes several that came
-//!   together. [`Core::wake`] lets time pass; waking early or twice is harmless. [`Core::next_wake`] says when the next rule
-//!   is due.
+//!   together. [`Core::wake`] lets time pass; waking early
+//!   or twice is harmless. [`Core::next_wake`] says when the next rule is due.
 //! - After any number of calls, [`Core::drain`] hands every changed row to a [`Sink`]. **No effect may leave before those
 //!   rows are on disk.** An input that changed no row needs no transaction.
 //! - [`Core::load`] takes the rows back; [`Core::start`] then re-emits every order not yet taken, with the same fence.
@@ -13,14 +13,15 @@
 //!
 //! # Map
 //!
-//! From below: `settings`, `names`, `now`, `timers` (what is due when) · `table`: tables that remember what changed · `rows`: what is
+//! From below: `settings`, `names`, `now`, `place` (where an entry can be built), `timers` (what is due when), `sanity` (bounds of
+//! what drones say) · `table`: tables that remember what changed · `rows`: what is
 //! stored · `input` and `effect`: all that can happen, all we can do · `request`, `answer` and `ask`: what people ask, and the answer
 //! to each · `tell`: how the rooms around the core hand it inputs.
 //!
-//! Rooms, each with a state of its own that only it touches (`state`; of `learned` it is `medians`): `fleet`: who is there, leases, orders, trees · `members`: who is let
-//! onto the bus · `queue`: requests, plans, graph, sessions, results · `publishing`: the way of a binary into an index, packages
-//! people bring, what leaves the binhost · `learned`: what past builds taught · `placement`: which drone builds what, and why not
-//! · `healing`: pings, and the ladder for drones that do not work · `view`: what readers see.
+//! Rooms, each with a `state` of its own (`medians` of `learned`); others ask it by what it means: `fleet`: who is there, leases,
+//! orders, trees · `members`: who is let onto the bus · `queue`: requests, plans, graph, sessions, results · `publishing`: the way
+//! of a binary into an index, packages people bring, what leaves the binhost · `learned`: what past builds taught · `placement`:
+//! which drone builds what, and why not · `healing`: pings, and the ladder for drones that do not work · `view`: what readers see.
 //!
 //! `core` holds rows and states and knows no room's rules; those stand above it. Rooms without a state: `failure`: whose fault,
 //! what next · `check` and `mend`: invariants, as notes with severity · `forecast`: when what will be built. At the top `turn`
@@ -30,10 +31,12 @@ pub mod answer;
 pub mod ask;
 pub mod check;
 pub mod effect;
+pub mod explanation;
+pub mod files;
 pub mod forecast;
 pub mod healing;
 pub mod input;
-pub mod placement;
+mod placement;
 pub mod request;
 pub mod rows;
 pub mod settings;
@@ -50,8 +53,10 @@ mod members;
 mod mend;
 mod names;
 mod now;
+mod place;
 mod publishing;
 mod queue;
+mod sanity;
 mod timers;
 mod turn;
 

@@ -1,6 +1,8 @@
 //! The rules for names. That for the names of drones and tappers stands once: configuration, invitations, hellos and the files of their keys
 //! all ask here, so that a name that one of them takes is taken by all.
 
+/// The build profile of who names none, drones and requests alike.
+pub(crate) const DEFAULT_PROFILE: &str = "default";
 /// Longest name; a label of a host name has no more.
 pub(crate) const MAX_NAME: usize = 63;
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use swarm_common::throttle::Throttle;
 use swarm_core::Effect;
 use swarm_core::effect::{BinhostWork, Escalation, Ping, WantedLog};
 use swarm_core::rows::NoticeRow;
@@ -13,8 +14,8 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tracing::{debug, error, warn};
 
-/// Orders that may wait for the bus; what does not fit is sent again by the core.
-const ORDERS: usize = 16 * 1024;
+/// Orders that may wait for the bus; what does not fit is sent again by the core, so more would only be older.
+const ORDERS: usize = 4096;
 /// Logs that may wait for the collector; one that does not fit is asked for again with its result.
 const LOGS: usize = 4096;
 /// Pings that may wait for the bus: three for each of 10,000 drones' ticks; one that does not fit is sent later by the core.
@@ -78,6 +79,7 @@ pub struct Outlet<T> {
     lost: Arc<AtomicU64>,
     /// What becomes of a piece of work that finds no room, for the log.
     at_bound: &'static str,
+    throttle: Throttle,
 }
 
 impl<T> Outlet<T> {
@@ -85,7 +87,8 @@ impl<T> Outlet<T> {
     pub fn new(bound: usize, at_bound: &'static str) -> (Self, Work<T>) {
         let (sender, queue) = mpsc::channel(bound);
         let lost = Arc::new(AtomicU64::new(0));
-        (Self { queue: sender, lost: lost.clone(), at_bound }, Work { queue, lost })
+        let outlet = Self { queue: sender, lost: lost.clone(), at_bound, throttle: Throttle::default() };
+        (outlet, Work { queue, lost })
     }
 
     /// Whether it found no room. A room that has ended takes nothing, and nobody misses it.
@@ -99,7 +102,7 @@ impl<T> Outlet<T> {
 
     /// Puts work in, without waiting for room.
     pub fn put(&self, work: T) {
-        if self.is_full_for(work) {
+        if self.is_full_for(work) && self.throttle.lets_pass("") {
             warn!("{}", self.at_bound);
         }
     }
@@ -119,7 +122,7 @@ pub struct Outlets {
 impl Outlets {
     /// The engine's ends of the queues, and the rooms'.
     pub fn new() -> (Self, Works) {
-        let (orders, sent_orders) = Outlet::new(ORDERS, "an order waits for the bus; the core sends it again");
+        let (orders, sent_orders) = Outlet::new(ORDERS, "orders are let go: the bus does not take them fast enough");
         let (binhost, binhost_work) = std::sync::mpsc::channel();
         let (logs, wanted) = Outlet::new(LOGS, "a log's completion waits for its result to be reported again");
         let (pings, due) = Outlet::new(PINGS, "a ping waits for the bus; the next one comes later");
@@ -161,6 +164,12 @@ impl Outlets {
             own @ (Effect::Reply { .. } | Effect::TrimHistory { .. }) => return Some(own),
         }
         None
+    }
+
+    /// The engine ends, and the binhost may have ended before it: what is still to be done follows from the rows at the next
+    /// start.
+    pub(super) fn binhost_may_end(&mut self) {
+        self.binhost = None;
     }
 
     fn binhost(&self, work: BinhostWork) {

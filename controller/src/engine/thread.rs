@@ -244,6 +244,7 @@ impl Running {
     /// After the stop: nothing new comes in, what waits is still handled.
     fn drain(mut self, mut queue: mpsc::Receiver<Message>) -> Result<(), EngineError> {
         queue.close();
+        self.outlets.binhost_may_end();
         let (mut batch, mut drained) = (Vec::new(), 0);
         // Ends when nothing waits and nobody is about to put something in.
         while queue.blocking_recv_many(&mut batch, self.options.batch) > 0 {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::body::BodyDataStream;
 use futures::future::BoxFuture;
 use swarm_core::Membership;
-use swarm_core::input::UploadedFile;
+use swarm_core::files::UploadedFile;
 use swarm_core::rows::IndexKey;
 use swarm_protocol::{ArtifactId, Fence, Secret};
 use thiserror::Error;

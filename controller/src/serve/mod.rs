@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use swarm_common::files;
 use swarm_common::notify::Manager;
 use swarm_common::stop::Stop;
 use swarm_common::watch::spawn;
@@ -111,18 +112,18 @@ impl Running {
         let server = bus::start_server(config, &data, &store_id, &loaded.membership()).await?;
 
         let (outlets, works) = Outlets::new();
-        let Works { orders, binhost: files, logs: wanted, healing: care_work } = works;
+        let Works { orders, binhost: binhost_work, logs: wanted, healing: healing_works } = works;
         let (keep_events, keep_history) = (config.events.keep, config.history.keep);
         let rows = store.read()?;
         let (engine, thread) = loaded.start(outlets, Options { keep_events, keep_history, ..Options::default() })?;
 
-        let binhost = Binhost::start(shelves, config, &store, &rows, &engine, files)?;
+        let binhost = Binhost::start(shelves, config, &store, &rows, &engine, binhost_work)?;
         drop(rows);
         let (logs, log_work) = logs::open(config, &data, &engine)?;
         let bus = Bus::start(server, config, &data, store_id.clone(), &engine, orders).await?;
         logs::start(&logs, log_work, &bus.link, &engine, wanted);
         bus.listen(&engine, &logs).await?;
-        let care = healing::start(config, &data, store_id.clone(), &bus.link, &engine, care_work);
+        let care = healing::start(config, &data, store_id.clone(), &bus.link, &engine, healing_works);
         let published = bus.publish_events(config, store_id, &store, &engine, json);
         Ok(Self { data, store, runtime, engine, thread, binhost, bus, logs, care, published })
     }
@@ -145,7 +146,20 @@ fn runtime(configured: Config, store: &Store, level: LevelSwitch, json: Arc<Atom
 fn make_folders(data: &Path) -> Result<()> {
     // others may pass, not look: drones of this machine may have their roots below it, and Portage verifies as nobody
     folder(data, 0o711)?;
-    ["keys", "drones", "log"].into_iter().try_for_each(|name| folder(&data.join(name), 0o700))
+    ["keys", "drones", "log"].into_iter().try_for_each(|name| folder(&data.join(name), 0o700))?;
+    [data, &data.join("keys")].into_iter().try_for_each(|path| sweep(path))
+}
+
+/// Removes files that were not whole when the machine or the program stopped; they may hold a key.
+fn sweep(folder: &Path) -> Result<()> {
+    for entry in fs_err::read_dir(folder)? {
+        let entry = entry?;
+        let half_made = entry.file_name().as_encoded_bytes().starts_with(files::TEMPORARY.as_bytes());
+        if half_made && entry.file_type()?.is_file() {
+            fs_err::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn folder(path: &Path, mode: u32) -> Result<()> {

@@ -1,4 +1,4 @@
-//! Says what kind of failure an attempt's end is, from evidence.
+//! Says what kind of failure an attempt's end is, from evidence; the surest is looked at first.
 //!
 //! A pure function: order or timeout of ours, then memory, then disk, then missing tools, then what phase and message
 //! say. Whose fault a kind is, is not said here but in the controller's core. Called by the attempt when emerge ended.

@@ -113,7 +113,10 @@ fn reaction(order: Order, own: &InstanceId) -> Reaction {
             Ok(rung) => {
                 Reaction::Rung { asked: Asked { store_id: order.store_id, generation, rung, running: 0 }, reason }
             }
-            Err(outcome) => Reaction::Answer(OrderAnswer::Escalated { generation, outcome }),
+            Err(outcome) => {
+                warn!(generation, "an order of the ladder this version does not know; it is refused");
+                Reaction::Answer(OrderAnswer::Escalated { generation, outcome })
+            }
         },
         Task::Ping { seq, .. } => Reaction::Pong { seq },
         Task::Logs { fence, offset, max } => Reaction::Log { fence, offset, max },

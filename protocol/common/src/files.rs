@@ -30,7 +30,7 @@ pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     sync_folder(folder_of(path))
 }
 
-/// Writes `text` to `path` by a temporary file, unless it is there already. Says whether it wrote. Not durable: what is
+/// Writes `text` to `path` by way of `path` with the ending `new`, unless it is there already. Says whether it wrote. Not durable: what is
 /// written this way can be made again.
 pub fn write_if_changed(path: &Path, text: &str) -> io::Result<bool> {
     if fs::read_to_string(path).is_ok_and(|now| now == text) {

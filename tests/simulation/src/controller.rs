@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use swarm_core::effect::{self, BinhostWork, Ping, Route, WantedLog};
-use swarm_core::input::{PingLoss, RouteOutcome, SignedFile, UploadedFile};
+use swarm_core::files::{SignedFile, UploadedFile};
+use swarm_core::input::{PingLoss, RouteOutcome};
 use swarm_core::rows::{IndexKey, NoticeRow};
 use swarm_core::{Answer, Core, Effect, Input, Now, ReplyTo, Settings};
 use swarm_protocol::artifact::ArtifactRef;

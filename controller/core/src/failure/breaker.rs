@@ -5,7 +5,7 @@ use swarm_protocol::DroneId;
 use swarm_protocol::report::FailureClass;
 
 use crate::core::Core;
-use crate::queue::Place;
+use crate::place::Place;
 use crate::rows::{Culprit, DroneRow, EventKind, Fact, SWARM};
 
 /// Packages of a line looked at for one that only a certain drone can build; a drone is grounded seldom and for minutes.

@@ -4,14 +4,12 @@ use swarm_protocol::envelope::{PROTO_MAX, PROTO_MIN};
 use swarm_protocol::report::{BinhostAccess, Hello, HelloAnswer, Role};
 use swarm_protocol::{BuildId, DroneId, Fence, InstanceId};
 
-use super::sanity;
 use crate::answer::{Answer, ReplyTo};
 use crate::core::Core;
-use crate::names::{MAX_NAME, NAME_RULE, is_drone_name, is_label};
+use crate::names::{DEFAULT_PROFILE, MAX_NAME, NAME_RULE, is_drone_name, is_label};
 use crate::rows::{DroneRow, EventKind, IndexKey, IndexRow, Streaks};
+use crate::sanity;
 
-/// The build profile of who names none, drones and requests alike.
-pub(crate) const DEFAULT_PROFILE: &str = "default";
 /// FEATURES kept of a drone.
 const MAX_FEATURES: usize = 256;
 

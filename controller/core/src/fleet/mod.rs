@@ -11,12 +11,10 @@ mod hello;
 mod orders;
 mod presence;
 mod pulse;
-pub(crate) mod sanity;
 mod state;
 mod syncs;
 mod trees;
 
-pub(crate) use hello::DEFAULT_PROFILE;
 #[cfg(test)]
 pub(crate) use hello::newcomer;
 pub use pulse::Presence;

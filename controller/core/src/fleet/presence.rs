@@ -5,11 +5,11 @@ use swarm_protocol::order::Task;
 use swarm_protocol::report::{AttemptStatus, FailureClass, Heartbeat, Phase};
 use swarm_protocol::{BuildId, DroneId};
 
-use super::sanity;
 use super::state::Beat;
 use crate::core::Core;
 use crate::failure::failed;
 use crate::rows::{EventKind, Fact};
+use crate::sanity;
 
 /// Between two times that a drone is told to end what it is not to have, milliseconds, if heartbeats are not more often by
 /// rule: each may give hundreds of orders, and heartbeats may come by the hundred.

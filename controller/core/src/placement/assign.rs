@@ -7,7 +7,7 @@ use swarm_protocol::{Attempt, BuildId, DroneId};
 
 use super::score::{DroneScore, total};
 use crate::core::Core;
-use crate::queue::Place;
+use crate::place::Place;
 use crate::rows::{Assignment, BlockedBy, BuildRow, BuildState, DroneRow, EventKind, Sweep};
 
 /// A drone with room for so many orders.
@@ -61,7 +61,7 @@ impl Core {
     /// Nothing but want of room speaks against it.
     pub(crate) fn may_be_given(&self, row: &DroneRow) -> bool {
         let mut may = true;
-        self.check_drone(row, &mut |rule, _| may &= rule == super::Rule::FreeSlot);
+        self.check_drone(row, &mut |rule, _| may &= rule == crate::explanation::Rule::FreeSlot);
         may
     }
 

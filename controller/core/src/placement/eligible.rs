@@ -4,9 +4,9 @@ use swarm_protocol::DroneId;
 use swarm_protocol::machine::WorkerState;
 use swarm_protocol::report::FailureClass;
 
-use super::rule::{Reason, Rule};
 use super::score::Want;
 use crate::core::Core;
+use crate::explanation::{Reason, Rule};
 use crate::fleet::Presence;
 use crate::fleet::Pulse;
 use crate::rows::{BlockedBy, BuildRow, BuildState, Culprit, DroneRow, Fact, FailureMark, HealingRow};

@@ -2,9 +2,9 @@
 
 use swarm_protocol::BuildId;
 
-use super::explanation::{DroneExplanation, Explanation, WaitingFor};
 use crate::answer::Refusal;
 use crate::core::Core;
+use crate::explanation::{DroneExplanation, Explanation, WaitingFor};
 use crate::rows::{BlockedBy, BuildRow, BuildState, Cancelling, Outcome, PlanState};
 
 /// Entries explained in one answer.

@@ -9,11 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use swarm_protocol::{BuildId, DroneId, PlanId};
 
-use super::rule::{Reason, Rule};
 use super::state::LOOK_EVERY;
 use super::watch::{Chance, Subject};
 use crate::core::Core;
-use crate::queue::Place;
+use crate::explanation::{Reason, Rule};
+use crate::place::Place;
 use crate::rows::{BuildRow, Culprit, DroneRow, EventKind, FailureMark};
 
 /// Between two looks at what somebody may take, or what people know of, milliseconds.

@@ -9,18 +9,12 @@
 mod assign;
 mod eligible;
 mod explain;
-mod explanation;
 mod line;
 mod look;
-mod points;
-mod rule;
 mod score;
 mod state;
 mod sweep;
 mod watch;
 
-pub use explanation::{DroneExplanation, Explanation, WaitingFor};
-pub use points::{Points, ScoreRule};
-pub use rule::{Reason, Rule};
 pub(crate) use state::PlacementState;
 pub(crate) use watch::Subject;

@@ -2,8 +2,8 @@
 
 use swarm_protocol::machine::Vitals;
 
-use super::points::{Points, ScoreRule};
 use crate::core::Core;
+use crate::explanation::{Points, ScoreRule};
 use crate::learned::ORDINARY;
 use crate::rows::{BuildRow, DroneRow, DurationRow, Run};
 

@@ -4,7 +4,7 @@
 use swarm_protocol::{BuildId, DroneId};
 
 use crate::core::Core;
-use crate::queue::Place;
+use crate::place::Place;
 use crate::rows::{BlockedBy, BuildRow, BuildState, Sweep};
 
 impl Core {

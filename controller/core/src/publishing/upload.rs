@@ -7,7 +7,7 @@ use swarm_protocol::{ArtifactId, BuildId, Cpv, DroneId};
 use crate::answer::{Answer, Refusal, RefusalKind, ReplyTo, Ticket, UploadAnswer};
 use crate::core::Core;
 use crate::effect::{BinhostWork, Effect};
-use crate::input::{SignedFile, UploadedFile};
+use crate::files::{SignedFile, UploadedFile};
 use crate::rows::{ArtifactRow, ArtifactState, BuildState, EventKind, Identity, IndexKey, Outcome, Received};
 
 /// Tickets of one drone that are not used; an attempt has one package, and some dependencies.

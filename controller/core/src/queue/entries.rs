@@ -3,8 +3,9 @@
 
 use swarm_protocol::BuildId;
 
-use super::graph::{Entry, Place, lead};
+use super::graph::{Entry, lead};
 use crate::core::Core;
+use crate::place::Place;
 use crate::placement::Subject;
 use crate::rows::{Assignment, BlockedBy, BuildRow, BuildState};
 

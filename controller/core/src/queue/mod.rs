@@ -26,7 +26,7 @@ mod tally;
 mod upkeep;
 mod waits;
 
-pub(crate) use graph::{Place, lead};
+pub(crate) use graph::lead;
 #[cfg(test)]
 pub(crate) use request::blank;
 pub(crate) use state::QueueState;

@@ -7,7 +7,8 @@ use swarm_protocol::{BuildId, DroneId, PlanId, SessionId};
 
 use super::request::ATOMS_PER_PLAN;
 use crate::core::Core;
-use crate::placement::{Reason, Rule, Subject};
+use crate::explanation::{Reason, Rule};
+use crate::placement::Subject;
 use crate::rows::{BuildRow, BuildState, BuildWishes, EventKind, Origin, PlanRow, PlanState};
 
 impl Core {

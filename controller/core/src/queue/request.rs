@@ -8,7 +8,7 @@ use swarm_protocol::{Atom, Attempt, BuildId, PlanId, SessionId};
 use super::index::cp_of;
 use crate::answer::{Queued, Refusal, RefusalKind, invalid};
 use crate::core::Core;
-use crate::fleet::DEFAULT_PROFILE;
+use crate::names::DEFAULT_PROFILE;
 use crate::names::is_label;
 use crate::now::Now;
 use crate::request::QueueRequest;

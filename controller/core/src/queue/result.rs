@@ -10,8 +10,8 @@ use crate::answer::{Answer, ReplyTo};
 use crate::core::Core;
 use crate::effect::{Effect, WantedLog};
 use crate::failure::failed;
-use crate::fleet::sanity;
 use crate::rows::{BuildState, Cancelling, EventKind, HistoryRow, HistoryStatus, Outcome, Received};
+use crate::sanity;
 
 /// What it is told to wait, milliseconds.
 const ASK_AGAIN: u64 = 250;

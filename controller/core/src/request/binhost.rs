@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use swarm_protocol::{ArtifactId, Secret};
 
-use crate::input::UploadedFile;
+use crate::files::UploadedFile;
 use crate::rows::IndexKey;
 
 /// Keep packages whatever retention says, or no longer.

@@ -17,7 +17,7 @@ pub use members::{
 pub use queue::{ConfigChange, Control, ControlRequest, QueueRequest, RemoveRequest, WhyRequest};
 
 use crate::answer::{Answer, Collected, Done, Enrolled, Healed, ImportAnswer, Queued, Ticket, Verifier};
-use crate::placement::Explanation;
+use crate::explanation::Explanation;
 use crate::rows::InviteRow;
 
 /// A request and the answer to it, if it is not refused.

@@ -422,7 +422,7 @@ fn an_import_that_is_another_file_than_announced_is_not_taken() {
     let good = ask(HELLO, "1");
     let ImportAnswer::Wanted { artifact, .. } = import(&mut farm, &good) else { panic!() };
     let reply = farm.next_reply();
-    let file = swarm_core::input::UploadedFile { slot: "9".to_owned(), ..good.file };
+    let file = swarm_core::files::UploadedFile { slot: "9".to_owned(), ..good.file };
     farm.input(Input::Uploaded { artifact, file, reply });
     assert!(
         matches!(&farm.answers[&reply.0], Answer::Upload(UploadAnswer::Refused { reason }) if reason.contains("slot"))

@@ -1,7 +1,7 @@
 //! What once went wrong, or went wrong in 0.4: one test per fault.
 
 use swarm_core::answer::{RefusalKind, UploadAnswer};
-use swarm_core::input::{SignedFile, UploadedFile};
+use swarm_core::files::{SignedFile, UploadedFile};
 use swarm_core::request::{Control, DroneAction, QueueRequest, RemoveRequest};
 use swarm_core::rows::{
     ArtifactRow, ArtifactState, BlockedBy, BuildRow, BuildState, BuildWishes, Culprit, DroneRow, IndexRow, PlanRow,

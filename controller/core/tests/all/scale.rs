@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use swarm_core::effect::{self, BinhostWork, Ping, WantedLog};
-use swarm_core::input::{PingLoss, RouteOutcome, SignedFile, UploadedFile};
+use swarm_core::files::{SignedFile, UploadedFile};
+use swarm_core::input::{PingLoss, RouteOutcome};
 use swarm_core::request::{Control, ControlRequest, QueueRequest, RemoveRequest, WhyRequest};
 use swarm_core::table::{Row, Sink, Source};
 use swarm_core::{Answer, Core, Effect, Input, Now, ReplyTo, Request, Settings, Work};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use swarm_core::answer::RefusalKind;
-use swarm_core::placement::{Explanation, Rule, ScoreRule};
+use swarm_core::explanation::{Explanation, Rule, ScoreRule};
 use swarm_core::request::{
     Control, ControlRequest, DroneAction, DroneRequest, QueueRequest, RemoveRequest, TicketRequest, WhyRequest,
 };

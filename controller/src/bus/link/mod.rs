@@ -82,7 +82,7 @@ pub enum LinkError {
     Unreachable {
         /// Where.
         url: String,
-        /// Why.
+        /// What the client says of it.
         reason: String,
     },
     /// The server refuses a subscription.
@@ -90,7 +90,7 @@ pub enum LinkError {
     Subscribe {
         /// To what.
         subject: String,
-        /// Why.
+        /// What the client says of it.
         reason: String,
     },
 }
@@ -128,6 +128,7 @@ impl LinkCounters {
     /// Every counter with its name.
     pub fn all(&self) -> Vec<(&'static str, u64)> {
         let lost_orders = self.lost_orders.get().map_or(0, |lost| lost.load(Relaxed));
+        let shed_orders = AtomicU64::new(self.shed_orders.load(Relaxed) + lost_orders);
         [
             ("malformed", &self.malformed),
             ("not_understood", &self.not_understood),
@@ -136,15 +137,12 @@ impl LinkCounters {
             ("shed_heartbeats", &self.shed_heartbeats),
             ("shed_requests", &self.shed_requests),
             ("unanswered", &self.unanswered),
-            ("shed_orders", &self.shed_orders),
+            ("shed_orders", &shed_orders),
             ("refused_orders", &self.refused_orders),
             ("slow", &self.slow),
             ("reconnects", &self.reconnects),
         ]
-        .map(|(name, counter)| {
-            let lost = if name == "shed_orders" { lost_orders } else { 0 };
-            (name, counter.load(Relaxed) + lost)
-        })
+        .map(|(name, counter)| (name, counter.load(Relaxed)))
         .to_vec()
     }
 }

@@ -29,21 +29,21 @@ pub enum OrderError {
     /// The drone's process is not connected.
     #[error("drone {drone} is not on the bus")]
     Absent {
-        /// Who.
+        /// The drone it was for.
         drone: DroneId,
     },
     /// No answer in time.
     #[error("drone {drone} does not answer")]
     Silent {
-        /// Who.
+        /// The drone it was for.
         drone: DroneId,
     },
     /// The answer can't be read, or the order can't be written.
     #[error("the order to drone {drone} failed: {reason}")]
     Failed {
-        /// Who.
+        /// The drone it was for.
         drone: DroneId,
-        /// Why.
+        /// What the bus or the codec says of it.
         reason: String,
     },
 }

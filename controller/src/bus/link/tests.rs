@@ -49,6 +49,13 @@ impl Engine {
         self.heard.lock().unwrap().push(input);
     }
 
+    /// A drone is not known any more.
+    fn forgets(&self, drone: &DroneId) {
+        let mut view = View::clone(&self.view.load());
+        view.drones.remove(drone);
+        self.view.store(Arc::new(view));
+    }
+
     /// A drone's supervisor was welcomed.
     fn knows(&self, drone: &DroneId, supervisor: &str) {
         let mut view = View::clone(&self.view.load());
@@ -362,14 +369,16 @@ async fn orders_arrive_in_order_and_refusals_and_absence_are_counted() {
     let absent = bench.link.ask_supervisor(&beta.id, ping.clone(), SOON).await.unwrap_err();
     assert!(matches!(absent, OrderError::Absent { .. }), "{absent}");
     // somebody with alpha's key listens, and no supervisor of alpha's was ever welcomed: nothing is said to it
-    for nobody in ["", "run-1"] {
-        let alone = Bench::start(&["gamma"]).await;
-        let gamma = DroneId::from("U-gamma");
-        if nobody.is_empty() {
-            alone.engine.knows(&gamma, nobody);
+    for forget in [false, true] {
+        if forget {
+            bench.engine.forgets(&alpha.id);
+        } else {
+            bench.engine.knows(&alpha.id, "");
         }
-        let absent = alone.link.ask_supervisor(&gamma, ping.clone(), SOON).await.unwrap_err();
+        let absent = bench.link.ask_supervisor(&alpha.id, ping.clone(), SOON).await.unwrap_err();
         assert!(matches!(absent, OrderError::Absent { .. }), "{absent}");
+        settled(alpha.client(), format!("{PREFIX}.log.{}.unserved", alpha.id)).await;
+        assert!(futures::FutureExt::now_or_never(orders.next()).is_none());
     }
     // what was given before the engine's end leaves, and is waited for
     bench.orders.put((alpha.id.clone(), order(51)));

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use swarm_api::{ErrorBody, ImportAnswer, ImportBody, seconds};
 use swarm_core::answer;
-use swarm_core::input::UploadedFile;
+use swarm_core::files::UploadedFile;
 use swarm_core::request::ImportRequest;
 use swarm_protocol::Secret;
 use utoipa_axum::router::OpenApiRouter;

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
 use swarm_api::{ErrorBody, WhyAnswer, WhyEntry};
-use swarm_core::placement::Explanation;
+use swarm_core::explanation::Explanation;
 use swarm_core::request::WhyRequest;
 use swarm_core::rows::BuildRow;
 use utoipa::IntoParams;

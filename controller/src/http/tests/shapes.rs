@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use swarm_core::answer::{Answer, Done, Queued};
-use swarm_core::placement::{DroneExplanation, Explanation, Points, Reason, Rule, ScoreRule, WaitingFor};
+use swarm_core::explanation::{DroneExplanation, Explanation, Points, Reason, Rule, ScoreRule, WaitingFor};
 use swarm_core::request::{Control, ControlRequest, DroneAction, DroneRequest};
 use swarm_core::rows::{BuildRow, BuildWishes, IndexKey, IndexRow};
 use swarm_core::{Input, Request, View};

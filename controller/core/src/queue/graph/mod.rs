@@ -13,7 +13,7 @@ mod paths;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-pub(crate) use line::Place;
+use crate::place::Place;
 use line::{At, Line};
 use swarm_protocol::{BuildId, SessionId};
 

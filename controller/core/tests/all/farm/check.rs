@@ -67,8 +67,12 @@ impl Farm {
             shown.filter(|(_, tasks): &(_, BTreeSet<_>)| !tasks.is_empty()).collect();
         assert_eq!(shown, delegated, "what is delegated is what drones hold\n{}", self.tail());
         for drone in view.drones.values() {
-            let had = self.had.insert(drone.row.name.clone(), drone.tasks.len()).unwrap_or_default();
-            let most = had.max((drone.row.slots + self.settings.prefetch) as usize);
+            let now = (drone.row.slots, drone.tasks.len());
+            let (slots, held) = self.had.insert(drone.row.name.clone(), now).unwrap_or_default();
+            // one that now says it has fewer slots keeps what it has, and gets no more
+            let kept =
+                if drone.row.slots < slots || held > (slots + self.settings.prefetch) as usize { held } else { 0 };
+            let most = kept.max((drone.row.slots + self.settings.prefetch) as usize);
             assert!(drone.tasks.len() <= most, "{} has more than {most}\n{}", drone.row.name, self.tail());
             let swept = drone.tasks.iter().all(|task| !task.sweep) || drone.row.is_sweeper();
             assert!(swept, "only sweepers sweep\n{}", self.tail());

@@ -16,7 +16,8 @@ pub use days::{Days, Life};
 pub use drone::{Drone, GIB, binary, sha};
 pub use store::Store;
 use swarm_core::effect::{self, BinhostWork, Ping, WantedLog};
-use swarm_core::input::{PingLoss, RouteOutcome, SignedFile, UploadedFile};
+use swarm_core::files::{SignedFile, UploadedFile};
+use swarm_core::input::{PingLoss, RouteOutcome};
 use swarm_core::request::{
     Control, ControlRequest, DroneAction, DroneRequest, HealAction, HealRequest, QueueRequest, WhyRequest,
 };
@@ -95,8 +96,8 @@ pub struct Farm {
     pub restricted: BTreeSet<String>,
     /// IUSE of what is signed.
     pub iuse: String,
-    /// What each drone held at the last check: one that now says it has fewer slots keeps it, and gets no more.
-    had: BTreeMap<String, usize>,
+    /// Slots each drone had at the last check, and how many builds it held.
+    had: BTreeMap<String, (u32, usize)>,
 }
 
 /// An order of the ladder, and how things stood when it left.

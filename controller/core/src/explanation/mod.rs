@@ -1,9 +1,12 @@
-//! The answer to "why is this package not building". `explain` makes it.
+//! The answer to "why is this package not building": its shape, and the named rules it speaks of. `placement` makes it.
+
+mod points;
+mod rule;
 
 use swarm_protocol::{BuildId, DroneId, SessionId};
 
-use super::points::Points;
-use super::rule::Reason;
+pub use points::{Points, ScoreRule};
+pub use rule::{Reason, Rule};
 
 /// Why a package stands where it stands.
 #[derive(Debug, Clone, PartialEq)]
