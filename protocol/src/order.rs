@@ -31,7 +31,7 @@ pub enum Task {
     },
     /// End an attempt or drop it from the line. For the worker.
     Cancel {
-        /// Which.
+        /// The attempt.
         fence: Fence,
         /// Why, for people.
         reason: String,
@@ -39,7 +39,7 @@ pub enum Task {
     /// Drop an attempt from the line if it has not begun; one that has goes on. For the worker. One that does not know this
     /// order keeps the attempt, which is right as well.
     Release {
-        /// Which.
+        /// The attempt.
         fence: Fence,
         /// Why, for people.
         reason: String,
@@ -73,7 +73,7 @@ pub enum Task {
     /// Do something about a drone that does not work. For the supervisor, which refuses what its own type or configuration
     /// forbids, whatever the controller believes.
     Escalate {
-        /// What.
+        /// What is to be done.
         rung: Rung,
         /// Why, for people and logs.
         reason: String,
@@ -267,7 +267,7 @@ pub enum OrderAnswer {
     Accepted {},
     /// Not taken.
     Refused {
-        /// Why.
+        /// Why, for people.
         reason: String,
     },
     /// Answer to a ping.
@@ -299,7 +299,7 @@ pub enum OrderAnswer {
     },
     /// The drone can't read this order.
     NotUnderstood {
-        /// Why.
+        /// Why, for people.
         reason: String,
     },
     /// An answer of a later version.

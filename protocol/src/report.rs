@@ -102,7 +102,7 @@ pub enum HelloAnswer {
     },
     /// Stay out.
     Refused {
-        /// Why.
+        /// Why, for people.
         reason: String,
         /// What to do about it.
         #[serde(default)]
@@ -205,7 +205,7 @@ impl Phase {
 /// A running attempt in a heartbeat.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct AttemptStatus {
-    /// Which.
+    /// The attempt.
     pub fence: Fence,
     /// The package, without `=`.
     pub cpv: String,
@@ -285,12 +285,12 @@ pub enum BuildNews {
     },
     /// Given up before it ended, as ordered or because it never began; nothing of it runs any more.
     Dropped {
-        /// Why.
+        /// Why, for people.
         reason: String,
     },
     /// The order was not taken.
     Refused {
-        /// Why.
+        /// What keeps it from building.
         failure: Failure,
     },
     /// News of a later version.
@@ -415,7 +415,7 @@ pub enum BuildAnswer {
     Durable {},
     /// The attempt counts no more; end it, forget it.
     Superseded {
-        /// Why.
+        /// Why, for people.
         reason: String,
     },
     /// Received, its packages are being published; ask again.
@@ -430,7 +430,7 @@ pub enum BuildAnswer {
     },
     /// The controller can't read this report.
     NotUnderstood {
-        /// Why.
+        /// Why, for people.
         reason: String,
     },
     /// An answer of a later version.
@@ -466,7 +466,7 @@ pub enum SyncAnswer {
     Durable {},
     /// Nobody waits for it any more; forget it.
     Superseded {
-        /// Why.
+        /// Why, for people.
         reason: String,
     },
     /// An answer of a later version.

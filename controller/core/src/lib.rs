@@ -14,14 +14,14 @@
 //! # Map
 //!
 //! From below: `settings`, `names`, `now`, `place` (where an entry can be built), `timers` (what is due when), `sanity` (bounds of
-//! what drones say) · `table`: tables that remember what changed · `rows`: what is
-//! stored · `input` and `effect`: all that can happen, all we can do · `request`, `answer` and `ask`: what people ask, and the answer
-//! to each · `tell`: how the rooms around the core hand it inputs.
+//! what drones say) · `table`: tables that remember what changed · `rows`: what is stored · `files`: what a package's file says of
+//! itself · `explanation`: why something is not built, as a value · `input` and `effect`: all that can happen, all we can do ·
+//! `request`, `answer` and `ask`: what people ask, and the answer to each · `tell`: how the rooms around the core hand it inputs.
 //!
-//! Rooms, each with a `state` of its own; others ask it by what it means: `fleet`: who is there, leases, orders, trees · `members`: who is let
-//! onto the bus · `queue`: requests, plans, graph, sessions, results · `publishing`: the way of a binary into an index, packages
-//! people bring, what leaves the binhost · `learned`: what past builds taught · `placement`: which drone builds what, and why not
-//! · `healing`: pings, and the ladder for drones that do not work · `view`: what readers see.
+//! Rooms, each with a `state` of its own (`medians` of `learned`); others ask it by what it means: `fleet`: who is there, leases,
+//! orders, trees · `members`: who is let onto the bus · `queue`: requests, plans, graph, sessions, results · `publishing`: the way
+//! of a binary into an index, packages people bring, what leaves the binhost · `learned`: what past builds taught · `placement`:
+//! which drone builds what, and why not · `healing`: pings, and the ladder for drones that do not work · `view`: what readers see.
 //!
 //! `core` holds rows and states and knows no room's rules; those stand above it. Rooms without a state: `failure`: whose fault,
 //! what next · `check` and `mend`: invariants, as notes with severity · `forecast`: when what will be built. At the top `turn`

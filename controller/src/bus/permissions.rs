@@ -94,8 +94,8 @@ fn check(prefix: &str, members: &Members) -> Result<(), PermissionsError> {
     Ok(())
 }
 
-/// Speaks and hears everything under the prefix, answers into any inbox (the link itself keeps to the asker's,
-/// decision 26) and keeps the event stream.
+/// Speaks and hears everything under the prefix, answers into any inbox (the link itself keeps to the asker's)
+/// and keeps the event stream.
 fn controller(subjects: &Subjects, id: &str) -> String {
     let everything = format!("{}.>", subjects.prefix());
     let publish = [everything.clone(), "_INBOX.>".to_owned(), "$JS.API.>".to_owned()];

@@ -6,7 +6,7 @@
 //!
 //! Topics, each with its handlers and its list of paths: `binhost` · `config` · `control` · `events` · `fleet` · `healing` ·
 //! `history` · `logs` · `members` · `metrics` · `notices` · `queue` · `status` · `system`; `routes` is the list of them.
-//! Below them: `about`, `asking`, `reading` (with `journals`) and `stream`. Around them: `auth`, `extract`,
+//! Below them: `about`, `asking`, `reading` (with `journals`), `cache` and `stream`. Around them: `auth`, `extract`,
 //! `error`, `layers`, `listen`, `openapi`. `ports` is what they need of other rooms, `adapters` are these rooms.
 
 pub mod adapters;
