@@ -57,7 +57,7 @@ pub use auth::AdminKey;
 pub use binhost::Binhost;
 pub use config::Changes;
 use error::ApiError;
-pub use healing::Care;
+pub use healing::HealingPart;
 pub use history::Tallies;
 pub use logs::BuildLogs;
 pub use members::Members;
@@ -97,7 +97,7 @@ pub struct AppState {
     /// The bus, and who comes onto it.
     pub members: Members,
     /// Pings, and the channels of notices.
-    pub care: Care,
+    pub healing: HealingPart,
     /// What is counted and measured.
     pub measured: Measured,
 }

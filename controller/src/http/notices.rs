@@ -14,7 +14,7 @@ use crate::engine::AskError;
 use crate::http::auth::Admin;
 use crate::http::error::ApiError;
 use crate::http::extract::Query;
-use crate::http::{AppState, Asking, Care, Reading};
+use crate::http::{AppState, Asking, HealingPart, Reading};
 
 /// Its paths on the administrators' port.
 pub fn admin() -> OpenApiRouter<AppState> {
@@ -45,7 +45,7 @@ pub struct NoticesQuery {
 pub async fn notices(
     _: Admin,
     State(reading): State<Reading>,
-    State(care): State<Care>,
+    State(healing): State<HealingPart>,
     Query(query): Query<NoticesQuery>,
 ) -> Result<Json<NoticeList>, ApiError> {
     let limit = query.limit.unwrap_or(50).min(MAX_NOTICES);
@@ -55,7 +55,7 @@ pub async fn notices(
             Ok(rows.iter().rev().take(limit).map(NoticeView::from).collect())
         })
         .await?;
-    Ok(Json(NoticeList { channels: care.channels.clone(), notices }))
+    Ok(Json(NoticeList { channels: healing.channels.clone(), notices }))
 }
 
 /// Send a notice to see whether it arrives
@@ -70,9 +70,9 @@ pub async fn notices(
 pub async fn test_notice(
     admin: Admin,
     State(asking): State<Asking>,
-    State(care): State<Care>,
+    State(healing): State<HealingPart>,
 ) -> Result<Json<TestNotice>, ApiError> {
     let done = asking.ask(&admin.actor, TestNoticeRequest {}).await?;
     let id = done.what.first().and_then(|id| id.parse().ok()).ok_or(AskError::Unfit)?;
-    Ok(Json(TestNotice { status: "ordered".to_owned(), id, channels: care.channels }))
+    Ok(Json(TestNotice { status: "ordered".to_owned(), id, channels: healing.channels }))
 }

@@ -96,7 +96,7 @@ pub(super) fn state(
         own_log,
         binhost: Binhost::new(door, config.binhost.max_upload),
         members: Members::new(running.bus.gateway(config, &running.logs)?),
-        care: running.care.clone(),
+        healing: running.healing.clone(),
         measured: Measured::new(sample(running.engine.clone()), Arc::new(counted(running))),
         asking,
     })

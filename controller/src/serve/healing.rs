@@ -10,7 +10,7 @@ use crate::bus::link::Link;
 use crate::config::Config;
 use crate::engine::{EngineHandle, HealingWorks};
 use crate::healing::{Escalations, Pings, SshSettings};
-use crate::http::Care;
+use crate::http::HealingPart;
 use crate::notices::Notices;
 
 /// Begins to carry out pings and the orders of the ladder, and to send notices; gives their face to the façade.
@@ -21,7 +21,7 @@ pub(super) fn start(
     link: &Link,
     engine: &EngineHandle,
     works: HealingWorks,
-) -> Care {
+) -> HealingPart {
     let pings = Pings::new(Arc::new(link.clone()), Arc::new(engine.clone()));
     let pinging = pings.clone();
     drop(spawn("pings", async move { pinging.run(works.pings).await }));
@@ -31,5 +31,5 @@ pub(super) fn start(
     drop(spawn("escalations", escalations.run(works.escalations)));
     let (postman, answers) = (notices.clone(), engine.clone());
     drop(spawn("notices", async move { postman.run(works.notices, &answers).await }));
-    Care { pings: Arc::new(pings), channels: notices.channels(), rules: config.rules.healing.clone() }
+    HealingPart { pings: Arc::new(pings), channels: notices.channels(), rules: config.rules.healing.clone() }
 }

@@ -31,7 +31,7 @@ use self::facade::Ports;
 use crate::config::Config;
 use crate::config::runtime::{Feel, Runtime};
 use crate::engine::{EngineHandle, EngineThread, Loaded, Options, Outlets, Works};
-use crate::http::Care;
+use crate::http::HealingPart;
 use crate::logs::LogCollector;
 use crate::notify;
 use crate::own_log::{LevelSwitch, Logging};
@@ -95,7 +95,7 @@ struct Running {
     binhost: Binhost,
     bus: Bus,
     logs: LogCollector,
-    care: Care,
+    healing: HealingPart,
     /// Events that have left for the bus.
     published: Arc<AtomicU64>,
 }
@@ -123,9 +123,9 @@ impl Running {
         let bus = Bus::start(server, config, &data, store_id.clone(), &engine, orders).await?;
         logs::start(&logs, log_work, &bus.link, &engine, wanted);
         bus.listen(&engine, &logs).await?;
-        let care = healing::start(config, &data, store_id.clone(), &bus.link, &engine, healing_works);
+        let healing = healing::start(config, &data, store_id.clone(), &bus.link, &engine, healing_works);
         let published = bus.publish_events(config, store_id, &store, &engine, json);
-        Ok(Self { data, store, runtime, engine, thread, binhost, bus, logs, care, published })
+        Ok(Self { data, store, runtime, engine, thread, binhost, bus, logs, healing, published })
     }
 }
 

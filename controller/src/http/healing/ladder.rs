@@ -12,7 +12,7 @@ use swarm_protocol::machine::DroneType;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Care;
+use super::HealingPart;
 use crate::http::auth::Admin;
 use crate::http::error::ApiError;
 use crate::http::extract::{Json as JsonBody, Path, Whole};
@@ -244,7 +244,7 @@ pub async fn reboot(
     responses((status = 200, body = HealingStatus), (status = 401, body = ErrorBody)),
     security(("admin_key" = []))
 )]
-pub async fn status(_: Admin, State(asking): State<Asking>, State(care): State<Care>) -> Json<HealingStatus> {
+pub async fn status(_: Admin, State(asking): State<Asking>, State(healing): State<HealingPart>) -> Json<HealingStatus> {
     let view = asking.view();
     let mut summary: std::collections::BTreeMap<String, u64> =
         (0..=4).map(|level| (format!("level_{level}"), 0)).collect();
@@ -258,14 +258,14 @@ pub async fn status(_: Admin, State(asking): State<Asking>, State(care): State<C
     let average = latencies.iter().sum::<f64>() / (latencies.len().max(1) as f64);
     Json(HealingStatus {
         monitor_running: view.healing,
-        probe_interval_s: seconds(care.rules.ping_every),
+        probe_interval_s: seconds(healing.rules.ping_every),
         last_probe_at: moment(view.drones.values().map(|drone| drone.health.last_ping).max().unwrap_or(0)),
         escalation_summary: summary,
         drones,
         average_latency_ms: (average * 1000.0).round() / 1000.0,
         cut_off_since: view.cut_off.map(seconds),
         in_grace: view.in_grace,
-        channels: care.channels.clone(),
+        channels: healing.channels.clone(),
         last_deeds: last_deeds(&view, LAST_DEEDS),
     })
 }

@@ -16,7 +16,7 @@ use crate::http::AppState;
 
 /// What it takes to look after drones. Cheap to clone.
 #[derive(Clone)]
-pub struct Care {
+pub struct HealingPart {
     /// People's pings.
     pub pings: Arc<dyn PingNow>,
     /// Names of the channels by which notices go out.

@@ -10,7 +10,7 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Care;
+use super::HealingPart;
 use crate::healing::Pinged;
 use crate::http::auth::Admin;
 use crate::http::error::ApiError;
@@ -53,11 +53,11 @@ pub struct PingQuery {
 )]
 pub async fn pings(
     State(asking): State<Asking>,
-    State(care): State<Care>,
+    State(healing): State<HealingPart>,
     Query(query): Query<PingQuery>,
 ) -> Result<Response, ApiError> {
     if let Some(name) = [query.id, query.name].into_iter().flatten().find(|name| !name.is_empty()) {
-        return Ok(Json(ping(&asking, &care, &name).await?).into_response());
+        return Ok(Json(ping(&asking, &healing, &name).await?).into_response());
     }
     let view = asking.view();
     let drones = view.drones.values().map(|drone| (drone.row.name.clone(), LastPing::new(drone))).collect();
@@ -68,9 +68,9 @@ pub async fn pings(
 ///
 /// Who asks while one is under way, or within a second after it, shares its answers.
 #[utoipa::path(get, path = "/api/v1/ping/all", tag = "healing", responses((status = 200, body = PingAllAnswer)))]
-pub async fn ping_all(State(asking): State<Asking>, State(care): State<Care>) -> Json<PingAllAnswer> {
+pub async fn ping_all(State(asking): State<Asking>, State(healing): State<HealingPart>) -> Json<PingAllAnswer> {
     let view = asking.view();
-    let pinged = care.pings.ping_all(view.clone()).await;
+    let pinged = healing.pings.ping_all(view.clone()).await;
     let now = wall_ms();
     let name = |id: &swarm_protocol::DroneId| view.drones.get(id).map_or_else(|| id.0.clone(), |d| d.row.name.clone());
     let mut drones: Vec<PingAnswer> = pinged.iter().map(|one| answered(&name(&one.drone), one, now)).collect();
@@ -99,16 +99,16 @@ pub async fn ping_all(State(asking): State<Asking>, State(care): State<Care>) ->
 pub async fn ping_node(
     _: Admin,
     State(asking): State<Asking>,
-    State(care): State<Care>,
+    State(healing): State<HealingPart>,
     Path(name): Path<String>,
 ) -> Result<Json<PingAnswer>, ApiError> {
-    ping(&asking, &care, &name).await.map(Json)
+    ping(&asking, &healing, &name).await.map(Json)
 }
 
 /// Pings a drone now.
-async fn ping(asking: &Asking, care: &Care, name: &str) -> Result<PingAnswer, ApiError> {
+async fn ping(asking: &Asking, healing: &HealingPart, name: &str) -> Result<PingAnswer, ApiError> {
     let drone = known(&asking.view(), name)?;
-    let pinged = care.pings.ping(drone.row.id.clone()).await;
+    let pinged = healing.pings.ping(drone.row.id.clone()).await;
     let pinged = pinged.ok_or_else(|| {
         ApiError::busy("too many pings are asked for at one time").hint("GET /api/v1/ping shows the last ones")
     })?;
@@ -121,8 +121,8 @@ fn answered(name: &str, pinged: &Pinged, now: u64) -> PingAnswer {
     PingAnswer::new(name, pinged.seq, outcome, now)
 }
 
-async fn admin_ping(asking: &Asking, care: &Care, name: &str) -> Result<Json<AdminPing>, ApiError> {
-    Ok(Json(ping(asking, care, name).await?.into()))
+async fn admin_ping(asking: &Asking, healing: &HealingPart, name: &str) -> Result<Json<AdminPing>, ApiError> {
+    Ok(Json(ping(asking, healing, name).await?.into()))
 }
 
 /// Ping a drone now
@@ -138,10 +138,10 @@ async fn admin_ping(asking: &Asking, care: &Care, name: &str) -> Result<Json<Adm
 pub async fn ping_get(
     _: Admin,
     State(asking): State<Asking>,
-    State(care): State<Care>,
+    State(healing): State<HealingPart>,
     Path(name): Path<String>,
 ) -> Result<Json<AdminPing>, ApiError> {
-    admin_ping(&asking, &care, &name).await
+    admin_ping(&asking, &healing, &name).await
 }
 
 /// Ping a drone now
@@ -157,8 +157,8 @@ pub async fn ping_get(
 pub async fn ping_post(
     _: Admin,
     State(asking): State<Asking>,
-    State(care): State<Care>,
+    State(healing): State<HealingPart>,
     Path(name): Path<String>,
 ) -> Result<Json<AdminPing>, ApiError> {
-    admin_ping(&asking, &care, &name).await
+    admin_ping(&asking, &healing, &name).await
 }

@@ -35,8 +35,8 @@ use crate::engine::{AskError, MakeInput};
 use crate::healing::{PingNow, Pinged};
 use crate::http::ports::*;
 use crate::http::{
-    About, AdminKey, AppState, Asking, BuildLogs, Care, Changes, Measured, Members, Missing, Overviews, Place, Reading,
-    Streams, Tallies, admin_router, router,
+    About, AdminKey, AppState, Asking, BuildLogs, Changes, HealingPart, Measured, Members, Missing, Overviews, Place,
+    Reading, Streams, Tallies, admin_router, router,
 };
 use crate::metrics::Counted;
 use crate::own_log::OwnLog;
@@ -372,7 +372,11 @@ impl World {
             own_log: OwnLog::default(),
             binhost: crate::http::Binhost::new(binhost.clone(), 1 << 20),
             members: Members::new(bus.clone()),
-            care: Care { pings: Arc::new(Pings), channels: vec!["mail".to_owned()], rules: Default::default() },
+            healing: HealingPart {
+                pings: Arc::new(Pings),
+                channels: vec!["mail".to_owned()],
+                rules: Default::default(),
+            },
             measured: Measured::new(Arc::default(), Arc::new(Counted::default)),
             asking,
         };
