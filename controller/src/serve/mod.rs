@@ -147,7 +147,7 @@ fn make_folders(data: &Path) -> Result<()> {
     // others may pass, not look: drones of this machine may have their roots below it, and Portage verifies as nobody
     folder(data, 0o711)?;
     ["keys", "drones", "log"].into_iter().try_for_each(|name| folder(&data.join(name), 0o700))?;
-    [data, &data.join("keys")].into_iter().try_for_each(|path| sweep(path))
+    [data, &data.join("keys")].into_iter().try_for_each(sweep)
 }
 
 /// Removes files that were not whole when the machine or the program stopped; they may hold a key.

@@ -704,11 +704,9 @@ impl Farm {
                     self.report(&name, fence, BuildNews::Taken {});
                 }
             }
-            Task::Cancel { fence, .. } => {
-                if !drone.finished.contains_key(&fence) {
-                    drone.running.remove(&fence);
-                    self.report(&name, fence, BuildNews::Dropped { reason: "cancelled".to_owned() });
-                }
+            Task::Cancel { fence, .. } if !drone.finished.contains_key(&fence) => {
+                drone.running.remove(&fence);
+                self.report(&name, fence, BuildNews::Dropped { reason: "cancelled".to_owned() });
             }
             Task::Release { fence, .. } => {
                 // as drone-core does: what has begun goes on
