@@ -74,3 +74,35 @@ rows! {
         history: HistoryRow,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Names {
+        tables: Vec<&'static str>,
+        journals: Vec<&'static str>,
+    }
+
+    impl Visitor for Names {
+        fn table<R: Row>(&mut self) {
+            self.tables.push(R::TABLE);
+        }
+
+        fn journal<R: Row<Key = u64>>(&mut self) {
+            self.journals.push(R::TABLE);
+        }
+    }
+
+    #[test]
+    fn no_two_kinds_of_rows_share_a_table() {
+        let mut names = Names::default();
+        visit(&mut names);
+        assert_eq!((names.tables.first(), names.journals.as_slice()), (Some(&"meta"), &["events", "history"][..]));
+        let all: Vec<&str> = names.tables.into_iter().chain(names.journals).collect();
+        assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len(), "{all:?}");
+    }
+}
