@@ -14,7 +14,7 @@ help: ## this list
 demo: ## a whole swarm on this machine: build, install, run; stays up (EXIT=1: check everything and end)
 	@EXIT='$(EXIT)' tests/demo.sh
 
-test: ## what CI runs: format, clippy, all tests (15 minutes from nothing on two idle cores)
+test: ## what CI runs: format, clippy, all tests
 	@$(TOOLS)/test.sh
 
 check: setup ## for the minute between two thoughts: format, clippy, quick tests of the crates that changed (BASE=commit)

@@ -103,6 +103,8 @@ struct Running {
 impl Running {
     async fn start(config: &Config, data: PathBuf, level: LevelSwitch) -> Result<Self> {
         let store = Store::open(&data.join("state.redb"))?;
+        // only now: whoever has the store has the folders, and another controller may be writing there until then
+        [&data, &data.join("keys")].into_iter().try_for_each(|folder| sweep(folder))?;
         let shelves = Shelves::open(config, &data)?;
         let json = Arc::new(AtomicBool::default());
         let configured = Config { rules: shelves.settings(config), ..config.clone() };
@@ -146,8 +148,7 @@ fn runtime(configured: Config, store: &Store, level: LevelSwitch, json: Arc<Atom
 fn make_folders(data: &Path) -> Result<()> {
     // others may pass, not look: drones of this machine may have their roots below it, and Portage verifies as nobody
     folder(data, 0o711)?;
-    ["keys", "drones", "log"].into_iter().try_for_each(|name| folder(&data.join(name), 0o700))?;
-    [data, &data.join("keys")].into_iter().try_for_each(sweep)
+    ["keys", "drones", "log"].into_iter().try_for_each(|name| folder(&data.join(name), 0o700))
 }
 
 /// Removes files that were not whole when the machine or the program stopped; they may hold a key.
@@ -168,4 +169,21 @@ fn folder(path: &Path, mode: u32) -> Result<()> {
         .mode(mode)
         .create(path)
         .with_context(|| format!("make {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_crash_left_half_made_goes_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in [".tmpAb12", "admin.key", "x.tmp"] {
+            fs_err::write(dir.path().join(name), "secret").unwrap();
+        }
+        fs_err::create_dir(dir.path().join(".tmpfolder")).unwrap();
+        sweep(dir.path()).unwrap();
+        let left = [".tmpAb12", "admin.key", "x.tmp", ".tmpfolder"].map(|name| dir.path().join(name).exists());
+        assert_eq!(left, [false, true, true, true]);
+    }
 }
